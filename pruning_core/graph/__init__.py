@@ -1,0 +1,7 @@
+"""The heart: exact channel groups, their cost, their silencing and their removal."""
+
+from pruning_core.graph.capture import capture
+from pruning_core.graph.network import Blocked, Cost, Group, LayerCost, Member, Network, Role
+from pruning_core.graph.plan import Plan
+
+__all__ = ["Blocked", "Cost", "Group", "LayerCost", "Member", "Network", "Plan", "Role", "capture"]

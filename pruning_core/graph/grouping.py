@@ -1,0 +1,135 @@
+"""Units that remove the same slices of the same parameters form a group; the rest is blocked, with a reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pruning_core.graph.labels import Plane, Units, cover
+from pruning_core.graph.network import Blocked, Group, Member, Role
+from pruning_core.graph.record import Recording
+
+UnitOf = dict[tuple[str, int], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """Every removable entry of every parameter, one row each, sorted by unit."""
+
+    unit: NDArray[np.int64]
+    place: NDArray[np.int64]  # number of the (parameter, dim)
+    position: NDArray[np.int64]
+
+
+def find_groups(recording: Recording, units: Units, unit_of: UnitOf) -> tuple[tuple[Group, ...], dict[str, NDArray[np.int64]], UnitOf]:
+    """Groups in the order of execution, the global unit numbers of each, and ``unit_of`` with the ungrouped at -1."""
+    places = list(unit_of)
+    roles = _roles(recording, places)
+    entries = _entries(places, unit_of)
+    inexact = np.zeros(len(units.pinned), dtype=np.int64)
+    inexact[list(units.inexact_notes)] = 1
+    found = []
+    grouped = np.zeros(len(units.pinned), dtype=bool)
+    for rows in _alike(entries, len(units.pinned), inexact):
+        ids = np.unique(entries.unit[rows])
+        if len(ids) < 2 or not any(roles[p] is Role.PRODUCER for p in np.unique(entries.place[rows])):
+            continue  # one unit cannot lose anything; without a producer there is nothing to decide
+        members = _members(entries, rows, len(ids), places, roles)
+        # rows of the leading producer give the units their natural order
+        lead = min((m for m in members if m.role is Role.PRODUCER), key=lambda m: recording.used.get(m.parameter, 1 << 60))
+        order = np.argsort(lead.index[:, 0], kind="stable")
+        members = sorted((Member(m.parameter, m.dim, m.role, m.index[order]) for m in members),
+                         key=lambda m: (recording.used.get(m.parameter, 1 << 60), m.parameter, m.dim))
+        note = units.inexact_notes.get(int(ids[0]))
+        found.append((recording.used.get(lead.parameter, 1 << 60), lead, ids[order], members, note))
+        grouped[ids] = True
+    found.sort(key=lambda f: (f[0], int(f[1].index.min())))
+    groups, unit_ids = [], {}
+    for _, lead, ids, members, note in found:
+        base = lead.layer or lead.parameter
+        key, n = base, 1
+        while key in unit_ids:
+            n += 1
+            key = f"{base}#{n}"
+        reason = f"{note.operator}: {note.reason}" if note else ""
+        groups.append(Group(key, len(ids), tuple(members), note is None, reason))
+        unit_ids[key] = ids
+    settled = {at: np.where((u >= 0) & grouped[np.maximum(u, 0)], u, -1) for at, u in unit_of.items()}
+    return tuple(groups), unit_ids, settled
+
+
+def _entries(places: list[tuple[str, int]], unit_of: UnitOf) -> _Entries:
+    unit = np.concatenate([unit_of[at] for at in places]) if places else np.empty(0, np.int64)
+    lengths = [len(unit_of[at]) for at in places]
+    place = np.repeat(np.arange(len(places)), lengths)
+    position = np.concatenate([np.arange(n) for n in lengths]) if places else unit
+    free = unit >= 0
+    unit, place, position = unit[free], place[free], position[free]
+    order = np.lexsort((position, place, unit))
+    return _Entries(unit[order], place[order], position[order])
+
+
+def _alike(entries: _Entries, units: int, inexact: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Rows of the entries, split into sets of units with the same signature.
+
+    The signature is a random 64-bit sum over (parameter, dim), so equal signatures mean equal multisets of places.
+    """
+    if not len(entries.unit):
+        return []
+    rng = np.random.default_rng(0)
+    weight = rng.integers(1, 1 << 62, size=int(entries.place.max()) + 1, dtype=np.uint64)
+    signature = np.zeros(units, dtype=np.uint64)
+    np.add.at(signature, entries.unit, weight[entries.place])
+    signature += inexact.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    _, kind = np.unique(signature[entries.unit], return_inverse=True)
+    order = np.argsort(kind, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(kind[order])) + 1)
+
+
+def _members(entries: _Entries, rows: NDArray[np.int64], size: int, places: list[tuple[str, int]],
+             roles: list[Role]) -> list[Member]:
+    members = []
+    for p in np.unique(entries.place[rows]).tolist():
+        own = rows[entries.place[rows] == p]  # sorted by unit, then position
+        members.append(Member(*places[p], roles[p], entries.position[own].reshape(size, -1)))
+    return members
+
+
+def _roles(recording: Recording, places: list[tuple[str, int]]) -> list[Role]:
+    """A parameter's dimension is a consumer where it was summed, a producer where it became channels."""
+    size = recording.universe.size
+    consumed, produced = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
+    for flags, planes in ((consumed, recording.ledger.consumed), (produced, recording.ledger.produced)):
+        for plane in planes:
+            flags[plane.ravel()] = True
+    roles = []
+    for name, dim in places:
+        labels: Plane = next(p for p in recording.parameters[name].planes if cover(p) == {dim}).reshape(-1)
+        if consumed[labels].any():
+            roles.append(Role.CONSUMER)
+        elif produced[labels].any():
+            roles.append(Role.PRODUCER)
+        else:
+            roles.append(Role.CARRIER)
+    return roles
+
+
+def find_blocked(recording: Recording, units: Units, unit_of: UnitOf, unused: list[str]) -> tuple[Blocked, ...]:
+    """Producing or consuming dimensions with entries that cannot be removed."""
+    blocked = []
+    places = list(unit_of)
+    for (name, dim), role in zip(places, _roles(recording, places)):
+        stuck = unit_of[name, dim] < 0
+        if role is Role.CARRIER or not stuck.any():
+            continue
+        labels = next(p for p in recording.parameters[name].planes if cover(p) == {dim}).reshape(-1)
+        first = int(units.of[labels[np.flatnonzero(stuck)[0]]])
+        note = units.pin_notes.get(first)
+        operator = note.operator if note else ""
+        reason = note.reason if note else "all of it lives or dies together, so nothing can be removed"
+        if name in unused:
+            operator, reason = "", "the network does not use it"
+        blocked.append(Blocked(name, dim, int(stuck.sum()), operator, reason))
+    return tuple(blocked)

@@ -1,0 +1,171 @@
+"""Operators that only move data, executed on the labels themselves.
+
+The frequent ones have a rule that works on compressed planes; ``moved`` runs any other such operator on the labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from pruning_core.graph.labels import Labelled, Plane, Universe, compress, cover, line
+
+
+def expanded(plane: Plane, shape: Sequence[int]) -> Plane:
+    return np.broadcast_to(plane, tuple(shape))
+
+
+def viewed(universe: Universe, x: Labelled, shape: Sequence[int]) -> Labelled:
+    """Reshape: planes are expanded only over the dimensions that merge or split with theirs."""
+    shape = tuple(int(n) for n in shape)
+    blocks = _blocks(x.shape, shape)
+    planes = []
+    for plane in x.planes:
+        labelled = cover(plane)
+        old, new = [1] * len(x.shape), [1] * len(shape)
+        for sources, targets in blocks:
+            if any(d in labelled for d in sources):
+                for d in sources:
+                    old[d] = x.shape[d]
+                for d in targets:
+                    new[d] = shape[d]
+        reshaped = compress(expanded(plane, old).reshape(new))
+        universe.rectangle(reshaped)
+        planes.append(reshaped)
+    return Labelled(shape, tuple(planes), x.origin)
+
+
+def _blocks(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """Smallest runs of dimensions of both shapes that hold the same number of elements."""
+    blocks = []
+    i = j = 0
+    while i < len(old) or j < len(new):
+        sources, targets = ([i] if i < len(old) else []), ([j] if j < len(new) else [])
+        a, b = (old[i] if sources else 1), (new[j] if targets else 1)
+        i, j = i + len(sources), j + len(targets)
+        while a != b:
+            if a < b:
+                a *= old[i]
+                sources.append(i)
+                i += 1
+            else:
+                b *= new[j]
+                targets.append(j)
+                j += 1
+        blocks.append((sources, targets))
+    return blocks
+
+
+def permuted(x: Labelled, order: Sequence[int]) -> Labelled:
+    order = [d % len(x.shape) for d in order]
+    return Labelled(tuple(x.shape[d] for d in order), tuple(p.transpose(order) for p in x.planes), x.origin)
+
+
+def swapped(x: Labelled, a: int, b: int) -> Labelled:
+    order = list(range(len(x.shape)))
+    if order:
+        order[a], order[b] = order[b], order[a]
+    return permuted(x, order)
+
+
+def reshaped_planes(x: Labelled, shape: Sequence[int], change: Callable[[Plane], Plane]) -> Labelled:
+    """Apply ``change`` to every plane and drop those that vanish."""
+    planes = tuple(q for q in (change(p) for p in x.planes) if q.size > 1)
+    return Labelled(tuple(shape), planes, x.origin)
+
+
+def expanded_to(x: Labelled, shape: Sequence[int]) -> Labelled:
+    extra = len(shape) - len(x.shape)
+    return reshaped_planes(x, shape, lambda p: p.reshape((1,) * extra + p.shape))
+
+
+def sliced(x: Labelled, shape: Sequence[int], dim: int, piece: slice | int) -> Labelled:
+    """A slice along ``dim`` (or, for an index, the dimension removed)."""
+    dim %= len(x.shape)
+
+    def cut(p: Plane) -> Plane:
+        at = (slice(None),) * dim
+        if isinstance(piece, int):
+            return p[(*at, piece if p.shape[dim] > 1 else 0)]
+        return p[(*at, piece)] if p.shape[dim] > 1 else p
+
+    return reshaped_planes(x, shape, cut)
+
+
+def concatenated(universe: Universe, parts: Sequence[Labelled], shape: Sequence[int], dim: int) -> Labelled:
+    """Along ``dim`` planes are joined; along every other dimension the parts must agree."""
+    dim %= len(shape)
+    parts = [p for p in parts if len(p.shape) == len(shape)]  # torch skips legacy empty 1-d tensors
+    planes: list[Plane] = []
+    if any(p.over(dim) for p in parts):
+        segments = []
+        for part in parts:
+            own = part.over(dim)
+            if len(own) == 1 and len(cover(own[0])) == 1:
+                segments.append(own[0])
+                continue
+            universe.pin(own, "it is concatenated along a dimension that is split")
+            filler = line(universe.fresh(part.shape[dim]), dim, len(shape))
+            universe.pin([filler], "it is concatenated with values that belong to no layer")
+            segments.append(filler)
+        planes.append(np.concatenate(segments, axis=dim))
+    lead: dict[frozenset[int], tuple[Plane, int]] = {}
+    for part in parts:
+        for plane in part.planes:
+            if plane.shape[dim] > 1:
+                continue
+            key = cover(plane)
+            if key in lead:
+                universe.link(plane, lead[key][0])
+                lead[key] = (lead[key][0], lead[key][1] + 1)
+            else:
+                lead[key] = (plane, 1)
+    for plane, count in lead.values():
+        if count < len(parts):
+            universe.pin([plane], "it is concatenated with values that belong to no layer")
+        planes.append(plane)
+    return Labelled(tuple(shape), tuple(planes), max((p.origin for p in parts), key=lambda o: o.value))
+
+
+def padded(universe: Universe, x: Labelled, shape: Sequence[int], pad: Sequence[int]) -> Labelled:
+    """Constant padding: new channels of constants get labels of their own."""
+    planes = []
+    for plane in x.planes:
+        for k in range(len(pad) // 2):
+            dim = len(shape) - 1 - k
+            before, after = pad[2 * k], pad[2 * k + 1]
+            if plane.shape[dim] == 1 or (before == 0 and after == 0):
+                continue
+            if len(cover(plane)) > 1:
+                universe.pin([plane], "a split dimension is padded")
+            shape_of = [n if d != dim else 0 for d, n in enumerate(plane.shape)]
+            if before < 0 or after < 0:
+                stop = plane.shape[dim] + min(after, 0)
+                plane = plane[(slice(None),) * dim + (slice(max(-before, 0), stop),)]
+            ends = []
+            for count in (max(before, 0), max(after, 0)):
+                shape_of[dim] = count
+                labels = universe.fresh(count).reshape([count if d == dim else 1 for d in range(len(shape))])
+                ends.append(np.broadcast_to(labels, shape_of))
+            plane = np.concatenate([ends[0], plane, ends[1]], axis=dim)
+        planes.append(plane)
+    return Labelled(tuple(shape), tuple(planes), x.origin)
+
+
+def moved(universe: Universe, x: Labelled, run: Callable[[torch.Tensor], torch.Tensor]) -> Labelled:
+    """Run a data-moving operator on every plane, expanded to the tensor's shape."""
+    planes = []
+    shape: tuple[int, ...] = ()
+    if not x.planes:
+        shape = tuple(run(torch.empty(x.shape, device="meta")).shape)
+    for plane in x.planes:
+        labels = torch.from_numpy(np.ascontiguousarray(expanded(plane, x.shape)))
+        result = run(labels).numpy()
+        shape = result.shape
+        plane = compress(result)
+        universe.rectangle(plane)
+        if plane.size > 1:
+            planes.append(plane)
+    return Labelled(shape, tuple(planes), x.origin)

@@ -1,0 +1,54 @@
+"""Which units to remove: the one thing a person decides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+
+from pruning_core.errors import UserError
+
+
+class Plan(Mapping[str, tuple[int, ...]]):
+    """Immutable map from group key to the sorted indices of the units removed; absent groups keep everything."""
+
+    __slots__ = ("_drop",)
+
+    def __init__(self, drop: Mapping[str, Iterable[int]] | None = None) -> None:
+        cleaned = {key: tuple(sorted(int(u) for u in units)) for key, units in (drop or {}).items()}
+        self._drop: dict[str, tuple[int, ...]] = {key: cleaned[key] for key in sorted(cleaned) if cleaned[key]}
+
+    def __getitem__(self, key: str) -> tuple[int, ...]:
+        return self._drop[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._drop)
+
+    def __len__(self) -> int:
+        return len(self._drop)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._drop.items()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Plan) and self._drop == other._drop
+
+    def __repr__(self) -> str:
+        return f"Plan({self._drop!r})"
+
+    def with_group(self, key: str, units: Iterable[int]) -> Plan:
+        """A new plan in which ``key`` loses exactly ``units``."""
+        return Plan({**self._drop, key: tuple(units)})
+
+    def to_json(self) -> str:
+        return json.dumps(self._drop, separators=(",", ":"))
+
+    @staticmethod
+    def from_json(text: str) -> Plan:
+        """Raises UserError when the text is not a plan."""
+        try:
+            data = json.loads(text)
+            return Plan({str(key): [int(u) for u in units] for key, units in data.items()})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UserError(
+                "This is not a pruning plan: expected a JSON object that maps group names to lists of unit numbers."
+            ) from error

@@ -1,0 +1,37 @@
+"""Recurrent layers: their fused kernels are opened, and stacked layers keep one hidden size."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from pruning_core.graph.labels import cover
+from pruning_core.graph.record import Recording
+
+
+def _recurrent(model: nn.Module) -> list[tuple[str, nn.RNNBase]]:
+    return [(name, m) for name, m in model.named_modules() if isinstance(m, nn.RNNBase)]
+
+
+@contextlib.contextmanager
+def plain_recurrence(model: nn.Module) -> Iterator[None]:
+    """The fused oneDNN kernel shows nothing of what happens inside; the composite one shows every product."""
+    if not _recurrent(model):
+        yield
+        return
+    with torch.backends.mkldnn.flags(enabled=False):
+        yield
+
+
+def link_recurrent_layers(model: nn.Module, recording: Recording) -> None:
+    """One module has one hidden size: unit j of every layer and direction lives or dies together."""
+    for prefix, _ in _recurrent(model):
+        hidden = []
+        for name, x in recording.parameters.items():
+            if name.startswith(f"{prefix}.weight_hh" if prefix else "weight_hh"):
+                hidden += [p.reshape(-1) for p in x.planes if cover(p) == {1}]
+        for other in hidden[1:]:
+            recording.universe.link(hidden[0], other)
