@@ -1,0 +1,94 @@
+"""What was measured, as frozen records: every number with the images, device and interval behind it.
+
+Without torch, so that a page can show stored results before torch is loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Share of images classified correctly, in [0, 1], with the 95 % Wilson interval of ``top1``.
+
+    ``top5`` is None when there are fewer than six classes: it could not be wrong. ``loss`` is the mean cross-entropy in
+    nats. ``images`` of ``total`` were seen, so that ``images < total`` marks a partial result.
+    """
+
+    top1: float
+    top5: float | None
+    loss: float
+    images: int
+    low: float
+    high: float
+    total: int
+    dataset: str
+    seconds: float
+
+    @property
+    def complete(self) -> bool:
+        return self.images == self.total
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Accuracy lost between two networks on the same ``images``; positive is worse.
+
+    ``lost`` images were right before and wrong after, ``gained`` the other way round; ``low`` and ``high`` bound the
+    drop with 95 % confidence.
+    """
+
+    drop: float
+    low: float
+    high: float
+    lost: int
+    gained: int
+    images: int
+
+    @property
+    def within_noise(self) -> bool:
+        """True when no difference at all is inside the interval."""
+        return self.low <= 0.0 <= self.high
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Time of one forward pass of one batch: median and 10th/90th percentile over ``runs`` timed passes, in ms."""
+
+    median_ms: float
+    p10_ms: float
+    p90_ms: float
+    runs: int
+    batch_size: int
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a sensitivity sweep: the accuracy with ``removed`` channels of ``group`` gone.
+
+    ``ratio`` is the fraction removed, in [0, 1). ``low`` and ``high`` bound ``top1``; ``drop`` is against the unpruned
+    network on the same images, bounded by ``drop_low`` and ``drop_high`` (all 95 %). ``exact`` says that every image of
+    the evaluation set was run at full precision; otherwise the cell is an estimate from ``images`` of them.
+    """
+
+    group: str
+    ratio: float
+    removed: int
+    top1: float
+    top5: float | None
+    images: int
+    low: float
+    high: float
+    drop: float
+    drop_low: float
+    drop_high: float
+    exact: bool
+    seconds: float
+
+    @property
+    def within_noise(self) -> bool:
+        """True when no drop at all is inside the interval."""
+        return self.drop_low <= 0.0 <= self.drop_high

@@ -1,0 +1,101 @@
+"""The embedded database: SQLite in WAL mode, so that pages read while a worker writes."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from weakref import WeakSet
+
+from pruning_core.errors import UserError
+
+# One entry per schema version, applied in order; entries are never edited once released.
+MIGRATIONS = (
+    """
+    CREATE TABLE jobs (
+        id TEXT PRIMARY KEY, key TEXT NOT NULL, kind TEXT NOT NULL, title TEXT NOT NULL, spec TEXT NOT NULL,
+        device TEXT NOT NULL, state TEXT NOT NULL, error TEXT, attempt INTEGER NOT NULL, server TEXT NOT NULL,
+        created REAL NOT NULL, started REAL, finished REAL, seconds REAL NOT NULL
+    );
+    CREATE INDEX jobs_by_key ON jobs (key, created);
+    CREATE TABLE events (
+        job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, n INTEGER NOT NULL, body TEXT NOT NULL,
+        PRIMARY KEY (job_id, n)
+    ) WITHOUT ROWID;
+    CREATE TABLE owners (
+        job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, owner TEXT NOT NULL, since REAL NOT NULL,
+        PRIMARY KEY (owner, job_id)
+    ) WITHOUT ROWID;
+    CREATE INDEX owners_by_job ON owners (job_id);
+    """,
+)
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that a WeakSet can hold: the plain class cannot be weakly referenced."""
+
+
+class Database:
+    """One SQLite file; every thread gets a connection of its own, closed when the thread ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._local = threading.local()
+        self._open: WeakSet[_Connection] = WeakSet()
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._migrate()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The calling thread's connection (autocommit; group statements with ``transaction``)."""
+        connection: _Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(
+                self.path, timeout=30, isolation_level=None, check_same_thread=False, factory=_Connection
+            )
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = WAL")
+            # In WAL mode NORMAL survives a crash of the process; only a power cut can lose the last commits.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            self._local.connection = connection
+            with self._lock:
+                self._open.add(connection)
+        return connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All statements of the block or none of them."""
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the connections of all threads; a later use opens a new one."""
+        with self._lock:
+            for connection in list(self._open):
+                connection.close()
+            self._open.clear()
+        self._local = threading.local()
+
+    def _migrate(self) -> None:
+        with self.transaction() as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > len(MIGRATIONS):
+                raise UserError(
+                    "The data directory was written by a newer version of PruneScope. "
+                    "Update this one, or set PRUNESCOPE_DATA to another directory."
+                )
+            for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+                for statement in script.split(";"):  # executescript would commit the transaction
+                    if statement.strip():
+                        connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")

@@ -1,0 +1,310 @@
+"""Long work in the background: one queue and one thread per device, everything stored as it happens."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import sqlite3
+import threading
+import time
+import uuid
+import weakref
+from collections import deque
+from collections.abc import Iterable
+
+from pruning_core.errors import UserError
+from pruning_core.runs.events import Event, Failed
+from pruning_core.runs.log import open_log
+from pruning_core.runs.presence import Presence, is_alive
+from pruning_core.runs.spec import RunSpec
+from pruning_core.runs.store import Job, Store
+from pruning_core.runs.view import Cancel, JobView, State
+from pruning_core.runs.worker import Worker, spare_threads
+from pruning_core.runs.workspace import Workspace
+
+REMEMBERED = 200  # finished jobs whose events stay in memory
+
+
+class Jobs:
+    """The jobs of one workspace; make one per server process and share it.
+
+    ``runs`` and ``values`` name the spec classes that may be stored and the dataclasses in their fields (default: the
+    product's). ``threads`` is how many torch threads a worker uses (default: one core less than there are).
+    All methods may be called from any thread; all but ``wait`` and ``close`` return at once.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        runs: Iterable[type] | None = None,
+        values: Iterable[type] = (),
+        threads: int | None = None,
+    ) -> None:
+        if runs is None:
+            from pruning_core.runs.specs import RUNS, VALUES  # late: they import every feature
+
+            runs, values = RUNS, VALUES
+        self.workspace = workspace
+        self._store = Store(workspace.database, runs, values)
+        self._threads = threads or spare_threads()
+        self._lock = threading.RLock()
+        self._wake = threading.Condition(self._lock)
+        self._jobs: dict[str, Job] = {}
+        self._queues: dict[str, deque[str]] = {}
+        self._workers: dict[str, Worker] = {}
+        self._closing = False
+        self._log = open_log(workspace.log_path)
+        self._servers = workspace.root / "servers"
+        self._presence = Presence(self._servers)
+        self._adopt()
+        atexit.register(_close_at_exit, weakref.ref(self))  # daemon threads may not run on into a dying interpreter
+
+    # -- what pages call ---------------------------------------------------------------------------------------------
+
+    def submit(self, spec: RunSpec, owner: str, fresh: bool = False) -> str:
+        """Queue ``spec`` for ``owner`` and return the id of its job.
+
+        The same spec is the same job: a waiting, running or finished one is shared, a stopped one is resumed. ``fresh``
+        computes anew what has ended. Raises UserError while the server shuts down.
+        """
+        with self._lock:
+            known = self._store.latest(spec.key)
+            job = self._find(known) if known else None
+            if job is not None and (job.state.active or not fresh):
+                self._store.add_owner(job.id, owner)
+                self._again(job)
+                return job.id
+            self._refuse_when_closing()
+            job = Job(uuid.uuid4().hex, spec.key, spec.kind, spec.title, spec, spec.queue(), self._presence.id)
+            self._store.insert(job)
+            self._store.add_owner(job.id, owner)
+            self._remember(job)
+            self._enqueue(job)
+            return job.id
+
+    def snapshot(self, job_id: str, since: int = 0) -> JobView:
+        """The job now, with its events from number ``since`` on. Raises UserError for an unknown job."""
+        with self._lock:
+            return self._view(self._get(job_id), since)
+
+    def find(self, spec: RunSpec) -> JobView | None:
+        """The newest job of this spec, without submitting it."""
+        with self._lock:
+            known = self._store.latest(spec.key)
+            job = self._find(known) if known else None
+            return self._view(job) if job else None
+
+    def spec(self, job_id: str) -> RunSpec:
+        """What the job runs. Raises UserError when another version wrote it."""
+        with self._lock:
+            return _spec(self._get(job_id))
+
+    def of(self, owner: str) -> tuple[JobView, ...]:
+        """The owner's jobs, newest first, without their events (``count`` says how many there are)."""
+        with self._lock:
+            return tuple(
+                self._view(live, len(live.events)) if (live := self._jobs.get(row.id)) else row.view(0, None, count)
+                for row, count in self._store.listed(owner)
+            )
+
+    def wait(self, job_id: str, timeout: float | None = None) -> JobView:
+        """Block until the job is over or ``timeout`` seconds have passed; for notebooks and scripts."""
+        with self._wake:
+            self._wake.wait_for(lambda: not self._get(job_id).state.active, timeout)
+            return self.snapshot(job_id)
+
+    def cancel(self, job_id: str, owner: str | None = None) -> Cancel:
+        """Ask the job to stop; safe to repeat. The answer is a sentence.
+
+        With ``owner``, a run that others wait for as well goes on and only leaves this owner's list.
+        """
+        with self._lock:
+            job = self._get(job_id)
+            if not job.state.active:
+                return Cancel.ALREADY if job.state is State.CANCELLED else Cancel.OVER
+            if owner is not None and self._store.owners(job_id) - {owner}:
+                self._store.remove_owner(job_id, owner)
+                return Cancel.SHARED
+            if job_id not in self._jobs:
+                return Cancel.ELSEWHERE
+            if job.state is State.QUEUED:
+                self._queues[job.device].remove(job_id)
+                self._end(job, State.CANCELLED)
+                return Cancel.REMOVED
+            answer = Cancel.ALREADY if job.stop else Cancel.STOPPING
+            job.stop, job.again = True, False
+            return answer
+
+    def resume(self, job_id: str) -> JobView:
+        """Continue a stopped job with the events it has; a finished or active one is left as it is."""
+        with self._lock:
+            job = self._get(job_id)
+            self._again(job)
+            return self._view(job, len(job.events))
+
+    def forget(self, job_id: str, owner: str) -> None:
+        """Take the job off the owner's list; when nobody else has it and it has ended, it is deleted."""
+        with self._lock:
+            job = self._get(job_id)
+            self._store.remove_owner(job_id, owner)
+            if not job.state.active and not self._store.owners(job_id):
+                self._store.delete(job_id)
+                self._jobs.pop(job_id, None)
+                if self._store.latest(job.key) is None:
+                    self.workspace.drop_scratch(job.key)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Stop all work within ``timeout`` seconds; unfinished jobs can be resumed by the next server."""
+        with self._lock:
+            self._closing = True
+            for queue in self._queues.values():
+                while queue:
+                    self._end(self._jobs[queue.popleft()], State.INTERRUPTED)
+            self._wake.notify_all()
+        deadline = time.monotonic() + timeout
+        for worker in self._workers.values():
+            if worker is not threading.current_thread():
+                worker.join(max(0.0, deadline - time.monotonic()))
+        # A worker that is still in a long step keeps the lock file: its job dies with the process and not before.
+        if not any(worker.is_alive() for worker in self._workers.values()):
+            self._presence.close()
+
+    # -- what workers call -------------------------------------------------------------------------------------------
+
+    def take(self, device: str) -> tuple[Job, RunSpec] | None:
+        with self._wake:
+            queue = self._queues[device]
+            self._wake.wait_for(lambda: bool(queue) or self._closing)
+            if self._closing:
+                return None
+            job = self._jobs[queue.popleft()]
+            job.state, job.started = State.RUNNING, time.time()
+            self._save(job)
+            return job, _spec(job)
+
+    def begin(self, job: Job, kept: tuple[Event, ...]) -> None:
+        if kept != tuple(job.events):
+            self._store.rewrite(job.id, kept)
+        with self._lock:
+            job.events = list(kept)
+
+    def record(self, job: Job, event: Event) -> bool:
+        self._store.append(job.id, event)  # before it is shown: what was seen is never lost
+        with self._lock:
+            job.events.append(event)
+            job.stopped = job.stop or self._closing
+            return not job.stopped
+
+    def finish(self, job: Job, state: State, error: str | None) -> None:
+        with self._lock:
+            if state is State.CANCELLED and not job.stop:
+                state = State.INTERRUPTED  # the server closes; nobody cancelled
+            if error is not None:
+                with contextlib.suppress(sqlite3.Error):  # the disk may be full; memory still knows
+                    self._store.append(job.id, Failed(error))
+                job.events.append(Failed(error))
+            if state is State.DONE:
+                self.workspace.drop_scratch(job.key)
+            self._end(job, state, error)
+            if job.again and state is not State.DONE and not self._closing:
+                self._again(job)
+
+    # -- the inside: always under the lock ---------------------------------------------------------------------------
+
+    def _again(self, job: Job) -> None:
+        """Make sure that a job that has not finished goes on."""
+        if job.state is State.RUNNING:
+            if job.stopped:
+                job.again = True  # the worker is already leaving it
+            else:
+                job.stop = False
+        elif job.state not in (State.DONE, State.QUEUED):
+            self._refuse_when_closing()
+            _spec(job)
+            self._remember(job)
+            job.state, job.error, job.finished, job.started = State.QUEUED, None, None, None
+            job.attempt += 1
+            job.server = self._presence.id
+            self._enqueue(job)
+
+    def _enqueue(self, job: Job) -> None:
+        job.stop = job.stopped = job.again = False
+        self._save(job)
+        self._queues.setdefault(job.device, deque()).append(job.id)
+        if job.device not in self._workers:
+            worker = Worker(job.device, self, self.workspace, self._threads, self._log)
+            self._workers[job.device] = worker
+            worker.start()
+        self._wake.notify_all()
+
+    def _end(self, job: Job, state: State, error: str | None = None) -> None:
+        now = time.time()
+        if job.state is State.RUNNING and job.started is not None:
+            job.seconds += max(0.0, now - job.started)
+        job.state, job.error, job.finished, job.stop = state, error, now, False
+        self._save(job)
+        self._wake.notify_all()
+
+    def _save(self, job: Job) -> None:
+        try:
+            self._store.save(job)
+        except sqlite3.Error as error:  # a full disk must not stop the thread; the next start sees "interrupted"
+            self._log.error("the state of run %s was not stored", job.id, exc_info=error)
+
+    def _view(self, job: Job, since: int = 0) -> JobView:
+        queue = self._queues.get(job.device, ())
+        waiting = job.state is State.QUEUED and job.id in queue
+        return job.view(since, queue.index(job.id) + 1 if waiting else None)
+
+    def _get(self, job_id: str) -> Job:
+        job = self._find(job_id)
+        if job is None:
+            raise UserError("This run is no longer stored. Start it again.")
+        return job
+
+    def _find(self, job_id: str) -> Job | None:
+        job = self._jobs.get(job_id)
+        if job is None:
+            job = self._store.load(job_id)
+            if job is not None and not job.state.active:  # an active one belongs to another server: read it each time
+                self._remember(job)
+        return job
+
+    def _remember(self, job: Job) -> None:
+        self._jobs[job.id] = job
+        ended = [known.id for known in self._jobs.values() if not known.state.active and known is not job]
+        for job_id in ended[: max(0, len(ended) - REMEMBERED)]:
+            del self._jobs[job_id]
+
+    def _refuse_when_closing(self) -> None:
+        if self._closing:
+            raise UserError("The server is shutting down. Start the run again when it is back.")
+
+    def _adopt(self) -> None:
+        """Jobs that a dead server left unfinished are interrupted, and can be resumed."""
+        unfinished = self._store.unfinished()
+        dead = {server for server in {server for _, server in unfinished} if not is_alive(self._servers, server)}
+        for job_id, server in unfinished:
+            job = self._find(job_id) if server in dead else None
+            if job is None:
+                continue
+            job.state, job.finished = State.INTERRUPTED, None
+            self._save(job)
+            self._remember(job)
+            try:
+                for event in job.spec.salvage(self.workspace, tuple(job.events)) if job.spec else ():
+                    self.record(job, event)
+            except Exception as error:  # a broken leftover must not keep the server from starting
+                self._log.error("run %s: nothing could be saved", job.id, exc_info=error)
+
+
+def _spec(job: Job) -> RunSpec:
+    if job.spec is None:
+        raise UserError("This run was made by another version of PruneScope. Start it again.")
+    return job.spec
+
+
+def _close_at_exit(jobs: weakref.ref[Jobs]) -> None:
+    alive = jobs()
+    if alive is not None:
+        alive.close()

@@ -1,0 +1,68 @@
+"""What a run is: a frozen description whose hash is its identity, and a generator of events."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pruning_core.runs.codec import Codec, digest, dump
+from pruning_core.runs.events import Event, Failed
+from pruning_core.runs.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class RunSpec(ABC):
+    """A subclass is a frozen dataclass of plain values and frozen dataclasses.
+
+    ``kind`` names the sort of run; raise ``version`` when the same spec would now give another result, so that stored
+    results of the old code are not taken for it.
+    """
+
+    kind: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    @property
+    def title(self) -> str:
+        """A short line for lists of runs."""
+        return self.kind
+
+    @property
+    def key(self) -> str:
+        """sha256 (hex) of the canonical JSON: the same work has the same key."""
+        return digest({"kind": self.kind, "version": self.version, "spec": self})
+
+    def queue(self) -> str:
+        """The device whose queue this run waits in: "cpu", "cuda:0", …"""
+        return "cpu"
+
+    @abstractmethod
+    def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
+        """A generator of new events, several a second where the work allows.
+
+        ``past`` holds what ``keep`` kept of an earlier attempt; those events are not repeated. The generator may be
+        closed at any event, so whatever it holds is released in ``finally`` clauses. UserError carries a sentence for
+        the page; every other exception is a bug.
+        """
+
+    def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
+        """What of a stopped attempt still counts when the run is resumed; by default all but the failure."""
+        return tuple(event for event in past if not isinstance(event, Failed))
+
+    def salvage(self, workspace: Workspace, past: tuple[Event, ...]) -> Iterable[Event]:
+        """Last events of an attempt that was stopped (cancelled, failed, interrupted): what it can still hand over."""
+        return ()
+
+
+def spec_to_json(spec: RunSpec) -> str:
+    return dump(spec)
+
+
+def spec_from_json(text: str, runs: Iterable[type], values: Iterable[type] = ()) -> RunSpec:
+    """Read a spec of one of ``runs``, whose fields may hold dataclasses of ``values``.
+
+    Raises UnknownClass when it was written by another version.
+    """
+    spec: RunSpec = Codec((*runs, *values)).load(text)
+    return spec

@@ -1,0 +1,165 @@
+"""Jobs, their events and their owners as rows. Knows SQL and nothing of threads."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pruning_core.runs.database import Database
+from pruning_core.runs.events import Event, event_from_json, event_to_json
+from pruning_core.runs.spec import RunSpec, spec_from_json, spec_to_json
+from pruning_core.runs.view import JobView, State
+
+CHANGING = ("state", "error", "attempt", "server", "started", "finished", "seconds")  # in the life of a job
+# The columns that are fields of a Job as they stand; ``spec`` is stored beside them as JSON.
+COLUMNS = ("id", "key", "kind", "title", "device", "created", *CHANGING)
+
+
+@dataclass
+class Job:
+    """The mutable record behind a view. ``spec`` is None when it was written by a version that is gone.
+
+    ``stop`` asks the worker to stop, ``stopped`` says that it noticed, ``again`` that the job was resumed meanwhile.
+    """
+
+    id: str
+    key: str
+    kind: str
+    title: str
+    spec: RunSpec | None
+    device: str
+    server: str
+    state: State = State.QUEUED
+    attempt: int = 1
+    error: str | None = None
+    created: float = field(default_factory=time.time)
+    started: float | None = None
+    finished: float | None = None
+    seconds: float = 0.0
+    events: list[Event] = field(default_factory=list)
+    stop: bool = False
+    stopped: bool = False
+    again: bool = False
+
+    def view(self, since: int = 0, position: int | None = None, count: int | None = None) -> JobView:
+        """A snapshot with the events from ``since`` on; ``count`` when the events were not loaded."""
+        running = self.state is State.RUNNING and self.started is not None
+        elapsed = time.time() - self.started if running and self.started is not None else 0.0
+        first = max(0, min(since, len(self.events)))
+        return JobView(
+            id=self.id,
+            key=self.key,
+            kind=self.kind,
+            title=self.title,
+            state=self.state,
+            stopping=self.stop and self.state is State.RUNNING,
+            position=position,
+            attempt=self.attempt,
+            events=tuple(self.events[first:]),
+            first=first,
+            count=len(self.events) if count is None else count,
+            created=self.created,
+            started=self.started,
+            finished=self.finished,
+            seconds=self.seconds + max(0.0, elapsed),
+            device=self.device,
+            error=self.error,
+        )
+
+
+class Store:
+    """Rows of ``database``; specs are read as one of ``runs``, with values of ``values`` in their fields."""
+
+    def __init__(self, database: Database, runs: Iterable[type], values: Iterable[type]) -> None:
+        self._database = database
+        self._runs = tuple(runs)
+        self._values = tuple(values)
+
+    def insert(self, job: Job) -> None:
+        if job.spec is None:
+            raise ValueError("a new job has a spec")
+        row = {name: getattr(job, name) for name in COLUMNS} | {"spec": spec_to_json(job.spec)}
+        places = ", ".join(f":{name}" for name in row)
+        self._database.connection.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({places})", row)
+
+    def save(self, job: Job) -> None:
+        """Write what changes in the life of a job (not its events)."""
+        row = {name: getattr(job, name) for name in ("id", *CHANGING)}
+        places = ", ".join(f"{name} = :{name}" for name in CHANGING)
+        self._database.connection.execute(f"UPDATE jobs SET {places} WHERE id = :id", row)
+
+    def append(self, job_id: str, event: Event) -> None:
+        """Add an event after those that are stored (which may be more than this version can read)."""
+        self._database.connection.execute(
+            "INSERT INTO events SELECT ?, COALESCE(MAX(n) + 1, 0), ? FROM events WHERE job_id = ?",
+            (job_id, event_to_json(event), job_id),
+        )
+
+    def rewrite(self, job_id: str, events: Iterable[Event]) -> None:
+        """Replace the events of a job."""
+        rows = [(job_id, n, event_to_json(event)) for n, event in enumerate(events)]
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM events WHERE job_id = ?", (job_id,))
+            connection.executemany("INSERT INTO events VALUES (?, ?, ?)", rows)
+
+    def load(self, job_id: str) -> Job | None:
+        """The job with its events, or None when there is no such job."""
+        row = self._database.connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            return None
+        job = self._job(row)
+        bodies = self._database.connection.execute("SELECT body FROM events WHERE job_id = ? ORDER BY n", (job_id,))
+        for (body,) in bodies:
+            with contextlib.suppress(ValueError, TypeError):  # an event of another version: nothing here can show it
+                job.events.append(event_from_json(body))
+        return job
+
+    def latest(self, key: str) -> str | None:
+        """The newest job of this key."""
+        row = self._database.connection.execute(
+            "SELECT id FROM jobs WHERE key = ? ORDER BY created DESC LIMIT 1", (key,)
+        ).fetchone()
+        return row["id"] if row else None
+
+    def unfinished(self) -> list[tuple[str, str]]:
+        """(job id, server) of every job that is queued or running."""
+        rows = self._database.connection.execute(
+            "SELECT id, server FROM jobs WHERE state IN (?, ?)", (State.QUEUED, State.RUNNING)
+        )
+        return [(row["id"], row["server"]) for row in rows]
+
+    def listed(self, owner: str) -> list[tuple[Job, int]]:
+        """The jobs of an owner, newest first, without their events but with how many there are."""
+        rows = self._database.connection.execute(
+            "SELECT jobs.*, (SELECT MAX(n) + 1 FROM events WHERE job_id = jobs.id) AS count"
+            " FROM jobs JOIN owners ON owners.job_id = jobs.id WHERE owner = ? ORDER BY since DESC, created DESC",
+            (owner,),
+        )
+        return [(self._job(row), row["count"] or 0) for row in rows]
+
+    def add_owner(self, job_id: str, owner: str) -> None:
+        """Put the job at the top of the owner's list."""
+        self._database.connection.execute(
+            "INSERT OR REPLACE INTO owners VALUES (?, ?, ?)", (job_id, owner, time.time())
+        )
+
+    def remove_owner(self, job_id: str, owner: str) -> None:
+        self._database.connection.execute("DELETE FROM owners WHERE job_id = ? AND owner = ?", (job_id, owner))
+
+    def owners(self, job_id: str) -> set[str]:
+        rows = self._database.connection.execute("SELECT owner FROM owners WHERE job_id = ?", (job_id,))
+        return {row["owner"] for row in rows}
+
+    def delete(self, job_id: str) -> None:
+        """Remove the job, its events and owners; artifacts stay, since other jobs may name them."""
+        self._database.connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+
+    def _job(self, row: sqlite3.Row) -> Job:
+        spec: RunSpec | None = None
+        with contextlib.suppress(ValueError, TypeError):
+            spec = spec_from_json(row["spec"], self._runs, self._values)
+        plain = {name: row[name] for name in COLUMNS} | {"state": State(row["state"])}
+        return Job(**plain, spec=spec)

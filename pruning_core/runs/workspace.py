@@ -1,0 +1,66 @@
+"""The data directory: database, artifacts, scratch files and the log, outside the repository."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from pruning_core.errors import UserError
+from pruning_core.runs.artifacts import Artifacts
+from pruning_core.runs.database import Database
+
+
+def default_root() -> Path:
+    """``$PRUNESCOPE_DATA``, else ``$XDG_DATA_HOME/prunescope``, else ``~/.local/share/prunescope``."""
+    if chosen := os.environ.get("PRUNESCOPE_DATA"):
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "prunescope"
+
+
+class Workspace:
+    """One data directory.
+
+    root/prunescope.sqlite   runs, events, owners
+    root/artifacts/ab/ab…    large results, named by sha256
+    root/scratch/<key>/      what an unfinished run keeps for its resumption; gone when it is done
+    root/downloads/          data sets and weights fetched from elsewhere
+    root/prunescope.log      tracebacks, never shown on a page
+
+    Raises UserError when the directory cannot be written.
+    """
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        self.root = Path(root).expanduser().resolve() if root is not None else default_root().resolve()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            writable = os.access(self.root, os.W_OK | os.X_OK)
+        except OSError:
+            writable = False
+        if not writable:
+            raise UserError(
+                "The data directory cannot be written. Set PRUNESCOPE_DATA to a directory that this user may write."
+            )
+        self.artifacts = Artifacts(self.root / "artifacts")
+        self.database = Database(self.root / "prunescope.sqlite")
+
+    @property
+    def log_path(self) -> Path:
+        return self.root / "prunescope.log"
+
+    @property
+    def downloads(self) -> Path:
+        """A folder for data sets and weights that were fetched."""
+        folder = self.root / "downloads"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def scratch(self, key: str) -> Path:
+        """The folder of the unfinished run ``key``; made on first use."""
+        folder = self.root / "scratch" / key
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def drop_scratch(self, key: str) -> None:
+        shutil.rmtree(self.root / "scratch" / key, ignore_errors=True)

@@ -1,0 +1,83 @@
+"""What a training reports while it runs. ``tag`` tells several trainings of one run apart. Without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Step:
+    """Inside an epoch, several times a second.
+
+    ``loss`` is the moving average of the training loss (nats), ``position`` counts epochs with their fraction (1.5 is
+    half-way through the second), ``done`` is the share of the whole training in [0, 1].
+    """
+
+    epoch: int
+    position: float
+    done: float
+    loss: float
+    rate: float
+    images_per_s: float
+    seconds_left: float
+    tag: str = ""
+
+
+@dataclass(frozen=True)
+class Checking:
+    """While an epoch is evaluated: ``images`` of ``total`` seen."""
+
+    epoch: int
+    images: int
+    total: int
+    tag: str = ""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The end of an epoch; epoch 0 is the network before training, which has no training loss.
+
+    ``top1``, ``top5``, ``low``, ``high``, ``loss`` were measured on ``images`` test images. ``chosen_by`` is the figure
+    that decides which weights are kept, measured on the data named by the outcome; ``improved`` says that these weights
+    are the best so far.
+    """
+
+    epoch: int
+    train_loss: float | None
+    top1: float
+    top5: float | None
+    low: float
+    high: float
+    loss: float
+    images: int
+    chosen_by: float
+    improved: bool
+    rate: float
+    images_per_s: float
+    seconds: float
+    tag: str = ""
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """The end of a training: which weights were kept, and what they do on the test images.
+
+    ``chosen_on`` says in words which data decided. ``start_top1`` is the test accuracy before training.
+    """
+
+    epoch: int
+    epochs: int
+    top1: float
+    top5: float | None
+    low: float
+    high: float
+    images: int
+    start_top1: float
+    chosen_on: str
+    seconds: float
+    device: str
+    seed: int
+    tag: str = ""
+
+
+TrainEvent = Step | Checking | Epoch | TrainOutcome
