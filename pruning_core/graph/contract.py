@@ -50,12 +50,11 @@ def elementwise(universe: Universe, operands: Sequence[Labelled], shape: Sequenc
     for x in lifted:
         for plane in x.planes:
             dims = cover(plane)
-            for other in lifted:
-                bare = [d for d in dims if other.shape[d] > 1 and not other.over(d)]
-                if other is not x and bare:
-                    universe.pin([plane], "it meets values of fixed size that belong to no layer")
-                    break
-            planes.append(plane)
+            if any(other is not x and other.shape[d] > 1 and not other.over(d) for other in lifted for d in dims):
+                # what is pinned always lives: it needs no label from here on
+                universe.pin([plane], "it meets values of fixed size that belong to no layer")
+            else:
+                planes.append(plane)
     origin = max((x.origin for x in lifted), key=lambda o: o.value, default=Origin.CONSTANT)
     return Labelled(tuple(shape), merged(universe, planes), origin)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -104,15 +104,20 @@ def _module_hooks(model: nn.Module, mode: LabelMode) -> Iterator[None]:
     def enter(module: nn.Module, args: Any) -> None:
         mode.stack.append(names[module])
 
-    def leave(module: nn.Module, args: Any, out: Any) -> None:
+    def leave(module: nn.Module, args: Any, out: Any) -> Any:
         mode.stack.pop()
         name = names[module]
+        if mode.keep_calls and args and out is args[0] and isinstance(out, Tensor) and _is_dropout(module):
+            out = out.view_as(out)  # an identity of its own, so that the program can name the module
+            call = mode.recording.calls[-1]
+            mode.recording.calls[-1] = replace(call, name=f"module:{name}")
         tensors = [t for t in tree_leaves(args) if isinstance(t, Tensor)]
         results = [t for t in tree_leaves(out) if isinstance(t, Tensor)]
         if module in leaves and name not in seen and tensors and results:
             seen.add(name)
             mode.recording.passages.append(
                 Passage(name, type(module).__name__, mode.look(tensors[0]), mode.look(results[0])))
+        return out
 
     handles = []
     try:
@@ -125,12 +130,19 @@ def _module_hooks(model: nn.Module, mode: LabelMode) -> Iterator[None]:
             handle.remove()
 
 
+def _is_dropout(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.dropout._DropoutNd) or type(module).__name__ in ("StochasticDepth", "DropPath")
+
+
 def start(model: nn.Module) -> tuple[Recording, dict[str, Tensor]]:
     """A recording with fresh labels on every dimension of every parameter and buffer."""
     recording = Recording()
     tensors = named_tensors(model)
     for name, tensor in tensors.items():
-        recording.parameters[name] = recording.universe.fresh_tensor(tensor.shape, Origin.PARAMETER)
+        # integer buffers are tables of positions, not values per channel
+        shape = tuple(tensor.shape)
+        recording.parameters[name] = (recording.universe.fresh_tensor(shape, Origin.PARAMETER)
+                                      if tensor.is_floating_point() else Labelled(shape))
     return recording, tensors
 
 

@@ -203,9 +203,7 @@ def _embedding(c: Call) -> Labelled:
 
 # -- arithmetic -------------------------------------------------------------------------------------------------------
 def _elementwise(c: Call) -> Labelled | list[Labelled]:
-    if isinstance(c.out, tuple | list):
-        return _unknown(c)
-    return elementwise(c.universe, c.tensors(), c.shape)
+    return _with_extras(c, elementwise(c.universe, c.tensors(), c.shape))
 
 
 def _mm(c: Call) -> Labelled:
@@ -451,6 +449,7 @@ RULES: dict[str, Rule] = {
     "native_layer_norm": _layer_norm, "_fused_rms_norm": _rms_norm, "rms_norm": _rms_norm, "native_group_norm": _group_norm,
 }
 
+UNTAGGED_POINTWISE = frozenset({"hardswish", "hardswish_", "_prelu_kernel", "prelu", "copy_", "where", "masked_fill"})
 SPATIAL = ("pool1d", "pool2d", "pool3d", "upsample_", "reflection_pad", "replication_pad")
 
 def rule_for(op: Any, name: str) -> Rule:
@@ -458,6 +457,6 @@ def rule_for(op: Any, name: str) -> Rule:
         return RULES[name]
     if any(part in name for part in SPATIAL):
         return _spatial
-    if torch.Tag.pointwise in op.tags or name in ("copy_", "where", "masked_fill", "masked_fill_", "_fused_dropout"):
+    if torch.Tag.pointwise in op.tags or name in UNTAGGED_POINTWISE:
         return _elementwise
     return _unknown
