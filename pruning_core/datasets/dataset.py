@@ -1,0 +1,207 @@
+"""Images and labels as resident tensors, with what a model needs to read them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pruning_core.errors import UserError
+
+LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, what image libraries use to turn colour into grey
+CHUNK = 512  # images per step of a conversion, so that no float copy of a whole data set is ever made
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """One split of a data set.
+
+    images: uint8 (N, C, H, W); labels: int64 (N,) in [0, len(classes)); mean, std: per channel, of pixels scaled to
+    [0, 1]. Change mean, std or classes with ``dataclasses.replace``.
+
+    Raises UserError when it is empty, when a label has no class, or when mean and std do not match the channels.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    name: str
+    split: str = "test"
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != torch.uint8:
+            raise ValueError(f"images must be uint8 (N, C, H, W), not {self.images.dtype} {tuple(self.images.shape)}")
+        if len(self.images) == 0:
+            raise UserError(f"The data set {self.name!r} holds no {self.split} images. Choose one that holds some.")
+        if self.labels.shape != (len(self.images),):
+            raise UserError(
+                f"The data set {self.name!r} holds {len(self.images)} images and {self.labels.numel()} labels. "
+                "Every image needs exactly one label."
+            )
+        low, high = int(self.labels.min()), int(self.labels.max())
+        if low < 0 or high >= len(self.classes):
+            raise UserError(
+                f"The labels of {self.name!r} run from {low} to {high}, but there are {len(self.classes)} classes. "
+                "Labels count from 0; name as many classes as there are."
+            )
+        channels = self.images.shape[1]
+        if len(self.mean) != channels or len(self.std) != channels:
+            raise UserError(
+                f"The images of {self.name!r} have {channels} channel(s): give as many means and standard deviations."
+            )
+        if min(self.std) <= 0:
+            raise UserError("A standard deviation must be above 0, because pixels are divided by it.")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        _, c, h, w = self.images.shape
+        return c, h, w
+
+    def to(self, device: torch.device | str) -> Dataset:
+        """The same split with images and labels resident on ``device``."""
+        return dataclasses.replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+    def normalised(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """uint8 (n, C, H, W) -> ``dtype`` (n, C, H, W): scaled to [0, 1], then by mean and std."""
+        shape = (1, -1, 1, 1)
+        std = torch.tensor(self.std, dtype=dtype, device=images.device).view(shape)
+        mean = torch.tensor(self.mean, dtype=dtype, device=images.device).view(shape)
+        return images.to(dtype).mul_(1 / (255 * std)).sub_(mean / std)
+
+    def batches(
+        self,
+        batch_size: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        indices: Sequence[int] | Tensor | None = None,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (x normalised (n, C, H, W), y int64 (n,)) in order, or in the order of ``indices``.
+
+        Bytes travel to the device and are normalised there: a quarter of the traffic of floats.
+        """
+        chosen = None if indices is None else torch.as_tensor(indices, dtype=torch.int64, device=self.images.device)
+        total = len(self) if chosen is None else len(chosen)
+        for start in range(0, total, batch_size):
+            part: slice | Tensor = slice(start, start + batch_size)
+            if chosen is not None:
+                part = chosen[start : start + batch_size]
+            x = self.images[part].to(device, non_blocking=True)
+            yield self.normalised(x, dtype), self.labels[part].to(device, non_blocking=True)
+
+    def subset(self, count: int, seed: int = 0) -> Dataset:
+        """``count`` random images without repetition; a smaller count is a prefix of a larger one of the same seed."""
+        if count >= len(self):
+            return self
+        if count < 1:
+            raise UserError("At least one image is needed.")
+        return self._take(torch.from_numpy(_permutation(len(self), seed)[:count]))
+
+    def split_off(
+        self, fraction: float, seed: int = 0, names: tuple[str, str] = ("fit", "held-out")
+    ) -> tuple[Dataset, Dataset]:
+        """(rest, part): ``part`` holds ``fraction`` of every class, at least one image of it; order is kept.
+
+        The same images come out on every machine and version: the generator's stream is frozen by NumPy's policy.
+        """
+        if not 0 < fraction < 1:
+            raise UserError(f"The share to set apart must lie between 0 and 1, not {fraction:g}.")
+        labels = self.labels.cpu().numpy()
+        chosen = np.zeros(len(labels), dtype=bool)
+        for label in range(len(self.classes)):
+            (members,) = np.nonzero(labels == label)
+            count = max(1, round(fraction * len(members)))
+            if count >= len(members):
+                if len(members) == 0:
+                    continue
+                raise UserError(
+                    f"Class {self.classes[label]!r} of {self.name!r} has {len(members)} image(s), too few to set some "
+                    "apart. Give every class at least two images, or bring separate test images."
+                )
+            chosen[members[_permutation(len(members), seed + label)[:count]]] = True
+        part = torch.from_numpy(chosen)
+        return (
+            dataclasses.replace(self._take(torch.nonzero(~part).flatten()), split=names[0]),
+            dataclasses.replace(self._take(torch.nonzero(part).flatten()), split=names[1]),
+        )
+
+    def resized(self, height: int, width: int) -> Dataset:
+        """The same images at another size: bilinear with anti-aliasing, rounded back to bytes."""
+        if self.size[1:] == (height, width):
+            return self
+        out = torch.empty((len(self), self.size[0], height, width), dtype=torch.uint8, device=self.images.device)
+        for start in range(0, len(self), CHUNK):
+            part = self.images[start : start + CHUNK].float()
+            part = F.interpolate(part, (height, width), mode="bilinear", antialias=True, align_corners=False)
+            out[start : start + CHUNK] = part.round_().clamp_(0, 255).to(torch.uint8)
+        return dataclasses.replace(self, images=out)
+
+    def with_channels(self, channels: int) -> Dataset:
+        """Grey repeated to ``channels``, or colour turned into grey. Raises UserError for anything else."""
+        have = self.size[0]
+        if have == channels:
+            return self
+        if have == 1:
+            return dataclasses.replace(
+                self,
+                images=self.images.expand(-1, channels, -1, -1).contiguous(),
+                mean=self.mean * channels,
+                std=self.std * channels,
+            )
+        if have == 3 and channels == 1:
+            out = torch.empty((len(self), 1, *self.size[1:]), dtype=torch.uint8, device=self.images.device)
+            weights = torch.tensor(LUMINANCE, device=self.images.device).view(1, 3, 1, 1)
+            for start in range(0, len(self), CHUNK):
+                grey = (self.images[start : start + CHUNK].float() * weights).sum(1, keepdim=True)
+                out[start : start + CHUNK] = grey.round_().to(torch.uint8)
+            mean, std = channel_statistics(out)
+            return dataclasses.replace(self, images=out, mean=mean, std=std)
+        raise UserError(f"Images with {have} channels cannot be turned into images with {channels}.")
+
+    def fitted(self, size: tuple[int, int, int]) -> Dataset:
+        """The same images as a model of input ``size`` (C, H, W) takes them."""
+        return self.with_channels(size[0]).resized(size[1], size[2])
+
+    def check_fits(self, model_classes: int) -> None:
+        """Raise UserError when a model with ``model_classes`` outputs cannot be judged on this data."""
+        if model_classes != len(self.classes):
+            raise UserError(
+                f"The model tells {model_classes} classes apart, the data set {self.name!r} has {len(self.classes)}. "
+                "Choose data and a model with the same classes."
+            )
+
+    def _take(self, indices: Tensor) -> Dataset:
+        indices = indices.to(self.images.device)
+        return dataclasses.replace(self, images=self.images[indices], labels=self.labels[indices])
+
+
+def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(mean, std) per channel of uint8 (N, C, H, W), of pixels scaled to [0, 1]; exact, from histograms.
+
+    A constant channel gets the standard deviation 1, because pixels are divided by it.
+    """
+    levels = torch.arange(256, dtype=torch.float64, device=images.device) / 255
+    means, deviations = [], []
+    for channel in range(images.shape[1]):
+        share = torch.bincount(images[:, channel].flatten(), minlength=256).double()
+        share /= share.sum().clamp(min=1)
+        mean = (share * levels).sum()
+        variance = (share * (levels - mean) ** 2).sum()
+        means.append(round(float(mean), 6))
+        deviations.append(round(float(variance.sqrt()), 6) or 1.0)
+    return tuple(means), tuple(deviations)
+
+
+def _permutation(count: int, seed: int) -> np.ndarray:
+    return np.random.RandomState(seed % 2**32).permutation(count)

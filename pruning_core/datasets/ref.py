@@ -1,0 +1,71 @@
+"""Which data: small, hashable and storable; the images themselves stay in the data directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from pruning_core.errors import UserError
+from pruning_core.runs.codec import Codec, UnknownClass, digest, dump
+
+Source = Literal["digits", "npz", "folder", "torchvision"]
+Split = Literal["train", "fit", "held-out", "test"]
+
+
+@dataclass(frozen=True)
+class DataRef:
+    """A data set by name, with what the user changed about it.
+
+    source, name: where it comes from; ``name`` is the file name of an upload or the name of a torchvision set.
+    digest, test_digest: sha256 of the stored uploads; a second archive may hold the test images.
+    split: which part ``load_data`` returns. "train" is everything but "test"; it divides into "fit" and "held-out".
+    held_out, test_fraction, seed: shares set apart from every class, and by which seed.
+    size: (H, W) in pixels to resize to; channels: 1 or 3; mean, std, classes: None keeps what the data says.
+    """
+
+    source: Source
+    name: str
+    digest: str = ""
+    test_digest: str = ""
+    split: Split = "test"
+    held_out: float = 0.1
+    test_fraction: float = 0.2
+    seed: int = 0
+    size: tuple[int, int] | None = None
+    channels: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    classes: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.source not in get_args(Source):
+            raise UserError(f"There is no data source {self.source!r}. Choose one of {', '.join(get_args(Source))}.")
+        if self.split not in get_args(Split):
+            raise UserError(f"There is no split {self.split!r}. Choose one of {', '.join(get_args(Split))}.")
+        if self.size is not None and not all(1 <= side <= 1024 for side in self.size):
+            raise UserError("Images can be resized to between 1 and 1024 pixels a side.")
+        if self.channels not in (None, 1, 3):
+            raise UserError("Images have 1 channel (grey) or 3 (colour).")
+
+    @property
+    def key(self) -> str:
+        """sha256 of the canonical JSON: equal references have equal keys."""
+        return digest(self)
+
+    def to_json(self) -> str:
+        return dump(self)
+
+    @staticmethod
+    def from_json(text: str) -> DataRef:
+        """Raises UserError for text that is no stored reference."""
+        try:
+            ref = Codec((DataRef,)).load(text)
+        except (ValueError, TypeError, UnknownClass) as error:
+            raise UserError("This is not a stored reference to data. Choose the data set again.") from error
+        if not isinstance(ref, DataRef):
+            raise UserError("This is not a stored reference to data. Choose the data set again.")
+        return ref
+
+
+DIGITS = DataRef("digits", "digits", held_out=0.2, test_fraction=0.25)
+"""scikit-learn's handwritten digits: 1,078 to fit, 269 held out, 450 to test."""

@@ -1,0 +1,79 @@
+"""Opening a zip file that a stranger sent: everything is judged from its directory, nothing is unpacked to disk."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from pathlib import Path
+
+from pruning_core.errors import UserError
+
+MAX_BYTES = 8 << 30  # unpacked
+MAX_MEMBERS = 2_000_000
+HARMLESS_BYTES = 64 << 20  # below this even a perfect bomb does no harm
+MAX_RATIO = 50  # honest images and weights hardly shrink; a bomb shrinks a thousandfold
+
+
+def open_zip(path: Path, name: str, max_bytes: int = MAX_BYTES) -> zipfile.ZipFile:
+    """Open and judge the zip file at ``path``; ``name`` is what the user calls it.
+
+    Raises UserError when it is damaged, encrypted, a bomb, or has members with unsafe names.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise UserError(f"{name!r} is not a readable zip file: it is damaged or cut short. Upload it again.") from error
+    try:
+        _judge(archive, path.stat().st_size, name, max_bytes)
+    except BaseException:
+        archive.close()
+        raise
+    return archive
+
+
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo | str, name: str) -> bytes:
+    """The bytes of one member; never more than the directory promised. Raises UserError when it is damaged."""
+    try:
+        return archive.read(member)
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError, KeyError) as error:
+        inner = member if isinstance(member, str) else member.filename
+        raise UserError(f"{inner!r} in {name!r} cannot be unpacked: it is damaged. Make the file again.") from error
+    except Exception as error:  # zlib.error, lzma.LZMAError: each codec has its own, with no common parent
+        inner = member if isinstance(member, str) else member.filename
+        raise UserError(f"{inner!r} in {name!r} cannot be unpacked: it is damaged. Make the file again.") from error
+
+
+def _judge(archive: zipfile.ZipFile, stored: int, name: str, max_bytes: int) -> None:
+    members = archive.infolist()
+    if len(members) > MAX_MEMBERS:
+        raise UserError(f"{name!r} holds {len(members):,} files; at most {MAX_MEMBERS:,} are read.")
+    total = sum(member.file_size for member in members)
+    if total > max_bytes:
+        raise UserError(
+            f"{name!r} unpacks to {total / 2**30:.1f} GiB; at most {max_bytes / 2**30:.1f} GiB are read. Send less at "
+            "a time."
+        )
+    if total > HARMLESS_BYTES and total > MAX_RATIO * stored:
+        raise UserError(
+            f"{name!r} is {stored / 2**20:.1f} MiB and would unpack to {total / 2**20:.0f} MiB. Such a file is a zip "
+            "bomb or empty padding, so it was not opened."
+        )
+    seen: set[str] = set()
+    for member in members:
+        _check_name(member, name)
+        if member.flag_bits & 1:
+            raise UserError(f"{name!r} is encrypted. Send it without a password.")
+        if member.filename in seen:
+            raise UserError(f"{name!r} holds {member.filename!r} twice. Make the file again.")
+        seen.add(member.filename)
+
+
+def _check_name(member: zipfile.ZipInfo, name: str) -> None:
+    # orig_filename: what the file says; filename was already tidied by the library.
+    given = member.orig_filename.replace("\\", "/")
+    if given.startswith("/") or given[1:2] == ":" or "\0" in given or ".." in given.split("/"):
+        raise UserError(
+            f"{name!r} holds a member called {member.orig_filename[:80]!r}, which points outside it. It was not opened."
+        )
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise UserError(f"{name!r} holds the link {member.filename[:80]!r}. Send files, not links.")
