@@ -1,0 +1,30 @@
+"""Which device to compute on, and what to call it."""
+
+from __future__ import annotations
+
+import torch
+
+from pruning_core.errors import UserError
+
+
+def choose_device(wanted: str = "auto") -> str:
+    """ "auto" is the first GPU when there is one, else the CPU; others are checked. Returns "cpu", "cuda:0", …
+
+    Raises UserError for a device that is not there.
+    """
+    if wanted == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    if wanted == "cpu":
+        return wanted
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type == "cuda" and (device.index or 0) < torch.cuda.device_count():
+        return f"cuda:{device.index or 0}"
+    raise UserError(f"There is no device {wanted!r} here. Choose auto or cpu.")
+
+
+def device_title(device: str) -> str:
+    """What a person calls it: the name of the GPU, or CPU."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
