@@ -1,0 +1,34 @@
+# The dashboard in a container:
+#   docker build -t prunescope .
+#   docker run --rm -p 8501:8501 -v prunescope:/data prunescope
+# Without a GPU a third of the size:
+#   docker build --build-arg WHEEL_INDEX=https://download.pytorch.org/whl/cpu -t prunescope .
+ARG PYTHON_VERSION=3.12
+FROM python:${PYTHON_VERSION}-slim
+
+# An index beside the default one; its builds win where they carry a local version such as +cpu.
+ARG WHEEL_INDEX=""
+
+ENV PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    PRUNESCOPE_DATA=/data \
+    STREAMLIT_SERVER_ADDRESS=0.0.0.0 \
+    STREAMLIT_SERVER_PORT=8501 \
+    STREAMLIT_SERVER_FILE_WATCHER_TYPE=none
+
+WORKDIR /app
+COPY requirements.txt .
+RUN pip install --no-cache-dir ${WHEEL_INDEX:+--extra-index-url "$WHEEL_INDEX"} -r requirements.txt
+
+COPY . .
+# A number and not a name, so that a cluster can check that it is not root.
+RUN mkdir /data && chown 10001:10001 /data
+USER 10001:10001
+ENV HOME=/data
+VOLUME /data
+EXPOSE 8501
+
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
+  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8501/_stcore/health', timeout=4)"]
+
+CMD ["python", "-m", "streamlit", "run", "app.py"]

@@ -1,0 +1,61 @@
+# make run    start the dashboard            make test   everything that must hold
+# make lint   ruff and mypy alone            make clean  forget the environment and the caches
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test lint clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python that is new enough; or say which: make run PYTHON=/opt/python3.12/bin/python3
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# For example: make run PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+PIP_ARGS ?=
+ADDRESS ?= localhost
+PORT ?=
+
+# What is installed is remembered by the content of the lists, so that a second start installs nothing.
+RUN_READY := $(VENV)/.run-$(shell cat requirements.txt | cksum | tr ' ' '-')
+TEST_READY := $(VENV)/.test-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' '-')
+
+help:
+	@sed -n '1,2s/^# //p' Makefile
+
+run: $(RUN_READY)
+	@exec $(BIN)/python -m streamlit run app.py --server.address=$(ADDRESS) $(if $(PORT),--server.port=$(PORT))
+
+test: $(TEST_READY)
+	@$(BIN)/python -m tests.browser.chromium
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest
+
+lint: $(TEST_READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+$(RUN_READY): | $(VENV)/bin/python
+	@echo "Installing what the dashboard needs (once; torch is large) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements.txt
+	@rm -f $(VENV)/.run-*; touch $@
+
+$(TEST_READY): | $(VENV)/bin/python
+	@echo "Installing what the tests need (once; torch is large) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements-dev.txt
+	@rm -f $(VENV)/.run-* $(VENV)/.test-*; touch $@ $(RUN_READY)
+
+# Debian ships python3 without the part that makes environments; with the rights to, install it.
+$(VENV)/bin/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "PruneScope needs Python 3.11 or newer, and none was found. Install it, or name it: make PYTHON=/path/to/python3" >&2; exit 1; fi
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		root=""; [ "$$(id -u)" = 0 ] || root="sudo -n"; \
+		command -v apt-get >/dev/null && { $$root apt-get update -qq && $$root apt-get install -y -qq python3-venv; } >/dev/null 2>&1; } || { \
+		echo "This Python cannot make virtual environments. On Debian and Ubuntu: sudo apt-get install python3-venv, then try again." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
