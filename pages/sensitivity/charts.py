@@ -1,0 +1,219 @@
+"""The sensitivity heatmap: what accuracy is left after removing a share of one group of channels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from pages.ui import charts, theme
+
+CELLS = "cells"  # the name of the invisible trace that takes the clicks
+TICKS = (0.0, 0.01, 0.02, 0.05, 0.10, 0.20, 0.35, 0.50, 0.75, 1.0)
+
+
+def heatmap(
+    cells: pd.DataFrame,
+    *,
+    groups: Sequence[str],
+    ratios: Sequence[float],
+    baseline: float,
+    labels: Mapping[str, str] | None = None,
+    selected: tuple[str, float] | None = None,
+) -> go.Figure:
+    """Rows are groups in network order, columns the ratio removed; a cell's colour is the accuracy lost.
+
+    `cells` has one row per *measured* cell: `group`, `ratio`, `top1`, `low`, `high` (95 % interval), `drop`
+    (accuracy lost against `baseline`) and `within_noise` (bool: the drop cannot be told from zero). What is not there
+    yet stays grey. The colour grows with the square root of the drop, because one point against two decides a plan
+    and fifty against sixty does not.
+
+    A click lands on the trace `CELLS`; `cell_at` turns its point index into group and ratio. A heatmap itself
+    reports no clicks, which is why invisible bars lie on top of it.
+    """
+    grid = _grid(cells, groups, ratios)
+    lost = np.clip(grid["drop"], 0.0, None)  # (groups, ratios), NaN where not measured
+    shape = (len(groups), len(ratios))
+    figure = charts.blank(
+        _alt(grid, groups, ratios, baseline),
+        height=110 + charts.ROW_PX * len(groups),
+        x_title="Share of the channels removed",
+        y_title="",
+    )
+    common = {"x": list(range(shape[1])), "y": list(range(shape[0])), "xgap": 2, "ygap": 2}
+    figure.add_heatmap(
+        z=np.zeros(shape), colorscale=[[0, theme.EMPTY], [1, theme.EMPTY]], showscale=False, hoverinfo="skip", **common
+    )
+    top = max(0.1, float(np.nanmax(lost, initial=0.0)))
+    ticks = [tick for tick in TICKS if tick <= top]
+    figure.add_heatmap(
+        z=np.sqrt(lost),
+        zmin=0.0,
+        zmax=math.sqrt(top),
+        text=_texts(grid["top1"]),
+        texttemplate="%{text}" if shape[1] <= 14 else None,
+        textfont={"size": 11},
+        hoverinfo="skip",
+        hoverongaps=False,
+        colorbar={
+            "title": {"text": "Accuracy lost<br>(points)", "side": "top"},
+            "tickvals": [math.sqrt(tick) for tick in ticks],
+            "ticktext": [f"{100 * tick:.0f}" for tick in ticks],
+            "thickness": 12,
+            "outlinewidth": 0,
+        },
+        **common,
+    )
+    _add_noise(figure, grid["within_noise"])
+    _add_click_targets(figure, grid, groups, ratios)
+    _add_legend(figure)
+    if selected is not None and selected[0] in groups and selected[1] in ratios:
+        _add_outline(figure, list(ratios).index(selected[1]), list(groups).index(selected[0]))
+    named = labels or {}
+    figure.update_xaxes(
+        tickvals=common["x"],
+        ticktext=[f"{100 * r:.0f} %" for r in ratios],
+        range=[-0.5, shape[1] - 0.5],
+        showgrid=False,
+    )
+    figure.update_yaxes(
+        tickvals=common["y"],
+        ticktext=[named.get(group, group) for group in groups],
+        range=[shape[0] - 0.5, -0.5],
+        showgrid=False,
+    )
+    figure.update_layout(barmode="overlay", bargap=0, dragmode=False)
+    return figure
+
+
+def cell_at(index: int, groups: Sequence[str], ratios: Sequence[float]) -> tuple[str, float]:
+    """The cell of a point on the trace `CELLS`."""
+    row, column = divmod(index, len(ratios))
+    return groups[row], ratios[column]
+
+
+VALUES = ("top1", "low", "high", "drop")
+
+
+def _grid(cells: pd.DataFrame, groups: Sequence[str], ratios: Sequence[float]) -> dict[str, np.ndarray]:
+    """Columns of `cells` as arrays (groups, ratios); NaN (False for `within_noise`) where nothing was measured."""
+    row = {group: i for i, group in enumerate(groups)}
+    column = {ratio: j for j, ratio in enumerate(ratios)}
+    shape = (len(groups), len(ratios))
+    grid = {name: np.full(shape, np.nan) for name in VALUES}
+    grid["within_noise"] = np.zeros(shape, dtype=bool)
+    for cell in cells.itertuples(index=False):
+        if cell.group in row and cell.ratio in column:
+            at = row[cell.group], column[cell.ratio]
+            for name in VALUES:
+                grid[name][at] = getattr(cell, name)
+            grid["within_noise"][at] = bool(cell.within_noise)
+    return grid
+
+
+def _texts(top1: np.ndarray) -> list[list[str]]:
+    return [["" if math.isnan(value) else f"{100 * value:.0f}" for value in row] for row in top1]
+
+
+def _add_noise(figure: go.Figure, noise: np.ndarray) -> None:
+    """Hatching over the cells whose drop is within the noise; bars, because only bars have patterns."""
+    at = np.argwhere(noise)
+    figure.add_bar(
+        x=at[:, 1],
+        y=np.full(len(at), 0.9),
+        base=at[:, 0] - 0.45,
+        width=0.97,
+        marker=_hatch(),
+        hoverinfo="skip",
+        showlegend=False,
+        name="inside the noise",
+    )
+
+
+def _hatch() -> dict[str, object]:
+    return {
+        "color": "rgba(0,0,0,0)",
+        "line": {"width": 0},
+        "pattern": {
+            "shape": "/",
+            "fgcolor": "rgba(124, 130, 140, 0.7)",
+            "size": 7,
+            "solidity": 0.12,
+            "bgcolor": "rgba(0,0,0,0)",
+        },
+    }
+
+
+def _add_click_targets(
+    figure: go.Figure, grid: dict[str, np.ndarray], groups: Sequence[str], ratios: Sequence[float]
+) -> None:
+    rows, columns = np.meshgrid(range(len(groups)), range(len(ratios)), indexing="ij")
+    texts = [
+        f"<b>{group}</b><br>{100 * ratio:.0f} % of its channels removed<br>" + _cell_text(grid, i, j)
+        for i, group in enumerate(groups)
+        for j, ratio in enumerate(ratios)
+    ]
+    figure.add_bar(
+        x=columns.ravel(),
+        y=np.full(rows.size, 1.0),
+        base=rows.ravel() - 0.5,
+        width=1.0,
+        marker={"color": "rgba(0,0,0,0)", "line": {"width": 0}},
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        hovertext=texts,
+        hovertemplate="%{hovertext}<extra></extra>",
+        name=CELLS,
+        showlegend=False,
+    )
+
+
+def _cell_text(grid: dict[str, np.ndarray], i: int, j: int) -> str:
+    if math.isnan(grid["top1"][i, j]):
+        return "not measured yet"
+    top1, low, high, drop = (100 * float(grid[name][i, j]) for name in VALUES)
+    change = f"{drop:.1f} points lost" if drop >= 0 else f"{-drop:.1f} points gained"
+    noise = "<br>inside the noise" if grid["within_noise"][i, j] else ""
+    return f"accuracy {top1:.1f} % ({low:.1f}–{high:.1f})<br>{change}{noise}"
+
+
+def _add_legend(figure: go.Figure) -> None:
+    nowhere = {"x": [None], "y": [None]}
+    figure.add_bar(**nowhere, marker=_hatch(), name="drop within the 95 % noise")
+    figure.add_scatter(
+        **nowhere,
+        mode="markers",
+        marker={"symbol": "square", "size": 12, "color": theme.faded(theme.NEUTRAL, 0.3)},
+        name="not measured yet",
+    )
+
+
+def _add_outline(figure: go.Figure, column: int, row: int) -> None:
+    for color, width in (("white", 4), ("#1B2425", 1.8)):
+        figure.add_shape(
+            type="rect",
+            x0=column - 0.49,
+            x1=column + 0.49,
+            y0=row - 0.47,
+            y1=row + 0.47,
+            line={"color": color, "width": width},
+        )
+
+
+def _alt(grid: dict[str, np.ndarray], groups: Sequence[str], ratios: Sequence[float], baseline: float) -> str:
+    drop = grid["drop"]
+    measured = int(np.isfinite(drop).sum())
+    text = (
+        f"Heatmap of {len(groups)} groups of channels by {len(ratios)} ratios, {measured} of {drop.size} cells "
+        f"measured. Baseline accuracy {100 * baseline:.1f} %."
+    )
+    if measured:
+        row, column = divmod(int(np.nanargmax(drop)), len(ratios))
+        text += (
+            f" The largest drop is {100 * drop[row, column]:.1f} points, for {groups[row]} "
+            f"at {100 * ratios[column]:.0f} %; {int(grid['within_noise'].sum())} cells are inside the noise."
+        )
+    return text

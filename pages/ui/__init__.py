@@ -1,0 +1,1 @@
+"""What pages share. Together with the pages the only code that imports streamlit."""

@@ -1,0 +1,47 @@
+"""A number on the page, with where it comes from. Every page uses these and nothing else to show a number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from pages.ui.provenance import Provenance
+
+
+def badge(provenance: Provenance) -> str:
+    """The small coloured word, as Markdown for any label or caption."""
+    return f":{provenance.mark.color}-badge[{provenance.mark.value}]"
+
+
+def number(
+    label: str,
+    value: str,
+    provenance: Provenance,
+    *,
+    detail: str = "",
+    delta: str | None = None,
+    delta_color: Literal["normal", "inverse", "off"] = "normal",
+    help: str | None = None,
+    container: DeltaGenerator | None = None,
+    **metric: Any,
+) -> None:
+    """One figure in a frame: label, value, change, and below it the mark with `detail` (or the provenance's brief).
+
+    The tooltip says what the number is (`help`) and how it was come by.
+    """
+    place = (container or st).container(border=True, height="stretch", gap="xxsmall")
+    # Streamlit reads the sign of a change from an ASCII minus only.
+    place.metric(label, value, delta and delta.replace("\u2212", "-"), delta_color, help=help, **metric)
+    place.caption(f"{badge(provenance)} {detail or provenance.brief}".rstrip(), help=provenance.sentence)
+
+
+def source_line(*provenances: Provenance, container: DeltaGenerator | None = None) -> None:
+    """Below a table or a chart: where its numbers come from."""
+    (container or st).caption("  \n".join(f"{badge(p)} {p.sentence}" for p in _unique(provenances)))
+
+
+def _unique(provenances: Iterable[Provenance]) -> tuple[Provenance, ...]:
+    return tuple(dict.fromkeys(provenances))

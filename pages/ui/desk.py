@@ -1,0 +1,81 @@
+"""What one visitor has chosen, as a value, and how it is written down. No streamlit here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pruning_core.datasets import DataRef
+from pruning_core.errors import UserError
+from pruning_core.graph import Plan
+from pruning_core.runs.workspace import Workspace
+from pruning_core.zoo import DEMOS, ModelRef
+
+PLANS_KEPT = 50
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The model and data in view, and the plan last made for each model (by the model's key)."""
+
+    model: ModelRef
+    data: DataRef
+    plans: Mapping[str, Plan] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan for the model in view; empty when there is none."""
+        return self.plans.get(self.model.key, Plan())
+
+    def with_model(self, model: ModelRef, data: DataRef) -> Desk:
+        return replace(self, model=model, data=data)
+
+    def with_data(self, data: DataRef) -> Desk:
+        return replace(self, data=data)
+
+    def with_plan(self, plan: Plan) -> Desk:
+        others = {key: kept for key, kept in self.plans.items() if key != self.model.key}
+        newest = [*others.items(), (self.model.key, plan)][-PLANS_KEPT:]
+        return replace(self, plans=dict(newest))
+
+    def to_json(self) -> str:
+        plans = {key: plan.to_json() for key, plan in self.plans.items()}
+        return json.dumps({"model": self.model.to_json(), "data": self.data.to_json(), "plans": plans})
+
+    @staticmethod
+    def from_json(text: str) -> Desk:
+        """Raises ValueError, KeyError, TypeError or UserError for text of another version."""
+        stored = json.loads(text)
+        plans = {key: Plan.from_json(plan) for key, plan in stored["plans"].items()}
+        return Desk(ModelRef.from_json(stored["model"]), DataRef.from_json(stored["data"]), plans)
+
+
+def first_desk() -> Desk:
+    """The demo that a new visitor finds."""
+    return Desk(DEMOS[0].ref, DEMOS[0].data)
+
+
+def remember(workspace: Workspace, owner: str, desk: Desk) -> None:
+    """Write the desk down; a full disk or a reader at the same moment does no harm."""
+    path = _path(workspace, owner)
+    path.parent.mkdir(exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    draft.write_text(desk.to_json(), encoding="utf-8")
+    draft.replace(path)
+
+
+def recall(workspace: Workspace, owner: str) -> Desk:
+    """What was written down, or the first desk."""
+    try:
+        return Desk.from_json(_path(workspace, owner).read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError):
+        return first_desk()
+
+
+def _path(workspace: Workspace, owner: str) -> Path:
+    # The owner's name is a secret that opens their runs, so the directory shows only its digest.
+    return workspace.root / "desks" / f"{hashlib.sha256(owner.encode()).hexdigest()[:32]}.json"

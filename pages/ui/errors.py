@@ -1,0 +1,33 @@
+"""Where an exception becomes something a person can read."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from pruning_core.errors import UserError
+
+LOG = logging.getLogger("prunescope")
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Show a `UserError` as its sentence; everything else is our bug and goes on to `report`."""
+    try:
+        yield
+    except UserError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def report(error: Exception) -> str:
+    """Log a bug with its traceback and return the sentence for the visitor, who gets a number and no paths."""
+    number = secrets.token_hex(3)
+    LOG.error("incident %s", number, exc_info=error)
+    return (
+        f"Something broke on our side (incident {number}). Your model, plan and finished runs are kept. "
+        "Reload the page to go on; whoever runs this server finds the details under that number in its log."
+    )

@@ -1,0 +1,122 @@
+"""Any background run on any page: where it stands, how long it will take, and the buttons to stop and resume it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from pages.ui import state
+from pages.ui.errors import plain_errors
+from pages.ui.numbers import duration
+from pruning_core.runs.events import Progress, Stage
+from pruning_core.runs.view import JobView, State
+from pruning_core.training.events import Checking, Step
+
+POLL_S = 0.5
+
+LOOKS = {
+    State.QUEUED: ("gray", ":material/hourglass_empty:", "waiting"),
+    State.RUNNING: ("blue", ":material/play_arrow:", "running"),
+    State.DONE: ("green", ":material/check:", "done"),
+    State.FAILED: ("red", ":material/error:", "failed"),
+    State.CANCELLED: ("orange", ":material/cancel:", "cancelled"),
+    State.INTERRUPTED: ("orange", ":material/power_off:", "interrupted"),
+}
+
+
+@dataclass(frozen=True)
+class Advance:
+    """How far a run has come: `share` in [0, 1], None when nobody can say; `text` stands beside the bar."""
+
+    share: float | None
+    text: str
+
+
+def watch(job_id: str, *, key: str, draw: Callable[[JobView], None] | None = None, poll_s: float = POLL_S) -> JobView:
+    """Show a run until it has ended, and what `draw` makes of its events, without rerunning the page around it.
+
+    Returns the snapshot of this run of the page. When the run's state changes the whole page runs once more, so that
+    what depends on it appears and the polling stops.
+    """
+    view = state.jobs().snapshot(job_id)
+
+    def follow() -> None:
+        with plain_errors():
+            now = state.jobs().snapshot(job_id)
+            if _status(now) != _status(view):
+                st.rerun()
+            _status_line(now, key)
+            if draw is not None:
+                draw(now)
+
+    st.fragment(follow, run_every=poll_s if view.active else None, key=f"{key}.watch")()
+    return view
+
+
+def advance(view: JobView) -> Advance:
+    """Read from the newest event that says it."""
+    if view.state is State.QUEUED:
+        ahead = (view.position or 1) - 1
+        waits = "next in the queue" if ahead == 0 else f"{ahead} run{'s' if ahead > 1 else ''} before it in the queue"
+        return Advance(None, waits)
+    for event in reversed(view.events):
+        match event:
+            case Progress(done=done, total=total, unit=unit, seconds_left=left):
+                return Advance(min(1.0, done / max(total, 1)), f"{done:,} of {total:,} {unit}" + _left(left))
+            case Step(done=done, epoch=epoch, seconds_left=left):
+                return Advance(min(1.0, done), f"epoch {epoch}" + _left(left))
+            case Checking(images=images, total=total):
+                return Advance(min(1.0, images / max(total, 1)), f"testing: {images:,} of {total:,} images")
+            case Stage(text=text):
+                return Advance(None, text)
+    return Advance(None, "starting")
+
+
+def badge(view: JobView) -> str:
+    """The state as a small coloured word, in Markdown."""
+    color, icon, word = LOOKS[view.state]
+    return f":{color}-badge[{icon} {'stopping' if view.stopping else word}]"
+
+
+def _left(seconds: float | None) -> str:
+    return f", {duration(seconds)} left" if seconds is not None else ""
+
+
+def _status(view: JobView) -> tuple[object, ...]:
+    return view.state, view.stopping, view.attempt
+
+
+def _status_line(view: JobView, key: str) -> None:
+    with st.container(border=True):
+        text, button = st.columns([5, 1], vertical_alignment="center")
+        now = advance(view)
+        note = now.text if view.active else f"after {duration(view.seconds)}" if view.seconds else ""
+        text.markdown(f"{badge(view)} **{view.title}**" + (f" · :gray[{note}]" if note else ""))
+        _button(view, key, button)
+        if view.state is State.RUNNING:
+            st.progress(now.share if now.share is not None else 0.0)
+        if view.state is State.INTERRUPTED:
+            st.caption("The server stopped while this was running. What was done is kept; resume goes on from there.")
+        if view.error:
+            st.error(view.error, icon=LOOKS[State.FAILED][1])
+
+
+def _button(view: JobView, key: str, place: DeltaGenerator) -> None:
+    if view.active:
+        place.button(
+            "Cancel", key=f"{key}.cancel", disabled=view.stopping, width="stretch", on_click=_cancel, args=(view.id,)
+        )
+    elif view.state is not State.DONE:
+        place.button("Resume", key=f"{key}.resume", width="stretch", on_click=_resume, args=(view.id,))
+
+
+def _cancel(job_id: str) -> None:
+    st.toast(str(state.jobs().cancel(job_id, state.owner())))
+
+
+def _resume(job_id: str) -> None:
+    with plain_errors():
+        state.jobs().resume(job_id)

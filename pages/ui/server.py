@@ -1,0 +1,76 @@
+"""What happens around the pages: warming up at the start, and the last word on an error."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import streamlit as st
+from starlette.middleware import Middleware
+from streamlit.runtime.pages_manager import PagesManager
+
+from pages.ui.cookie import UserCookie
+from pages.ui.errors import LOG, report
+from pruning_core.errors import UserError
+
+MIDDLEWARE = [Middleware(UserCookie)]
+
+
+class WarmUp:
+    """Imports what is slow and loads the demo in a thread, so that the first visitor waits as little as possible."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._done = threading.Event()
+
+    @property
+    def done(self) -> bool:
+        return self._done.is_set()
+
+    def start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="warm-up", daemon=True)
+                self._thread.start()
+
+    def wait(self) -> None:
+        self.start()
+        self._done.wait()
+
+    def _work(self) -> None:
+        try:
+            from pages.ui import state
+
+            state.warm_up()
+        except Exception:  # the first page meets the same error and says it to somebody who can read it
+            LOG.exception("warming up failed")
+        finally:
+            self._done.set()
+
+
+WARM_UP = WarmUp()
+
+
+def wait_until_warm() -> None:
+    """Only the first seconds after a start of the server have anything to wait for."""
+    if not WARM_UP.done:
+        with st.spinner("Starting up: loading PyTorch and the demo network. This happens once.", show_time=True):
+            WARM_UP.wait()
+
+
+@asynccontextmanager
+async def lifespan(_: Any) -> AsyncIterator[None]:
+    # A folder named `pages` makes Streamlit assume its old style of pages until st.navigation has run once; a deep
+    # link that arrives before would get a "Page not found" dialog.
+    PagesManager.uses_pages_directory = False
+    WARM_UP.start()
+    yield
+
+
+def on_script_error(error: Exception) -> bool:
+    """Called for what a page or callback did not handle; True: we have shown it ourselves."""
+    st.error(str(error) if isinstance(error, UserError) else report(error), icon=":material/error:")
+    return True

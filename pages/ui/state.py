@@ -1,0 +1,156 @@
+"""What a visitor has in front of them, and the slow things everybody shares.
+
+The *desk* is what was chosen: model, data, plan. It lives in the session and is written down per visitor, so that a
+reload or another tab finds it again. The loaders keep a few loaded models and data sets for all visitors; what they
+return is shared, so nobody may change it.
+
+Torch takes seconds to import, so nothing here imports the core before a function is called.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.ui.cookie import USER_COOKIE
+
+if TYPE_CHECKING:
+    from pages.ui.desk import Desk
+    from pruning_core.datasets import DataRef, Dataset
+    from pruning_core.graph import Network, Plan
+    from pruning_core.runs import Workspace
+    from pruning_core.runs.jobs import Jobs
+    from pruning_core.zoo import LoadedModel, ModelRef
+
+MODELS_KEPT = 6
+DATA_KEPT = 4
+
+
+# -- who, and what is chosen -------------------------------------------------------------------------------------------
+
+
+def owner() -> str:
+    """The visitor's random name: their cookie, or the session where there is none (tests, cookies switched off)."""
+    named = st.context.cookies.get(USER_COOKIE)
+    if isinstance(named, str) and named:
+        return named
+    return str(st.session_state.setdefault("owner", f"session-{secrets.token_urlsafe(16)}"))
+
+
+def desk() -> Desk:
+    """What this visitor has chosen; the demo network and its data at first."""
+    from pages.ui.desk import recall
+
+    if "desk" not in st.session_state:
+        st.session_state["desk"] = recall(workspace(), owner())
+    found: Desk = st.session_state["desk"]
+    return found
+
+
+def choose_model(model: ModelRef, data: DataRef | None = None) -> None:
+    """Put another model on the desk, with the data that belongs to it if given; its own plan comes with it."""
+    now = desk()
+    _keep(now.with_model(model, data or now.data))
+
+
+def choose_data(data: DataRef) -> None:
+    _keep(desk().with_data(data))
+
+
+def choose_plan(plan: Plan) -> None:
+    """Keep `plan` for the model on the desk."""
+    _keep(desk().with_plan(plan))
+
+
+def _keep(changed: Desk) -> None:
+    from pages.ui.desk import remember
+
+    st.session_state["desk"] = changed
+    remember(workspace(), owner(), changed)
+
+
+# -- shared by all visitors --------------------------------------------------------------------------------------------
+
+
+def workspace() -> Workspace:
+    """The data directory; one object per directory and process."""
+    from pruning_core.runs.workspace import default_root
+
+    return _workspace(str(default_root()))
+
+
+def jobs() -> Jobs:
+    """The background runs of this server."""
+    from pruning_core.runs.workspace import default_root
+
+    return _jobs(str(default_root()))
+
+
+def loaded(ref: ModelRef) -> LoadedModel:
+    """The model in eval mode. Shared: copy it before changing anything. Raises UserError."""
+    return _loaded(ref.to_json(), str(workspace().root))
+
+
+def network(ref: ModelRef) -> Network:
+    """Its channel groups. Raises UserError when it cannot be captured."""
+    return _network(ref.to_json(), str(workspace().root))
+
+
+def splits(ref: DataRef) -> tuple[Dataset, Dataset]:
+    """(train, test). Raises UserError when the data cannot be had."""
+    return _splits(ref.to_json(), str(workspace().root))
+
+
+# Cached by text and directory, not by object: a class that is defined anew when its file is edited must not empty the
+# cache, and two directories (as in the tests) must not share one.
+
+
+@st.cache_resource(show_spinner=False)
+def _workspace(root: str) -> Workspace:
+    from pruning_core.runs.workspace import Workspace
+
+    return Workspace(root)
+
+
+@st.cache_resource(show_spinner=False)
+def _jobs(root: str) -> Jobs:
+    from pruning_core.runs.jobs import Jobs
+
+    return Jobs(_workspace(root))
+
+
+@st.cache_resource(show_spinner="Loading the model …", max_entries=MODELS_KEPT)
+def _loaded(ref: str, root: str) -> LoadedModel:
+    from pruning_core.zoo import ModelRef, load_model
+
+    return load_model(ModelRef.from_json(ref), _workspace(root))
+
+
+@st.cache_resource(show_spinner="Reading how its layers are coupled …", max_entries=MODELS_KEPT)
+def _network(ref: str, root: str) -> Network:
+    import torch
+
+    from pruning_core.graph import capture
+
+    model = _loaded(ref, root)
+    return capture(model.model, torch.zeros(1, *model.input_size))
+
+
+@st.cache_resource(show_spinner="Loading the images …", max_entries=DATA_KEPT)
+def _splits(ref: str, root: str) -> tuple[Dataset, Dataset]:
+    from pruning_core.datasets import DataRef, load_splits
+
+    return load_splits(DataRef.from_json(ref), _workspace(root).root)
+
+
+def warm_up() -> None:
+    """Called once, in a thread, when the server starts: whatever the first page needs."""
+    from pages.ui.desk import first_desk
+
+    first = first_desk()
+    jobs()
+    loaded(first.model)
+    network(first.model)
+    splits(first.data)
