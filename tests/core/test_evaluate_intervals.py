@@ -6,7 +6,7 @@ from math import comb, sqrt
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -16,6 +16,7 @@ COUNTS = st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.
 
 
 @given(COUNTS)
+@settings(deadline=None)
 def test_wilson_is_the_score_interval(counts: tuple[int, int]) -> None:
     hits, images = counts
     expected = binomtest(hits, images).proportion_ci(0.95, "wilson")
@@ -31,6 +32,7 @@ def test_wilson_worked_by_hand() -> None:
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.integers(0, n), st.just(n))))
+@settings(deadline=None)
 def test_a_paired_interval_holds_the_drop_and_mirrors(counts: tuple[int, int, int]) -> None:
     lost, gained, images = counts[0], min(counts[1], counts[2] - counts[0]), counts[2]
     low, high = paired_bounds(lost, gained, images)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pruning_core.errors import UserError
@@ -65,6 +65,7 @@ def events() -> st.SearchStrategy[Any]:
 
 
 @given(OUTER)
+@settings(deadline=None)
 def test_values_come_back_equal_with_strict_json(value: Outer) -> None:
     text = dump(value)
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
@@ -72,6 +73,7 @@ def test_values_come_back_equal_with_strict_json(value: Outer) -> None:
 
 
 @given(events())
+@settings(deadline=None)
 def test_every_event_comes_back_equal(event: Any) -> None:
     assert event_from_json(event_to_json(event)) == event
 
@@ -82,6 +84,7 @@ def test_nan_is_kept() -> None:
 
 
 @given(OUTER)
+@settings(deadline=None)
 def test_equal_values_have_equal_digests(value: Outer) -> None:
     backwards = dict(reversed(value.ratios.items()))
     assert digest(dataclasses.replace(value, ratios=backwards)) == digest(value)
@@ -103,6 +106,7 @@ def test_fields_that_came_or_went_do_not_break_old_rows() -> None:
 
 
 @given(st.binary(max_size=3000))
+@settings(deadline=None)
 def test_artifacts_are_named_by_their_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     artifacts = Artifacts(tmp_path_factory.mktemp("artifacts"))
     name = artifacts.put(data)

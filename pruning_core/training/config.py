@@ -1,0 +1,68 @@
+"""The settings of a fine-tuning, each a typed knob."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Annotated
+
+from pruning_core.errors import UserError
+from pruning_core.knobs import Choice, Range, check_knobs
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """Training ends after ``epochs`` or after ``minutes``, whichever comes first; 0 means no such limit.
+
+    ``weight_decay`` is added to the gradient by SGD and decoupled in AdamW; ``momentum`` is for SGD. ``device`` is
+    "auto", "cpu" or "cuda:0". Raises UserError for a value out of range, or when nothing would end the training.
+    """
+
+    epochs: Annotated[int, Range(0, 1000, "Epochs", step=1, help="0: no limit, the minutes decide")] = 5
+    minutes: Annotated[float, Range(0, 1440, "Minutes", help="0: no limit, the epochs decide")] = 0.0
+    lr: Annotated[float, Range(1e-6, 1.0, "Learning rate", log=True)] = 0.01
+    optimizer: Annotated[str, Choice(("sgd", "adamw"), "Optimizer")] = "sgd"
+    momentum: Annotated[float, Range(0.0, 0.99, "Momentum", help="of SGD (Nesterov's form)")] = 0.9
+    weight_decay: Annotated[float, Range(0.0, 0.1, "Weight decay")] = 5e-4
+    batch_size: Annotated[int, Range(2, 4096, "Batch size", step=1)] = 128
+    schedule: Annotated[
+        str,
+        Choice(
+            ("cosine", "constant", "step"),
+            "Learning rate schedule",
+            help="step: a tenth after one half and again after three quarters",
+        ),
+    ] = "cosine"
+    label_smoothing: Annotated[float, Range(0.0, 0.5, "Label smoothing")] = 0.0
+    augment: Annotated[
+        str,
+        Choice(
+            ("none", "shift", "shift and flip"), "Augmentation", help="do not flip digits or text: a mirrored 2 is none"
+        ),
+    ] = "none"
+    seed: Annotated[int, Range(0, 2**31 - 1, "Seed", step=1)] = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        try:
+            check_knobs(self)
+        except ValueError as error:
+            raise UserError(f"This training cannot be set up: {error}.") from error
+        if self.epochs == 0 and self.minutes == 0:
+            raise UserError("Nothing would end this training. Set a number of epochs or of minutes.")
+
+    def done(self, epochs: float, seconds: float) -> float:
+        """The share of the training, in [0, 1], that is done after so many epochs and seconds."""
+        by_epochs = epochs / self.epochs if self.epochs else 0.0
+        by_time = seconds / (60 * self.minutes) if self.minutes else 0.0
+        return min(1.0, max(by_epochs, by_time))
+
+    def rate(self, done: float) -> float:
+        """The learning rate at that share of the training."""
+        match self.schedule:
+            case "cosine":
+                return self.lr * 0.5 * (1 + cos(pi * done))
+            case "step":
+                return self.lr * (1.0 if done < 0.5 else 0.1 if done < 0.75 else 0.01)
+            case _:
+                return self.lr

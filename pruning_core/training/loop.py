@@ -1,0 +1,264 @@
+"""The training loop: a generator of events around one copy of a network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
+from math import isfinite
+
+import torch
+from torch import nn
+
+from pruning_core.analysis.device import choose_device, device_title
+from pruning_core.analysis.evaluate import Tally, predicting
+from pruning_core.analysis.measures import Accuracy
+from pruning_core.datasets.dataset import Dataset
+from pruning_core.errors import UserError
+from pruning_core.training.batches import derived, shuffled, steps_per_epoch
+from pruning_core.training.checkpoint import Best, Checkpoint, copied
+from pruning_core.training.config import FineTune
+from pruning_core.training.events import Checking, Epoch, Step, TrainEvent, TrainOutcome
+from pruning_core.training.hooks import Hook, Moment
+from pruning_core.training.learner import Learner
+from pruning_core.training.pace import Pace
+
+EVERY = 0.25  # seconds between events inside an epoch
+HELD_OUT = 0.1  # share of the training images set apart when the caller brings no held-out images
+MEMORY = 0.98  # how much of the moving average of the loss a step keeps: about the last fifty steps count
+
+
+def fine_tune(
+    model: nn.Module,
+    train: Dataset,
+    test: Dataset,
+    config: FineTune,
+    hooks: Sequence[Hook] = (),
+    held_out: Dataset | None = None,
+    start: Checkpoint | None = None,
+) -> Training:
+    """Train a copy of ``model``; iterate over what is returned to make it happen.
+
+    The weights kept are those of the epoch with the best accuracy on ``held_out`` (by default a tenth of ``train``, set
+    apart and not trained on), so that test images never choose. ``start`` continues an earlier training exactly.
+    Raises UserError, while iterating, for what cannot be trained on these data.
+    """
+    return Training(model, train, test, config, hooks, held_out, start)
+
+
+class Training(Iterator[TrainEvent]):
+    """An iterator of events. ``best`` and ``checkpoint()`` can be read between events and after ``close()``.
+
+    In order: an Epoch 0 before training; Steps and Checkings several times a second; an Epoch at the end of each; one
+    TrainOutcome. On a GPU the forward pass runs in bfloat16 and channels-last, on the CPU in float32.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Dataset,
+        test: Dataset,
+        config: FineTune,
+        hooks: Sequence[Hook] = (),
+        held_out: Dataset | None = None,
+        start: Checkpoint | None = None,
+    ) -> None:
+        self.config, self.best = config, start.best if start else None
+        self._source, self._hooks, self._start = model, tuple(hooks), start
+        self._train, self._test, self._held_out = train, test, held_out
+        self._epoch, self._step = (start.epoch, start.step) if start else (1, 0)
+        self._start_top1 = start.start_top1 if start else 0.0
+        self._loss_sum = torch.tensor(start.loss_sum if start else 0.0)
+        self._average, self._averaged = torch.tensor(0.0), 0
+        self._learner: Learner | None = None
+        self._left: Checkpoint | None = start
+        self._events = self._run()
+
+    def __next__(self) -> TrainEvent:
+        return next(self._events)
+
+    def close(self) -> None:
+        """Stop at once: hooks are gone, memory is freed, ``best`` and ``checkpoint()`` stay. Safe to call twice."""
+        self._events.close()
+
+    def best_model(self) -> nn.Module:
+        """A new network with the best weights so far, on the CPU, in evaluation mode."""
+        network = copy.deepcopy(self._source).cpu()
+        if self.best is not None:
+            network.load_state_dict(self.best.state)
+        return network.eval()
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Where the training stands (after ``close``: where it stopped); None before its first evaluation."""
+        if self._learner is None or self.best is None:
+            return self._left
+        return Checkpoint(
+            epoch=self._epoch,
+            step=self._step,
+            steps=self._steps,
+            seconds=self._pace.spent,
+            start_top1=self._start_top1,
+            loss_sum=float(self._loss_sum),
+            model=copied(self._learner.model),
+            optimizer=copy.deepcopy(self._learner.optimizer.state_dict()),
+            best=self.best,
+        )
+
+    # -- the inside --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> Generator[TrainEvent, None, None]:
+        device = choose_device(self.config.device)
+        train, held_out = self._apart()
+        self._steps = steps_per_epoch(len(train), self.config.batch_size)
+        self._pace = Pace(self.config, self._steps, self._start.seconds if self._start else 0.0)
+        learner = Learner(self._source, self.config, device)
+        if self._start is not None:
+            learner.load(self._start)
+        self._learner = learner
+        train, held_out, test = (_resident(data, device) for data in (train, held_out, self._test))
+        with ExitStack() as stack:
+            stack.callback(self._leave)
+            for hook in self._hooks:
+                stack.callback(hook.stop, learner.model)
+                hook.start(learner.model)
+            try:
+                if self._start is None:
+                    yield from self._check(learner, 0, None, held_out, test)
+                # The first epoch always begins, and one that was begun is always evaluated.
+                while self._epoch == 1 or self._step > 0 or self._done() < 1.0:
+                    yield from self._train_epoch(learner, train)
+                    yield from self._check(learner, self._epoch, float(self._loss_sum) / self._step, held_out, test)
+                    self._epoch, self._step, self._loss_sum = self._epoch + 1, 0, torch.tensor(0.0)
+            except GeneratorExit:
+                self._left = self.checkpoint()
+                raise
+            yield self._outcome(held_out, device)
+
+    def _train_epoch(self, learner: Learner, train: Dataset) -> Iterator[TrainEvent]:
+        config, pace = self.config, self._pace
+        for hook in self._hooks if self._step == 0 else ():
+            hook.epoch_start(self._moment(learner))
+        batches = shuffled(
+            train, config.batch_size, config.augment, config.seed, self._epoch, learner.device, self._step
+        )
+        pace.open_window()
+        for x, y in batches:
+            moment = self._moment(learner)
+            loss = learner.backward(x, y, derived(config.seed, self._epoch, self._step, 1))
+            for hook in self._hooks:
+                hook.after_backward(moment)
+            learner.step(moment.rate)
+            for hook in self._hooks:
+                hook.after_step(moment)
+            self._step += 1
+            self._loss_sum = self._loss_sum.to(loss.device) + loss
+            self._average = MEMORY * self._average.to(loss.device) + (1 - MEMORY) * loss
+            self._averaged += 1
+            pace.stepped(len(y))
+            if pace.window >= EVERY:
+                smooth = self._finite(self._average) / (1 - MEMORY**self._averaged)
+                pace.close_window()
+                position = self._position
+                yield Step(
+                    self._epoch, position, self._done(), smooth, moment.rate, pace.images_per_s, pace.left(position)
+                )
+            if config.minutes and self._done() >= 1.0:
+                break
+        self._finite(self._loss_sum)
+        pace.close_window()
+        for hook in self._hooks:
+            hook.epoch_end(self._moment(learner))
+
+    def _check(
+        self, learner: Learner, epoch: int, train_loss: float | None, held_out: Dataset, test: Dataset
+    ) -> Iterator[TrainEvent]:
+        """Evaluate, keep the weights when they are the best, and report the epoch."""
+        began, total = self._pace.spent, len(held_out) + len(test)
+        learner.training_mode(False)
+        tallies, shown = (Tally(held_out), Tally(test)), self._pace.spent
+        results: list[Accuracy] = []
+        for data, tally in zip((held_out, test), tallies):
+            for batch in predicting(learner.model, data, device=learner.device):
+                result = tally.add(batch)
+                if self._pace.spent - shown >= EVERY:
+                    shown = self._pace.spent
+                    yield Checking(epoch, sum(r.images for r in results) + result.images, total)
+            results.append(result)
+        learner.training_mode(True)
+        chosen, tested = results
+        self._pace.checked(self._pace.spent - began)
+        if epoch == 0:
+            self._start_top1 = tested.top1
+        improved = self.best is None or self.best.beaten_by(chosen.top1, chosen.loss)
+        event = Epoch(
+            epoch=epoch,
+            train_loss=train_loss,
+            top1=tested.top1,
+            top5=tested.top5,
+            low=tested.low,
+            high=tested.high,
+            loss=tested.loss,
+            images=tested.images,
+            chosen_by=chosen.top1,
+            improved=improved,
+            rate=self.config.rate(self._done()),
+            images_per_s=self._pace.images_per_s,
+            seconds=self._pace.spent,
+        )
+        if improved:
+            self.best = Best(copied(learner.model), event, chosen.loss)
+        yield event
+
+    def _outcome(self, held_out: Dataset, device: str) -> TrainOutcome:
+        assert self.best is not None  # the first check has set it
+        kept = self.best.epoch
+        return TrainOutcome(
+            epoch=kept.epoch,
+            epochs=self._epoch - 1,
+            top1=kept.top1,
+            top5=kept.top5,
+            low=kept.low,
+            high=kept.high,
+            images=kept.images,
+            start_top1=self._start_top1,
+            chosen_on=f"{len(held_out)} images of {held_out.name} that were not trained on in this run",
+            seconds=self._pace.spent,
+            device=device_title(device),
+            seed=self.config.seed,
+        )
+
+    def _apart(self) -> tuple[Dataset, Dataset]:
+        if self._held_out is not None:
+            return self._train, self._held_out
+        return self._train.split_off(HELD_OUT, self.config.seed)
+
+    @property
+    def _position(self) -> float:
+        return self._epoch - 1 + self._step / self._steps
+
+    def _done(self) -> float:
+        return self.config.done(self._position, self._pace.spent)
+
+    def _moment(self, learner: Learner) -> Moment:
+        done = self._done()
+        return Moment(learner.model, self._epoch, self._step, self._steps, done, self.config.rate(done))
+
+    def _finite(self, loss: torch.Tensor) -> float:
+        value = float(loss)
+        if not isfinite(value):
+            raise UserError(
+                f"The training loss became NaN or infinite in epoch {self._epoch}. "
+                f"Choose a lower learning rate (it was {self.config.lr:g}), or check the data's mean and deviation."
+            )
+        return value
+
+    def _leave(self) -> None:
+        self._learner = None
+
+
+def _resident(data: Dataset, device: str) -> Dataset:
+    """The data on the device, where they take less than half of its free memory; else they travel batch by batch."""
+    if not device.startswith("cuda"):
+        return data
+    free, _ = torch.cuda.mem_get_info(torch.device(device))
+    return data.to(device) if data.images.nbytes < free / 2 else data
