@@ -1,0 +1,181 @@
+"""Batch norm folded into convolutions, and convolution + addition + ReLU as one call where the CPU library has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pruning_core.analysis.operators import convolution_parts
+from pruning_core.analysis.steps import Register, Size, Step, Steps, Weight
+
+UnitOf = dict[tuple[str, int], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class FusedConvolution:
+    """``relu(conv(x) + other)`` with batch norm folded into the weight; ``other`` and the ReLU are optional."""
+
+    x: int
+    other: int | None
+    weight: str
+    bias: str
+    settings: dict[str, Any]
+    relu: bool
+    outs: tuple[int, ...]
+    sizes: tuple[tuple[Size, ...], ...]
+    sources: tuple[str, ...]  # parameters it was made of
+    packed: bool
+    name: str = "convolution"
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        return (self.x,) if self.other is None else (self.x, self.other)
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        return (self.weight, self.bias)
+
+    def pack(self, weight: Tensor) -> Tensor:
+        s = self.settings
+        return torch.ops.mkldnn._reorder_convolution_weight(
+            weight, s["padding"], s["stride"], s["dilation"], self.groups(len(weight)))
+
+    def groups(self, outputs: int) -> int:
+        """Depthwise and whole-group cuts change the number of groups with the outputs."""
+        groups = int(self.settings["groups"])
+        return groups * outputs // self.settings["outputs"] if self.settings["whole"] else groups
+
+    def run(self, fill: Callable[[Register | Weight], Tensor]) -> Tensor:
+        x, weight, bias = fill(Register(self.x)), fill(Weight(self.weight)), fill(Weight(self.bias))
+        s = self.settings
+        groups = self.groups(len(bias))
+        other = None if self.other is None else fill(Register(self.other))
+        if self.packed:
+            own = (weight, bias, s["padding"], s["stride"], s["dilation"], groups)
+            if other is not None:
+                return torch.ops.mkldnn._convolution_pointwise.binary(
+                    x, other, *own, "add", 1.0, "relu" if self.relu else None, [], None)
+            return torch.ops.mkldnn._convolution_pointwise(x, *own, "relu" if self.relu else "none", [], "")
+        y = torch.conv2d(x, weight, bias, s["stride"], s["padding"], s["dilation"], groups)
+        if other is not None:
+            y = y + other
+        return y.relu_() if self.relu else y
+
+
+def fused(recorded: Steps, tensors: dict[str, Tensor], unit_of: UnitOf, *, pack: bool) -> list[Step | FusedConvolution]:
+    """The steps with every two-dimensional convolution as a :class:`FusedConvolution`.
+
+    Folded weights and biases are added to ``tensors`` (named after the convolution's weight) and their units to
+    ``unit_of``.
+    """
+    users: dict[int, list[int]] = {}
+    maker: dict[int, int] = {}
+    for i, step in enumerate(recorded.steps):
+        for r in step.reads:
+            users.setdefault(r, []).append(i)
+        for r in step.outs:
+            maker[r] = i
+    gone: set[int] = set()
+    result: list[Step | FusedConvolution] = []
+    placed: set[int] = set(recorded.inputs)
+
+    def only_user(r: int) -> Step | None:
+        using = users.get(r, [])
+        return recorded.steps[using[0]] if len(using) == 1 and r != recorded.result else None
+
+    for i, step in enumerate(recorded.steps):
+        if i in gone:
+            continue
+        conv = _fuse(recorded, i, step, tensors, unit_of, only_user, maker, placed, gone, pack)
+        result.append(conv or step)
+        placed.update((conv or step).outs)
+    return result
+
+
+def _fuse(recorded: Steps, i: int, step: Step, tensors: dict[str, Tensor], unit_of: UnitOf,
+          only_user: Callable[[int], Step | None], maker: dict[int, int], placed: set[int], gone: set[int],
+          pack: bool) -> FusedConvolution | None:
+    if step.name != "convolution" or step.args[6] or len(step.args[3]) != 2:
+        return None
+    x, w, b, settings = convolution_parts(step)
+    if not isinstance(x, Register) or not isinstance(w, Weight) or tensors[w.name].dtype == torch.float64:
+        return None
+    weight = tensors[w.name]
+    bias = tensors[b.name] if isinstance(b, Weight) else weight.new_zeros(weight.shape[0])
+    outs, sources = step.outs, list(step.weights)
+    follower = only_user(outs[0])
+    if follower is not None and follower.name == "native_batch_norm" and isinstance(follower.args[3], Weight) \
+            and not follower.args[5]:
+        gamma, beta, mean, var = (tensors[a.name] if isinstance(a, Weight) else None for a in follower.args[1:5])
+        assert mean is not None and var is not None
+        scale = torch.rsqrt(var.float() + follower.args[7]) * (gamma.float() if gamma is not None else 1.0)
+        shift = (beta.float() if beta is not None else 0.0) - mean.float() * scale
+        weight = (weight.float() * scale.view(-1, 1, 1, 1)).to(weight.dtype)
+        bias = (bias.float() * scale + shift).to(weight.dtype)
+        sources += list(follower.weights)
+        outs = follower.outs[:1]
+        gone.add(maker[follower.outs[0]])
+        follower = only_user(outs[0])
+    other, relu = None, False
+    if follower is not None and follower.name in ("add", "add_") and len(follower.reads) == 2 \
+            and not follower.kwargs and len(follower.args) == 2:
+        partner = next(r for r in follower.reads if r != outs[0])
+        if partner in placed and _same_shape(recorded, maker, partner, outs[0]):
+            other = partner
+            gone.add(maker[follower.outs[0]])
+            outs = follower.outs
+            follower = only_user(outs[0])
+    if follower is not None and follower.name in ("relu", "relu_"):
+        relu = True
+        gone.add(maker[follower.outs[0]])
+        outs = follower.outs
+    if x.number in maker:
+        weight = _crop(weight, settings, _shape(recorded, maker, x.number)[2:])
+    name = f"folded {w.name} {i}"
+    tensors[name], tensors[f"{name} bias"] = weight, bias
+    for dim in (0, 1):
+        if (w.name, dim) in unit_of:
+            unit_of[name, dim] = unit_of[w.name, dim]
+    if (w.name, 0) in unit_of:
+        unit_of[f"{name} bias", 0] = unit_of[w.name, 0]
+    inner = unit_of.get((w.name, 1))
+    settings |= {"outputs": weight.shape[0],
+                 "whole": settings["groups"] > 1 and (inner is None or bool((inner < 0).all()))}
+    sizes = recorded.steps[maker[outs[0]]].sizes[:1]
+    return FusedConvolution(x.number, other, name, f"{name} bias", settings, relu, outs, sizes, tuple(sources), pack)
+
+
+def _crop(weight: Tensor, settings: dict[str, Any], space: list[tuple[int, int]]) -> Tensor:
+    """Leave out the kernel positions that only ever meet padding: on a 1x1 map, eight of nine."""
+    padding = list(settings["padding"])
+    for axis, (size, slope) in enumerate(space):
+        kernel, step, spread = weight.shape[2 + axis], settings["stride"][axis], settings["dilation"][axis]
+        if slope or padding[axis] == 0:
+            continue
+        starts = range(-padding[axis], size + padding[axis] - spread * (kernel - 1), step)
+        used = [k for k in range(kernel) if any(0 <= s + k * spread < size for s in starts)]
+        first, last = used[0], used[-1]
+        shift = padding[axis] - first * spread
+        # the same padding on both sides must still give the same outputs
+        outputs = (size + 2 * shift - spread * (last - first)) + step - 1
+        if 0 <= shift and outputs // step == len(starts):
+            weight = weight.narrow(2 + axis, first, last - first + 1)
+            padding[axis] = shift
+    settings["padding"] = padding
+    return weight.contiguous()
+
+
+def _shape(recorded: Steps, maker: dict[int, int], r: int) -> list[tuple[int, int]]:
+    step = recorded.steps[maker[r]]
+    return [(s.fixed, s.slope) for s in step.sizes[step.outs.index(r)]]
+
+
+def _same_shape(recorded: Steps, maker: dict[int, int], a: int, b: int) -> bool:
+    return a in maker and _shape(recorded, maker, a) == _shape(recorded, maker, b)
+

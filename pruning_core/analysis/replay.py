@@ -1,0 +1,197 @@
+"""Partial re-execution: the scores of a pruned network from one batch's activations of the unpruned one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pruning_core.analysis.fusion import FusedConvolution, fused
+from pruning_core.analysis.operators import POSITIONAL, Alive, run_step
+from pruning_core.analysis.steps import NotReplayable, Register, Size, Step, Steps, Weight, record_steps
+from pruning_core.graph import Network, Plan, Role
+
+PACKED_BYTES = 1 << 30  # sliced weights kept between batches
+
+
+@dataclass(frozen=True)
+class Suffix:
+    """What must run again when units of one group go: the steps, and the base registers they read."""
+
+    steps: tuple[int, ...]
+    reads: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One pruned network: which units live, and the weights that change, already sliced."""
+
+    alive: Alive
+    suffix: Suffix
+    weights: dict[str, Tensor]
+    selected: dict[tuple[int, int], Tensor]  # (register, dim) -> kept positions
+
+
+class Replay:
+    """Runs batches through the unpruned network once, and through variants of it only where they differ.
+
+    Works for removals in exact groups. ``dtype`` bfloat16 trades a few flipped predictions for speed.
+    Raises NotReplayable when the network cannot be taken apart into steps.
+    """
+
+    def __init__(self, model: nn.Module, network: Network, example: Tensor, *, device: str = "cpu",
+                 dtype: torch.dtype = torch.float32) -> None:
+        recorded = record_steps(model, network, example)
+        self.network, self.device, self.dtype = network, torch.device(device), dtype
+        self.packs = self.device.type == "cpu" and torch.backends.mkldnn.is_available() and dtype != torch.float64
+        tensors = {n: self._placed(t) for n, t in recorded.tensors.items()}
+        unit_of: dict[tuple[str, int], NDArray[np.int64]] = dict(network.layout.unit_of)
+        self.steps: list[Step | FusedConvolution] = fused(recorded, tensors, unit_of, pack=self.packs)
+        self.unit_of, self.tensors = unit_of, tensors
+        self.base = {n: self._packed(n, t) for n, t in tensors.items()}
+        self.input, self.result = recorded.inputs[0], recorded.result
+        self.sizes: dict[int, tuple[Size, ...]] = {}
+        for step in self.steps:
+            for out, sizes in zip(step.outs, step.sizes):
+                self.sizes[out] = sizes
+        self.everything = np.ones(recorded.units + 1, dtype=bool)
+        self._suffixes: dict[str, Suffix | None] = {}
+        self._steps_of_weight: dict[str, list[int]] = {}
+        for i, step in enumerate(self.steps):
+            for name in step.weights:
+                self._steps_of_weight.setdefault(name, []).append(i)
+
+    # -- preparing ----------------------------------------------------------------------------------------------------
+    def _placed(self, t: Tensor) -> Tensor:
+        t = t.to(self.device)
+        return t.to(self.dtype) if t.is_floating_point() else t
+
+    def _packed(self, name: str, t: Tensor) -> Tensor:
+        """Convolution weights in the layout of the kernels that run them."""
+        if t.dim() != 4 or not t.is_floating_point():
+            return t
+        t = t.contiguous(memory_format=torch.channels_last)
+        users = [s for s in self.steps if isinstance(s, FusedConvolution) and s.weight == name]
+        return users[0].pack(t) if self.packs and users else t
+
+    def suffix(self, group: str) -> Suffix | None:
+        """None when removing from this group needs numbers rewritten that steps cannot rewrite."""
+        if group not in self._suffixes:
+            self._suffixes[group] = self._find_suffix(group)
+        return self._suffixes[group]
+
+    def _find_suffix(self, key: str) -> Suffix | None:
+        group = self.network.group(key)
+        if not group.exact:
+            return None
+        units = np.zeros(len(self.everything), dtype=bool)
+        units[self.network.unit_ids[key]] = True
+        consumers = {m.parameter for m in group.members if m.role is Role.CONSUMER}
+        carries = {r for r, sizes in self.sizes.items() if any(self._has(s, units) for s in sizes)}
+        dirty: set[int] = set()
+        again, reads = [], set()
+        for i, step in enumerate(self.steps):
+            touched = any(r in dirty for r in step.reads)
+            narrowed = [r for r in step.reads if r in carries and r not in dirty]
+            consumes = bool(narrowed) and (bool(consumers.intersection(step.sources)) or not carries.intersection(step.outs))
+            if not touched and not consumes:
+                continue
+            if step.name in POSITIONAL and any(r in carries for r in step.reads):
+                return None
+            again.append(i)
+            dirty.update(step.outs)
+            reads.update(r for r in step.reads if r not in dirty)
+        return Suffix(tuple(again), tuple(sorted(reads)))
+
+    @staticmethod
+    def _has(size: Size, units: NDArray[np.bool_]) -> bool:
+        return size.units is not None and bool(units[size.units].any())
+
+    def variant(self, group: str, drop: Sequence[int]) -> Variant | None:
+        """The network without units ``drop`` of ``group``; None when only real removal can tell."""
+        suffix = self.suffix(group)
+        if suffix is None:
+            return None
+        alive = self.network.keep(Plan({group: drop}))
+        names = {n for i in suffix.steps for n in self.steps[i].weights}
+        weights = {}
+        for name in names:
+            t, changed = self.tensors[name], False
+            for dim in range(t.dim()):
+                unit = self.unit_of.get((name, dim))
+                if unit is not None and not alive[unit].all():
+                    t, changed = t.index_select(dim, self._index(alive[unit])), True
+            if changed:
+                weights[name] = self._packed(name, t)
+        selected = {}
+        for r in suffix.reads:
+            for d, size in enumerate(self.sizes.get(r, ())):
+                if size.units is not None and not alive[size.units].all():
+                    selected[r, d] = self._index(alive[size.units])
+        return Variant(alive, suffix, weights, selected)
+
+    def _index(self, flags: NDArray[np.bool_]) -> Tensor:
+        return torch.as_tensor(np.flatnonzero(flags), device=self.device)
+
+    # -- running ------------------------------------------------------------------------------------------------------
+    def needed(self, groups: Iterable[str]) -> set[int]:
+        """Registers that some suffix of ``groups`` reads."""
+        suffixes = [s for s in map(self.suffix, groups) if s is not None]
+        return {r for s in suffixes for r in s.reads}
+
+    @torch.inference_mode()
+    def forward(self, x: Tensor, keep: set[int]) -> tuple[Tensor, dict[int, Tensor]]:
+        """Scores of the unpruned network for (n, C, H, W), and the registers in ``keep``."""
+        x = x.to(self.device, self.dtype)
+        env = {self.input: x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x}
+        self._run(range(len(self.steps)), env, {}, len(x), self.everything, keep | {self.result})
+        return env[self.result], {r: env[r] for r in keep if r in env}
+
+    @torch.inference_mode()
+    def scores(self, variant: Variant, base: dict[int, Tensor], batch: int, base_scores: Tensor) -> Tensor:
+        """Scores of a variant from the base registers of the same batch."""
+        if not variant.suffix.steps:
+            return base_scores  # nothing reads these units
+        env = {}
+        for r in variant.suffix.reads:
+            value = base[r]
+            for d in range(value.dim()):
+                index = variant.selected.get((r, d))
+                if index is not None:
+                    value = value.index_select(d, index)
+            if value.dim() == 4:
+                value = value.contiguous(memory_format=torch.channels_last)
+            env[r] = value
+        self._run(variant.suffix.steps, env, variant.weights, batch, variant.alive, {self.result})
+        return env[self.result]
+
+    def _run(self, order: Iterable[int], env: dict[int, Tensor], weights: dict[str, Tensor], batch: int, alive: Alive,
+             keep: set[int]) -> None:
+        order = tuple(order)
+        last: dict[int, int] = {}
+        for i in order:
+            for r in self.steps[i].reads:
+                last[r] = i
+
+        def fill(v: Register | Weight) -> Tensor:
+            if isinstance(v, Register):
+                return env[v.number]
+            return weights[v.name] if v.name in weights else self.base[v.name]
+
+        for i in order:
+            step = self.steps[i]
+            if isinstance(step, FusedConvolution):
+                env[step.outs[0]] = step.run(fill)
+            else:
+                for out, value in zip(step.outs, run_step(step, fill, batch, alive)):
+                    env[out] = value
+            for r in step.reads:
+                if last[r] == i and r not in keep:
+                    env.pop(r, None)
+
+
+__all__ = ["NotReplayable", "Replay", "Steps", "Suffix", "Variant"]
