@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Iterable
 
 from pruning_core.errors import UserError
+from pruning_core.runs.adopt import adopt
 from pruning_core.runs.events import Event, Failed
 from pruning_core.runs.log import open_log
-from pruning_core.runs.presence import Presence, is_alive
+from pruning_core.runs.presence import Presence
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.store import Job, Store
 from pruning_core.runs.view import Cancel, JobView, State
@@ -54,9 +55,9 @@ class Jobs:
         self._workers: dict[str, Worker] = {}
         self._closing = False
         self._log = open_log(workspace.log_path)
-        self._servers = workspace.root / "servers"
-        self._presence = Presence(self._servers)
-        self._adopt()
+        servers = workspace.root / "servers"
+        self._presence = Presence(servers)
+        adopt(self._store, workspace, servers, self._log)
         atexit.register(_close_at_exit, weakref.ref(self))  # daemon threads may not run on into a dying interpreter
 
     # -- what pages call ---------------------------------------------------------------------------------------------
@@ -76,6 +77,7 @@ class Jobs:
                 return job.id
             self._refuse_when_closing()
             job = Job(uuid.uuid4().hex, spec.key, spec.kind, spec.title, spec, spec.queue(), self._presence.id)
+            self.workspace.drop_scratch(spec.key)  # a new job begins at nothing, whatever an older one left
             self._store.insert(job)
             self._store.add_owner(job.id, owner)
             self._remember(job)
@@ -220,7 +222,7 @@ class Jobs:
                 job.stop = False
         elif job.state not in (State.DONE, State.QUEUED):
             self._refuse_when_closing()
-            _spec(job)
+            job.device = _spec(job).queue()  # the machine may have changed since
             self._remember(job)
             job.state, job.error, job.finished, job.started = State.QUEUED, None, None, None
             job.attempt += 1
@@ -279,23 +281,6 @@ class Jobs:
     def _refuse_when_closing(self) -> None:
         if self._closing:
             raise UserError("The server is shutting down. Start the run again when it is back.")
-
-    def _adopt(self) -> None:
-        """Jobs that a dead server left unfinished are interrupted, and can be resumed."""
-        unfinished = self._store.unfinished()
-        dead = {server for server in {server for _, server in unfinished} if not is_alive(self._servers, server)}
-        for job_id, server in unfinished:
-            job = self._find(job_id) if server in dead else None
-            if job is None:
-                continue
-            job.state, job.finished = State.INTERRUPTED, None
-            self._save(job)
-            self._remember(job)
-            try:
-                for event in job.spec.salvage(self.workspace, tuple(job.events)) if job.spec else ():
-                    self.record(job, event)
-            except Exception as error:  # a broken leftover must not keep the server from starting
-                self._log.error("run %s: nothing could be saved", job.id, exc_info=error)
 
 
 def _spec(job: Job) -> RunSpec:

@@ -13,9 +13,9 @@ from pruning_core.runs.events import Event, event_from_json, event_to_json
 from pruning_core.runs.spec import RunSpec, spec_from_json, spec_to_json
 from pruning_core.runs.view import JobView, State
 
-CHANGING = ("state", "error", "attempt", "server", "started", "finished", "seconds")  # in the life of a job
+CHANGING = ("device", "state", "error", "attempt", "server", "started", "finished", "seconds")  # in the life of a job
 # The columns that are fields of a Job as they stand; ``spec`` is stored beside them as JSON.
-COLUMNS = ("id", "key", "kind", "title", "device", "created", *CHANGING)
+COLUMNS = ("id", "key", "kind", "title", "created", *CHANGING)
 
 
 @dataclass

@@ -123,12 +123,14 @@ class Training(Iterator[TrainEvent]):
                 hook.start(learner.model)
             try:
                 if self._start is None:
-                    yield from self._check(learner, 0, None, held_out, test)
+                    yield (yield from self._check(learner, 0, None, held_out, test))
                 # The first epoch always begins, and one that was begun is always evaluated.
                 while self._epoch == 1 or self._step > 0 or self._done() < 1.0:
                     yield from self._train_epoch(learner, train)
-                    yield from self._check(learner, self._epoch, float(self._loss_sum) / self._step, held_out, test)
+                    loss = float(self._loss_sum) / self._step
+                    event = yield from self._check(learner, self._epoch, loss, held_out, test)
                     self._epoch, self._step, self._loss_sum = self._epoch + 1, 0, torch.tensor(0.0)
+                    yield event  # the next epoch has begun: whoever stops here resumes behind this event
             except GeneratorExit:
                 self._left = self.checkpoint()
                 raise
@@ -171,8 +173,8 @@ class Training(Iterator[TrainEvent]):
 
     def _check(
         self, learner: Learner, epoch: int, train_loss: float | None, held_out: Dataset, test: Dataset
-    ) -> Iterator[TrainEvent]:
-        """Evaluate, keep the weights when they are the best, and report the epoch."""
+    ) -> Generator[TrainEvent, None, Epoch]:
+        """Evaluate, keep the weights when they are the best, and return the epoch's event."""
         began, total = self._pace.spent, len(held_out) + len(test)
         learner.training_mode(False)
         tallies, shown = (Tally(held_out), Tally(test)), self._pace.spent
@@ -207,7 +209,7 @@ class Training(Iterator[TrainEvent]):
         )
         if improved:
             self.best = Best(copied(learner.model), event, chosen.loss)
-        yield event
+        return event
 
     def _outcome(self, held_out: Dataset, device: str) -> TrainOutcome:
         assert self.best is not None  # the first check has set it

@@ -113,4 +113,20 @@ class Threads(RunSpec):
         torch.set_num_threads(2)
 
 
-FAKES = (Count, Breaks, Saves, Threads)
+@dataclass(frozen=True)
+class LeavesSlowly(RunSpec):
+    """Two steps; its finally clause waits at ``gate``. Attempts after the first do not wait."""
+
+    kind: ClassVar[str] = "leaves slowly"
+    gate: str
+
+    def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
+        try:
+            for number in range(len(past), 2):
+                GATES["step"].passing()
+                yield Progress(number + 1, 2, "steps")
+        finally:
+            GATES[self.gate].passing()
+
+
+FAKES = (Count, Breaks, Saves, Threads, LeavesSlowly)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_runs import FAKES, GATES, PATIENCE, STARTED, Breaks, Count, Gate, Saves, Threads
+from fake_runs import FAKES, GATES, PATIENCE, STARTED, Breaks, Count, Gate, LeavesSlowly, Saves, Threads
 
 from pruning_core.errors import UserError
 from pruning_core.runs.events import Artifact, Failed, Progress, Stage
@@ -148,6 +148,44 @@ def test_a_resume_takes_back_a_cancel_that_was_not_noticed_yet(jobs: Jobs) -> No
     stop.open.set()
     view = jobs.wait(job_id, PATIENCE)
     assert (view.state, view.attempt, numbers(view)) == (State.DONE, 1, [1, 2, 3, 4])
+
+
+def test_a_resume_while_the_run_is_leaving_lets_it_leave_and_starts_it_again(jobs: Jobs) -> None:
+    step, leaving = gate("step"), gate("leaving")
+    job_id = jobs.submit(LeavesSlowly("leaving"), "ann")
+    assert step.reached.wait(PATIENCE)
+    jobs.cancel(job_id)
+    step.open.set()
+    assert leaving.reached.wait(PATIENCE)
+    jobs.resume(job_id)
+    assert jobs.snapshot(job_id).attempt == 1, "two attempts at once would write over each other"
+    leaving.open.set()
+    view = jobs.wait(job_id, PATIENCE)
+    assert (view.state, view.attempt, numbers(view)) == (State.DONE, 2, [1, 2])
+
+
+def test_fresh_work_begins_at_nothing(jobs: Jobs) -> None:
+    stop = gate("left")
+    job_id = held(jobs, Saves("left"))
+    jobs.cancel(job_id)
+    stop.open.set()
+    jobs.wait(job_id, PATIENCE)
+    leftover = jobs.workspace.scratch(Saves("left").key) / "leftover"
+    leftover.write_text("of the first job")
+    anew = jobs.submit(Saves("left"), "ann", fresh=True)
+    assert anew != job_id and jobs.wait(anew, PATIENCE).state is State.DONE
+    assert not leftover.exists()
+
+
+def test_a_run_resumes_on_the_device_that_there_is_now(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = gate("moved")
+    job_id = held(jobs, Count(3, "moved", place="cuda:0"))
+    jobs.cancel(job_id)
+    stop.open.set()
+    assert jobs.wait(job_id, PATIENCE).device == "cuda:0"
+    monkeypatch.setattr(Count, "queue", lambda self: "cpu")
+    jobs.resume(job_id)
+    assert jobs.wait(job_id, PATIENCE).device == "cpu"
 
 
 def test_the_same_spec_is_the_same_job(jobs: Jobs) -> None:
