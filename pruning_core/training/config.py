@@ -24,7 +24,7 @@ class FineTune:
     optimizer: Annotated[str, Choice(("sgd", "adamw"), "Optimizer")] = "sgd"
     momentum: Annotated[float, Range(0.0, 0.99, "Momentum", help="of SGD (Nesterov's form)")] = 0.9
     weight_decay: Annotated[float, Range(0.0, 0.1, "Weight decay")] = 5e-4
-    batch_size: Annotated[int, Range(2, 4096, "Batch size", step=1)] = 128
+    batch_size: Annotated[int, Range(2, 4096, "Batch size", step=1)] = 64
     schedule: Annotated[
         str,
         Choice(

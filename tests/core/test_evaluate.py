@@ -175,7 +175,7 @@ def test_double_precision_and_exported_programs_are_evaluated() -> None:
 
 
 def test_batch_sizes_are_powers_of_two_from_the_image_size_alone() -> None:
-    assert default_batch_size((3, 32, 32), "cpu") == 256
+    assert default_batch_size((3, 32, 32), "cpu") == 64
     assert default_batch_size((3, 224, 224), "cpu") == 8
     assert default_batch_size((1, 8, 8), "cpu") == 512
     assert default_batch_size((3, 224, 224), "cuda:0") == 32
