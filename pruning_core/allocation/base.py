@@ -1,0 +1,40 @@
+"""What a way to allocate is: a family of channel counts that grows with one number."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pruning_core.allocation.card import AllocationCard
+from pruning_core.allocation.pool import Counts, Pool
+from pruning_core.knobs import check_knobs
+
+
+@dataclass(frozen=True)
+class Family:
+    """``at(strength)`` gives the counts wanted; each grows from none at ``low`` to all at ``high``."""
+
+    low: float
+    high: float
+    at: Callable[[float], Counts]
+
+
+@dataclass(frozen=True)
+class Allocation(ABC):
+    """Says how many channels each group loses; which ones, the scores say.
+
+    A subclass is a frozen dataclass whose docstring says what it does and when it fails, and whose annotated fields are
+    its knobs. ``strength`` names the field that says how much is removed; under a budget it is solved for instead.
+    """
+
+    card: ClassVar[AllocationCard]
+    strength: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        check_knobs(self)
+
+    @abstractmethod
+    def family(self, pool: Pool) -> Family:
+        """All that this allocation would do to ``pool``, before limits. Raises UserError when it does not fit."""

@@ -1,0 +1,84 @@
+"""Every layer may lose as much as costs the same accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from pruning_core.allocation.base import Allocation, Family
+from pruning_core.allocation.card import AllocationCard
+from pruning_core.allocation.lowest import removed_count
+from pruning_core.allocation.pool import Counts, Pool
+from pruning_core.errors import UserError
+from pruning_core.knobs import Range, Toggle, check_knobs
+from pruning_core.taxonomy import Paper
+
+Curve = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class BySensitivity(Allocation):
+    """Every group is pruned up to the ratio at which, alone, it would cost the tolerated accuracy.
+
+    ``table``: group key -> [(ratio, drop), …] as a sensitivity sweep measured them, drops in [-1, 1], as a mapping or
+    as pairs; groups that were not measured keep all, and no group goes beyond its highest measured ratio. Between
+    measured ratios the drop is taken as a straight line from (0, 0) on, or, without ``interpolate``, only measured
+    ratios are used. Drops of single layers do not add up: pruned together, the network loses more than the tolerance.
+    Raises UserError for a table without measurements or with a ratio outside [0, 1).
+    """
+
+    card: ClassVar[AllocationCard] = AllocationCard(
+        key="alloc-sens",
+        name="By sensitivity",
+        idea="The same tolerated accuracy drop for every group decides its ratio.",
+        formula=r"r_l = \max\{\, r : \Delta_l(r) \le \delta \,\}",
+        cost="a sensitivity sweep: groups × ratios evaluations",
+        fails="Drops of single layers do not add up, and drops inside the noise order the layers by chance.",
+        paper=Paper(
+            "Pruning Filters for Efficient ConvNets", "Li, Kadav, Durdanovic, Samet, Graf", "ICLR", 2017, "1608.08710"
+        ),
+    )
+    strength: ClassVar[str] = "tolerance"
+
+    table: tuple[tuple[str, Curve], ...] = ()
+    tolerance: Annotated[float, Range(0.0, 0.5, "Tolerated drop of accuracy", 0.005)] = 0.01
+    interpolate: Annotated[bool, Toggle("Interpolate between measured ratios")] = True
+
+    def __post_init__(self) -> None:
+        check_knobs(self)
+        rows = self.table.items() if isinstance(self.table, Mapping) else self.table
+        clean = sorted((str(key), tuple(sorted((float(r), float(d)) for r, d in curve))) for key, curve in rows)
+        object.__setattr__(self, "table", tuple(clean))
+        for key, curve in self.table:
+            if any(not 0 <= ratio < 1 for ratio, _ in curve) or any(drop != drop for _, drop in curve):
+                raise UserError(f"The sensitivity of {key} holds a ratio outside [0, 1) or a drop that is no number.")
+
+    def family(self, pool: Pool) -> Family:
+        """Raises UserError when nothing in the pool was measured."""
+        curves = {key: curve for key, curve in self.table if key in pool.size and curve}
+        if not curves:
+            raise UserError("No layer that may be pruned was measured. Run a sensitivity sweep of this network first.")
+        drops = [drop for curve in curves.values() for _, drop in curve]
+
+        def at(tolerance: float) -> Counts:
+            return {
+                key: removed_count(_tolerated(curve, tolerance, self.interpolate), pool.size[key])
+                for key, curve in curves.items()
+            }
+
+        below = min(0.0, *drops) - 1e-6  # under every measured drop nothing is tolerated
+        return Family(below, max(0.0, *drops), at)
+
+
+def _tolerated(curve: Curve, tolerance: float, interpolate: bool) -> float:
+    """The largest ratio whose drop is at most ``tolerance``; 0 when there is none."""
+    points = [(0.0, 0.0), *(point for point in curve if point[0] > 0)]
+    (above, steep) = points[-1]
+    if steep <= tolerance:
+        return above
+    for ratio, drop in reversed(points[:-1]):
+        if drop <= tolerance:
+            return ratio + (above - ratio) * (tolerance - drop) / (steep - drop) if interpolate else ratio
+        above, steep = ratio, drop
+    return 0.0

@@ -1,0 +1,108 @@
+"""Searches whose next draw Optuna's samplers choose."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import optuna
+
+from pruning_core.allocation.card import AllocationCard
+from pruning_core.allocation.space import Draw, Explorer, Space, Walk
+from pruning_core.knobs import Range
+from pruning_core.taxonomy import Paper
+
+_UP, _DOWN = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
+
+
+@dataclass(frozen=True)
+class Sampled(Explorer):
+    """Asks a sampler for shares and tells it the accuracy; without a budget, the MACs too."""
+
+    pareto: ClassVar[bool] = True
+
+    @abstractmethod
+    def sampler(self, seed: int) -> optuna.samplers.BaseSampler: ...
+
+    def walk(self, space: Space, seed: int) -> Walk:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would report every trial on the console
+        goals = (_UP,) if space.budgeted else (_UP, _DOWN)
+        study = optuna.create_study(sampler=self.sampler(seed), directions=goals)
+        shares: dict[str, optuna.distributions.BaseDistribution] = {
+            key: optuna.distributions.FloatDistribution(space.least, 1.0) for key in space.keys
+        }
+        study.enqueue_trial(dict.fromkeys(space.keys, 1.0))
+        while True:
+            asked = study.ask(shares)
+            trial = yield Draw(tuple(asked.params[key] for key in space.keys))
+            study.tell(asked, [trial.accuracy, trial.macs][: len(goals)])
+
+
+@dataclass(frozen=True)
+class RandomWidths(Sampled):
+    """Independent uniform shares for every group: a strong baseline that every search must beat."""
+
+    card: ClassVar[AllocationCard] = AllocationCard(
+        key="random-cp",
+        name="Random widths",
+        idea="Draw the width of every group at random, keep the best network.",
+        formula=r"u_l \sim \mathcal U(u_{\min}, 1),\quad k_l = \min(C_l, \lambda u_l C_l)",
+        cost="one evaluation per trial",
+        fails="With many groups the draws crowd around the same average network.",
+        paper=Paper(
+            "Revisiting Random Channel Pruning for Neural Network Compression",
+            "Li, Adamczewski, Li, Gu, Timofte, Van Gool",
+            "CVPR",
+            2022,
+            "2205.05676",
+        ),
+    )
+
+    def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+        return optuna.samplers.RandomSampler(seed=seed)
+
+
+@dataclass(frozen=True)
+class Tpe(Sampled):
+    """Tree-structured Parzen estimator: draws where good trials were dense and bad ones were not."""
+
+    card: ClassVar[AllocationCard] = AllocationCard(
+        key="tpe",
+        name="TPE",
+        idea="Model good and bad trials, draw where their ratio is best.",
+        formula=r"u = \arg\max \frac{p(u \mid \text{good})}{p(u \mid \text{rest})}",
+        cost="one evaluation per trial",
+        fails="The first draws are random; with few trials it is hardly more than that.",
+        paper=Paper("Algorithms for Hyper-Parameter Optimization", "Bergstra, Bardenet, Bengio, Kégl", "NeurIPS", 2011),
+    )
+
+    startup: Annotated[int, Range(2, 50, "Random trials first")] = 10
+
+    def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.startup, multivariate=True)
+
+
+@dataclass(frozen=True)
+class Nsga2(Sampled):
+    """A genetic algorithm that keeps a whole front: its natural use is without a budget."""
+
+    card: ClassVar[AllocationCard] = AllocationCard(
+        key="nsga2",
+        name="NSGA-II",
+        idea="Cross and mutate the networks on the Pareto front.",
+        formula=r"\max \text{accuracy},\ \min \text{MACs}",
+        cost="one evaluation per trial, several populations",
+        fails="It needs several generations: fewer trials than two populations are random search.",
+        paper=Paper(
+            "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II",
+            "Deb, Pratap, Agarwal, Meyarivan",
+            "IEEE Transactions on Evolutionary Computation",
+            2002,
+        ),
+    )
+
+    population: Annotated[int, Range(4, 100, "Population")] = 16
+
+    def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+        return optuna.samplers.NSGAIISampler(seed=seed, population_size=self.population)

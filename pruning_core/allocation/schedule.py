@@ -1,0 +1,200 @@
+"""How much is removed after each step when pruning and training take turns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from pruning_core.allocation.card import AllocationCard
+from pruning_core.errors import UserError
+from pruning_core.knobs import Choice, Range, check_knobs
+from pruning_core.taxonomy import Paper
+
+
+@dataclass(frozen=True)
+class Schedule(ABC):
+    """A subclass is a frozen dataclass with knobs that says which ratio is reached when."""
+
+    card: ClassVar[AllocationCard]
+
+    def __post_init__(self) -> None:
+        check_knobs(self)
+
+    def ratio(self, step: int, steps: int, target: float, depth: float = 0.5) -> float:
+        """Share of the *original* channels removed after ``step`` of ``steps``; step 0 is before the first removal.
+
+        ``target`` in [0, 1) is the share after the last step; ``depth`` in [0, 1] is where the group lies (0 = first).
+        Raises ValueError for a step or target out of range.
+        """
+        if steps < 1 or not 0 <= step <= steps:
+            raise ValueError(f"step {step} does not lie in 0 to {steps}")
+        if not 0 <= target < 1:
+            raise ValueError(f"the target must lie in [0, 1), not {target}")
+        return self._ratio(step, steps, target, depth)
+
+    @abstractmethod
+    def _ratio(self, step: int, steps: int, target: float, depth: float) -> float: ...
+
+    def steps(self, target: float) -> int | None:
+        """How many steps this schedule takes to ``target``; None when it takes any number."""
+        return None
+
+
+@dataclass(frozen=True)
+class OneShot(Schedule):
+    """Everything at the first step, then training alone: the default when there is little time."""
+
+    card: ClassVar[AllocationCard] = AllocationCard(
+        "sched-oneshot",
+        "One shot",
+        "Cut once to the target, then fine-tune.",
+        r"s_t = s_f",
+        "one removal",
+        "At high ratios the network falls too far to recover.",
+    )
+
+    def _ratio(self, step: int, steps: int, target: float, depth: float) -> float:
+        return target if step else 0.0
+
+
+@dataclass(frozen=True)
+class Linear(Schedule):
+    """The same share of the original channels at every step; the last steps remove a growing share of what is left."""
+
+    card: ClassVar[AllocationCard] = AllocationCard(
+        "sched-iter",
+        "Linear",
+        "Equal steps of the original size.",
+        r"s_t = s_f\,t/n",
+        "a fine-tune per step",
+        "The last steps are the hardest: they take the largest share of what remains.",
+    )
+
+    def _ratio(self, step: int, steps: int, target: float, depth: float) -> float:
+        return target * step / steps
+
+
+@dataclass(frozen=True)
+class Geometric(Schedule):
+    """The same share of what remains at every step, as in lottery-ticket pruning."""
+
+    card: ClassVar[AllocationCard] = AllocationCard(
+        "sched-geo",
+        "Geometric",
+        "Equal shares of what remains.",
+        r"s_t = 1-(1-s_f)^{t/n}",
+        "a fine-tune per step",
+        "The first steps remove the most, before anything was learnt about the network.",
+        Paper(
+            "The Lottery Ticket Hypothesis: Finding Sparse, Trainable Neural Networks",
+            "Frankle, Carbin",
+            "ICLR",
+            2019,
+            "1803.03635",
+        ),
+    )
+
+    def _ratio(self, step: int, steps: int, target: float, depth: float) -> float:
+        return float(1 - (1 - target) ** (step / steps))
+
+
+@dataclass(frozen=True)
+class Cubic(Schedule):
+    """Slow first, fast at the end: small steps while it is not yet known what the network bears."""
+
+    card: ClassVar[AllocationCard] = AllocationCard(
+        "sched-cubic",
+        "Cubic",
+        "Small steps first, growing later.",
+        r"s_t = s_f\,(t/n)^3",
+        "a fine-tune per step",
+        "Most of the removal falls in the last step, with no training left to recover.",
+    )
+
+    def _ratio(self, step: int, steps: int, target: float, depth: float) -> float:
+        return float(target * (step / steps) ** 3)
+
+
+@dataclass(frozen=True)
+class Agp(Schedule):
+    """Automated gradual pruning: fast while there is redundancy, slower as it runs out.
+
+    ``start`` is the share removed before the first step and ``begin`` the fraction of the steps that pass before the
+    first removal.
+    """
+
+    card: ClassVar[AllocationCard] = AllocationCard(
+        "sched-agp",
+        "Gradual (AGP)",
+        "Fast first, then ever smaller steps.",
+        r"s_t = s_f + (s_i - s_f)\left(1 - \tfrac{t-t_0}{n-t_0}\right)^3",
+        "a fine-tune per step",
+        "The fast start needs a network that still has its full learning rate.",
+        Paper(
+            "To prune, or not to prune: exploring the efficacy of pruning for model compression",
+            "Zhu, Gupta",
+            "ICLR workshop",
+            2018,
+            "1710.01878",
+        ),
+    )
+
+    start: Annotated[float, Range(0.0, 0.9, "Share removed at the start", 0.05)] = 0.0
+    begin: Annotated[float, Range(0.0, 0.9, "Wait this share of the steps", 0.05)] = 0.0
+
+    def _ratio(self, step: int, steps: int, target: float, depth: float) -> float:
+        first = min(self.start, target)
+        passed = max(0.0, (step / steps - self.begin) / (1 - self.begin))
+        return float(target + (first - target) * (1 - passed) ** 3)
+
+
+@dataclass(frozen=True)
+class LittleByLittle(Schedule):
+    """Prune a little, fine-tune a little: a small share per step, more in deeper layers, until the target is reached.
+
+    ``shallow`` and ``deep`` are the shares that the first and the last layer lose per step. Ten per cent of what
+    *remains* leaves 0.9^5 = 59 % after five steps, ten per cent of the *original* leaves half: ``of`` says which. A
+    heuristic from practice, without a paper.
+    """
+
+    card: ClassVar[AllocationCard] = AllocationCard(
+        "sched-inc",
+        "Little by little",
+        "Five to ten per cent a step, more in deeper layers, training in between.",
+        r"s_{t,l} = \min\bigl(s_f,\ 1-(1-p_l)^t\bigr)",
+        "many fine-tunes: one per step",
+        "Many short fine-tunes cost more than one long one, and equal training is easily forgotten in the comparison.",
+    )
+
+    shallow: Annotated[float, Range(0.01, 0.3, "Share per step in the first layer", 0.01)] = 0.05
+    deep: Annotated[float, Range(0.01, 0.3, "Share per step in the last layer", 0.01)] = 0.10
+    of: Annotated[str, Choice(("remaining", "original"), "Share of the channels")] = "remaining"
+
+    def _ratio(self, step: int, steps: int, target: float, depth: float) -> float:
+        share = self.shallow + (self.deep - self.shallow) * depth
+        gone = 1 - (1 - share) ** step if self.of == "remaining" else share * step
+        return target if step == steps else min(target, gone)
+
+    def steps(self, target: float) -> int:
+        """Steps until the slowest layer is at ``target``."""
+        count = 0
+        while min(self._ratio(count, count + 1, target, depth) for depth in (0.0, 1.0)) < target:
+            count += 1
+        return max(1, count)
+
+
+def of_remaining(before: float, after: float) -> float:
+    """The share of the channels still there that a step removes, when shares of the original go from one to the other.
+
+    A network that was really cut at the step before only has those left. Raises UserError when channels would return.
+    """
+    if after < before:
+        raise UserError(
+            "Removed channels do not come back: the schedule falls from "
+            f"{before:.1%} to {after:.1%} removed. Choose one that only grows."
+        )
+    return (after - before) / (1 - before)
+
+
+SCHEDULES: tuple[type[Schedule], ...] = (OneShot, Linear, Geometric, Cubic, Agp, LittleByLittle)

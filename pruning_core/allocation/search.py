@@ -1,0 +1,155 @@
+"""Searching the ratios of all groups for the most accurate network under a budget, or for the whole front."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pruning_core.allocation.annealing import Annealing
+from pruning_core.allocation.budget import Budget, gauge, least, reach_of
+from pruning_core.allocation.greedy import Greedy
+from pruning_core.allocation.latency import Measure, Running, Stopwatch, settle
+from pruning_core.allocation.pool import Counts, Pool
+from pruning_core.allocation.sampled import Nsga2, RandomWidths, Tpe
+from pruning_core.allocation.space import Draw, Explorer, Space
+from pruning_core.allocation.trial import Trial, on_front
+from pruning_core.errors import UserError
+from pruning_core.graph import Plan
+from pruning_core.knobs import Range, check_knobs
+
+EXPLORERS: tuple[type[Explorer], ...] = (Tpe, RandomWidths, Nsga2, Annealing, Greedy)
+"""The registry of searches: a new one is its class and its line here."""
+
+Objective = Callable[[Plan], float | Running[float]]
+"""Plan -> accuracy in [0, 1], higher is better; a generator may yield events of its own before it returns."""
+LATENCY_STEPS = 5  # timed plans per trial: the noise hides more
+
+
+@dataclass(frozen=True)
+class Search:
+    """How to search: by which explorer, for how many trials, from which seed. ``least`` is the smallest share drawn."""
+
+    explorer: Explorer = field(default_factory=Tpe)
+    trials: Annotated[int, Range(1, 1000, "Trials")] = 50
+    least: Annotated[float, Range(0.02, 1.0, "Smallest share kept of a layer", 0.02)] = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_knobs(self)
+
+
+def searching(
+    search: Search,
+    pool: Pool,
+    objective: Objective,
+    budget: Budget | None = None,
+    *,
+    measure: Measure | None = None,
+    past: Sequence[Trial] = (),
+) -> Running[tuple[Trial, ...]]:
+    """Yield one Trial per plan tried, among the events of ``objective`` and ``measure``; return all trials.
+
+    With a budget every draw is scaled to use it up, never rejected, and accuracy alone decides; without one, accuracy
+    and MACs do. ``measure`` times a plan and is needed for a latency budget. ``past`` are the trials of an earlier
+    attempt with the same arguments: they are not repeated, and the search goes on exactly as if never interrupted.
+
+    Raises UserError for a budget out of reach (before any trial), an explorer that needs a budget, and for ``past``
+    trials of another search.
+    """
+    if budget is None and not search.explorer.pareto:
+        raise UserError(f"{search.explorer.card.name} needs a budget. Set one, or choose another search.")
+    space = Space(pool, search.least, search.trials, budget is not None)
+    fitter = _Fitter(space, budget, measure)
+    walk = search.explorer.walk(space, search.seed)
+    trials = list(past[: search.trials])
+    draw = next(walk)
+    for trial in trials:
+        if len(trial.draw) != len(draw.shares) or not _same(trial.draw, draw.shares):
+            raise UserError(
+                f"Trial {trial.number} was made by another search or another version. Start this search anew."
+            )
+        try:
+            draw = walk.send(trial)
+        except StopIteration:
+            return tuple(trials)
+    yield from fitter.prepare()
+    while len(trials) < search.trials:
+        began = time.perf_counter()
+        counts, latency_ms = yield from fitter.fit(draw)
+        plan = pool.plan(counts)
+        accuracy = yield from settle(objective(plan))
+        if not math.isfinite(accuracy):
+            raise UserError("The objective of the search is not a finite number. Check the network and the data.")
+        cost = pool.network.cost(plan)
+        tried = Trial(
+            number=len(trials),
+            draw=draw.shares,
+            ratios={key: count / pool.size[key] for key, count in counts.items()},
+            plan=dict(plan),
+            macs=cost.macs,
+            parameters=cost.parameters,
+            latency_ms=latency_ms,
+            accuracy=float(accuracy),
+            within=fitter.within(counts, latency_ms),
+            front=False,
+            seconds=time.perf_counter() - began,
+        )
+        trial = dataclasses.replace(tried, front=on_front((*trials, tried))[-1])
+        trials.append(trial)
+        yield trial
+        try:
+            draw = walk.send(trial)
+        except StopIteration:
+            break
+    walk.close()
+    return tuple(trials)
+
+
+def _same(a: Sequence[float], b: Sequence[float]) -> bool:
+    return all(math.isclose(x, y, rel_tol=1e-9) for x, y in zip(a, b))
+
+
+@dataclass
+class _Fitter:
+    """Turns draws into counts that use up the budget."""
+
+    space: Space
+    budget: Budget | None
+    measure: Measure | None
+    limit: float = math.inf
+    watch: Stopwatch | None = None
+
+    def prepare(self) -> Running[None]:
+        """Raises UserError when the budget is out of reach."""
+        pool, whole = self.space.pool, self.space.family((1.0,) * len(self.space.keys))
+        match self.budget:
+            case None:
+                return
+            case Budget(kind="latency"):
+                if self.measure is None:
+                    raise ValueError("a latency budget needs a measure")
+                self.watch = Stopwatch(pool, self.measure)
+                self.limit = (yield from self.watch.reach(whole)).check(self.budget)
+            case _:
+                self.limit = reach_of(whole, pool, self.budget.kind).check(self.budget)
+
+    def fit(self, draw: Draw) -> Running[tuple[Counts, float | None]]:
+        family = self.space.family(draw.shares)
+        if self.budget is None or not draw.fit:
+            counts = self.space.counts(draw.shares)
+        elif self.watch:
+            counts, _ = yield from self.watch.fit(family, self.limit, LATENCY_STEPS)
+        else:
+            counts, _ = least(family, self.space.pool, gauge(self.space.pool, self.budget.kind), self.limit)
+        return counts, (yield from self.watch.time(counts)) if self.watch else None
+
+    def within(self, counts: Counts, latency_ms: float | None) -> bool:
+        if self.budget is None:
+            return True
+        if latency_ms is not None:
+            return latency_ms <= self.limit
+        return gauge(self.space.pool, self.budget.kind)(counts) <= self.limit

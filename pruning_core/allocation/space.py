@@ -1,0 +1,75 @@
+"""What a search walks in: the share that each group keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from pruning_core.allocation.base import Family
+from pruning_core.allocation.card import AllocationCard
+from pruning_core.allocation.lowest import removed_count
+from pruning_core.allocation.pool import Counts, Pool
+from pruning_core.allocation.trial import Trial
+from pruning_core.knobs import check_knobs
+
+
+class Draw(NamedTuple):
+    """A proposal: the share kept of each group. With ``fit`` they are scaled together to use up the budget."""
+
+    shares: tuple[float, ...]
+    fit: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """``least`` is the smallest share drawn; ``trials`` how many there will be; without a budget the cost is a goal."""
+
+    pool: Pool
+    least: float
+    trials: int
+    budgeted: bool
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(self.pool.size)
+
+    def counts(self, shares: Sequence[float]) -> Counts:
+        """What the shares remove as they stand."""
+        return self.pool.settled(self._removed(shares, 1.0))
+
+    def family(self, shares: Sequence[float]) -> Family:
+        """All shares divided by one strength: at ``low`` every group is whole, at ``high`` each keeps its least."""
+        high = max(share * size for share, size in zip(shares, self.pool.size.values()))
+        return Family(min(shares), max(high, 1.0), lambda strength: self._removed(shares, strength))
+
+    def _removed(self, shares: Sequence[float], strength: float) -> Counts:
+        return {
+            key: removed_count(1 - min(1.0, share / strength), size)
+            for share, (key, size) in zip(shares, self.pool.size.items())
+        }
+
+
+Walk = Generator[Draw, Trial, None]
+
+
+@dataclass(frozen=True)
+class Explorer(ABC):
+    """A way to search. A subclass is a frozen dataclass with knobs.
+
+    ``pareto`` says whether it can also search without a budget, for accuracy and cost at once.
+    """
+
+    card: ClassVar[AllocationCard]
+    pareto: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_knobs(self)
+
+    @abstractmethod
+    def walk(self, space: Space, seed: int) -> Walk:
+        """Yield a draw, be sent the trial it became, and so on. It depends on nothing but its arguments and the trials.
+
+        The first draw keeps every group alike, so that a search never ends below the uniform allocation.
+        """
