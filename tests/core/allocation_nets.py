@@ -36,7 +36,7 @@ class Residual(nn.Module):
 
 
 class Normed(nn.Module):
-    """A group that can only be cut approximately ("b"), because it crosses a layer norm, and one that is exact ("a")."""
+    """An exact group ("a"), and one that can only be cut approximately ("b"), because it crosses a layer norm."""
 
     def __init__(self) -> None:
         super().__init__()

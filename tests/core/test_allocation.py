@@ -70,7 +70,7 @@ SENSITIVITY = {"0": [(0.1, 0.001), (0.3, 0.004), (0.5, 0.02)], "3": [(0.1, 0.01)
 
 @pytest.mark.parametrize(("interpolate", "first", "second"), [(False, 30, 10), (True, 37, 10)])
 def test_sensitivity_gives_each_layer_what_costs_the_same(interpolate, first, second):
-    """The sheet's oracle: at a tolerated drop of .01 layer A loses .3 and B .1; on the line to (.5, .02) A reaches .375."""
+    """The sheet's oracle: at a drop of .01 layer A loses .3 and B .1; on the line to (.5, .02) A reaches .375."""
     network = chain_network(100, 100)
     pool = Pool.of(network, random_scores(network))
     done = allocate(BySensitivity(SENSITIVITY, tolerance=0.01, interpolate=interpolate), pool)
