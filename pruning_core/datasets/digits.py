@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from pruning_core.datasets.raw import Progress, Raw
 from pruning_core.datasets.ref import DataRef
+from pruning_core.datasets.store import Root
 
 
-def read(ref: DataRef, root: Path | None, progress: Progress) -> Raw:
+def read(ref: DataRef, root: Root | None, progress: Progress) -> Raw:
     """1,797 grey images of 8 x 8 pixels, ten classes.
 
     Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI repository, 1998 (its test part).

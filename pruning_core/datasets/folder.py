@@ -14,7 +14,7 @@ from pruning_core.datasets.images import SUFFIXES, Pictures
 from pruning_core.datasets.raw import Progress, Raw
 from pruning_core.datasets.ref import DataRef
 from pruning_core.datasets.safe_zip import open_zip, read_member
-from pruning_core.datasets.store import artifacts, directory
+from pruning_core.datasets.store import Root, artifacts, directory
 from pruning_core.errors import UserError
 
 TRAIN_NAMES = frozenset({"train", "training"})
@@ -30,7 +30,7 @@ class Listed:
     label: str
 
 
-def read(ref: DataRef, root: Path | None, progress: Progress) -> Raw:
+def read(ref: DataRef, root: Root | None, progress: Progress) -> Raw:
     """The images of one stored zip, or of two when ``ref.test_digest`` names a second one with the test images."""
     if not ref.test_digest:
         return _cached(ref.digest, ref, root, progress)
@@ -46,7 +46,7 @@ def read(ref: DataRef, root: Path | None, progress: Progress) -> Raw:
     return Raw(train.images, train.labels, train.classes, images, number[test.labels], train.notes + test.notes)
 
 
-def _cached(digest: str, ref: DataRef, root: Path | None, progress: Progress) -> Raw:
+def _cached(digest: str, ref: DataRef, root: Root | None, progress: Progress) -> Raw:
     """Decoding takes seconds per ten thousand images, so it is done once for each archive and size."""
     place = decoded.place(directory(root), digest, ref.size)
     kept = decoded.load(place)

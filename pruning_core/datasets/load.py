@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 
 from torch import Tensor
 
@@ -12,9 +11,10 @@ from pruning_core.datasets import digits, folder, npz, torchvision_sets
 from pruning_core.datasets.dataset import Dataset, channel_statistics
 from pruning_core.datasets.raw import Progress, Raw, quiet
 from pruning_core.datasets.ref import DataRef, Source
+from pruning_core.datasets.store import Root
 from pruning_core.errors import UserError
 
-READERS: dict[Source, Callable[[DataRef, Path | None, Progress], Raw]] = {
+READERS: dict[Source, Callable[[DataRef, Root | None, Progress], Raw]] = {
     "digits": digits.read,
     "npz": npz.read,
     "folder": folder.read,
@@ -22,7 +22,7 @@ READERS: dict[Source, Callable[[DataRef, Path | None, Progress], Raw]] = {
 }
 
 
-def load_splits(ref: DataRef, root: Path | None = None, progress: Progress = quiet) -> tuple[Dataset, Dataset]:
+def load_splits(ref: DataRef, root: Root | None = None, progress: Progress = quiet) -> tuple[Dataset, Dataset]:
     """(train, test) of ``ref``; both carry the mean and std of train.
 
     root: the data directory, needed for uploads and downloads. Raises UserError when the data cannot be had or is
@@ -45,7 +45,7 @@ def hold_out(train: Dataset, ref: DataRef) -> tuple[Dataset, Dataset]:
     return train.split_off(ref.held_out, ref.seed)
 
 
-def load_data(ref: DataRef, root: Path | None = None, progress: Progress = quiet) -> Dataset:
+def load_data(ref: DataRef, root: Root | None = None, progress: Progress = quiet) -> Dataset:
     """The one split that ``ref.split`` names. Raises as ``load_splits`` does."""
     train, test = load_splits(ref, root, progress)
     if ref.split == "test":

@@ -12,7 +12,7 @@ from torch import Tensor
 from pruning_core.datasets.raw import Progress, Raw
 from pruning_core.datasets.ref import DataRef
 from pruning_core.datasets.safe_zip import open_zip
-from pruning_core.datasets.store import artifacts
+from pruning_core.datasets.store import Root, artifacts
 from pruning_core.errors import UserError
 
 IMAGES = ("images", "train_images", "x_train", "x", "data", "X")
@@ -22,7 +22,7 @@ TEST_LABELS = ("test_labels", "y_test")
 CLASSES = ("classes", "class_names", "label_names", "target_names")
 
 
-def read(ref: DataRef, root: Path | None, progress: Progress) -> Raw:
+def read(ref: DataRef, root: Root | None, progress: Progress) -> Raw:
     """The arrays of a stored ``.npz``; see ``read_file``."""
     return read_file(artifacts(root).path(ref.digest), ref.name)
 

@@ -6,26 +6,37 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from pruning_core.errors import UserError
 from pruning_core.runs.artifacts import CHUNK, Artifacts
 
 
-def artifacts(root: Path | None) -> Artifacts:
+class Rooted(Protocol):
+    """Whatever keeps its files under one directory, such as a Workspace."""
+
+    @property
+    def root(self) -> Path: ...
+
+
+Root = Path | Rooted
+"""The data directory, or something that has one."""
+
+
+def artifacts(root: Root | None) -> Artifacts:
     """The content-addressed files under ``root``. Raises UserError when no data directory was given."""
     return Artifacts(directory(root) / "artifacts")
 
 
-def directory(root: Path | None) -> Path:
-    """``root`` itself. Raises UserError when there is none."""
+def directory(root: Root | None) -> Path:
+    """The folder of ``root``. Raises UserError when there is none."""
     if root is None:
         raise UserError("This needs a data directory, and none was given. Pass the folder where PruneScope keeps data.")
-    return root
+    return root if isinstance(root, Path) else root.root
 
 
 @contextmanager
-def keeping(root: Path, *files: Path | BinaryIO) -> Iterator[tuple[str, ...]]:
+def keeping(root: Root, *files: Path | BinaryIO) -> Iterator[tuple[str, ...]]:
     """Store ``files`` and give their digests; those that were not there before go again if the body raises."""
     store = artifacts(root)
     digests, fresh = [], []

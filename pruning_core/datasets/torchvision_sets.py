@@ -14,7 +14,7 @@ from torchvision import datasets
 from pruning_core.datasets.download import fetch
 from pruning_core.datasets.raw import Progress, Raw
 from pruning_core.datasets.ref import DataRef
-from pruning_core.datasets.store import directory
+from pruning_core.datasets.store import Root, directory
 from pruning_core.errors import UserError
 
 
@@ -35,7 +35,7 @@ SETS: tuple[TorchvisionSet, ...] = (
 )
 
 
-def read(ref: DataRef, root: Path | None, progress: Progress) -> Raw:
+def read(ref: DataRef, root: Root | None, progress: Progress) -> Raw:
     """Both splits of the set ``ref.name``, fetched once into the data directory.
 
     Raises UserError when the name is unknown, the set cannot be downloaded, or what came is not what was published.

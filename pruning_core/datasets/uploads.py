@@ -8,7 +8,7 @@ from typing import BinaryIO
 from pruning_core.datasets.load import load_splits
 from pruning_core.datasets.raw import Progress, quiet
 from pruning_core.datasets.ref import DataRef, Source
-from pruning_core.datasets.store import keeping
+from pruning_core.datasets.store import Root, keeping
 from pruning_core.errors import UserError
 
 SUFFIXES: dict[str, Source] = {".npz": "npz", ".zip": "folder"}
@@ -17,7 +17,7 @@ SUFFIXES: dict[str, Source] = {".npz": "npz", ".zip": "folder"}
 def import_data(
     file: Path | BinaryIO,
     name: str,
-    root: Path,
+    root: Root,
     test_file: Path | BinaryIO | None = None,
     size: tuple[int, int] | None = None,
     progress: Progress = quiet,

@@ -1,0 +1,154 @@
+"""Exported programs (.pt2): networks that need no architecture code."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import threading
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pruning_core.datasets.safe_zip import open_zip, read_member
+from pruning_core.errors import UserError
+from pruning_core.zoo.exported_rules import cleaned
+from pruning_core.zoo.kinds import MAX_FILE_BYTES
+
+ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1, 13: 2}  # by torch's stable scalar type numbers
+CARRIED = ("archive_format", "archive_version", "byteorder", ".data/version", ".data/serialization_id")
+AGAIN = "Export it again with torch.export.save(torch.export.export(model, (example,)), 'model.pt2')."
+NOTE = "an exported program: train and eval mode are what they were when it was exported"
+
+_LOADING = threading.Lock()  # torch keeps the program being read in a global
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """The network of an exported program, and the (C, H, W) that it was exported for."""
+
+    model: nn.Module
+    input_size: tuple[int, int, int]
+    batch_size: int | None  # None: any
+
+
+def read_exported(path: Path, name: str) -> Program:
+    """The program in the file at ``path``, which the user calls ``name``.
+
+    Nothing in the file runs: its graph is judged and rewritten first, and pickled parts are refused. Raises UserError
+    when it is damaged, hostile, holds compiled code, or takes anything but one batch of images.
+    """
+    data, program = _rewritten(path, name)
+    size, batch = _input(program, name)
+    with _LOADING, _weights_only():
+        try:
+            loaded = torch.export.load(io.BytesIO(data))
+            model = loaded.module()
+        except Exception as error:  # the deserialiser raises whatever its asserts and lookups raise
+            raise UserError(f"{name!r} cannot be read by this version of torch. {AGAIN}") from error
+    for switch in ("train", "eval"):
+        # torch makes both raise on exported programs; here they mean nothing, because nothing in it depends on them
+        model.__dict__.pop(switch, None)
+    return Program(model, size, batch)
+
+
+def _rewritten(path: Path, name: str) -> tuple[bytes, dict[str, Any]]:
+    """A new archive that holds only what was judged, and its graph."""
+    out = io.BytesIO()
+    with open_zip(path, name, MAX_FILE_BYTES) as archive, zipfile.ZipFile(out, "w") as copy:
+        folder = next(member for member in archive.namelist()).partition("/")[0]
+        members = {member.filename.removeprefix(f"{folder}/"): member for member in archive.infolist()}
+        program: dict[str, Any] | None = None
+        for inner, member in members.items():
+            if inner in CARRIED:
+                copy.writestr(f"{folder}/{inner}", read_member(archive, member, name))
+            elif inner == "models/model.json":
+                program = cleaned(_json(read_member(archive, member, name), name))
+                copy.writestr(f"{folder}/{inner}", json.dumps(program))
+            elif inner.startswith(("data/aotinductor/", "data/executorch/")):
+                raise UserError(f"{name!r} holds compiled code, which would run when loaded. {AGAIN}")
+            elif inner.startswith("models/"):
+                raise UserError(f"{name!r} holds several programs; one is expected. {AGAIN}")
+        if program is None:
+            raise UserError(f"{name!r} holds no program. {AGAIN}")
+        for kind, prefix in (("weights", "weight_"), ("constants", "tensor_")):
+            _copy_tensors(archive, copy, members, folder, kind, prefix, name)
+        copy.writestr(f"{folder}/data/sample_inputs/model.pt", b"")  # an unpickled example is not needed to run it
+    return out.getvalue(), program
+
+
+def _copy_tensors(
+    archive: zipfile.ZipFile, copy: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], folder: str, kind: str,
+    prefix: str, name: str,
+) -> None:  # fmt: skip
+    listed = f"data/{kind}/model_{kind}_config.json"
+    if listed not in members:
+        raise UserError(f"{name!r} was exported with a torch older than 2.9, or is damaged. {AGAIN}")
+    config = _json(read_member(archive, members[listed], name), name)
+    try:
+        entries = list(config["config"].values())
+        for entry in entries:
+            file = f"data/{kind}/{entry['path_name']}"
+            number = entry["path_name"].removeprefix(prefix)
+            if entry["use_pickle"] or not entry["path_name"].startswith(prefix) or not number.isdecimal():
+                raise UserError(f"{name!r} holds pickled objects, which would run code when read. {AGAIN}")
+            if not _inside(entry["tensor_meta"], members[file].file_size):
+                raise UserError(f"A tensor of {name!r} claims more numbers than the file stores. It was not loaded.")
+        for file in sorted({f"data/{kind}/{entry['path_name']}" for entry in entries}):
+            copy.writestr(f"{folder}/{file}", read_member(archive, members[file], name))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{name!r} is damaged: its list of {kind} cannot be read. {AGAIN}") from error
+    copy.writestr(f"{folder}/{listed}", json.dumps(config))
+
+
+def _inside(meta: Mapping[str, Any], size_bytes: int) -> bool:
+    """Whether the strided view that ``meta`` describes lies inside a record of ``size_bytes``, and repeats nothing."""
+    sizes, strides = ([int(n["as_int"]) for n in meta[key]] for key in ("sizes", "strides"))
+    offset = int(meta["storage_offset"]["as_int"])
+    items = size_bytes // ITEM_BYTES[meta["dtype"]]
+    count = math.prod(sizes)
+    last = offset + sum((n - 1) * step for n, step in zip(sizes, strides, strict=True)) if count else -1
+    return min(offset, *sizes, *strides, 0) >= 0 and count <= items and last < items and meta["layout"] == 7
+
+
+def _input(program: Mapping[str, Any], name: str) -> tuple[tuple[int, int, int], int | None]:
+    """((C, H, W), batch size or None for any) of the one input. Raises UserError when there is not exactly one."""
+    try:
+        module = program["graph_module"]
+        users = [spec["user_input"]["arg"] for spec in module["signature"]["input_specs"] if "user_input" in spec]
+        (user,) = users
+        sizes = module["graph"]["tensor_values"][user["as_tensor"]["name"]]["sizes"]
+        batch, *rest = sizes
+        c, h, w = (int(size["as_int"]) if "as_int" in size else int(size["as_expr"]["hint"]["as_int"]) for size in rest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{name!r} does not take one batch of images (N, C, H, W). Export a classifier.") from error
+    return (c, h, w), batch.get("as_int")
+
+
+def _json(data: bytes, name: str) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{name!r} is damaged: its description cannot be read. {AGAIN}") from error
+
+
+@contextmanager
+def _weights_only() -> Iterator[None]:
+    """torch's own last line of defence, for pickles that the rewriting already removed."""
+    key = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(key)
+    os.environ[key] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[key]
+        else:
+            os.environ[key] = before

@@ -1,0 +1,137 @@
+"""From a reference to a network, ready to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import nn
+
+from pruning_core.datasets.raw import Progress, quiet
+from pruning_core.datasets.store import Root, artifacts
+from pruning_core.zoo import torchvision_models
+from pruning_core.zoo.architectures import architecture, build, title_of
+from pruning_core.zoo.demos import demo, load_demo
+from pruning_core.zoo.exported import NOTE, read_exported
+from pruning_core.zoo.finite import check_finite
+from pruning_core.zoo.onnx_files import read_onnx
+from pruning_core.zoo.output import check_output
+from pruning_core.zoo.ref import ModelRef, Source
+from pruning_core.zoo.stored import stored_weights
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A network in eval mode on the CPU, and what is known of it.
+
+    trained: False where the weights are random; title says so too. input_size: (C, H, W). num_classes: its outputs.
+    provenance: what the source says (classes, mean, std, accuracy …), {} where it says nothing. mean, std: what its
+    inputs were normalised by in training, per channel, None where unknown.
+    """
+
+    model: nn.Module
+    ref: ModelRef
+    title: str
+    trained: bool
+    input_size: tuple[int, int, int]
+    num_classes: int
+    provenance: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    notes: tuple[str, ...] = ()
+
+    @property
+    def mean(self) -> tuple[float, ...] | None:
+        return tuple(self.provenance["mean"]) if "mean" in self.provenance else None
+
+    @property
+    def std(self) -> tuple[float, ...] | None:
+        return tuple(self.provenance["std"]) if "std" in self.provenance else None
+
+
+def load_model(ref: ModelRef, root: Root | None = None, progress: Progress = quiet) -> LoadedModel:
+    """The network that ``ref`` names; a new one at each call.
+
+    root: the data directory, or something that has one; needed for uploads and downloads. Raises UserError when it
+    cannot be had.
+    """
+    loaded = LOADERS[ref.source](ref, root, progress)
+    loaded.model.eval()
+    return loaded
+
+
+def _demo(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
+    chosen = demo(ref.name)
+    model, provenance = load_demo(chosen)
+    size = (len(provenance["mean"]), *architecture(chosen.architecture).input_size[1:])
+    return LoadedModel(model, ref, chosen.title, True, size, len(provenance["classes"]), MappingProxyType(provenance))
+
+
+def _torchvision(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
+    if ref.weights == "pretrained":
+        model, known = torchvision_models.pretrained(ref.name, root, progress)
+        size = ref.input_size or torchvision_models.input_size(ref.name, pretrained=True)
+        return LoadedModel(model, ref, ref.name, True, size, len(known["classes"]), MappingProxyType(known))
+    classes = ref.num_classes or 1000
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(ref.seed)
+        model = torchvision_models.build(ref.name, num_classes=classes)
+    size = ref.input_size or torchvision_models.input_size(ref.name)
+    notes = (f"untrained: random weights of seed {ref.seed}",)
+    return LoadedModel(model, ref, f"{ref.name} (untrained)", False, size, classes, notes=notes)
+
+
+def _upload(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
+    path = artifacts(root).path(ref.weights)
+    if ref.architecture in ("exported", "onnx"):
+        return _whole(ref, path)
+    model = build(ref.architecture, dict(ref.options))
+    tensors, notes = stored_weights(path)
+    model.load_state_dict(tensors)
+    size, classes = ref.input_size or (3, 224, 224), ref.num_classes or 0
+    title = f"{title_of(ref.architecture, dict(ref.options))} from {ref.name}"
+    return LoadedModel(model, ref, title, True, size, classes, notes=notes)
+
+
+def _whole(ref: ModelRef, path: Path) -> LoadedModel:
+    """A file that holds the network itself, not only its weights."""
+    model: nn.Module
+    notes: tuple[str, ...]
+    if ref.architecture == "exported":
+        program = read_exported(path, ref.name)
+        model, usual, batch, notes = program.model, program.input_size, program.batch_size, (NOTE,)
+    else:
+        model, usual, batch = read_onnx(path, ref.name)
+        notes = ("converted from ONNX",)
+    if batch is not None:
+        notes += (f"it takes exactly {batch} image(s) at a time, because it was exported that way",)
+    check_finite(model.state_dict(), ref.name)
+    size = ref.input_size or usual
+    classes = ref.num_classes or check_output(model, size)
+    return LoadedModel(model, ref, ref.name, True, size, classes, notes=notes)
+
+
+def _pruned(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
+    # The graph stands above the zoo; it is needed here only to cut again what was cut.
+    from pruning_core.graph import Plan, capture, remove
+
+    assert ref.base is not None  # ModelRef sees to it
+    base = load_model(ref.base, root, progress)
+    network = capture(base.model, torch.zeros(1, *base.input_size))
+    model = remove(base.model, network, Plan.from_json(ref.plan)).model
+    if ref.weights:
+        model.load_state_dict(stored_weights(artifacts(root).path(ref.weights))[0])
+    return LoadedModel(
+        model, ref, f"{ref.name or base.title} (pruned)", base.trained, base.input_size, base.num_classes,
+        base.provenance, base.notes,
+    )  # fmt: skip
+
+
+LOADERS: dict[Source, Callable[[ModelRef, Root | None, Progress], LoadedModel]] = {
+    "demo": _demo,
+    "torchvision": _torchvision,
+    "upload": _upload,
+    "pruned": _pruned,
+}

@@ -1,0 +1,211 @@
+"""An ONNX graph written down in the vocabulary of opset 17, with names that are safe to become Python.
+
+From opset 18 on, most new versions of an operator only allow more types. Those that changed are rewritten below; an
+operator that did not exist before is spelled out where that is short, and named in the refusal otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto
+
+OPSET = 17
+DOMAINS = ("", "ai.onnx")
+
+
+def lowered(model: ModelProto) -> ModelProto:
+    """A copy of ``model`` at opset 17 or below.
+
+    Raises NotImplementedError naming an operator that cannot be written so.
+    """
+    import onnx
+    from onnx import defs
+
+    version = max((opset.version for opset in model.opset_import if opset.domain in DOMAINS), default=0)
+    if not version or model.functions:
+        raise NotImplementedError("it defines operators of its own")
+    target = min(version, OPSET)
+    out = onnx.ModelProto()
+    out.CopyFrom(model)
+    graph = out.graph
+    _fold_identities(graph)
+    constants = _constants(graph)
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        if node.domain not in DOMAINS:
+            raise NotImplementedError(f"the operator {_shown(node.domain)}.{_shown(node.op_type)} is not ONNX's own")
+        if any(a.type in (a.GRAPH, a.GRAPHS) for a in node.attribute):
+            raise NotImplementedError(f"the operator {_shown(node.op_type)} holds a graph of its own")
+        rewrite = REWRITES.get(node.op_type)
+        nodes += rewrite(node, constants) if rewrite else [node]
+    for node in nodes:
+        try:
+            old = defs.get_schema(node.op_type, target)
+        except defs.SchemaError as error:
+            raise NotImplementedError(f"the operator {_shown(node.op_type)} is too new") from error
+        extra = [a.name for a in node.attribute if a.name not in old.attributes]
+        if extra or len(node.input) > old.max_input:
+            raise NotImplementedError(f"the operator {_shown(node.op_type)} is used in a way that is too new")
+    del graph.node[:]
+    graph.node.extend(nodes)
+    del graph.value_info[:]  # inferred again, for the rewritten nodes
+    for tensor in constants.added:
+        graph.initializer.append(tensor)
+    del out.opset_import[:]
+    out.opset_import.append(onnx.helper.make_opsetid("", target))
+    _rename(graph)
+    return out
+
+
+class Constants(dict[str, np.ndarray]):
+    """Values known without running the graph, by name; ``added`` are initialisers that a rewrite needs."""
+
+    def __init__(self, known: dict[str, np.ndarray]) -> None:
+        super().__init__(known)
+        self.added: list[Any] = []
+
+    def add(self, name: str, value: np.ndarray) -> str:
+        """A new initialiser called ``name``; returns the name."""
+        from onnx import numpy_helper
+
+        if name not in self:
+            self[name] = value
+            self.added.append(numpy_helper.from_array(value, name))
+        return name
+
+
+def _constants(graph: GraphProto) -> Constants:
+    from onnx import numpy_helper
+
+    known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
+            known[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+    return Constants(known)
+
+
+def _fold_identities(graph: GraphProto) -> None:
+    """Equal weights are stored once and reached through Identity; the converter wants each weight itself."""
+    fixed = {tensor.name for tensor in graph.initializer}
+    results = {value.name for value in graph.output}
+    source: dict[str, str] = {}
+    kept = []
+    for node in graph.node:
+        node.input[:] = [source.get(name, name) for name in node.input]
+        if node.op_type == "Identity" and node.input[0] in fixed and node.output[0] not in results:
+            source[node.output[0]] = node.input[0]
+        else:
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _reduce(node: NodeProto, constants: Constants) -> Iterable[NodeProto]:
+    """Opset 18 moved ``axes`` from an attribute to an input."""
+    from onnx import helper
+
+    if len(node.input) < 2 or node.op_type == "ReduceSum":
+        return [_without(node, "noop_with_empty_axes") if node.op_type != "ReduceSum" else node]
+    if node.input[1] not in constants:
+        raise NotImplementedError(f"{_shown(node.op_type)} over axes that are computed")
+    axes = [int(axis) for axis in constants[node.input[1]].ravel()]
+    plain = _without(node, "noop_with_empty_axes")
+    del plain.input[1:]
+    if axes:
+        plain.attribute.append(helper.make_attribute("axes", axes))
+    return [plain]
+
+
+def _reshape(node: NodeProto, constants: Constants) -> Iterable[NodeProto]:
+    """``allowzero`` matters only where a size is zero, which no image batch has."""
+    shape = constants.get(node.input[1])
+    if shape is not None and 0 in shape and any(a.name == "allowzero" and a.i for a in node.attribute):
+        raise NotImplementedError("Reshape to an empty tensor")
+    return [_without(node, "allowzero")]
+
+
+def _split(node: NodeProto, constants: Constants) -> Iterable[NodeProto]:
+    """``num_outputs`` repeats what the number of outputs says."""
+    return [_without(node, "num_outputs")]
+
+
+def _average_pool(node: NodeProto, constants: Constants) -> Iterable[NodeProto]:
+    """Opset 19 added ``dilations``; all ones say nothing."""
+    dilated = any(a.name == "dilations" and any(n != 1 for n in a.ints) for a in node.attribute)
+    return [node if dilated else _without(node, "dilations")]
+
+
+def _gelu(node: NodeProto, constants: Constants) -> Iterable[NodeProto]:
+    """x / 2 * (1 + erf(x / sqrt 2)), or the tanh approximation."""
+    from onnx import helper
+
+    (x,), (y,) = node.input, node.output
+    approximate = any(a.name == "approximate" and a.s == b"tanh" for a in node.attribute)
+    one = constants.add("gelu_one", np.array(1, np.float32))
+    half = constants.add("gelu_half", np.array(0.5, np.float32))
+    steps: list[tuple[str, list[str], str]]
+    if approximate:
+        cubic = constants.add("gelu_cubic", np.array(0.044715, np.float32))
+        scale = constants.add("gelu_scale", np.array(math.sqrt(2 / math.pi), np.float32))
+        steps = [
+            ("Mul", [x, x], "square"), ("Mul", ["square", x], "cube"), ("Mul", ["cube", cubic], "part"),
+            ("Add", [x, "part"], "sum"), ("Mul", ["sum", scale], "inner"), ("Tanh", ["inner"], "curve"),
+        ]  # fmt: skip
+    else:
+        root = constants.add("gelu_root", np.array(1 / math.sqrt(2), np.float32))
+        steps = [("Mul", [x, root], "inner"), ("Erf", ["inner"], "curve")]
+    steps += [("Add", ["curve", one], "shifted"), ("Mul", [x, "shifted"], "scaled"), ("Mul", ["scaled", half], "end")]
+    own = {name: f"{y}_gelu_{name}" for _, _, name in steps} | {"end": y}
+    return [
+        helper.make_node(op, [own.get(i, i) for i in inputs], [own[name]], name=f"{node.name}_gelu_{name}")
+        for op, inputs, name in steps
+    ]
+
+
+def _without(node: NodeProto, attribute: str) -> NodeProto:
+    kept = [a for a in node.attribute if a.name != attribute]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+    return node
+
+
+def _rename(graph: GraphProto) -> None:
+    """Letters, digits and underscores only: names of nodes become names of modules, and those become source code."""
+    names: dict[str, str] = {"": ""}
+
+    def safe(name: str) -> str:
+        if name not in names:
+            words = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")[:80]
+            names[name] = f"v{len(names)}_{words}"
+        return names[name]
+
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        value.name = safe(value.name)
+    for number, node in enumerate(graph.node):
+        words = re.sub(r"\W+", "_", node.name or node.op_type, flags=re.ASCII).strip("_")[:80]
+        node.name = f"{words}_{number}" if words[:1].isalpha() else f"node_{words}_{number}"
+        node.domain = ""
+        node.input[:] = [safe(name) for name in node.input]
+        node.output[:] = [safe(name) for name in node.output]
+
+
+def _shown(name: str) -> str:
+    return re.sub(r"[^\w.]", "?", name)[:60]
+
+
+Rewrite = Callable[["NodeProto", Constants], "Iterable[NodeProto]"]
+_REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
+REWRITES: dict[str, Rewrite] = {
+    **{f"Reduce{kind}": _reduce for kind in _REDUCTIONS},
+    "Reshape": _reshape,
+    "Split": _split,
+    "AveragePool": _average_pool,
+    "Gelu": _gelu,
+}

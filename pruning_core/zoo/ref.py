@@ -1,0 +1,60 @@
+"""Which network: small, hashable and storable; the weights stay in the data directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from pruning_core.errors import UserError
+from pruning_core.runs.codec import Codec, UnknownClass, digest, dump
+
+Source = Literal["demo", "torchvision", "upload", "pruned"]
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A network by name, with all that is needed to build it again.
+
+    source, name: where it comes from; ``name`` is a demo, a torchvision builder or the file name of an upload.
+    weights: "demo", "pretrained", "random", or the sha256 of the stored weights.
+    architecture, options: of an upload: what builds it and with which arguments; "exported" and "onnx" need none.
+    num_classes: of a torchvision network with random weights. seed: of random weights.
+    input_size: (C, H, W) where it differs from the usual one.
+    base, plan: of a pruned network: what was cut, and the plan's JSON.
+    """
+
+    source: Source
+    name: str
+    weights: str = ""
+    architecture: str = ""
+    options: tuple[tuple[str, Any], ...] = ()
+    num_classes: int | None = None
+    input_size: tuple[int, int, int] | None = None
+    seed: int = 0
+    base: ModelRef | None = None
+    plan: str = ""
+
+    def __post_init__(self) -> None:
+        if self.source not in get_args(Source):
+            raise UserError(f"There is no model source {self.source!r}. Choose one of {', '.join(get_args(Source))}.")
+        if (self.source == "pruned") != (self.base is not None):
+            raise UserError("A pruned network, and only a pruned one, names the network it was cut from.")
+
+    @property
+    def key(self) -> str:
+        """sha256 of the canonical JSON: equal references have equal keys."""
+        return digest(self)
+
+    def to_json(self) -> str:
+        return dump(self)
+
+    @staticmethod
+    def from_json(text: str) -> ModelRef:
+        """Raises UserError for text that is no stored reference."""
+        try:
+            ref = Codec((ModelRef,)).load(text)
+        except (ValueError, TypeError, UnknownClass) as error:
+            raise UserError("This is not a stored reference to a network. Choose the network again.") from error
+        if not isinstance(ref, ModelRef):
+            raise UserError("This is not a stored reference to a network. Choose the network again.")
+        return ref
