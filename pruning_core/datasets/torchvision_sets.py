@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision import datasets
 
 from pruning_core.datasets.download import fetch
 from pruning_core.datasets.raw import Progress, Raw
@@ -20,18 +19,17 @@ from pruning_core.errors import UserError
 
 @dataclass(frozen=True)
 class TorchvisionSet:
-    """One set: its class in torchvision and its size for the person who waits for it."""
+    """One set: the name of its class in torchvision, and its size for the person who waits for it."""
 
     name: str
-    cls: Any
     megabytes: int
 
 
 SETS: tuple[TorchvisionSet, ...] = (
-    TorchvisionSet("CIFAR10", datasets.CIFAR10, 170),
-    TorchvisionSet("CIFAR100", datasets.CIFAR100, 169),
-    TorchvisionSet("MNIST", datasets.MNIST, 12),
-    TorchvisionSet("FashionMNIST", datasets.FashionMNIST, 31),
+    TorchvisionSet("CIFAR10", 170),
+    TorchvisionSet("CIFAR100", 169),
+    TorchvisionSet("MNIST", 12),
+    TorchvisionSet("FashionMNIST", 31),
 )
 
 
@@ -43,14 +41,17 @@ def read(ref: DataRef, root: Root | None, progress: Progress) -> Raw:
     chosen = next((item for item in SETS if item.name == ref.name), None)
     if chosen is None:
         raise UserError(f"There is no set called {ref.name!r}. Choose one of {', '.join(item.name for item in SETS)}.")
+    from torchvision import datasets  # seconds to import, and seldom needed
+
+    cls = getattr(datasets, chosen.name)
     folder = directory(root) / "downloads"
-    for urls, target in _files(chosen.cls, folder):
+    for urls, target in _files(cls, folder):
         fetch(urls, target, f"{chosen.name} (about {chosen.megabytes} MB)", progress)
     try:
         # Files are in place, so this only verifies their published checksums and unpacks them.
-        parts = [chosen.cls(folder, train=train, download=True) for train in (True, False)]
+        parts = [cls(folder, train=train, download=True) for train in (True, False)]
     except (RuntimeError, OSError, EOFError) as error:
-        for _, target in _files(chosen.cls, folder):
+        for _, target in _files(cls, folder):
             target.unlink(missing_ok=True)
         raise UserError(f"The download of {chosen.name} was damaged and has been removed. Try again.") from error
     train, test = parts

@@ -49,8 +49,7 @@ def train(model: nn.Module, data: Dataset, recipe: Recipe, seed: int, device: st
     Random numbers for the order, shifts and mirroring come from a generator of its own, so that the caller's are left
     alone; initial weights are the caller's.
     """
-    cuda = torch.device(device).type == "cuda"
-    layout = torch.channels_last if cuda else torch.contiguous_format
+    layout = torch.channels_last if _has_bfloat16(device) else torch.contiguous_format
     model.to(device).to(memory_format=layout).train()
     data = data.to(device)
     generator = torch.Generator(device=device).manual_seed(seed)
@@ -119,4 +118,10 @@ def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
 
 
 def _mixed(device: str) -> AbstractContextManager[object]:
-    return torch.autocast("cuda", torch.bfloat16) if torch.device(device).type == "cuda" else nullcontext()
+    kind = torch.device(device).type
+    return torch.autocast(kind, torch.bfloat16) if _has_bfloat16(device) else nullcontext()
+
+
+def _has_bfloat16(device: str) -> bool:
+    """Where bfloat16 is multiplied in hardware: GPUs, and CPUs with matrix tiles."""
+    return torch.device(device).type == "cuda" or torch.cpu._is_amx_tile_supported()

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torchvision import models
 
 from pruning_core.datasets.download import fetch
 from pruning_core.datasets.raw import Progress
@@ -25,7 +24,7 @@ _HUB = threading.Lock()  # the hub's folder is one setting of the whole process
 @cache
 def names() -> tuple[str, ...]:
     """Every classifier that torchvision lists."""
-    return tuple(models.list_models(module=models))
+    return tuple(_models().list_models(module=_models()))
 
 
 def check_name(name: str) -> None:
@@ -37,7 +36,7 @@ def check_name(name: str) -> None:
 def build(name: str, num_classes: int = 1000, **options: Any) -> nn.Module:
     """A new network with random weights; heads that only help training are left out unless asked for."""
     check_name(name)
-    return models.get_model(name, weights=None, num_classes=num_classes, **{**_plain(name), **options})
+    return _models().get_model(name, weights=None, num_classes=num_classes, **{**_plain(name), **options})
 
 
 def input_size(name: str, pretrained: bool = False) -> tuple[int, int, int]:
@@ -67,7 +66,7 @@ def pretrained(name: str, root: Root | None, progress: Progress) -> tuple[nn.Mod
         before = torch.hub.get_dir()
         torch.hub.set_dir(str(hub))
         try:
-            model = models.get_model(name, weights=weights, progress=False)
+            model = _models().get_model(name, weights=weights, progress=False)
         finally:
             torch.hub.set_dir(before)
     if name == "inception_v3":
@@ -85,8 +84,14 @@ def pretrained(name: str, root: Root | None, progress: Progress) -> tuple[nn.Mod
     return model, known
 
 
+def _models() -> Any:
+    from torchvision import models  # as slow to import as torch itself, and not needed for the first page
+
+    return models
+
+
 def _weights(name: str) -> Any:
-    return models.get_model_weights(name).DEFAULT
+    return _models().get_model_weights(name).DEFAULT
 
 
 def _plain(name: str) -> dict[str, Any]:

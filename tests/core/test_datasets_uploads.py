@@ -10,9 +10,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
 
-from pruning_core.datasets import DataRef, import_data, load_splits, torchvision_sets
+from pruning_core.datasets import DataRef, import_data, load_splits
 from pruning_core.datasets.download import fetch
 from pruning_core.datasets.raw import quiet
 from pruning_core.datasets.safe_zip import open_zip
@@ -299,7 +300,7 @@ def test_a_download_reports_progress_and_arrives_whole(tmp_path, server):
 
 
 def test_offline_is_said_in_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(torchvision_sets.datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar.tar.gz")
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar.tar.gz")
     with pytest.raises(UserError, match=r"CIFAR10 \(about 170 MB\) could not be downloaded .*refused.*Connect"):
         load_splits(DataRef("torchvision", "CIFAR10"), tmp_path)
     with pytest.raises(UserError, match="There is no set called 'Imagenet'"):
@@ -309,7 +310,7 @@ def test_offline_is_said_in_a_sentence(tmp_path, monkeypatch):
 
 
 def test_a_damaged_download_is_removed(tmp_path, monkeypatch, server):
-    monkeypatch.setattr(torchvision_sets.datasets.CIFAR10, "url", f"{server}/good.tar.gz")
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", f"{server}/good.tar.gz")
     with pytest.raises(UserError, match="was damaged and has been removed"):
         load_splits(DataRef("torchvision", "CIFAR10"), tmp_path)
     assert list((tmp_path / "downloads").glob("*.gz")) == []
@@ -332,7 +333,7 @@ def test_a_fetched_set_becomes_tensors(tmp_path, monkeypatch):
         data = gzip.compress(struct.pack(">I", magic) + body)
         (folder / f"{name}.gz").write_bytes(data)
         resources.append((f"{name}.gz", hashlib.md5(data).hexdigest()))
-    monkeypatch.setattr(torchvision_sets.datasets.MNIST, "resources", resources)
+    monkeypatch.setattr(torchvision.datasets.MNIST, "resources", resources)
     train, test = load_splits(DataRef("torchvision", "MNIST"), tmp_path)
     assert train.size == test.size == (1, 28, 28) and (len(train), len(test)) == (20, 10)
     assert train.labels.tolist() == [i % 10 for i in range(20)] and train.classes[3] == "3 - three"
