@@ -33,14 +33,22 @@ def number(
     The tooltip says what the number is (`help`) and how it was come by.
     """
     place = (container or st).container(border=True, height="stretch", gap="xxsmall")
+    tooltip = f"{help}\n\n{provenance.sentence}" if help else provenance.sentence
     # Streamlit reads the sign of a change from an ASCII minus only.
-    place.metric(label, value, delta and delta.replace("\u2212", "-"), delta_color, help=help, **metric)
-    place.caption(f"{badge(provenance)} {detail or provenance.brief}".rstrip(), help=provenance.sentence)
+    place.metric(label, value, delta and delta.replace("\u2212", "-"), delta_color, help=tooltip, **metric)
+    place.caption(f"{badge(provenance)} {detail or provenance.brief}".rstrip())
+
+
+def pending(label: str, why: str, *, help: str | None = None, container: DeltaGenerator | None = None) -> None:
+    """The frame of a figure that is not there (yet): a dash, and in words what it waits for."""
+    place = (container or st).container(border=True, height="stretch", gap="xxsmall")
+    place.metric(label, None, help=help)
+    place.caption(why)
 
 
 def source_line(*provenances: Provenance, container: DeltaGenerator | None = None) -> None:
     """Below a table or a chart: where its numbers come from."""
-    (container or st).caption("  \n".join(f"{badge(p)} {p.sentence}" for p in _unique(provenances)))
+    (container or st).caption("  \n".join(f"{badge(p)} {p.facts}" for p in _unique(provenances)))
 
 
 def _unique(provenances: Iterable[Provenance]) -> tuple[Provenance, ...]:

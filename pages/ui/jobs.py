@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -36,24 +36,41 @@ class Advance:
 
 
 def watch(job_id: str, *, key: str, draw: Callable[[JobView], None] | None = None, poll_s: float = POLL_S) -> JobView:
-    """Show a run until it has ended, and what `draw` makes of its events, without rerunning the page around it.
+    """Show a run with its buttons until it has ended, and below it what `draw` makes of its events.
 
-    Returns the snapshot of this run of the page. When the run's state changes the whole page runs once more, so that
-    what depends on it appears and the polling stops.
+    Returns the snapshot of this run of the page.
     """
-    view = state.jobs().snapshot(job_id)
 
-    def follow() -> None:
+    def panel(views: tuple[JobView, ...]) -> None:
+        _status_line(views[0], key)
+        if draw is not None:
+            draw(views[0])
+
+    return follow((job_id,), panel, key=key, poll_s=poll_s)[0]
+
+
+def follow(
+    job_ids: Sequence[str], draw: Callable[[tuple[JobView, ...]], None], *, key: str, poll_s: float = POLL_S
+) -> tuple[JobView, ...]:
+    """Draw runs again and again while any of them goes on, without rerunning the page around them.
+
+    When a run's state changes the whole page runs once more, so that what depends on it appears and the polling stops.
+    """
+
+    def now() -> tuple[JobView, ...]:
+        return tuple(state.jobs().snapshot(job_id) for job_id in job_ids)
+
+    def body() -> None:
         with plain_errors():
-            now = state.jobs().snapshot(job_id)
-            if _status(now) != _status(view):
+            views = now()
+            if [_status(view) for view in views] != [_status(view) for view in seen]:
                 st.rerun()
-            _status_line(now, key)
-            if draw is not None:
-                draw(now)
+            draw(views)
 
-    st.fragment(follow, run_every=poll_s if view.active else None, key=f"{key}.watch")()
-    return view
+    seen = now()
+    active = any(view.active for view in seen)
+    st.fragment(body, run_every=poll_s if active else None, key=f"{key}.follow")()
+    return seen
 
 
 def advance(view: JobView) -> Advance:
@@ -73,6 +90,14 @@ def advance(view: JobView) -> Advance:
             case Stage(text=text):
                 return Advance(None, text)
     return Advance(None, "starting")
+
+
+def waiting(view: JobView) -> str:
+    """For a figure that is not there yet: why, in a few words of Markdown."""
+    if view.error:
+        return f":red-badge[failed] {view.error}"
+    now = advance(view)
+    return f"{badge(view)} {now.text}" if view.active else badge(view)
 
 
 def badge(view: JobView) -> str:

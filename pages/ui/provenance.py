@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pages.ui.numbers import count
-
 
 class Mark(StrEnum):
     MEASURED = "measured"
@@ -22,11 +20,16 @@ class Mark(StrEnum):
 
 @dataclass(frozen=True)
 class Provenance:
-    """`sentence` says everything and is the tooltip; `brief` is the few words that stand beside the number."""
+    """`facts` says everything but the mark; `brief` is the few words that stand beside the number."""
 
     mark: Mark
-    sentence: str
+    facts: str
     brief: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The tooltip."""
+        return f"{self.mark.value.capitalize()}: {self.facts}"
 
 
 def measured(
@@ -35,28 +38,32 @@ def measured(
     """Run here and now (or by the command named in `note`) on real data: `on` names the data set and split."""
     facts = [on]
     if images is not None:
-        facts.append(f"{images:,} image{'' if images == 1 else 's'}")
+        facts.append(_images(images))
     facts.append(device)
     if seed is not None:
         facts.append(f"seed {seed}")
-    brief = [f"{count(images)} image{'' if images == 1 else 's'}"] if images is not None else [on]
-    return Provenance(Mark.MEASURED, _sentence("Measured on " + ", ".join(facts), note), ", ".join([*brief, device]))
+    brief = _images(images) if images is not None else on
+    return Provenance(Mark.MEASURED, _sentence(", ".join(facts), note), f"{brief}, {device}")
 
 
 def derived(how: str) -> Provenance:
     """Computed exactly from the network itself, such as a count of parameters."""
-    return Provenance(Mark.DERIVED, _sentence("Derived: " + how))
+    return Provenance(Mark.DERIVED, _sentence(how))
 
 
 def estimated(by: str, off_by: str | None = None) -> Provenance:
     """A model's answer: `by` names the model, `off_by` how wrong it was last time it could be checked."""
     check = f"Last time it could be checked it was off by {off_by}." if off_by else "It has not been checked here yet."
-    return Provenance(Mark.ESTIMATED, f"Estimated by {by}. {check}", f"± {off_by}" if off_by else "unchecked")
+    return Provenance(Mark.ESTIMATED, _sentence(by, check), f"± {off_by}" if off_by else "unchecked")
 
 
 def published(source: str, *, verified: bool = True) -> Provenance:
     how = "read in the source" if verified else "read in a secondary source"
-    return Provenance(Mark.PUBLISHED, f"Published: {source} ({how}).", source)
+    return Provenance(Mark.PUBLISHED, f"{source} ({how}).", source)
+
+
+def _images(number: int) -> str:
+    return f"{number:,} image{'' if number == 1 else 's'}"
 
 
 def _sentence(text: str, note: str = "") -> str:

@@ -1,7 +1,99 @@
-"""What stays in view on every page: what is loaded, what is planned, what is running."""
+"""What stays in view on every page: where one can go, what is loaded, what is planned, what is running."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.ui import state
+from pages.ui.errors import plain_errors
+from pages.ui.numbers import percent
 
-def draw() -> None:
-    st.logo("assets/logo.svg", size="large")
+if TYPE_CHECKING:
+    from pruning_core.runs.view import JobView
+
+ASSETS = "assets"
+POLL_S = 1.5
+RUNS_SHOWN = 4
+NEWEST = 20  # events among which the latest progress is looked for
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A page in the navigation. The icon stands here and not in `st.Page`, which would fetch it from the net."""
+
+    page: st.Page
+    icon: str
+
+
+def draw_navigation(sections: Mapping[str, Sequence[Entry]]) -> None:
+    """The part that needs nothing to be loaded."""
+    # Unknown (None) in tests and before the browser has said it.
+    look = "dark" if st.context.theme.type == "dark" else "light"
+    st.logo(f"{ASSETS}/logo-{look}.svg", icon_image=f"{ASSETS}/logo-mark.svg", size="large")
+    with st.sidebar:
+        for heading, entries in sections.items():
+            if heading:
+                st.caption(heading)
+            with st.container(gap="xxsmall"):
+                for entry in entries:
+                    st.page_link(entry.page, label=entry.page.title, icon=entry.icon, width="stretch")
+
+
+def draw_desk() -> None:
+    """What the visitor works on; needs the core."""
+    with st.sidebar, plain_errors():
+        st.space("xsmall")
+        with st.container(gap="xsmall"):
+            _loaded()
+            _plan()
+            _runs()
+
+
+def _loaded() -> None:
+    desk = state.desk()
+    model = state.loaded(desk.model)
+    trained = "" if model.trained else " :orange-badge[untrained]"
+    st.markdown(f":small[:gray[Model]]  \n**{model.title}**{trained}")
+    _, test = state.splits(desk.data)
+    st.markdown(f":small[:gray[Data]]  \n**{test.name}** :gray[· {len(test):,} test images]")
+
+
+def _plan() -> None:
+    desk = state.desk()
+    if not desk.plan:
+        st.markdown(":small[:gray[Plan]]  \n:gray[nothing is cut yet]")
+        return
+    network = state.network(desk.model)
+    before, after = network.cost(), network.cost(desk.plan)
+    st.markdown(
+        f":small[:gray[Plan]]  \n**{len(desk.plan)}** of {len(network.groups)} groups cut, "
+        f"**{percent(1 - after.macs / before.macs, 0)}** fewer MACs"
+    )
+
+
+def _runs() -> None:
+    from pages.ui.jobs import advance, badge
+
+    def running() -> list[JobView]:
+        return [view for view in state.jobs().of(state.owner()) if view.active]
+
+    def draw() -> None:
+        active = running()
+        if bool(active) != was_active:
+            st.rerun()
+        if active:
+            st.markdown(":small[:gray[Running]]")
+        for view in active[:RUNS_SHOWN]:
+            now = advance(state.jobs().snapshot(view.id, since=max(0, view.count - NEWEST)))
+            st.markdown(f"{view.title}  \n:small[{badge(view)} {now.text}]")
+            if now.share is not None:
+                st.progress(now.share)
+        if len(active) > RUNS_SHOWN:
+            st.caption(f"and {len(active) - RUNS_SHOWN} more")
+
+    was_active = bool(running())
+    st.fragment(draw, run_every=POLL_S if was_active else None, key="sidebar.runs")()

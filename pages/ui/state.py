@@ -10,9 +10,11 @@ Torch takes seconds to import, so nothing here imports the core before a functio
 from __future__ import annotations
 
 import secrets
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.ui.cookie import USER_COOKIE
 
@@ -90,17 +92,26 @@ def jobs() -> Jobs:
 
 def loaded(ref: ModelRef) -> LoadedModel:
     """The model in eval mode. Shared: copy it before changing anything. Raises UserError."""
-    return _loaded(ref.to_json(), str(workspace().root))
+    with _busy("Loading the network …"):
+        return _loaded(ref.to_json(), str(workspace().root))
 
 
 def network(ref: ModelRef) -> Network:
     """Its channel groups. Raises UserError when it cannot be captured."""
-    return _network(ref.to_json(), str(workspace().root))
+    with _busy("Reading how its layers are coupled …"):
+        return _network(ref.to_json(), str(workspace().root))
 
 
 def splits(ref: DataRef) -> tuple[Dataset, Dataset]:
     """(train, test). Raises UserError when the data cannot be had."""
-    return _splits(ref.to_json(), str(workspace().root))
+    with _busy("Loading the images …"):
+        return _splits(ref.to_json(), str(workspace().root))
+
+
+def _busy(text: str) -> AbstractContextManager[None]:
+    """A spinner that shows when the work takes more than a moment; nothing in a thread without a page."""
+    visible = get_script_run_ctx(suppress_warning=True) is not None
+    return st.spinner(text, show_time=True) if visible else nullcontext()
 
 
 # Cached by text and directory, not by object: a class that is defined anew when its file is edited must not empty the
@@ -121,14 +132,14 @@ def _jobs(root: str) -> Jobs:
     return Jobs(_workspace(root))
 
 
-@st.cache_resource(show_spinner="Loading the model …", max_entries=MODELS_KEPT)
+@st.cache_resource(show_spinner=False, max_entries=MODELS_KEPT)
 def _loaded(ref: str, root: str) -> LoadedModel:
     from pruning_core.zoo import ModelRef, load_model
 
     return load_model(ModelRef.from_json(ref), _workspace(root))
 
 
-@st.cache_resource(show_spinner="Reading how its layers are coupled …", max_entries=MODELS_KEPT)
+@st.cache_resource(show_spinner=False, max_entries=MODELS_KEPT)
 def _network(ref: str, root: str) -> Network:
     import torch
 
@@ -138,7 +149,7 @@ def _network(ref: str, root: str) -> Network:
     return capture(model.model, torch.zeros(1, *model.input_size))
 
 
-@st.cache_resource(show_spinner="Loading the images …", max_entries=DATA_KEPT)
+@st.cache_resource(show_spinner=False, max_entries=DATA_KEPT)
 def _splits(ref: str, root: str) -> tuple[Dataset, Dataset]:
     from pruning_core.datasets import DataRef, load_splits
 

@@ -10,7 +10,7 @@ from pages.ui.provenance import Mark
 def test_measured_says_on_what_how_many_where_and_with_which_seed():
     said = provenance.measured("digits, test split", images=450, device="CPU", seed=3)
     assert said.mark is Mark.MEASURED
-    assert said.sentence == "Measured on digits, test split, 450 images, CPU, seed 3."
+    assert said.sentence == "Measured: digits, test split, 450 images, CPU, seed 3."
     assert said.brief == "450 images, CPU"
 
 
@@ -44,6 +44,7 @@ def test_every_figure_carries_its_mark(page):
     captions = [caption.value for caption in page.caption]
     assert captions[0].startswith(":green-badge[measured]") and "450 images" in captions[0]
     assert captions[1] == ":blue-badge[derived] 1.1 MB"
+    assert page.metric[1].help == "Derived: counted in its tensors."
 
 
 def test_a_loss_is_shown_as_a_loss(page):

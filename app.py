@@ -1,0 +1,32 @@
+"""PruneScope's entry: page configuration, navigation and sidebar, nothing else.
+
+`streamlit run app.py` imports this file once and serves the `app` it finds; for every visitor it then runs the file
+again as a script. The two halves below are those two occasions.
+"""
+
+import streamlit as st
+
+from pages.ui import server, sidebar
+from pages.ui.errors import plain_errors
+from pages.ui.sidebar import Entry
+
+if __name__ == "__main__":
+    sections = {
+        "": [
+            Entry(st.Page("pages/model/page.py", title="Model", default=True), ":material/deployed_code:"),
+        ],
+    }
+    page = st.navigation([entry.page for entries in sections.values() for entry in entries], position="hidden")
+    st.set_page_config(page_title=f"{page.title} · PruneScope", page_icon="assets/logo-mark.png", layout="wide")
+    sidebar.draw_navigation(sections)
+    server.wait_until_warm()
+    sidebar.draw_desk()
+    with plain_errors():
+        page.run()
+else:
+    app = st.App(
+        __file__,
+        lifespan=server.lifespan,
+        middleware=server.MIDDLEWARE,
+        on_script_error=server.on_script_error,
+    )

@@ -1,0 +1,18 @@
+"""What is loaded: its figures, its layers, and which of them move together."""
+
+import streamlit as st
+
+from pages.model import sections
+from pages.ui import state
+
+desk = state.desk()
+model = state.loaded(desk.model)
+
+st.title(model.title)
+sections.introduction(model)
+sections.figures(desk)
+layers, coupling = st.tabs(["Layers", "Coupling"])
+with layers:
+    sections.layers(state.network(desk.model))
+with coupling:
+    sections.coupling(state.network(desk.model))
