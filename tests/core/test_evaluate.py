@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +16,15 @@ from pruning_core.analysis.evaluate import default_batch_size, evaluate, evaluat
 from pruning_core.analysis.latency import LEAST, measure_latency, measuring_latency
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """More than one, on cores that are busy, wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def pictures(images: int = 50, classes: int = 10, shuffle: bool = False) -> Dataset:

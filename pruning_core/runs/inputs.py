@@ -1,0 +1,55 @@
+"""What most runs begin with: loading a network and its data, made for each other, and saying so."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator
+from math import prod
+
+from pruning_core.analysis.memory import free_memory
+from pruning_core.datasets import DataRef, Dataset, load_data, load_splits
+from pruning_core.errors import UserError
+from pruning_core.runs.events import Event, Stage
+from pruning_core.runs.narrate import narrated
+from pruning_core.runs.workspace import Workspace
+from pruning_core.zoo import LoadedModel, ModelRef, load_model
+
+SHARE = 0.5  # of the free memory that one resized data set may take
+
+
+def the_model(ref: ModelRef, workspace: Workspace) -> Generator[Event, None, LoadedModel]:
+    """Use with ``yield from``; a download reports its progress. Raises UserError when it cannot be loaded."""
+    yield Stage("loading the network")
+    return (yield from narrated(lambda report: load_model(ref, workspace, report), "items"))
+
+
+def the_split(ref: DataRef, workspace: Workspace) -> Generator[Event, None, Dataset]:
+    """The split that ``ref`` names. Use with ``yield from``; a download or a large archive reports its progress."""
+    yield Stage("loading the images")
+    return (yield from narrated(lambda report: load_data(ref, workspace, report), "items"))
+
+
+def both_splits(ref: DataRef, workspace: Workspace) -> Generator[Event, None, tuple[Dataset, Dataset]]:
+    """(train, test). Use with ``yield from``."""
+    yield Stage("loading the images")
+    return (yield from narrated(lambda report: load_splits(ref, workspace, report), "items"))
+
+
+def fitted(data: Dataset, ref: DataRef, loaded: LoadedModel) -> Dataset:
+    """``data`` as the network takes them: its channels and size, normalised by what it was trained with.
+
+    A mean and deviation that the user set in ``ref`` go before the network's own. Raises UserError when the resized
+    images would fill the memory: the operating system would end the server, not the run.
+    """
+    size = loaded.input_size
+    needed = len(data) * prod(size)
+    if data.size != size and needed > SHARE * free_memory():
+        raise UserError(
+            f"{len(data):,} images of {size[1]} × {size[2]} pixels take {needed / 2**30:.1f} GiB, too much for what is "
+            "free of the memory. Choose fewer images or a smaller input size."
+        )
+    data = data.fitted(size)
+    mean, std = (loaded.mean, loaded.std) if ref.mean is None and ref.std is None else (None, None)
+    if mean is None or std is None or len(mean) != size[0]:
+        return data
+    return dataclasses.replace(data, mean=mean, std=std)

@@ -1,0 +1,12 @@
+"""The runs of this product, and the values that stand in their fields: one line each."""
+
+from __future__ import annotations
+
+from pruning_core.datasets import DataRef
+from pruning_core.runs.fine_tune import FineTuneRun
+from pruning_core.runs.measure import EvaluateRun, LatencyRun
+from pruning_core.training.config import FineTune
+from pruning_core.zoo import ModelRef
+
+RUNS: tuple[type, ...] = (EvaluateRun, LatencyRun, FineTuneRun)
+VALUES: tuple[type, ...] = (ModelRef, DataRef, FineTune)
