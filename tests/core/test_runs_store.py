@@ -6,6 +6,8 @@ import dataclasses
 import io
 import json
 import sqlite3
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,3 +189,10 @@ def test_scratch_comes_and_goes(tmp_path: Path) -> None:
     workspace.drop_scratch("key")
     workspace.drop_scratch("key")
     assert not (tmp_path / "scratch" / "key").exists()
+
+
+def test_stored_jobs_are_shown_without_loading_torch() -> None:
+    code = "import sys, pruning_core.runs.jobs, pruning_core.runs.events; print('torch' in sys.modules)"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
