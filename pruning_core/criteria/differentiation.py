@@ -1,0 +1,132 @@
+"""Gradients and curvature of the objectives that criteria read, averaged over batches."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from pruning_core.criteria.activity import Average
+from pruning_core.criteria.base import Criterion, Need
+from pruning_core.criteria.objectives import Objective, logits_of
+from pruning_core.criteria.places import Tensors, members_at, rows
+from pruning_core.graph import Group
+
+CURVATURE_BATCH = 4  # images: differentiating twice holds several times the memory of a backward pass
+Gradients = dict[str, Tensor]
+
+
+class Slopes:
+    """Gradients of one objective with respect to the weights that its criteria read."""
+
+    def __init__(
+        self, objective: Objective, groups: Sequence[Group], tensors: Tensors, criteria: Sequence[Criterion]
+    ) -> None:
+        self.objective = objective
+        self.criteria = [c for c in criteria if c.needs.gradients and c.objective == objective]
+        self.groups = groups
+        self.tensors = tensors
+        self.needs = Need.NOTHING
+        for criterion in self.criteria:
+            self.needs |= criterion.needs
+        wanted = {m.parameter: None for g in groups for c in self.criteria for m in members_at(g, c.place, tensors)}
+        self.names = [n for n in wanted if tensors[n].requires_grad]
+        self.mean: Gradients = {}
+        self.curvature: Gradients = {}
+        self.push: Gradients = {}
+        self.per_batch: dict[Criterion, dict[tuple[str, str], Average]] = {c: {} for c in self.criteria}
+        self.seconds: dict[Criterion | Need, float] = defaultdict(float)
+
+    def differentiate(self, output: object, labels: Tensor, share: float, keep_graph: bool = False) -> None:
+        """Take in one batch that makes up ``share`` of all images."""
+        began = time.perf_counter()
+        loss = self.objective.loss(logits_of(output), labels)
+        gradients = self._gradients(loss, keep_graph)
+        if self.needs & (Need.GRADIENT | Need.PUSH):
+            _add(self.mean, gradients, share)
+        self.seconds[Need.GRADIENT] += time.perf_counter() - began
+        for criterion in self.criteria:
+            if Need.BATCH_GRADIENTS in criterion.needs:
+                began = time.perf_counter()
+                self._observe(criterion, gradients, share)
+                self.seconds[criterion] += time.perf_counter() - began
+
+    def _gradients(self, loss: Tensor, keep_graph: bool, create_graph: bool = False) -> Gradients:
+        found = torch.autograd.grad(
+            loss,
+            [self.tensors[n] for n in self.names],
+            retain_graph=keep_graph or create_graph,
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+        return {n: g for n, g in zip(self.names, found) if g is not None}
+
+    def _observe(self, criterion: Criterion, gradients: Gradients, share: float) -> None:
+        for group in self.groups:
+            members = [m for m in members_at(group, criterion.place, self.tensors) if m.parameter in gradients]
+            parts = [
+                (m.parameter, rows(self.tensors[m.parameter], m), rows(gradients[m.parameter], m)) for m in members
+            ]
+            if criterion.joint and parts:
+                parts = [("", torch.cat([w for _, w, _ in parts], 1), torch.cat([g for _, _, g in parts], 1))]
+            for name, weight, gradient in parts:
+                value = criterion.per_batch(weight, gradient).double() * share
+                known = self.per_batch[criterion].get((group.key, name))
+                if known is None:
+                    self.per_batch[criterion][group.key, name] = Average(value, 1)
+                else:
+                    known.total += value
+
+    def bend(self, model: nn.Module, x: Tensor, labels: Tensor, share: float, seed: int) -> None:
+        """Second pass over one batch that makes up ``share`` of all images; needs the mean gradient of the first."""
+        for start in range(0, len(x), CURVATURE_BATCH):
+            began = time.perf_counter()
+            part = slice(start, start + CURVATURE_BATCH)
+            with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention cannot be differentiated twice
+                loss = self.objective.loss(logits_of(model(x[part])), labels[part])
+                gradients = self._gradients(loss, False, create_graph=True)
+            weight = share * len(x[part]) / len(x)
+            common = time.perf_counter() - began
+            if Need.CURVATURE in self.needs:
+                began = time.perf_counter()
+                signs = {n: random_signs(self.tensors[n], seed + start) for n in gradients}
+                bent = self._hessian_times(gradients, signs, keep_graph=Need.PUSH in self.needs)
+                _add(self.curvature, {n: h * signs[n] for n, h in bent.items()}, weight)
+                self.seconds[Need.CURVATURE] += time.perf_counter() - began + common
+            if Need.PUSH in self.needs:
+                began = time.perf_counter()
+                _add(self.push, self._hessian_times(gradients, self.mean, keep_graph=False), weight)
+                self.seconds[Need.PUSH] += time.perf_counter() - began + common
+
+    def _hessian_times(self, gradients: Gradients, vector: Gradients, keep_graph: bool) -> Gradients:
+        names = [n for n in gradients if gradients[n].requires_grad and n in vector]
+        found = torch.autograd.grad(
+            [gradients[n] for n in names],
+            [self.tensors[n] for n in names],
+            [vector[n] for n in names],
+            retain_graph=keep_graph,
+            allow_unused=True,
+        )
+        return {n: h for n, h in zip(names, found) if h is not None}
+
+
+def _add(total: Gradients, gradients: Gradients, share: float) -> None:
+    for name, gradient in gradients.items():
+        gradient = gradient.detach()
+        if name in total:
+            total[name].add_(gradient, alpha=share)
+        else:
+            total[name] = gradient * share
+
+
+def random_signs(weight: Tensor, seed: int) -> Tensor:
+    """+1 or -1 per weight, drawn from the weight's own bits: the signs move along when channels change places."""
+    bits = weight.detach().float().contiguous().view(torch.int32).to(torch.int64)
+    mixed = (bits * 2654435761 + (2 * seed + 1) * 40503) & 0xFFFFFFFF
+    mixed = ((mixed >> 15) ^ mixed) * 2246822519 & 0xFFFFFFFF
+    mixed = ((mixed >> 13) ^ mixed) * 3266489917 & 0xFFFFFFFF
+    return ((mixed >> 16 & 1) * 2 - 1).to(weight.dtype)

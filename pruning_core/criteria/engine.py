@@ -1,0 +1,157 @@
+"""Scoring: one probe of the network feeds all criteria, then each judges every group."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pruning_core.criteria.base import Criterion, Need, NotScorable, Place, Scores, Site
+from pruning_core.criteria.evidence import Evidence
+from pruning_core.criteria.places import kernels, members_at, reads, rows
+from pruning_core.criteria.trials import NetworkTrial
+from pruning_core.datasets import Dataset
+from pruning_core.errors import UserError
+from pruning_core.graph import Group, Member, Network
+
+Verdicts = dict[Criterion, Scores]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Progress: ``done`` of ``total`` batches or groups."""
+
+    stage: str
+    done: int
+    total: int
+
+
+def score(
+    model: nn.Module,
+    network: Network,
+    criteria: Sequence[Criterion],
+    data: Dataset | None = None,
+    *,
+    images: int = 128,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> Verdicts:
+    """Score every group of a captured network by every criterion.
+
+    ``data`` may be None when no criterion needs images; else ``images`` of them are drawn by ``seed``. Nothing of the
+    model is touched, and nothing is left on it, also after an error. Raises UserError when data are missing or do not
+    fit the model.
+    """
+    steps = scoring(model, network, criteria, data, images=images, batch_size=batch_size, seed=seed)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def scoring(
+    model: nn.Module,
+    network: Network,
+    criteria: Sequence[Criterion],
+    data: Dataset | None = None,
+    *,
+    images: int = 128,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> Generator[Step, None, Verdicts]:
+    """As :func:`score`, step by step: yields its progress, returns the verdicts, may be closed at any step."""
+    criteria = tuple(dict.fromkeys(criteria))
+    evidence = Evidence(model, network, criteria, _chosen(criteria, data, images, seed), batch_size, seed)
+    yield from (Step("probe", done, total) for done, total in evidence.gather())
+    values: dict[Criterion, dict[str, Tensor]] = {c: {} for c in criteria}
+    missing: dict[Criterion, dict[str, str]] = {c: {} for c in criteria}
+    own = dict.fromkeys(criteria, 0.0)
+    for done, group in enumerate(network.groups, 1):
+        for criterion in criteria:
+            began = time.perf_counter()
+            try:
+                values[criterion][group.key] = _judge(criterion, group, evidence)
+            except NotScorable as reason:
+                missing[criterion][group.key] = str(reason)
+            own[criterion] += time.perf_counter() - began
+        yield Step("score", done, len(network.groups))
+    return {
+        c: Scores(c, values[c], missing[c], own[c] + evidence.seconds(c), evidence.images if c.needs_images else 0)
+        for c in criteria
+    }
+
+
+def _chosen(criteria: Sequence[Criterion], data: Dataset | None, images: int, seed: int) -> Dataset | None:
+    hungry = [c.card.name for c in criteria if c.needs_images]
+    if not hungry:
+        return None
+    if data is None:
+        raise UserError(f"{', '.join(hungry)}: this needs images. Choose a data set, or a criterion without data.")
+    return data.subset(images, seed)
+
+
+def _judge(criterion: Criterion, group: Group, evidence: Evidence) -> Tensor:
+    """(C,) float64 on the CPU: the sum over the group's sites. Raises NotScorable."""
+    found = list(sites(criterion, group, evidence))
+    if not found:
+        raise NotScorable(
+            "What reads these channels runs inside one fused call, so their activations cannot be observed."
+        )
+    total = torch.zeros(group.size, dtype=torch.float64)
+    for site in found:
+        total += criterion.score(site).double().cpu()
+    if not bool(torch.isfinite(total).all()):
+        raise NotScorable("The scores are not finite numbers: weights or activations overflow.")
+    return total
+
+
+def sites(criterion: Criterion, group: Group, evidence: Evidence) -> Iterator[Site]:
+    """The sites of a group that a criterion looks at; none when it asks for activations that were not observed.
+
+    Raises NotScorable when the group has no such place.
+    """
+    members = members_at(group, criterion.place, evidence.tensors)
+    if not members:
+        raise NotScorable(f"No {criterion.place.value}.")
+    if criterion.joint:
+        yield _site(criterion, group, members, evidence)
+        return
+    for member in members:
+        site = _site(criterion, group, (member,), evidence)
+        asks = criterion.needs & (Need.MOMENTS | Need.MAPS)
+        if not asks or site.moments is not None or site.observed is not None:
+            yield site
+
+
+def _site(criterion: Criterion, group: Group, members: Sequence[Member], evidence: Evidence) -> Site:
+    tensors, needs = evidence.tensors, criterion.needs
+    single = "" if criterion.joint else members[0].parameter
+
+    def side_by_side(source: dict[str, Tensor]) -> Tensor:
+        return torch.cat(
+            [rows(source.get(m.parameter, torch.zeros_like(tensors[m.parameter])), m).double() for m in members], 1
+        )
+
+    slopes = evidence.slopes.get(criterion.objective)
+    spots = [(group.key, m.parameter) for m in members]
+    return Site(
+        weight=side_by_side(evidence.weights(criterion)),
+        name=group.key if criterion.joint else f"{group.key}: {single}",
+        kernels=tuple(kernels(tensors[m.parameter], m).double() for m in members)
+        if criterion.place is Place.PRODUCER
+        else (),
+        reads=tuple(reads(tensors[m.parameter], m).double() for m in members_at(group, Place.CONSUMER, tensors))
+        if criterion.joint
+        else (),
+        moments=evidence.activity.moments.get((group.key, single)) if Need.MOMENTS in needs else None,
+        observed=evidence.observed(criterion, (group.key, single)),
+        gradient=side_by_side(slopes.mean) if slopes and Need.GRADIENT in needs else None,
+        curvature=side_by_side(slopes.curvature) if slopes and Need.CURVATURE in needs else None,
+        push=side_by_side(slopes.push) if slopes and Need.PUSH in needs else None,
+        samples=tuple(s for spot in spots for s in evidence.activity.samples(spot)) if Need.SAMPLES in needs else (),
+        trial=NetworkTrial(evidence.model, members, evidence.batches) if Need.TRIAL in needs else None,
+    )

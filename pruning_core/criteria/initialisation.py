@@ -1,0 +1,133 @@
+"""Criteria meant for untrained networks, added up per channel: SNIP, GraSP, SynFlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from torch import Tensor
+
+from pruning_core.criteria.base import Criterion, Need, Site
+from pruning_core.criteria.cards import channel_card
+from pruning_core.criteria.objectives import CrossEntropy, Objective, SynapticFlow
+from pruning_core.knobs import Range
+from pruning_core.taxonomy import Data, Family, Paper, Time
+
+
+@dataclass(frozen=True)
+class Snip(Criterion):
+    r"""SNIP: $s_c = \sum_{m \in W_c} |g_m w_m|$ with the gradient of one large batch.
+
+    How much the loss would move if the connection were scaled down. The paper divides by the sum over the network, a
+    constant that changes no comparison and is left out.
+
+    When it fails: meant for freshly initialised weights; on a trained network the gradient of the whole set is nearly
+    zero and the score mostly noise.
+    """
+
+    needs: ClassVar = Need.GRADIENT
+    card: ClassVar = channel_card(
+        "snip",
+        "SNIP",
+        idea="Before training: keep the connections whose scaling moves the loss most.",
+        formula=r"s_c = \sum_{m \in W_c} |g_m w_m|",
+        family=Family.INITIALISATION,
+        time=Time.BEFORE,
+        data=Data.LABELLED,
+        cost="forward and backward",
+        fails="On trained weights the full gradient is nearly zero.",
+        paper=Paper(
+            "SNIP: Single-shot Network Pruning based on Connection Sensitivity",
+            "Lee, Ajanthan, Torr",
+            "ICLR",
+            2019,
+            "1810.02340",
+        ),
+    )
+
+    def score(self, site: Site) -> Tensor:
+        assert site.gradient is not None
+        return (site.gradient * site.weight).abs().sum(1)
+
+
+@dataclass(frozen=True)
+class Grasp(Criterion):
+    r"""GraSP: $s_c = \sum_{m \in W_c} w_m (H g)_m$, the gradient flow that goes with a channel.
+
+    Removing a weight changes the squared gradient norm by about $-2 w (Hg)$. The paper's score is $-w (Hg)$ and its
+    largest values are removed; here the sign is turned so that higher is kept. Logits are divided by a temperature.
+
+    When it fails: meant for freshly initialised weights; the sign is easily taken the wrong way round; at a minimum $g$
+    vanishes and the score with it.
+    """
+
+    needs: ClassVar = Need.GRADIENT | Need.PUSH
+    card: ClassVar = channel_card(
+        "grasp",
+        "GraSP",
+        idea="Before training: keep the connections that carry the gradient flow.",
+        formula=r"s_c = \sum_{m \in W_c} w_m (H g)_m",
+        family=Family.INITIALISATION,
+        time=Time.BEFORE,
+        data=Data.LABELLED,
+        cost="two passes, the second differentiated twice",
+        fails="Meant for untrained weights; vanishes with the gradient at a minimum.",
+        paper=Paper(
+            "Picking Winning Tickets Before Training by Preserving Gradient Flow",
+            "Wang, Zhang, Grosse",
+            "ICLR",
+            2020,
+            "2002.07376",
+        ),
+    )
+    temperature: Annotated[float, Range(1, 500, "Temperature of the logits", log=True)] = 200.0
+
+    @property
+    def objective(self) -> Objective:
+        return CrossEntropy(self.temperature)
+
+    def score(self, site: Site) -> Tensor:
+        assert site.push is not None
+        return (site.weight * site.push).sum(1)
+
+
+@dataclass(frozen=True)
+class SynFlow(Criterion):
+    r"""SynFlow: the flow through a channel, $s_c = \sum_{m \in W_c} |w_m \, \partial R / \partial |w_m||$.
+
+    $R$ is the sum of the outputs for an input of ones, with every weight replaced by its absolute value and every
+    shift by zero, in double precision. The input is infinitesimal, so saturating activations act by their slope at
+    zero. In a plain network every layer's scores then add up to the same sum.
+
+    When it fails: in one shot over all layers at once it empties whole layers; the paper repeats it a hundred times
+    with ever fewer weights. It knows only the architecture and the sizes of weights.
+    """
+
+    needs: ClassVar = Need.GRADIENT
+    card: ClassVar = channel_card(
+        "synflow",
+        "SynFlow",
+        idea="Before training, without data: keep the connections that carry most of the flow.",
+        formula=r"s_c = \sum_{m \in W_c} \Big| w_m \frac{\partial R}{\partial |w_m|} \Big|,"
+        r" \quad R = \mathbf{1}^\top f_{|W|}(\mathbf{1})",
+        family=Family.INITIALISATION,
+        time=Time.BEFORE,
+        data=Data.NONE,
+        cost="one forward and backward of a single input of ones",
+        fails="In one shot over all layers it can empty whole layers.",
+        paper=Paper(
+            "Pruning neural networks without any data by iteratively conserving synaptic flow",
+            "Tanaka, Kunin, Yamins, Ganguli",
+            "NeurIPS",
+            2020,
+            "2006.05467",
+        ),
+    )
+
+    @property
+    def objective(self) -> Objective:
+        return SynapticFlow()
+
+    def score(self, site: Site) -> Tensor:
+        assert site.gradient is not None
+        return (site.gradient * site.weight).abs().sum(1)
