@@ -76,13 +76,16 @@ def recognise(shapes: Shapes) -> Recognised:
 
     Raises UserError naming the nearest architecture and what is missing or unexpected.
     """
-    candidates: list[tuple[float, str, Difference]] = []
+    near: list[tuple[float, str, Difference]] = []
     for candidate in _candidates(shapes):
-        difference = compare(shapes, shapes_of(lambda c=candidate: build(c.architecture, dict(c.options))))  # type: ignore[misc]
+        difference = _difference(shapes, candidate)
         if difference.none:
             return candidate
-        candidates.append((_likeness(difference), candidate.title, difference))
-    likeness, title, difference = max(candidates, key=lambda item: item[0])
+        near.append((_likeness(difference), candidate.title, difference))
+    for item in ARCHITECTURES:
+        difference = _difference(shapes, _named(shapes, item))
+        near.append((_likeness(difference), item.title, difference))
+    likeness, title, difference = max(near, key=lambda found: found[0])
     nearest = f"The nearest is {title} ({difference})." if likeness else f"They begin with {_some(tuple(shapes))}."
     raise UserError(f"These weights fit no known architecture. {nearest} {WAY_OUT}")
 
@@ -99,7 +102,7 @@ def as_chosen(shapes: Shapes, name: str) -> Recognised:
     else:
         torchvision_models.check_name(name)
         found = _torchvision(shapes, name)
-    difference = compare(shapes, shapes_of(lambda: build(found.architecture, dict(found.options))))
+    difference = _difference(shapes, found)
     if not difference.none:
         raise UserError(f"These weights do not fit {found.title} ({difference}). Choose another architecture.")
     return found
@@ -112,6 +115,10 @@ def compare(found: Shapes, wanted: Shapes) -> Difference:
     both = [key for key in wanted if key in found]
     reshaped = tuple(f"{key} {wanted[key]}, found {found[key]}" for key in both if wanted[key] != found[key])
     return Difference(missing, unexpected, reshaped, shared=len(both) - len(reshaped))
+
+
+def _difference(shapes: Shapes, candidate: Recognised) -> Difference:
+    return compare(shapes, shapes_of(lambda: build(candidate.architecture, dict(candidate.options))))
 
 
 def _candidates(shapes: Shapes) -> Iterator[Recognised]:
