@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from pruning_core.analysis.operators import convolution_parts
 from pruning_core.analysis.steps import Register, Size, Step, Steps, Weight
 
+SMALL = 4  # pixels
 UnitOf = dict[tuple[str, int], NDArray[np.int64]]
 
 
@@ -31,6 +33,7 @@ class FusedConvolution:
     sizes: tuple[tuple[Size, ...], ...]
     sources: tuple[str, ...]  # parameters it was made of
     packed: bool
+    space: tuple[int, int, int, int] | None = None  # (H, W, H', W') of maps so small that one matrix does it all
     name: str = "convolution"
 
     @property
@@ -43,6 +46,8 @@ class FusedConvolution:
 
     def pack(self, weight: Tensor) -> Tensor:
         s = self.settings
+        if self.space is not None:
+            return _dense(weight, s["padding"], s["stride"], s["dilation"], self.space)
         return torch.ops.mkldnn._reorder_convolution_weight(
             weight, s["padding"], s["stride"], s["dilation"], self.groups(len(weight)))
 
@@ -56,6 +61,8 @@ class FusedConvolution:
         s = self.settings
         groups = self.groups(len(bias))
         other = None if self.other is None else fill(Register(self.other))
+        if self.packed and self.space is not None:
+            return self._as_matrix(x, weight, bias, other)
         if self.packed:
             own = (weight, bias, s["padding"], s["stride"], s["dilation"], groups)
             if other is not None:
@@ -66,6 +73,37 @@ class FusedConvolution:
         if other is not None:
             y = y + other
         return y.relu_() if self.relu else y
+
+
+    def _as_matrix(self, x: Tensor, weight: Tensor, bias: Tensor, other: Tensor | None) -> Tensor:
+        assert self.space is not None
+        height, width = self.space[2:]
+        flat = x.permute(0, 2, 3, 1).reshape(len(x), -1)  # channels last: no copy
+        y = F.linear(flat, weight, bias.repeat(height * width))
+        y = y.view(len(x), height, width, -1).permute(0, 3, 1, 2)
+        if other is not None:
+            y += other
+        return y.relu_() if self.relu else y
+
+
+def _dense(weight: Tensor, padding: list[int], stride: list[int], dilation: list[int],
+           space: tuple[int, int, int, int]) -> Tensor:
+    """(O, I, kh, kw) -> (H' W' O, H W I): the convolution of one small map as a matrix.
+
+    Kernels for convolutions are slow on maps of a few pixels, where most of their positions meet padding.
+    """
+    height, width, rows, columns = space
+    outputs, inputs, kh, kw = weight.shape
+    matrix = weight.new_zeros(rows, columns, outputs, height, width, inputs)
+    for r in range(rows):
+        for c in range(columns):
+            for i in range(kh):
+                for j in range(kw):
+                    y = r * stride[0] - padding[0] + i * dilation[0]
+                    x = c * stride[1] - padding[1] + j * dilation[1]
+                    if 0 <= y < height and 0 <= x < width:
+                        matrix[r, c, :, y, x] = weight[:, :, i, j]
+    return matrix.view(rows * columns * outputs, height * width * inputs)
 
 
 def fused(recorded: Steps, tensors: dict[str, Tensor], unit_of: UnitOf, *, pack: bool) -> list[Step | FusedConvolution]:
@@ -148,7 +186,18 @@ def _fuse(recorded: Steps, i: int, step: Step, tensors: dict[str, Tensor], unit_
     settings |= {"outputs": weight.shape[0],
                  "whole": settings["groups"] > 1 and (inner is None or bool((inner < 0).all()))}
     sizes = recorded.steps[maker[outs[0]]].sizes[:1]
-    return FusedConvolution(x.number, other, name, f"{name} bias", settings, relu, outs, sizes, tuple(sources), pack)
+    space = _small(recorded, maker, x.number, sizes[0]) if pack and settings["groups"] == 1 else None
+    return FusedConvolution(x.number, other, name, f"{name} bias", settings, relu, outs, sizes, tuple(sources), pack, space)
+
+
+def _small(recorded: Steps, maker: dict[int, int], x: int, out: tuple[Size, ...]) -> tuple[int, int, int, int] | None:
+    """(H, W, H', W') when both maps hold at most ``SMALL`` pixels."""
+    if x not in maker:
+        return None
+    (h, a), (w, b) = _shape(recorded, maker, x)[2:]
+    if a or b or h * w > SMALL or out[2].fixed * out[3].fixed > SMALL:
+        return None
+    return h, w, out[2].fixed, out[3].fixed
 
 
 def _crop(weight: Tensor, settings: dict[str, Any], space: list[tuple[int, int]]) -> Tensor:
@@ -164,7 +213,7 @@ def _crop(weight: Tensor, settings: dict[str, Any], space: list[tuple[int, int]]
         shift = padding[axis] - first * spread
         # the same padding on both sides must still give the same outputs
         outputs = (size + 2 * shift - spread * (last - first)) + step - 1
-        if 0 <= shift and outputs // step == len(starts):
+        if shift >= 0 and outputs // step == len(starts):
             weight = weight.narrow(2 + axis, first, last - first + 1)
             padding[axis] = shift
     settings["padding"] = padding

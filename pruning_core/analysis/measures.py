@@ -72,6 +72,8 @@ class Cell:
     ``ratio`` is the fraction removed, in [0, 1). ``low`` and ``high`` bound ``top1``; ``drop`` is against the unpruned
     network on the same images, bounded by ``drop_low`` and ``drop_high`` (all 95 %). ``exact`` says that every image of
     the evaluation set was run at full precision; otherwise the cell is an estimate from ``images`` of them.
+    ``lost`` images were right before and wrong after, ``gained`` the other way round: with ``images`` they are what a
+    stopped sweep needs to go on.
     """
 
     group: str
@@ -85,6 +87,8 @@ class Cell:
     drop: float
     drop_low: float
     drop_high: float
+    lost: int
+    gained: int
     exact: bool
     seconds: float
 

@@ -15,6 +15,7 @@ from pruning_core.analysis.operators import POSITIONAL, Alive, run_step
 from pruning_core.analysis.steps import NotReplayable, Register, Size, Step, Steps, Weight, record_steps
 from pruning_core.graph import Network, Plan, Role
 
+_VECTOR = {torch.float32: 16, torch.bfloat16: 32}  # channels that one vector or tile of the CPU's kernels holds
 PACKED_BYTES = 1 << 30  # sliced weights kept between batches
 
 
@@ -52,6 +53,8 @@ class Replay:
         unit_of: dict[tuple[str, int], NDArray[np.int64]] = dict(network.layout.unit_of)
         self.steps: list[Step | FusedConvolution] = fused(recorded, tensors, unit_of, pack=self.packs)
         self.unit_of, self.tensors = unit_of, tensors
+        self.convolutions = {s.weight: s for s in self.steps if isinstance(s, FusedConvolution)}
+        self.made_of = {name: s.sources[0] for name, s in self.convolutions.items()}
         self.base = {n: self._packed(n, t) for n, t in tensors.items()}
         self.input, self.result = recorded.inputs[0], recorded.result
         self.sizes: dict[int, tuple[Size, ...]] = {}
@@ -75,8 +78,8 @@ class Replay:
         if t.dim() != 4 or not t.is_floating_point():
             return t
         t = t.contiguous(memory_format=torch.channels_last)
-        users = [s for s in self.steps if isinstance(s, FusedConvolution) and s.weight == name]
-        return users[0].pack(t) if self.packs and users else t
+        user = self.convolutions.get(name)
+        return user.pack(t) if self.packs and user is not None else t
 
     def suffix(self, group: str) -> Suffix | None:
         """None when removing from this group needs numbers rewritten that steps cannot rewrite."""
@@ -97,6 +100,10 @@ class Replay:
         for i, step in enumerate(self.steps):
             touched = any(r in dirty for r in step.reads)
             narrowed = [r for r in step.reads if r in carries and r not in dirty]
+            if not step.reads and consumers.intersection(step.sources):
+                again.append(i)  # a weight on its way to where it reads the group, such as a transposed one
+                dirty.update(step.outs)
+                continue
             consumes = bool(narrowed) and (bool(consumers.intersection(step.sources)) or not carries.intersection(step.outs))
             if not touched and not consumes:
                 continue
@@ -116,14 +123,22 @@ class Replay:
         suffix = self.suffix(group)
         if suffix is None:
             return None
-        alive = self.network.keep(Plan({group: drop}))
+        gone, silent = self._aligned(group, drop)
+        alive = self.network.keep(Plan({group: gone}))
+        quiet = np.zeros(len(alive), dtype=bool)
+        quiet[self.network.unit_ids[group][list(silent)]] = True
+        consumed = {(m.parameter, m.dim) for m in self.network.group(group).consumers}
         names = {n for i in suffix.steps for n in self.steps[i].weights}
         weights = {}
         for name in names:
             t, changed = self.tensors[name], False
             for dim in range(t.dim()):
                 unit = self.unit_of.get((name, dim))
-                if unit is not None and not alive[unit].all():
+                if unit is None:
+                    continue
+                if (self.made_of.get(name, name), dim) in consumed and quiet[unit].any():
+                    t, changed = t.index_fill(dim, self._index(quiet[unit]), 0), True
+                if not alive[unit].all():
                     t, changed = t.index_select(dim, self._index(alive[unit])), True
             if changed:
                 weights[name] = self._packed(name, t)
@@ -134,8 +149,27 @@ class Replay:
                     selected[r, d] = self._index(alive[size.units])
         return Variant(alive, suffix, weights, selected)
 
+    def _aligned(self, group: str, drop: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Units to leave out and units to silence in place.
+
+        Kernels are several times slower on channel counts that do not fill their vectors, so the number that is
+        computed is rounded up; the surplus is silenced at its consumers, which gives the same scores.
+        """
+        size, vector = self.network.group(group).size, _VECTOR.get(self.dtype, 1) if self.packs else 1
+        ids = self.network.unit_ids[group]
+        if vector == 1 or self.network.layout.silent_producers.intersection(ids.tolist()):
+            return tuple(drop), ()
+        kept = size - len(drop)
+        surplus = min(size, -(-kept // vector) * vector) - kept
+        return tuple(drop[surplus:]), tuple(drop[:surplus])
+
     def _index(self, flags: NDArray[np.bool_]) -> Tensor:
         return torch.as_tensor(np.flatnonzero(flags), device=self.device)
+
+    def per_image(self, register: int) -> bool:
+        """Whether the first dimension of a register counts images (a transposed weight has none)."""
+        sizes = self.sizes.get(register)
+        return sizes is None or (bool(sizes) and sizes[0].slope > 0)
 
     # -- running ------------------------------------------------------------------------------------------------------
     def needed(self, groups: Iterable[str]) -> set[int]:

@@ -22,7 +22,6 @@ from pruning_core.graph.record import Recording, follow, start
 from pruning_core.graph.recurrent import link_recurrent_layers, plain_recurrence
 from pruning_core.graph.rules import Call
 
-
 # operators whose numbers are rewritten from the sizes of their results
 SIZED = frozenset({"view", "_unsafe_view", "reshape", "expand", "native_layer_norm", "native_group_norm", "split",
                    "split_with_sizes", "convolution"})

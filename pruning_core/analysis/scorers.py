@@ -1,0 +1,177 @@
+"""Three ways to get the scores of a pruned network on a batch, from fastest to most general."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pruning_core.analysis.forward import class_scores, ready
+from pruning_core.analysis.replay import PACKED_BYTES, NotReplayable, Replay, Variant
+from pruning_core.graph import Network, Plan, remove, silenced_tensors
+
+Removal = tuple[str, tuple[int, ...]]  # (group key, units removed)
+
+
+class Scorer(Protocol):
+    """``begin`` runs the unpruned network on a batch (n, C, H, W); ``scores`` a pruned one on the same batch.
+
+    Both return (n, K) float32 on the CPU.
+    """
+
+    def begin(self, x: Tensor) -> Tensor: ...
+    def scores(self, removal: Removal) -> Tensor: ...
+
+
+class WholeScorer:
+    """Silences (in exact groups) or really removes, and runs the whole network. Works for every network."""
+
+    def __init__(self, model: nn.Module, network: Network, device: str) -> None:
+        self.model, self.network, self.device = ready(model, device), network, device
+        self.x: Tensor = torch.empty(0)
+
+    def begin(self, x: Tensor) -> Tensor:
+        self.x = x.to(self.device)
+        return class_scores(self.model, self.x, None).float().cpu()
+
+    def scores(self, removal: Removal) -> Tensor:
+        key, units = removal
+        plan = Plan({key: units})
+        if self.network.group(key).exact:
+            changed = silenced_tensors(self.model, self.network, plan)
+            pruned: nn.Module = _Substituted(self.model, changed)
+        else:
+            pruned = remove(self.model, self.network, plan).model.eval()
+        return class_scores(pruned, self.x, None).float().cpu()
+
+
+class _Substituted(nn.Module):
+    """A network run with some tensors replaced, without copying the others."""
+
+    def __init__(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self._call = (model, dict(tensors))  # in a tuple: not a submodule
+
+    def forward(self, x: Tensor) -> Tensor:
+        model, tensors = self._call
+        result: Tensor = torch.func.functional_call(model, tensors, (x,))
+        return result
+
+
+class ReplayScorer:
+    """Computes only what a removal changes. Groups that cannot be replayed go to ``fallback``."""
+
+    def __init__(self, replay: Replay, groups: Sequence[str], fallback: WholeScorer) -> None:
+        self.replay, self.fallback = replay, fallback
+        self.keep = replay.needed(groups)
+        self.variants: OrderedDict[Removal, Variant | None] = OrderedDict()
+        self.bytes = 0
+        self.base: dict[int, Tensor] = {}
+        self.base_scores = torch.empty(0)
+        self.images = 0
+
+    def begin(self, x: Tensor) -> Tensor:
+        self.images = len(x)
+        self.base = {}
+        self.base_scores, self.base = self.replay.forward(x, self.keep)
+        self.fallback.x = x.to(self.fallback.device)
+        return self.base_scores.float().cpu()
+
+    def scores(self, removal: Removal) -> Tensor:
+        variant = self.variant(removal)
+        if variant is None:
+            return self.fallback.scores(removal)
+        return self.replay.scores(variant, self.base, self.images, self.base_scores).float().cpu()
+
+    def some(self, removal: Removal, rows: Tensor) -> Tensor:
+        """Scores of some images of the batch only; ``rows`` (m,) int64."""
+        variant = self.variant(removal)
+        if variant is None:
+            return self.fallback.scores(removal)[rows]
+        base = {r: self.base[r].index_select(0, rows.to(self.base[r].device)) if self.replay.per_image(r) else self.base[r]
+                for r in variant.suffix.reads}
+        return self.replay.scores(variant, base, len(rows), self.base_scores[rows]).float().cpu()
+
+    def variant(self, removal: Removal) -> Variant | None:
+        """Sliced weights are kept for the next batch, the least recently used given up first."""
+        if removal in self.variants:
+            self.variants.move_to_end(removal)
+            return self.variants[removal]
+        variant = self.variants[removal] = self.replay.variant(*removal)
+        self.bytes += _size(variant)
+        while self.bytes > PACKED_BYTES and len(self.variants) > 1:
+            _, old = self.variants.popitem(last=False)
+            self.bytes -= _size(old)
+        return variant
+
+
+def _size(variant: Variant | None) -> int:
+    return 0 if variant is None else sum(t.numel() * t.element_size() for t in variant.weights.values())
+
+
+@dataclass
+class CheckedScorer:
+    """bfloat16 first; images whose two best classes are too close to trust it are computed again in float32.
+
+    Too close means: nearer than ``SAFETY`` times the largest error of a score difference that bfloat16 made on the
+    images rechecked so far (of this removal and batch, and of the unpruned network).
+    """
+
+    fast: ReplayScorer
+    full: ReplayScorer
+    error: float = 0.0
+    SAFETY = 2.0
+    SAMPLE = 4
+
+    def begin(self, x: Tensor) -> Tensor:
+        rough = self.fast.begin(x)
+        sure = self.full.begin(x)
+        self.error = float(_centred(rough - sure).abs().max())
+        return sure
+
+    def scores(self, removal: Removal) -> Tensor:
+        rough = self.fast.scores(removal)
+        best = rough.topk(2, dim=1).values
+        order = (best[:, 0] - best[:, 1]).argsort()
+        checked, error = 0, self.error
+        while checked < len(order):
+            margins = (best[:, 0] - best[:, 1])[order]
+            doubtful = max(int((margins < self.SAFETY * error).sum()), self.SAMPLE if checked == 0 else 0)
+            if doubtful <= checked:
+                break
+            rows = order[checked:doubtful].sort().values
+            sure = self.full.some(removal, rows)
+            error = max(error, float(_centred(rough[rows] - sure).abs().max()))
+            rough[rows] = sure
+            checked = doubtful
+        return rough
+
+
+def _centred(difference: Tensor) -> Tensor:
+    """Only differences between classes matter."""
+    return difference - difference.mean(dim=1, keepdim=True)
+
+
+def bfloat16_is_fast(device: str) -> bool:
+    """Whether the CPU multiplies matrices in bfloat16 (AMX); elsewhere it is no faster than float32."""
+    return device == "cpu" and torch.cpu._is_amx_tile_supported()
+
+
+def make_scorer(model: nn.Module, network: Network, example: Tensor, groups: Sequence[str], device: str,
+                *, rough: bool) -> Scorer:
+    """The fastest scorer that this network and device allow; ``rough`` accepts bfloat16 without rechecking."""
+    whole = WholeScorer(model, network, device)
+    if not any(network.group(key).exact for key in groups):
+        return whole
+    try:
+        full = ReplayScorer(Replay(model, network, example, device=device), groups, whole)
+        if not bfloat16_is_fast(device) or next(iter(model.parameters())).dtype != torch.float32:
+            return full
+        fast = ReplayScorer(Replay(model, network, example, device=device, dtype=torch.bfloat16), groups, whole)
+        return fast if rough else CheckedScorer(fast, full)
+    except NotReplayable:
+        return whole
