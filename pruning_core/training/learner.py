@@ -77,7 +77,8 @@ class Learner:
         with torch.random.fork_rng(devices=[self.device] if self._fast else []):
             torch.default_generator.manual_seed(seed)
             if self._fast:
-                torch.cuda.manual_seed(seed)
+                with torch.cuda.device(self.device):  # manual_seed seeds the current device
+                    torch.cuda.manual_seed(seed)
             yield
 
 
