@@ -75,7 +75,7 @@ class Activity:
         if self.wants_samples:
             began = time.perf_counter()
             generator = torch.Generator().manual_seed(zlib.crc32(f"{self.seed} {self._batch} {spot[1]}".encode()))
-            self._parts[spot].append(draw(_detached(reading), weight.detach(), index, generator))
+            self._parts[spot].append(draw(_detached(reading), weight.detach(), member.dim, index, generator))
             self.seconds[Need.SAMPLES] += time.perf_counter() - began
         if not self.wants_moments and not self.measuring:
             return

@@ -81,9 +81,10 @@ class TaylorWeight(Criterion):
 class TaylorGate(Criterion):
     r"""First-order Taylor on a gate: $s_c = \operatorname{mean}_b (\partial L_b / \partial z_c)^2$ over batches b.
 
-    The gate is a factor $z_c = 1$ on the channel. It sits where the channel is read, so closing it is exactly the removal. Its gradient is $\sum W_{in} \cdot
-    \partial L / \partial W_{in}$ over the slices that read the channel: no extra pass. A gate of coupled layers acts
-    on all their readers at once. The variant the authors recommend (they put the gate behind batch norm).
+    The gate is a factor $z_c = 1$ on the channel, placed where the channel is read, so closing it is exactly the
+    removal. Its gradient is $\sum W_{in} \cdot \partial L / \partial W_{in}$ over the slices that read the channel: no
+    extra pass. A gate of coupled layers acts on all their readers at once. The variant the authors recommend (they
+    put the gate behind batch norm).
 
     When it fails: first order only, so a channel whose removal costs much but whose gate is at a minimum looks useless.
     Depends on the batch size.

@@ -74,28 +74,38 @@ def joined(parts: list[Samples]) -> Samples:
     return Samples(torch.cat([p.patches for p in parts]), parts[0].weight, torch.cat([p.outputs for p in parts]))
 
 
-def draw(reading: Reading, weight: Tensor, index: Tensor, generator: torch.Generator) -> tuple[Samples, ...]:
-    """Samples of one batch; ``index`` (C, k) holds the entries of the weight's input dimension per channel.
+def draw(reading: Reading, weight: Tensor, dim: int, index: Tensor, generator: torch.Generator) -> tuple[Samples, ...]:
+    """Samples of one batch; ``index`` (C, k) holds the entries along the weight's input dimension per channel.
 
     Empty for a transposed or a three-dimensional convolution, whose windows this does not cut.
     """
     if not reading.convolution:
-        return (_draw_product(reading, weight, index, generator),)
+        return (_draw_product(reading, weight.movedim(dim, 0), index, generator),)
     if reading.transposed or len(reading.stride) > 2:
         return ()
     return _draw_convolution(reading, weight, index, generator)
 
 
-def _draw_product(reading: Reading, weight: Tensor, index: Tensor, generator: torch.Generator) -> Samples:
+def write_back(weight: Tensor, dim: int, index: Tensor, groups: int, group: int, values: Tensor) -> None:
+    """Put new slices where ``draw`` cut the old ones, in place: (K, f, O) for ``index`` (K, k) of the channels kept."""
+    at = index.flatten()
+    if weight.ndim == 2:
+        weight.movedim(dim, 0)[at] = values.flatten(0, 1).to(weight.dtype)
+        return
+    outputs = weight.shape[0] // groups
+    new = values.reshape(*index.shape, *weight.shape[2:], outputs).movedim(-1, 0).to(weight.dtype)  # (O, K, k, kernel)
+    weight[group * outputs : (group + 1) * outputs, at] = new.flatten(1, 2)
+
+
+def _draw_product(reading: Reading, rows: Tensor, index: Tensor, generator: torch.Generator) -> Samples:
+    """``rows`` (features, O): what each entry of the input is multiplied with."""
     source = reading.source.reshape(len(reading.source), -1, reading.source.shape[-1])  # (N, T, features)
     output = reading.output.reshape(len(source), source.shape[1], -1)
     n, t = len(source), source.shape[1]
     at = torch.randint(t, (n, min(POSITIONS, t)), generator=generator).to(source.device)
     picked = source.gather(1, at[..., None].expand(-1, -1, source.shape[-1])).flatten(0, 1)  # (M, features)
     outputs = output.gather(1, at[..., None].expand(-1, -1, output.shape[-1])).flatten(0, 1)
-    # a linear layer's weight is (O, I); a plain product's is (I, O)
-    columns = weight.T if weight.shape[1] == source.shape[-1] and output.shape[-1] == weight.shape[0] else weight
-    return Samples(picked[:, index], columns[index], outputs)
+    return Samples(picked[:, index], rows[index], outputs)
 
 
 def _draw_convolution(
