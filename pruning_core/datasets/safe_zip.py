@@ -47,6 +47,9 @@ def _judge(archive: zipfile.ZipFile, stored: int, name: str, max_bytes: int) -> 
     members = archive.infolist()
     if len(members) > MAX_MEMBERS:
         raise UserError(f"{name!r} holds {len(members):,} files; at most {MAX_MEMBERS:,} are read.")
+    if members and min(member.header_offset for member in members) != 0:
+        # What was found is the directory of a zip inside this one, whose own is missing.
+        raise UserError(f"{name!r} is not a readable zip file: it is damaged or cut short. Upload it again.")
     total = sum(member.file_size for member in members)
     if total > max_bytes:
         raise UserError(
