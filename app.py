@@ -19,8 +19,8 @@ if __name__ == "__main__":
     page = st.navigation([entry.page for entries in sections.values() for entry in entries], position="hidden")
     st.set_page_config(page_title=f"{page.title} · PruneScope", page_icon="assets/logo-mark.png", layout="wide")
     sidebar.draw_navigation(sections)
-    server.wait_until_warm()
-    sidebar.draw_desk()
+    with server.first_paint_until_warm():
+        sidebar.draw_desk()
     with plain_errors():
         page.run()
 else:

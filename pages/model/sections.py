@@ -65,7 +65,7 @@ def figures(desk: Desk) -> None:
         places = st.columns(6)
         _accuracy(views[0], places[0], places[1])
         cards.number("Parameters", numbers.count(cost.parameters), COUNTED, detail="trainable", container=places[2])
-        cards.number("MACs", numbers.count(cost.macs), COUNTED, detail="for one image", container=places[3])
+        cards.number("MACs", numbers.count(cost.macs), COUNTED, detail="per image", container=places[3])
         cards.number("Size", numbers.size_bytes(cost.size_bytes), COUNTED, detail="with buffers", container=places[4])
         _latency(views[1], places[5])
 
@@ -85,7 +85,9 @@ def _accuracy(view: JobView, first: DeltaGenerator, second: DeltaGenerator) -> N
     if found.top5 is None:
         cards.pending("Top-5 accuracy", "fewer than six classes", container=second)
     else:
-        cards.number("Top-5 accuracy", numbers.percent(found.top5), source, container=second)
+        cards.number(
+            "Top-5 accuracy", numbers.percent(found.top5), source, detail=f"{found.images:,} images", container=second
+        )
 
 
 def _latency(view: JobView, place: DeltaGenerator) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
+from pages.ui import first_paint
 from pages.ui.cookie import UserCookie
 from pages.ui.errors import LOG, report
 from pruning_core.errors import UserError
@@ -54,11 +55,23 @@ class WarmUp:
 WARM_UP = WarmUp()
 
 
-def wait_until_warm() -> None:
-    """Only the first seconds after a start of the server have anything to wait for."""
-    if not WARM_UP.done:
-        with st.spinner("Starting up: loading PyTorch and the demo network. This happens once.", show_time=True):
+@contextmanager
+def first_paint_until_warm() -> Iterator[None]:
+    """Around what needs the core but draws elsewhere; only the first seconds of a server have anything to wait for.
+
+    They are not empty either: the demo's figures stay until the block is left and the page draws its own.
+    """
+    if WARM_UP.done:
+        yield
+        return
+    WARM_UP.start()
+    place = st.empty()
+    with place.container():
+        first_paint.draw()
+        with st.spinner("Starting up: loading PyTorch. This happens once.", show_time=True):
             WARM_UP.wait()
+    yield
+    place.empty()
 
 
 @asynccontextmanager

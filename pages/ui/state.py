@@ -158,10 +158,12 @@ def _splits(ref: str, root: str) -> tuple[Dataset, Dataset]:
 
 def warm_up() -> None:
     """Called once, in a thread, when the server starts: whatever the first page needs."""
+    import pages.ui.charts  # noqa: F401  (and with it plotly and pandas, before anybody waits for a figure)
     from pages.ui.desk import first_desk
+    from pruning_core.runs.measure import EvaluateRun
 
     first = first_desk()
-    jobs()
+    jobs().submit(EvaluateRun(first.model, first.data), "the server")
     loaded(first.model)
     network(first.model)
     splits(first.data)

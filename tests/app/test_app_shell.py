@@ -1,0 +1,129 @@
+"""The frame and the first page, without a browser."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.ui import state
+from pages.ui.cookie import USER_COOKIE, UserCookie
+from pages.ui.errors import plain_errors, report
+from pruning_core.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def app(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    run = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    assert not run.exception and not run.error
+    return run
+
+
+def metrics(app):
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def test_the_first_page_shows_the_demo(app):
+    assert app.title[0].value == "ResNet on digits"
+    shown = metrics(app)
+    network = state.network(state.desk().model)
+    assert shown["Parameters"] == f"{network.cost().parameters:,}"
+    assert shown["MACs"] == f"{network.cost().macs:,}"
+    assert {"Top-1 accuracy", "Top-5 accuracy", "Size", "Latency"} <= set(shown)
+
+
+def test_every_figure_on_the_page_says_where_it_comes_from(app):
+    marks = [caption.value for caption in app.caption if "-badge[" in caption.value]
+    assert len(marks) >= len(app.metric)
+
+
+def test_the_layer_table_adds_up_to_the_figures(app):
+    table = app.dataframe[0].value
+    cost = state.network(state.desk().model).cost()
+    assert table["parameters"].sum() == cost.parameters
+    assert table["macs"].sum() == cost.macs
+
+
+def test_a_deep_link_runs_inside_the_frame(app):
+    """AppTest skips app.py when `pages/` holds scripts directly; this would be seen here."""
+    assert any("ResNet on digits" in each.value for each in app.sidebar.markdown)
+
+
+def call(scope, status=200):
+    """The response headers that the middleware lets out for one request."""
+    sent = []
+
+    async def inner(scope, receive, send):
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/html")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def send(message):
+        sent.append(message)
+
+    async def receive():
+        return {"type": "http.request"}
+
+    asyncio.run(UserCookie(inner)(scope, receive, send))
+    return [value.decode() for name, value in sent[0]["headers"] if name == b"set-cookie"]
+
+
+def scope(*headers, scheme="http"):
+    return {"type": "http", "path": "/", "scheme": scheme, "headers": [(b"accept", b"text/html,*/*"), *headers]}
+
+
+def test_a_new_browser_gets_a_name_that_scripts_cannot_read():
+    (cookie,) = call(scope())
+    assert cookie.startswith(f"{USER_COOKIE}=") and "HttpOnly" in cookie and "SameSite=Lax" in cookie
+    assert "Secure" not in cookie
+    assert "Secure" in call(scope(scheme="https"))[0]
+    assert call(scope()) != call(scope())
+
+
+def test_a_page_from_the_browsers_cache_brings_a_name_too():
+    assert call(scope(), status=304)
+
+
+def test_a_known_browser_keeps_its_name():
+    assert not call(scope((b"cookie", f"other=1; {USER_COOKIE}=abc".encode())))
+
+
+def test_pictures_and_scripts_set_no_cookie():
+    assert not call({**scope(), "headers": [(b"accept", b"image/png")]})
+
+
+def test_a_user_error_is_its_sentence_and_a_bug_is_not_swallowed():
+    def page():
+        from pages.ui.errors import plain_errors
+        from pruning_core.errors import UserError
+
+        with plain_errors():
+            raise UserError("The file is not a checkpoint. Choose another one.")
+
+    run = AppTest.from_function(page).run(timeout=20)
+    assert run.error[0].value == "The file is not a checkpoint. Choose another one."
+    with pytest.raises(ZeroDivisionError), plain_errors():
+        _ = 1 / 0
+    assert issubclass(UserError, Exception)
+
+
+def test_the_report_of_a_bug_names_no_path_and_no_cause(caplog):
+    try:
+        Path("/etc/secret/model.pt").read_bytes()
+    except OSError as error:
+        sentence = report(error)
+    assert "secret" not in sentence and "incident" in sentence
+    number = sentence.split("incident ")[1][:6]
+    assert number in caplog.text and "secret" in caplog.text, "the log has both"
+
+
+def test_what_is_drawn_first_does_not_wait_for_torch():
+    code = (
+        "import sys; import pages.ui.server, pages.ui.sidebar, pages.ui.state, pages.ui.first_paint;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -1,0 +1,65 @@
+"""What a visitor chose is found again; what cannot be read is not a crash."""
+
+import json
+
+import pytest
+
+from pages.ui import first_paint
+from pages.ui.desk import Desk, first_desk, recall, remember
+from pruning_core.datasets import DataRef
+from pruning_core.graph import Plan
+from pruning_core.runs import Workspace
+from pruning_core.zoo import DEMOS, ModelRef
+
+OTHER = ModelRef("torchvision", "resnet18", weights="random", num_classes=10)
+
+
+@pytest.fixture
+def workspace(data_directory):
+    return Workspace(data_directory)
+
+
+def test_a_new_visitor_finds_the_first_demo(workspace):
+    assert recall(workspace, "somebody") == first_desk()
+    assert first_desk().model == DEMOS[0].ref and not first_desk().plan
+
+
+def test_the_first_paint_shows_that_same_demo():
+    assert DEMOS[0].provenance_path == first_paint.DEMO
+    assert json.loads(first_paint.DEMO.read_text())["title"] == DEMOS[0].title
+
+
+def test_a_desk_survives_the_server(workspace):
+    desk = first_desk().with_plan(Plan({"conv1": (1, 3)})).with_model(OTHER, DataRef("torchvision", "CIFAR10"))
+    remember(workspace, "me", desk)
+    assert recall(workspace, "me") == desk
+    assert recall(workspace, "you") == first_desk()
+
+
+def test_every_model_keeps_its_own_plan(workspace):
+    desk = first_desk().with_plan(Plan({"conv1": (1, 3)}))
+    away = desk.with_model(OTHER, desk.data)
+    assert not away.plan
+    assert away.with_model(desk.model, desk.data).plan == Plan({"conv1": (1, 3)})
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"model": "x", "data": "y", "plans": {}}', "\x00"])
+def test_an_unreadable_desk_is_the_first_desk(workspace, text):
+    remember(workspace, "me", first_desk().with_plan(Plan({"conv1": (1,)})))
+    next(workspace.root.glob("desks/*.json")).write_text(text)
+    assert recall(workspace, "me") == first_desk()
+
+
+def test_nothing_on_disk_names_the_visitor(workspace):
+    remember(workspace, "a-secret-name", first_desk())
+    assert not [path for path in workspace.root.rglob("*") if "a-secret-name" in path.name]
+    assert "a-secret-name" not in next(workspace.root.glob("desks/*.json")).read_text()
+
+
+def test_old_plans_make_room():
+    desk = first_desk()
+    for number in range(60):
+        model = ModelRef("torchvision", "resnet18", weights="random", seed=number)
+        desk = desk.with_model(model, desk.data).with_plan(Plan({"conv1": (1,)}))
+    assert len(desk.plans) == 50 and desk.plan
+    assert Desk.from_json(desk.to_json()) == desk
