@@ -49,7 +49,8 @@ class FusedConvolution:
         if self.space is not None:
             return _dense(weight, s["padding"], s["stride"], s["dilation"], self.space)
         return torch.ops.mkldnn._reorder_convolution_weight(
-            weight, s["padding"], s["stride"], s["dilation"], self.groups(len(weight)))
+            weight, s["padding"], s["stride"], s["dilation"], self.groups(len(weight))
+        )
 
     def groups(self, outputs: int) -> int:
         """Depthwise and whole-group cuts change the number of groups with the outputs."""
@@ -67,13 +68,13 @@ class FusedConvolution:
             own = (weight, bias, s["padding"], s["stride"], s["dilation"], groups)
             if other is not None:
                 return torch.ops.mkldnn._convolution_pointwise.binary(
-                    x, other, *own, "add", 1.0, "relu" if self.relu else None, [], None)
+                    x, other, *own, "add", 1.0, "relu" if self.relu else None, [], None
+                )
             return torch.ops.mkldnn._convolution_pointwise(x, *own, "relu" if self.relu else "none", [], "")
         y = torch.conv2d(x, weight, bias, s["stride"], s["padding"], s["dilation"], groups)
         if other is not None:
             y = y + other
         return y.relu_() if self.relu else y
-
 
     def _as_matrix(self, x: Tensor, weight: Tensor, bias: Tensor, other: Tensor | None) -> Tensor:
         assert self.space is not None
@@ -86,8 +87,9 @@ class FusedConvolution:
         return y.relu_() if self.relu else y
 
 
-def _dense(weight: Tensor, padding: list[int], stride: list[int], dilation: list[int],
-           space: tuple[int, int, int, int]) -> Tensor:
+def _dense(
+    weight: Tensor, padding: list[int], stride: list[int], dilation: list[int], space: tuple[int, int, int, int]
+) -> Tensor:
     """(O, I, kh, kw) -> (H' W' O, H W I): the convolution of one small map as a matrix.
 
     Kernels for convolutions are slow on maps of a few pixels, where most of their positions meet padding.
@@ -136,9 +138,18 @@ def fused(recorded: Steps, tensors: dict[str, Tensor], unit_of: UnitOf, *, pack:
     return result
 
 
-def _fuse(recorded: Steps, i: int, step: Step, tensors: dict[str, Tensor], unit_of: UnitOf,
-          only_user: Callable[[int], Step | None], maker: dict[int, int], placed: set[int], gone: set[int],
-          pack: bool) -> FusedConvolution | None:
+def _fuse(
+    recorded: Steps,
+    i: int,
+    step: Step,
+    tensors: dict[str, Tensor],
+    unit_of: UnitOf,
+    only_user: Callable[[int], Step | None],
+    maker: dict[int, int],
+    placed: set[int],
+    gone: set[int],
+    pack: bool,
+) -> FusedConvolution | None:
     if step.name != "convolution" or step.args[6] or len(step.args[3]) != 2:
         return None
     x, w, b, settings = convolution_parts(step)
@@ -148,8 +159,12 @@ def _fuse(recorded: Steps, i: int, step: Step, tensors: dict[str, Tensor], unit_
     bias = tensors[b.name] if isinstance(b, Weight) else weight.new_zeros(weight.shape[0])
     outs, sources = step.outs, list(step.weights)
     follower = only_user(outs[0])
-    if follower is not None and follower.name == "native_batch_norm" and isinstance(follower.args[3], Weight) \
-            and not follower.args[5]:
+    if (
+        follower is not None
+        and follower.name == "native_batch_norm"
+        and isinstance(follower.args[3], Weight)
+        and not follower.args[5]
+    ):
         gamma, beta, mean, var = (tensors[a.name] if isinstance(a, Weight) else None for a in follower.args[1:5])
         assert mean is not None and var is not None
         scale = torch.rsqrt(var.float() + follower.args[7]) * (gamma.float() if gamma is not None else 1.0)
@@ -161,8 +176,13 @@ def _fuse(recorded: Steps, i: int, step: Step, tensors: dict[str, Tensor], unit_
         gone.add(maker[follower.outs[0]])
         follower = only_user(outs[0])
     other, relu = None, False
-    if follower is not None and follower.name in ("add", "add_") and len(follower.reads) == 2 \
-            and not follower.kwargs and len(follower.args) == 2:
+    if (
+        follower is not None
+        and follower.name in ("add", "add_")
+        and len(follower.reads) == 2
+        and not follower.kwargs
+        and len(follower.args) == 2
+    ):
         partner = next(r for r in follower.reads if r != outs[0])
         if partner in placed and _same_shape(recorded, maker, partner, outs[0]):
             other = partner
@@ -183,11 +203,15 @@ def _fuse(recorded: Steps, i: int, step: Step, tensors: dict[str, Tensor], unit_
     if (w.name, 0) in unit_of:
         unit_of[f"{name} bias", 0] = unit_of[w.name, 0]
     inner = unit_of.get((w.name, 1))
-    settings |= {"outputs": weight.shape[0],
-                 "whole": settings["groups"] > 1 and (inner is None or bool((inner < 0).all()))}
+    settings |= {
+        "outputs": weight.shape[0],
+        "whole": settings["groups"] > 1 and (inner is None or bool((inner < 0).all())),
+    }
     sizes = recorded.steps[maker[outs[0]]].sizes[:1]
     space = _small(recorded, maker, x.number, sizes[0]) if pack and settings["groups"] == 1 else None
-    return FusedConvolution(x.number, other, name, f"{name} bias", settings, relu, outs, sizes, tuple(sources), pack, space)
+    return FusedConvolution(
+        x.number, other, name, f"{name} bias", settings, relu, outs, sizes, tuple(sources), pack, space
+    )
 
 
 def _small(recorded: Steps, maker: dict[int, int], x: int, out: tuple[Size, ...]) -> tuple[int, int, int, int] | None:
@@ -227,4 +251,3 @@ def _shape(recorded: Steps, maker: dict[int, int], r: int) -> list[tuple[int, in
 
 def _same_shape(recorded: Steps, maker: dict[int, int], a: int, b: int) -> bool:
     return a in maker and _shape(recorded, maker, a) == _shape(recorded, maker, b)
-

@@ -68,7 +68,7 @@ def _batch_norm(step: Step, fill: Fill, batch: int, alive: Alive) -> Any:
 
 def _layer_norm(step: Step, fill: Fill, batch: int, alive: Alive) -> Any:
     x, shape, weight, bias, eps = _args(step, fill)
-    return (F.layer_norm(x, x.shape[-len(shape):], weight, bias, eps),)
+    return (F.layer_norm(x, x.shape[-len(shape) :], weight, bias, eps),)
 
 
 def _group_norm(step: Step, fill: Fill, batch: int, alive: Alive) -> Any:
@@ -87,15 +87,20 @@ def _attention(step: Step, fill: Fill, batch: int, alive: Alive) -> Any:
 
 
 RUNS: dict[str, Run] = {
-    **dict.fromkeys(("view", "_unsafe_view", "reshape"), _view), "expand": _expand,
-    **dict.fromkeys(("split", "split_with_sizes"), _split), "convolution": _convolution,
+    **dict.fromkeys(("view", "_unsafe_view", "reshape"), _view),
+    "expand": _expand,
+    **dict.fromkeys(("split", "split_with_sizes"), _split),
+    "convolution": _convolution,
     **dict.fromkeys(("native_batch_norm", "_native_batch_norm_legit_no_training"), _batch_norm),
-    "native_layer_norm": _layer_norm, "native_group_norm": _group_norm,
+    "native_layer_norm": _layer_norm,
+    "native_group_norm": _group_norm,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
 }
 
 # their numbers count along a dimension: right only while no unit of that dimension goes
-POSITIONAL = frozenset({"slice", "select", "constant_pad_nd", "index", "index_select", "roll", "repeat", "pixel_shuffle"})
+POSITIONAL = frozenset(
+    {"slice", "select", "constant_pad_nd", "index", "index_select", "roll", "repeat", "pixel_shuffle"}
+)
 
 
 def run_step(step: Step, fill: Fill, batch: int, alive: Alive) -> tuple[Any, ...]:
@@ -111,5 +116,9 @@ def convolution_parts(step: Step) -> tuple[Any, Any, Any, dict[str, Any]]:
     x, weight, bias, stride, padding, dilation, transposed, _, groups = step.args
     if transposed:
         raise NotReplayable("transposed")
-    return x, weight, bias, {"stride": list(stride), "padding": list(padding), "dilation": list(dilation), "groups": int(groups)}
-
+    return (
+        x,
+        weight,
+        bias,
+        {"stride": list(stride), "padding": list(padding), "dilation": list(dilation), "groups": int(groups)},
+    )

@@ -44,8 +44,15 @@ class Replay:
     Raises NotReplayable when the network cannot be taken apart into steps.
     """
 
-    def __init__(self, model: nn.Module, network: Network, example: Tensor, *, device: str = "cpu",
-                 dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        network: Network,
+        example: Tensor,
+        *,
+        device: str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         recorded = record_steps(model, network, example)
         self.network, self.device, self.dtype = network, torch.device(device), dtype
         self.packs = self.device.type == "cpu" and torch.backends.mkldnn.is_available() and dtype != torch.float64
@@ -104,7 +111,9 @@ class Replay:
                 again.append(i)  # a weight on its way to where it reads the group, such as a transposed one
                 dirty.update(step.outs)
                 continue
-            consumes = bool(narrowed) and (bool(consumers.intersection(step.sources)) or not carries.intersection(step.outs))
+            consumes = bool(narrowed) and (
+                bool(consumers.intersection(step.sources)) or not carries.intersection(step.outs)
+            )
             if not touched and not consumes:
                 continue
             if step.name in POSITIONAL and any(r in carries for r in step.reads):
@@ -203,8 +212,15 @@ class Replay:
         self._run(variant.suffix.steps, env, variant.weights, batch, variant.alive, {self.result})
         return env[self.result]
 
-    def _run(self, order: Iterable[int], env: dict[int, Tensor], weights: dict[str, Tensor], batch: int, alive: Alive,
-             keep: set[int]) -> None:
+    def _run(
+        self,
+        order: Iterable[int],
+        env: dict[int, Tensor],
+        weights: dict[str, Tensor],
+        batch: int,
+        alive: Alive,
+        keep: set[int],
+    ) -> None:
         order = tuple(order)
         last: dict[int, int] = {}
         for i in order:

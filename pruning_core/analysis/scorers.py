@@ -92,8 +92,10 @@ class ReplayScorer:
         variant = self.variant(removal)
         if variant is None:
             return self.fallback.scores(removal)[rows]
-        base = {r: self.base[r].index_select(0, rows.to(self.base[r].device)) if self.replay.per_image(r) else self.base[r]
-                for r in variant.suffix.reads}
+        base = {
+            r: self.base[r].index_select(0, rows.to(self.base[r].device)) if self.replay.per_image(r) else self.base[r]
+            for r in variant.suffix.reads
+        }
         return self.replay.scores(variant, base, len(rows), self.base_scores[rows]).float().cpu()
 
     def variant(self, removal: Removal) -> Variant | None:
@@ -161,8 +163,9 @@ def bfloat16_is_fast(device: str) -> bool:
     return device == "cpu" and torch.cpu._is_amx_tile_supported()
 
 
-def make_scorer(model: nn.Module, network: Network, example: Tensor, groups: Sequence[str], device: str,
-                *, rough: bool) -> Scorer:
+def make_scorer(
+    model: nn.Module, network: Network, example: Tensor, groups: Sequence[str], device: str, *, rough: bool
+) -> Scorer:
     """The fastest scorer that this network and device allow; ``rough`` accepts bfloat16 without rechecking."""
     whole = WholeScorer(model, network, device)
     if not any(network.group(key).exact for key in groups):

@@ -83,7 +83,9 @@ def sweep(
     """
     for ratio in ratios:
         if not 0 <= ratio < 1:
-            raise UserError(f"A ratio is the share of channels removed, from 0 up to but not including 1; not {ratio:g}.")
+            raise UserError(
+                f"A ratio is the share of channels removed, from 0 up to but not including 1; not {ratio:g}."
+            )
     where = choose_device(device)
     chosen = dataset if images is None else dataset.subset(images, seed)
     order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))
@@ -168,8 +170,17 @@ class _Base:
     def accuracy(self) -> Accuracy:
         n, one, five, loss = (sum(p[i] for p in self.parts) for i in range(4))
         low, high = wilson(int(one), int(n))
-        return Accuracy(top1=one / n, top5=five / n if self.classes > 5 else None, loss=loss / n, images=int(n), low=low,
-                        high=high, total=self.total, dataset=self.name, seconds=time.perf_counter() - self.began)
+        return Accuracy(
+            top1=one / n,
+            top5=five / n if self.classes > 5 else None,
+            loss=loss / n,
+            images=int(n),
+            low=low,
+            high=high,
+            total=self.total,
+            dataset=self.name,
+            seconds=time.perf_counter() - self.began,
+        )
 
 
 def _top5(scores: Tensor, labels: Tensor) -> int:
@@ -203,9 +214,23 @@ def _narrow(count: _Count, tolerance: float, total: int) -> bool:
 def _cell(cell: tuple[str, float], c: _Count, total: int, exact: bool) -> Cell:
     low, high = wilson(c.top1, c.images)
     drop_low, drop_high = paired_bounds(c.lost, c.gained, c.images)
-    return Cell(group=cell[0], ratio=cell[1], removed=c.removed, top1=c.top1 / c.images, top5=c.top5 / c.images,
-                images=c.images, low=low, high=high, drop=(c.lost - c.gained) / c.images, drop_low=drop_low,
-                drop_high=drop_high, lost=c.lost, gained=c.gained, exact=exact and c.images == total, seconds=c.seconds)
+    return Cell(
+        group=cell[0],
+        ratio=cell[1],
+        removed=c.removed,
+        top1=c.top1 / c.images,
+        top5=c.top5 / c.images,
+        images=c.images,
+        low=low,
+        high=high,
+        drop=(c.lost - c.gained) / c.images,
+        drop_low=drop_low,
+        drop_high=drop_high,
+        lost=c.lost,
+        gained=c.gained,
+        exact=exact and c.images == total,
+        seconds=c.seconds,
+    )
 
 
 def _restore(counts: dict[tuple[str, float], _Count], past: Iterable[Cell]) -> None:
@@ -213,6 +238,11 @@ def _restore(counts: dict[tuple[str, float], _Count], past: Iterable[Cell]) -> N
         count = counts.get((cell.group, cell.ratio))
         if count is not None and cell.images > count.images and cell.removed == count.removed:
             counts[cell.group, cell.ratio] = replace(
-                count, images=cell.images, top1=round(cell.top1 * cell.images), top5=round((cell.top5 or 0) * cell.images),
-                lost=cell.lost, gained=cell.gained, seconds=cell.seconds)
-
+                count,
+                images=cell.images,
+                top1=round(cell.top1 * cell.images),
+                top5=round((cell.top5 or 0) * cell.images),
+                lost=cell.lost,
+                gained=cell.gained,
+                seconds=cell.seconds,
+            )

@@ -23,8 +23,19 @@ from pruning_core.graph.recurrent import link_recurrent_layers, plain_recurrence
 from pruning_core.graph.rules import Call
 
 # operators whose numbers are rewritten from the sizes of their results
-SIZED = frozenset({"view", "_unsafe_view", "reshape", "expand", "native_layer_norm", "native_group_norm", "split",
-                   "split_with_sizes", "convolution"})
+SIZED = frozenset(
+    {
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "expand",
+        "native_layer_norm",
+        "native_group_norm",
+        "split",
+        "split_with_sizes",
+        "convolution",
+    }
+)
 
 
 class NotReplayable(Exception):
@@ -104,8 +115,12 @@ def _take(model: nn.Module, x: Tensor) -> tuple[Recording, Any]:
         recording, tensors = start(model)
         link_recurrent_layers(model, recording)
         out = follow(model, (x,), recording, tensors, keep_calls=True)
-    recording.calls = [replace(c, name="alias", op=torch.ops.aten.alias.default, args=c.args[:1], kwargs={})
-                       if c.name.startswith("module:") else c for c in recording.calls]
+    recording.calls = [
+        replace(c, name="alias", op=torch.ops.aten.alias.default, args=c.args[:1], kwargs={})
+        if c.name.startswith("module:")
+        else c
+        for c in recording.calls
+    ]
     recording.input = x  # type: ignore[attr-defined]  # the first register
     return recording, out
 
@@ -136,8 +151,11 @@ class _Writer:
             step = self._step(a, b)
             if step is not None:
                 steps.append(step)
-        outs = [t for t in tree_leaves(self.out["out"] if isinstance(self.out, dict) and "out" in self.out else self.out)
-                if isinstance(t, Tensor)]
+        outs = [
+            t
+            for t in tree_leaves(self.out["out"] if isinstance(self.out, dict) and "out" in self.out else self.out)
+            if isinstance(t, Tensor)
+        ]
         if not outs or id(outs[0]) not in self.registers:
             raise NotReplayable("the output does not come from the input")
         return Steps(tuple(steps), (first,), self.registers[id(outs[0])], self.tensors, self.network.layout.units)
@@ -194,7 +212,9 @@ class _Writer:
         sizes = []
         for d, (n, m) in enumerate(zip(p.shape, q.shape)):
             slope = m - n
-            vectors = [self.unit_of_label[v[tuple(slice(None) if i == d else 0 for i in range(v.ndim))]] for v in x.over(d)]
+            vectors = [
+                self.unit_of_label[v[tuple(slice(None) if i == d else 0 for i in range(v.ndim))]] for v in x.over(d)
+            ]
             vectors = [v for v in vectors if (v >= 0).any() and not (v == v[0]).all()]
             if vectors and slope:
                 raise NotReplayable("channels are folded into the batch")

@@ -1,0 +1,130 @@
+"""The sensitivity sweep as a run: scores first, then cells, again and again from more images."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from pruning_core.analysis.device import choose_device
+from pruning_core.analysis.measures import Accuracy, Cell
+from pruning_core.analysis.sensitivity import Exact, Fast, sweep
+from pruning_core.criteria import Criterion, L1Norm, scoring
+from pruning_core.datasets import DataRef, Dataset
+from pruning_core.errors import UserError
+from pruning_core.graph import Network, capture
+from pruning_core.runs.events import Event, Progress, Stage
+from pruning_core.runs.inputs import fitted, the_model, the_split
+from pruning_core.runs.spec import RunSpec
+from pruning_core.runs.workspace import Workspace
+from pruning_core.zoo import LoadedModel, ModelRef
+
+RATIOS = tuple(round(i / 10, 1) for i in range(1, 10))
+
+
+@dataclass(frozen=True)
+class SensitivityRun(RunSpec):
+    """Cells for every group of ``model`` and every ratio, on ``images`` of the split that ``data`` names.
+
+    ``approximate`` includes the groups whose removal is not exact. Groups that the criterion cannot judge are said in a
+    Stage and left out.
+    """
+
+    kind: ClassVar[str] = "sensitivity"
+    model: ModelRef
+    data: DataRef
+    criterion: Criterion = field(default_factory=L1Norm)
+    ratios: tuple[float, ...] = RATIOS
+    mode: Exact | Fast = field(default_factory=Exact)
+    images: int | None = None
+    approximate: bool = False
+    seed: int = 0
+    device: str = "auto"
+
+    @property
+    def title(self) -> str:
+        return f"Sensitivity of {self.model.name} on {self.data.name}"
+
+    def queue(self) -> str:
+        return choose_device(self.device)
+
+    def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
+        loaded = yield from the_model(self.model, workspace)
+        data = yield from the_split(self.data, workspace)
+        data = fitted(data if self.images is None else data.subset(self.images, self.seed), self.data, loaded)
+        network = captured(loaded)
+        scores = yield from scored(loaded, network, self.criterion, workspace, self.data, self.seed)
+        wanted = {g.key: scores[g.key] for g in network.groups if g.key in scores and (g.exact or self.approximate)}
+        if not wanted:
+            raise UserError("The criterion can rank no group of channels of this network. Choose another criterion.")
+        yield Stage("measuring")
+        cells = sweep(
+            loaded.model,
+            network,
+            data,
+            wanted,
+            self.ratios,
+            mode=self.mode,
+            device=self.device,
+            seed=self.seed,
+            past=tuple(e for e in past if isinstance(e, Cell)),
+        )
+        yield from _with_progress(cells, len(wanted) * len(self.ratios), len(data), past)
+
+    def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
+        """The last state of every cell."""
+        last = {(e.group, e.ratio): e for e in past if isinstance(e, Cell)}
+        return tuple(last.values())
+
+
+def captured(loaded: LoadedModel) -> Network:
+    """Raises UserError when the network does not run on images of its input size."""
+    return capture(loaded.model, torch.zeros(1, *loaded.input_size))
+
+
+def scored(
+    loaded: LoadedModel, network: Network, criterion: Criterion, workspace: Workspace, data: DataRef, seed: int
+) -> Generator[Event, None, dict[str, Tensor]]:
+    """Scores by group; images, where the criterion needs them, come from the fitted part of the training data."""
+    images: Dataset | None = None
+    if criterion.needs_images:
+        images = yield from the_split(replace(data, split="fit"), workspace)
+        images = fitted(images.subset(512, seed), data, loaded)
+    yield Stage(f"scoring channels: {criterion.card.name}")
+    steps = scoring(loaded.model, network, (criterion,), images, seed=seed)
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            scores = end.value[criterion]
+            break
+        yield Progress(step.done, step.total, "batches" if step.stage == "probe" else "groups")
+    if scores.missing:
+        key, reason = next(iter(scores.missing.items()))
+        yield Stage(f"{len(scores.missing)} groups are left out: the criterion cannot rank them; {key}: {reason}")
+    values: dict[str, Tensor] = scores.values
+    return values
+
+
+def _with_progress(
+    events: Iterator[Accuracy | Cell], cells: int, images: int, past: tuple[Event, ...]
+) -> Iterator[Event]:
+    """The events, with how much of the work (cells x images) is done and how long the rest takes."""
+    done = {(e.group, e.ratio): e.images for e in past if isinstance(e, Cell)}
+    before, began, told = sum(done.values()), time.monotonic(), 0.0
+    for event in events:
+        yield event
+        if isinstance(event, Cell):
+            done[event.group, event.ratio] = event.images
+        now = time.monotonic()
+        if now - told > 0.5:
+            told, seen = now, sum(done.values())
+            speed = (seen - before) / max(now - began, 1e-9)
+            left = (cells * images - seen) / speed if seen > before else None
+            yield Progress(seen, cells * images, "cells × images", left)
+    seen = sum(done.values())
+    yield Progress(seen, max(seen, 1), "cells × images", 0.0)
