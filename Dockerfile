@@ -24,7 +24,7 @@ COPY . .
 # A number and not a name, so that a cluster can check that it is not root.
 RUN mkdir /data && chown 10001:10001 /data
 USER 10001:10001
-ENV HOME=/data
+ENV HOME=/data LOGNAME=prunescope
 VOLUME /data
 EXPOSE 8501
 

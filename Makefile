@@ -1,10 +1,11 @@
 # make run    start the dashboard            make test   everything that must hold
 # make lint   ruff and mypy alone            make clean  forget the environment and the caches
+# make demo-assets   train the demo networks again (CIFAR=folder with cifar10_train.zip and cifar10_test.zip adds those)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint clean
+.PHONY: help run test lint demo-assets clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,20 +22,25 @@ RUN_READY := $(VENV)/.run-$(shell cat requirements.txt | cksum | tr ' ' '-')
 TEST_READY := $(VENV)/.test-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' '-')
 
 help:
-	@sed -n '1,2s/^# //p' Makefile
+	@sed -n '1,3s/^# //p' Makefile
 
 run: $(RUN_READY)
 	@exec $(BIN)/python -m streamlit run app.py --server.address=$(ADDRESS) $(if $(PORT),--server.port=$(PORT))
 
-test: $(TEST_READY)
+test: lint
 	@$(BIN)/python -m tests.browser.chromium
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy
 	@$(BIN)/python -m pytest
 
+# Pages stand in folders that are no packages, so that Streamlit does not take them for its old style of pages.
 lint: $(TEST_READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --explicit-package-bases app.py pages
+
+demo-assets: $(RUN_READY)
+	@for name in digits_resnet digits_vgg; do $(BIN)/python -m pruning_core.zoo.train_demo $$name; done
+	@if [ -n "$(CIFAR)" ]; then for name in cifar_resnet20 cifar_resnet56; do \
+		$(BIN)/python -m pruning_core.zoo.train_demo $$name --data "$(CIFAR)"; done; fi
 
 $(RUN_READY): | $(VENV)/bin/python
 	@echo "Installing what the dashboard needs (once; torch is large) ..."

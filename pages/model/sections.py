@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -144,14 +144,15 @@ def coupling(network: Network) -> None:
         st.info("Nothing in this network can be cut. The table below says which operators stand in the way.")
     chosen = st.session_state.get(SELECTED)
     known = {group.key for group in network.groups}
+    figure = charts.coupling(
+        frames.links(network),
+        layers=frames.coupled_layers(network),
+        blocked=frames.blocked(network),
+        selected=chosen if chosen in known else None,
+    )
     left, right = st.columns([3, 2], gap="medium")
-    with left, st.container(height=MAP_HEIGHT, border=True):
-        figure = charts.coupling(
-            frames.links(network),
-            layers=frames.coupled_layers(network),
-            blocked=frames.blocked(network),
-            selected=chosen if chosen in known else None,
-        )
+    height: int | Literal["content"] = MAP_HEIGHT if figure.layout.height > MAP_HEIGHT else "content"
+    with left, st.container(height=height, border=True):
         clicked = plots.pick(figure, "model.coupling", charts.POINTS)
     if clicked is not None:
         st.session_state[SELECTED] = clicked["customdata"]
@@ -178,13 +179,12 @@ def _group(network: Network, key: str | None) -> None:
     else:
         st.markdown(f":orange-badge[approximate] {group.reason}.")
     st.dataframe(
-        frames.members(group),
+        frames.members(group)[["parameter", "role", "entries_per_channel"]],
         hide_index=True,
         height="content" if len(group.members) <= 12 else 420,
         column_config={
-            "layer": "Layer",
-            "role": "Role",
             "parameter": "Tensor",
+            "role": "Role",
             "entries_per_channel": st.column_config.NumberColumn("Entries per channel", format="localized"),
         },
     )

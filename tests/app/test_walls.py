@@ -1,6 +1,8 @@
 """The walls of the house: who may import whom."""
 
 import ast
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,18 @@ def test_pages_stand_in_folders_of_their_own():
 @pytest.mark.parametrize("path", [ROOT / "app.py", *PAGES], ids=label)
 def test_files_stay_small(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def listed() -> set[str]:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    return {line.split("==")[0].lower() for line in lines if line and not line.startswith("#")}
+
+
+def test_every_library_the_product_imports_is_pinned():
+    """Also what comes along with another library today: it may stay away tomorrow."""
+    files = [ROOT / "app.py", *PAGES, *(ROOT / "pruning_core").rglob("*.py")]
+    used = {name.split(".")[0] for path in files for name in imported(path)}
+    used -= set(sys.stdlib_module_names) | {"pruning_core", "pages", "starlette"}  # starlette is streamlit's own server
+    known = packages_distributions()
+    missing = {name for name in used if not {each.lower() for each in known.get(name, [name])} & listed()}
+    assert not missing
