@@ -1,0 +1,1 @@
+"""What a person takes home: weights, exported programs, scripts and recipes, as bytes and text."""

@@ -1,0 +1,178 @@
+"""A Python script that applies a plan to the original network, with nothing but PyTorch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pruning_core import __version__
+from pruning_core.errors import UserError
+from pruning_core.export import standalone
+from pruning_core.export.builders import Builder
+from pruning_core.export.slices import changed_attributes, slices_of
+from pruning_core.graph import Network, Plan, Removal, attention
+
+RECORDED = 64  # numbers of the outputs that are kept
+IMAGES = 2
+
+
+def write_script(
+    model: nn.Module,
+    network: Network,
+    plan: Plan,
+    removal: Removal,
+    *,
+    title: str,
+    builder: Builder | None = None,
+    tuned: nn.Module | None = None,
+    file: str = "prune.py",
+) -> str:
+    """The text of ``file``. ``model`` is the network before the plan, ``removal`` what the plan made of it.
+
+    ``title`` is what to call the network, ``builder`` the code that builds it (without, the person names it), ``tuned``
+    the pruned network after training, whose outputs are recorded too. Where the removal has the form of a program, the
+    network's own code cannot run at the new sizes: the script then cuts the weights alone, and says so.
+
+    Raises UserError for a network that takes several inputs.
+    """
+    if len(network.example_shapes) != 1:
+        raise UserError(
+            "The script can only check networks with a single input. Take the weights and the plan instead."
+        )
+    runs = removal.form == "module"
+    shape = _input(model, network)
+    found = slices_of(model, network, plan)
+    attributes, replaced = changed_attributes(model, removal.model) if runs else ({}, ())
+    title = _plain(title)
+    data = [
+        f"NETWORK = {title!r}",
+        "# kept positions, by the layer that makes them: how many there were, and which stay",
+        _table("CHANNELS", "dict[str, tuple[int, str]]", found.channels),
+        "# tensor -> dimension -> which of the above it keeps there",
+        _table("SLICES", "dict[str, dict[int, str]]", found.slices),
+        "# sizes that layers keep beside their tensors",
+        _table("ATTRIBUTES", "dict[str, dict[str, Any]]", attributes),
+        f"ATTENTION: tuple[str, ...] = {replaced!r}",
+        "# where the removed channels are read: zeroed to compare the original with the pruned network",
+        _table("SILENCED", "dict[str, dict[int, str]]", found.silenced if runs else {}),
+        f"RUNS, EXACT = {runs}, {removal.proof.exact}",
+        f"INPUT: tuple[int, ...] = {shape!r}",
+        "# outputs recorded when this was written, and the weights that they belong to",
+        f"ORIGINAL: dict[str, Any] = {_recorded(removal.model, model, shape) if runs else {}!r}",
+        f"TUNED: dict[str, Any] = {_recorded(tuned, tuned, shape) if runs and tuned is not None else {}!r}",
+    ]
+    imports = list(builder.imports) if builder else []
+    code = [builder.code if builder else "build: Any = None"]
+    if replaced:
+        imports.append("import torch.nn.functional as F")
+        code.append(_attention_code())
+    else:
+        code.append("HeadAttention: Any = None")
+    code.append(f"BUILT_WITH_WEIGHTS = {bool(builder and not builder.weights_file)}")
+    text = inspect.getsource(standalone)
+    text = _between(text, "imports", _sorted([*_marked(text, "imports").splitlines(), *imports]))
+    text = _between(text, "data", "\n".join(data))
+    text = _between(text, "architecture", "\n\n\n".join(part.strip() for part in code))
+    body = text[text.index("from __future__") :]
+    costs = (network.cost().macs, network.cost(plan).macs, network.cost().parameters, network.cost(plan).parameters)
+    return f'#!/usr/bin/env python3\n"""{_header(title, file, costs, builder, runs, tuned is not None)}"""\n\n{body}'
+
+
+def _header(
+    title: str, file: str, costs: tuple[int, int, int, int], builder: Builder | None, runs: bool, tuned: bool
+) -> str:
+    file_name = _plain(builder.weights_file) if builder else "original.pt"
+    weights = f" --weights {file_name}" if file_name else ""
+    source = "" if builder else " --model package.module:function"
+    name = file.removesuffix(".py")
+    lines = [
+        f"Prune {title}.",
+        "",
+        f"Written by PruneScope {__version__} with PyTorch {torch.__version__}; it needs PyTorch and nothing else"
+        + (" (and torchvision, to build the original)." if builder and "torchvision" in builder.code else "."),
+        "",
+        f"    MACs per image {costs[0]:>16,} -> {costs[1]:,}",
+        f"    parameters     {costs[2]:>16,} -> {costs[3]:,}",
+        "",
+        f"    python {file}{source}{weights} --out pruned.pt",
+        "",
+    ]
+    if runs:
+        lines += [
+            "or from Python:",
+            "",
+            f"    from {name} import original, prune" if name.isidentifier() else "    # as a module",
+            "    small = prune(original(...))",
+            "",
+            "The pruned network is compared with the original in which the same channels are silenced.",
+        ]
+        if tuned:
+            lines += ["Weights of the pruned network after training go in with --tuned."]
+    else:
+        lines += [
+            "This network's own code has sizes written into it, so it cannot run at the new ones: the script cuts the",
+            "weights alone. The .pt2 file beside it runs without that code.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _input(model: nn.Module, network: Network) -> tuple[int, ...]:
+    """The shape of the images that outputs are recorded on: two, or as many as the network insists on."""
+    (usual,) = network.example_shapes
+    shape = (IMAGES, *usual[1:])
+    try:
+        standalone.outputs(model, shape)
+    except Exception:  # its own code fixes the batch size, in whatever way
+        return tuple(usual)
+    return shape
+
+
+def _recorded(network: nn.Module, weights: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
+    values = standalone.outputs(network, shape)[:RECORDED]
+    state: Mapping[str, Tensor] = weights.state_dict()
+    return {"fingerprint": standalone.fingerprint(dict(state)), "outputs": [float(f"{v:.7g}") for v in values.tolist()]}
+
+
+def _table(name: str, kind: str, entries: Mapping[str, Any]) -> str:
+    rows = "".join(f"    {key!r}: {value!r},\n" for key, value in entries.items())
+    return f"{name}: {kind} = {{\n{rows}}}" if rows else f"{name}: {kind} = {{}}"
+
+
+def _marked(text: str, mark: str) -> str:
+    return text[text.index(f"# >>> {mark}\n") : text.index(f"# <<< {mark}\n")]
+
+
+def _sorted(imports: Iterable[str]) -> str:
+    """Import statements merged and in the usual order: the standard library first."""
+    whole: set[str] = set()
+    names: dict[str, set[str]] = {}
+    for line in imports:
+        if line.startswith("import "):
+            whole.add(line)
+        elif line.startswith("from "):
+            module, _, listed = line.removeprefix("from ").partition(" import ")
+            names.setdefault(module, set()).update(name.strip() for name in listed.split(","))
+    parts = sorted(whole) + [f"from {module} import {', '.join(sorted(names[module]))}" for module in sorted(names)]
+    ours = [line for line in parts if line.split()[1].startswith("torch")]
+    return "\n".join([line for line in parts if line not in ours] + ["", *ours])
+
+
+def _between(text: str, mark: str, new: str) -> str:
+    """``text`` with what stands between the marks replaced, and the marks gone."""
+    start, end = text.index(f"# >>> {mark}\n"), text.index(f"# <<< {mark}\n")
+    return text[:start] + new + "\n" + text[end + len(f"# <<< {mark}\n") :]
+
+
+def _attention_code() -> str:
+    """The attention that holds fewer heads than its embedding suggests, as source."""
+    parts = [inspect.getsource(attention.HeadAttention), inspect.getsource(attention._merged)]
+    return "\n\n".join(parts)
+
+
+def _plain(title: str) -> str:
+    """A title that can stand in a docstring: it may come from the name of an uploaded file."""
+    return "".join(c if c.isprintable() and c not in "\\\"'" else "_" for c in title)[:200]

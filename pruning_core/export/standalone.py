@@ -1,0 +1,258 @@
+"""The body of the script that a person downloads: :mod:`.script` fills in the data and puts a header above it.
+
+It is a module of its own so that it is checked like any other; it must not import anything of this project.
+"""
+
+from __future__ import annotations
+
+# >>> imports
+import argparse
+import contextlib
+import copy
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# <<< imports
+
+# >>> data
+NETWORK = ""
+CHANNELS: dict[str, tuple[int, str]] = {}
+SLICES: dict[str, dict[int, str]] = {}
+ATTRIBUTES: dict[str, dict[str, Any]] = {}
+ATTENTION: tuple[str, ...] = ()
+SILENCED: dict[str, dict[int, str]] = {}
+RUNS, EXACT = True, True
+INPUT: tuple[int, ...] = ()
+ORIGINAL: dict[str, Any] = {}
+TUNED: dict[str, Any] = {}
+# <<< data
+# >>> architecture
+build: Any = None
+HeadAttention: Any = None
+BUILT_WITH_WEIGHTS = False
+# <<< architecture
+
+TOLERANCE = 1e-3  # of the largest output
+
+
+class Mismatch(Exception):
+    """The plan, the network and the weights do not belong together."""
+
+
+def kept(name: str) -> Tensor:
+    """The kept positions of an entry of CHANNELS."""
+    found: list[int] = []
+    for run in filter(None, CHANNELS[name][1].split(",")):
+        first, _, last = run.partition("-")
+        found.extend(range(int(first), int(last or first) + 1))
+    return torch.tensor(found, dtype=torch.int64)
+
+
+def smaller(name: str, tensor: Tensor) -> Tensor:
+    """The tensor called ``name`` with its kept positions only."""
+    for dim, channels in SLICES.get(name, {}).items():
+        size = CHANNELS[channels][0]
+        if tensor.shape[dim] != size:
+            raise Mismatch(f"{name} has size {tensor.shape[dim]} along dimension {dim}; this plan was made for {size}.")
+        tensor = tensor.index_select(dim, kept(channels).to(tensor.device))
+    return tensor.contiguous()
+
+
+def prune_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict of the pruned network, from that of the original."""
+    missing = [name for name in SLICES if name not in state]
+    if missing:
+        raise Mismatch(f"These weights have no {missing[0]}: this plan was made for {NETWORK}.")
+    return {name: smaller(name, tensor) for name, tensor in state.items()}
+
+
+def prune(model: nn.Module) -> nn.Module:
+    """A smaller copy of the original network; the original is left as it is."""
+    small = copy.deepcopy(model)
+    tensors = named_tensors(small)
+    missing = [name for name in SLICES if name not in tensors]
+    if missing:
+        raise Mismatch(f"This network has no {missing[0]}: this plan was made for {NETWORK}.")
+    replaced: dict[int, Tensor] = {}
+    for name in SLICES:
+        old = tensors[name]
+        new = smaller(name, old.detach())
+        replaced[id(old)] = nn.Parameter(new, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else new
+    for module in small.modules():
+        stores: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+        for store in stores:
+            for key, value in store.items():
+                if value is not None and id(value) in replaced:  # shared tensors stay shared
+                    store[key] = replaced[id(value)]
+    for name in ATTENTION:
+        parent, _, leaf = name.rpartition(".")
+        attention = HeadAttention.from_pruned(small.get_submodule(name))
+        setattr(small.get_submodule(parent), leaf, attention)
+    for name, attributes in ATTRIBUTES.items():
+        module = small.get_submodule(name)
+        for attribute, value in attributes.items():
+            setattr(module, attribute, value)
+        if isinstance(module, nn.RNNBase):
+            module._init_flat_weights()
+    return small
+
+
+def silence(model: nn.Module) -> nn.Module:
+    """A copy of the original, at its size, in which no layer reads the channels that are removed."""
+    quiet = copy.deepcopy(model)
+    tensors = named_tensors(quiet)
+    with torch.no_grad():
+        for name, dims in SILENCED.items():
+            for dim, channels in dims.items():
+                gone = torch.ones(CHANNELS[channels][0], dtype=torch.bool)
+                gone[kept(channels)] = False
+                tensors[name].index_fill_(dim, gone.nonzero().flatten().to(tensors[name].device), 0)
+    return quiet
+
+
+def named_tensors(model: nn.Module) -> dict[str, Tensor]:
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def outputs(model: nn.Module, shape: tuple[int, ...] = INPUT) -> Tensor:
+    """What the network makes of images that are the same everywhere, as one row of float64."""
+    model = copy.deepcopy(model)
+    with contextlib.suppress(NotImplementedError):  # an exported program has one mode only
+        model.eval()
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    count = torch.Size(shape).numel()
+    images = torch.sin(torch.arange(count, dtype=torch.float64) * 0.7).reshape(shape).to(like)
+    with torch.no_grad():
+        found = model(images)
+    while not isinstance(found, Tensor):
+        found = next(iter(found.values() if isinstance(found, dict) else found))
+    return found.detach().flatten().double().cpu()
+
+
+def difference(got: Tensor, wanted: Tensor) -> float:
+    """Largest difference, relative to the largest number wanted."""
+    scale = float(wanted.abs().max())
+    gap = float((got[: len(wanted)] - wanted).abs().max())
+    return gap / scale if scale else gap
+
+
+def fingerprint(state: dict[str, Tensor]) -> str:
+    """sha256 of all names, types, shapes and numbers."""
+    total = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return total.hexdigest()
+
+
+def check(what: str, gap: float) -> None:
+    print(f"{what}: they differ by {gap:.1e} of the largest output")
+    if not gap <= TOLERANCE:
+        raise Mismatch("That is more than rounding: something else than this plan changed the network.")
+
+
+def check_recorded(what: str, model: nn.Module, state: dict[str, Tensor], recorded: dict[str, Any]) -> None:
+    """Compare with the outputs recorded when this script was written, where the weights are the same."""
+    if recorded and fingerprint(state) == recorded["fingerprint"]:
+        check(
+            f"{what} against the recorded outputs",
+            difference(outputs(model), torch.tensor(recorded["outputs"]).double()),
+        )
+    else:
+        print(f"{what}: other weights than the recorded ones, so the recorded outputs say nothing about them")
+
+
+def load_state(file: str) -> dict[str, Tensor]:
+    """A state dict from .pt, .pth or .safetensors; nothing in the file is run."""
+    if file.endswith(".safetensors"):
+        state = importlib.import_module("safetensors.torch").load_file(file)
+    else:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    for key in ("state_dict", "model_state_dict", "model", "net"):
+        if isinstance(state.get(key), dict):
+            state = state[key]
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def save_state(state: dict[str, Tensor], file: str) -> None:
+    if file.endswith(".safetensors"):
+        importlib.import_module("safetensors.torch").save_file({k: v.clone() for k, v in state.items()}, file)
+    else:
+        torch.save(state, file)
+    print(f"wrote {file}")
+
+
+def load_model(where: str) -> nn.Module:
+    """package.module:function, file.py:function, or the .pt2 file of an exported program."""
+    if where.endswith(".pt2"):
+        program: nn.Module = torch.export.load(where).module()
+        return program
+    source, _, function = where.rpartition(":")
+    if source.endswith(".py"):
+        spec = importlib.util.spec_from_file_location(Path(source).stem, source)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[Path(source).stem] = module
+        spec.loader.exec_module(module)
+    else:
+        sys.path.insert(0, "")
+        module = importlib.import_module(source)
+    model: nn.Module = getattr(module, function)()
+    return model
+
+
+def original(model: str | None = None, weights: str | None = None) -> nn.Module:
+    """The network before pruning, from ``model`` (see load_model) or the builder above, with ``weights`` loaded."""
+    if model is None and build is None:
+        raise Mismatch("Say how to build the original network: --model package.module:function, or --model file.pt2")
+    if model is None and weights is None and not BUILT_WITH_WEIGHTS:
+        raise Mismatch("Name the original weights: --weights file.pt")
+    built: nn.Module = load_model(model) if model else build()
+    if weights:
+        built.load_state_dict(load_state(weights))
+    return built
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument(
+        "--model", help="package.module:function or file.py:function that builds the original, or a .pt2"
+    )
+    parser.add_argument("--weights", help="state dict of the original (.pt, .pth, .safetensors)")
+    parser.add_argument("--tuned", help="weights of the pruned network after training, to load instead of the cut ones")
+    parser.add_argument("--out", default="pruned.pt", help="where the pruned state dict goes (default: %(default)s)")
+    chosen = parser.parse_args()
+    if not RUNS:
+        state = load_state(chosen.weights) if chosen.weights else original(chosen.model).state_dict()
+        save_state(prune_state(state), chosen.out)
+        print("These are the weights alone: the network's own code has its sizes written into it. The .pt2 runs.")
+        return
+    whole = original(chosen.model, chosen.weights)
+    pruned = prune(whole)
+    if EXACT:
+        check(
+            "pruned network against the original with the same channels silenced",
+            difference(outputs(pruned), outputs(silence(whole))),
+        )
+    else:
+        print("a normalisation over channels makes this plan approximate: there is no silenced network to compare with")
+    check_recorded("pruned network", pruned, whole.state_dict(), ORIGINAL)
+    if chosen.tuned:
+        pruned.load_state_dict(load_state(chosen.tuned))
+        check_recorded("trained network", pruned, pruned.state_dict(), TUNED)
+    save_state(pruned.state_dict(), chosen.out)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Mismatch as mismatch:
+        sys.exit(f"error: {mismatch}")

@@ -1,0 +1,121 @@
+"""Following a network with torch.export, for any batch size where that is possible."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.utils._pytree import tree_leaves
+
+from pruning_core.errors import UserError
+
+TOLERANCE = 1e-4  # of the largest output: another order of summation, never another network
+BATCHES = (1, 2, 5)  # what a program for any batch size is checked at
+
+
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """``network`` is the copy in eval mode on the CPU that was followed; ``images`` a batch (N, …) that it reads."""
+
+    network: nn.Module
+    program: ExportedProgram
+    images: Tensor
+    any_batch: bool
+    notes: tuple[str, ...]
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """The batch sizes to check what was made of it at."""
+        return BATCHES if self.any_batch else (len(self.images),)
+
+    def of(self, batch: int) -> Tensor:
+        """Random images (batch, …), always the same."""
+        return _random(batch, self.images).to(self.images.dtype)
+
+
+def _random(batch: int, like: Tensor) -> Tensor:
+    return torch.randn(batch, *like.shape[1:], generator=torch.Generator().manual_seed(batch), dtype=torch.float64)
+
+
+def trace(model: nn.Module, example: Tensor) -> Traced:
+    """Follow ``model`` in eval mode on images like ``example`` (N, C, H, W); the model is left as it was.
+
+    The batch size is left free; where that fails, it stays that of the example, and a note says so.
+    Raises UserError when the network cannot be followed.
+    """
+    network = copy.deepcopy(model).cpu()
+    with contextlib.suppress(NotImplementedError):  # an exported program has one mode only
+        network.eval()
+    reference = next((p for p in network.parameters() if p.is_floating_point()), torch.empty(0))
+    images = _random(len(example), example).to(
+        reference.dtype
+    )  # the file keeps what it was followed on: no user's image
+    two = _random(2, example).to(reference.dtype)  # a batch of one would be taken for a constant
+    with _quiet():
+        try:
+            program = torch.export.export(network, (two,), dynamic_shapes=({0: Dim("batch", min=1)},))
+            free = Traced(network, program, two, True, ())
+            difference(free, program.module())
+        except Exception:  # the network's own code, or a rule of torch.export, in any way
+            return _fixed(network, images)
+    return free
+
+
+def _fixed(network: nn.Module, images: Tensor) -> Traced:
+    try:
+        program = torch.export.export(network, (images,))
+    except Exception as error:  # as above: there is no list of what may go wrong
+        raise UserError(
+            f"This network cannot be written as an exported program: {_first_line(error)} "
+            "Take the weights and the plan instead, and build it with its own code."
+        ) from error
+    count = "1 image" if len(images) == 1 else f"{len(images)} images"
+    note = f"It takes exactly {count} at a time: the network could not be followed for any number of them."
+    return Traced(network, program, images, False, (note,))
+
+
+def difference(traced: Traced, other: nn.Module) -> float:
+    """Largest difference between both networks over the batches to check, relative to the largest output.
+
+    Raises UserError when it is above the tolerance.
+    """
+    worst = 0.0
+    with torch.no_grad():
+        for batch in traced.batches:
+            x = traced.of(batch)
+            worst = max(worst, relative(outputs(other(x)), outputs(traced.network(x))))
+    if not worst <= TOLERANCE:
+        raise UserError(f"The written network differs from the pruned one by {worst:.1e} of the largest output.")
+    return worst
+
+
+def outputs(result: object) -> list[Tensor]:
+    return [value for value in tree_leaves(result) if isinstance(value, Tensor)]
+
+
+def relative(got: list[Tensor], wanted: list[Tensor]) -> float:
+    """Largest difference over the largest value wanted. Raises UserError when shapes differ."""
+    if [t.shape for t in got] != [t.shape for t in wanted]:
+        raise UserError("The written network gives outputs of another shape than the pruned one.")
+    gap = max((float((a.double() - b.double()).abs().max()) for a, b in zip(got, wanted) if a.numel()), default=0.0)
+    scale = max((float(b.double().abs().max()) for b in wanted if b.numel()), default=0.0)
+    return gap / scale if scale > 0 else gap
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """torch.export warns about what it does not support and does anyway."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _first_line(error: Exception) -> str:
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return line if line.endswith((".", "!", "?")) else line + "."

@@ -1,0 +1,59 @@
+"""Weights as safetensors: a format that holds numbers and nothing that could run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from pruning_core.errors import UserError
+
+ALIASES = "aliases"  # metadata: names of tensors that share their storage -> the name that is stored
+
+
+def weights_bytes(model: nn.Module, metadata: Mapping[str, str] | None = None) -> bytes:
+    """The state dict as safetensors. Tensors that share storage are stored once, under their first name."""
+    stored: dict[str, Tensor] = {}
+    aliases: dict[str, str] = {}
+    first: dict[tuple[object, ...], str] = {}
+    for name, tensor in model.state_dict().items():
+        place = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
+        if tensor.numel() and place in first:
+            aliases[name] = first[place]
+            continue
+        first[place] = name
+        stored[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    return safetensors.torch.save(stored, {"format": "pt", ALIASES: json.dumps(aliases), **(metadata or {})})
+
+
+def read_weights(data: bytes) -> dict[str, Tensor]:
+    """The state dict of :func:`weights_bytes`. Raises UserError when the bytes are no such file."""
+    try:
+        tensors = safetensors.torch.load(data)
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+        for name, kept in json.loads(metadata.get(ALIASES, "{}")).items():
+            tensors[name] = tensors[kept]
+    except (SafetensorError, ValueError, KeyError, AttributeError) as error:
+        raise UserError("These weights are no safetensors file, or a damaged one. Download them again.") from error
+    return tensors
+
+
+def sha256(data: bytes) -> str:
+    """The digest (hex) that tells whether a file is the one that was written."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def fingerprint(state: Mapping[str, Tensor]) -> str:
+    """sha256 (hex) of all tensors of a state dict: names, types, shapes and bytes. The script computes the same."""
+    total = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return total.hexdigest()
