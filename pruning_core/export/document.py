@@ -12,7 +12,7 @@ import torch
 from pruning_core import __version__
 from pruning_core.errors import UserError
 from pruning_core.export.ranges import as_ranges
-from pruning_core.export.weights import fingerprint, sha256
+from pruning_core.export.weights import aliases_of, fingerprint, sha256
 from pruning_core.graph import Network, Plan, Removal
 from pruning_core.runs.codec import encode
 
@@ -83,7 +83,7 @@ def plan_document(
     return {
         "format": FORMAT,
         "version": VERSION,
-        "tool": {"name": "PruneScope", "version": __version__, "torch": torch.__version__},
+        "tool": {"name": "PruneScope", "version": __version__, "torch": str(torch.__version__)},
         "base": {
             "title": base.title,
             "ref": json.loads(base.ref) if base.ref else None,
@@ -93,7 +93,7 @@ def plan_document(
         },
         "how": encode(how or How()),
         "plan": {key: list(units) for key, units in plan.items()},
-        "kept": kept_ranges(network, plan),
+        "kept": kept_ranges(network, plan, aliases_of(base.state)),
         "form": removal.form,
         "proof": encode(removal.proof),
         "cost": {
@@ -107,12 +107,12 @@ def plan_document(
     }
 
 
-def kept_ranges(network: Network, plan: Plan) -> dict[str, dict[str, str]]:
+def kept_ranges(network: Network, plan: Plan, aliases: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """For every tensor that shrinks: dimension -> the positions kept, as ranges. It needs no knowledge of groups."""
     found: dict[str, dict[str, str]] = {}
     for (name, dim), positions in network.kept(plan).items():
         found.setdefault(name, {})[str(dim)] = as_ranges(positions.tolist())
-    return found
+    return found | {name: found[first] for name, first in aliases.items() if first in found}
 
 
 def to_json(document: Mapping[str, Any]) -> str:

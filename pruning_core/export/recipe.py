@@ -33,7 +33,9 @@ def recipe_of(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def to_yaml(recipe: Mapping[str, Any]) -> str:
     """The same as YAML, lists on one line."""
-    text: str = yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    text: str = yaml.dump(
+        dict(recipe), Dumper=_Whole, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120
+    )
     return text
 
 
@@ -94,6 +96,13 @@ def read_recipe(text: str) -> Recipe:
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError("This is no recipe: neither JSON nor YAML. Choose a file that PruneScope wrote.") from error
     return Recipe(checked(content, FORMAT))
+
+
+class _Whole(yaml.SafeDumper):
+    """Every value in its place, even where two are the same object: what is read has no references."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 class _Plain(yaml.SafeLoader):

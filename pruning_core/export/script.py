@@ -14,6 +14,7 @@ from pruning_core.errors import UserError
 from pruning_core.export import standalone
 from pruning_core.export.builders import Builder
 from pruning_core.export.slices import changed_attributes, slices_of
+from pruning_core.export.weights import aliases_of
 from pruning_core.graph import Network, Plan, Removal, attention
 
 RECORDED = 64  # numbers of the outputs that are kept
@@ -59,6 +60,8 @@ def write_script(
         f"ATTENTION: tuple[str, ...] = {replaced!r}",
         "# where the removed channels are read: zeroed to compare the original with the pruned network",
         _table("SILENCED", "dict[str, dict[int, str]]", found.silenced if runs else {}),
+        "# second names of shared tensors",
+        _table("ALIASES", "dict[str, str]", aliases_of(model.state_dict())),
         f"RUNS, EXACT = {runs}, {removal.proof.exact}",
         f"INPUT: tuple[int, ...] = {shape!r}",
         "# outputs recorded when this was written, and the weights that they belong to",

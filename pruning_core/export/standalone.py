@@ -28,6 +28,7 @@ SLICES: dict[str, dict[int, str]] = {}
 ATTRIBUTES: dict[str, dict[str, Any]] = {}
 ATTENTION: tuple[str, ...] = ()
 SILENCED: dict[str, dict[int, str]] = {}
+ALIASES: dict[str, str] = {}
 RUNS, EXACT = True, True
 INPUT: tuple[int, ...] = ()
 ORIGINAL: dict[str, Any] = {}
@@ -70,7 +71,7 @@ def prune_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     missing = [name for name in SLICES if name not in state]
     if missing:
         raise Mismatch(f"These weights have no {missing[0]}: this plan was made for {NETWORK}.")
-    return {name: smaller(name, tensor) for name, tensor in state.items()}
+    return {name: smaller(ALIASES.get(name, name), tensor) for name, tensor in state.items()}
 
 
 def prune(model: nn.Module) -> nn.Module:

@@ -18,17 +18,26 @@ ALIASES = "aliases"  # metadata: names of tensors that share their storage -> th
 
 def weights_bytes(model: nn.Module, metadata: Mapping[str, str] | None = None) -> bytes:
     """The state dict as safetensors. Tensors that share storage are stored once, under their first name."""
-    stored: dict[str, Tensor] = {}
-    aliases: dict[str, str] = {}
+    state = model.state_dict()
+    aliases = aliases_of(state)
+    stored = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in state.items()
+        if name not in aliases
+    }
+    return safetensors.torch.save(stored, {"format": "pt", ALIASES: json.dumps(aliases), **(metadata or {})})
+
+
+def aliases_of(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """Names of tensors that are another one under a second name -> the first name."""
     first: dict[tuple[object, ...], str] = {}
-    for name, tensor in model.state_dict().items():
+    aliases: dict[str, str] = {}
+    for name, tensor in state.items():
         place = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
         if tensor.numel() and place in first:
             aliases[name] = first[place]
-            continue
-        first[place] = name
-        stored[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-    return safetensors.torch.save(stored, {"format": "pt", ALIASES: json.dumps(aliases), **(metadata or {})})
+        first.setdefault(place, name)
+    return aliases
 
 
 def read_weights(data: bytes) -> dict[str, Tensor]:

@@ -97,9 +97,10 @@ def test_a_document_says_what_was_cut_and_what_it_is_worth():
     assert not is_base(case.removal.model, document)
 
 
-def test_the_kept_positions_alone_make_the_pruned_weights():
+@pytest.mark.parametrize("build", NETS)
+def test_the_kept_positions_alone_make_the_pruned_weights(build):
     """Another tool needs no groups: it slices what the document lists."""
-    case = cut(Residual)
+    case = cut(build)
     small = case.removal.model.state_dict()
     kept = document_of(case)["kept"]
     for name, tensor in case.model.state_dict().items():
