@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 from pruning_core.analysis.measures import Accuracy, Cell, Drop, Latency
 from pruning_core.runs.codec import Codec, dump
+from pruning_core.runs.points import OutOfReach, Point, Scored
 from pruning_core.training.events import Checking, Epoch, Step, TrainOutcome
 
 
@@ -86,6 +87,9 @@ EVENTS: tuple[type, ...] = (
     Checking,
     Epoch,
     TrainOutcome,
+    Scored,
+    Point,
+    OutOfReach,
 )
 
 _CODEC = Codec(EVENTS)

@@ -1,0 +1,317 @@
+"""The comparison of criteria as a run: the same budgets, images and training for each, and chance as the control."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pruning_core.allocation.budget import Budget, allocate
+from pruning_core.allocation.pool import Pool
+from pruning_core.allocation.uniform import Uniform
+from pruning_core.analysis.device import choose_device
+from pruning_core.analysis.evaluate import Tally, predicting
+from pruning_core.analysis.intervals import paired_drop
+from pruning_core.analysis.latency import measure_latency
+from pruning_core.analysis.measures import Accuracy
+from pruning_core.criteria import Criterion
+from pruning_core.datasets import DataRef, Dataset, hold_out
+from pruning_core.errors import UserError
+from pruning_core.graph import Network, Plan, remove
+from pruning_core.runs.events import Event, Progress, Stage
+from pruning_core.runs.inputs import both_splits, fitted, the_model
+from pruning_core.runs.points import ORIGIN, OutOfReach, Point, Scored, When
+from pruning_core.runs.scores import IMAGES, Draw, draws, scored_all
+from pruning_core.runs.sensitivity import captured
+from pruning_core.runs.spec import RunSpec
+from pruning_core.runs.workspace import Workspace
+from pruning_core.training.config import FineTune
+from pruning_core.training.events import Step
+from pruning_core.training.loop import fine_tune
+from pruning_core.training.recalibrate import recalibrating
+from pruning_core.zoo import LoadedModel, ModelRef
+
+BUDGETS = (0.8, 0.65, 0.5, 0.35)
+PROOF_IMAGES = 4
+CALIBRATION_BATCH = 64
+
+
+@dataclass(frozen=True)
+class CompareRun(RunSpec):
+    """Prune ``model`` by every criterion to every budget (share of the MACs kept), the same ratio in every layer.
+
+    Each network is measured on ``images`` of the test split right after pruning, with ``recalibrate`` again with
+    batch-norm statistics of its own (from ``calibration_images`` of the fitted part), and with ``tune`` after that
+    training, the same for all. The unpruned network gets the same training: what it gains is not pruning's merit.
+    Random criteria are drawn ``random_seeds`` times. With ``latency`` each width is timed once.
+
+    One ``Scored`` per criterion and draw, then one ``Point`` per network and moment; budgets that a criterion cannot
+    keep to are told by ``OutOfReach``.
+    """
+
+    kind: ClassVar[str] = "compare"
+    model: ModelRef
+    data: DataRef
+    criteria: tuple[Criterion, ...]
+    budgets: tuple[float, ...] = BUDGETS
+    random_seeds: int = 5
+    images: int | None = None
+    recalibrate: bool = True
+    tune: FineTune | None = None
+    latency: bool = True
+    score_images: int = IMAGES
+    calibration_images: int = 512
+    seed: int = 0
+    device: str = "auto"
+
+    @property
+    def title(self) -> str:
+        return f"{len(self.criteria)} criteria compared on {self.model.name}"
+
+    def queue(self) -> str:
+        return choose_device(self.device)
+
+    @property
+    def moments(self) -> tuple[When, ...]:
+        return (
+            When.PRUNED,
+            *([When.RECALIBRATED] if self.recalibrate else []),
+            *([When.TUNED] if self.tune is not None else []),
+        )
+
+    @property
+    def points(self) -> int:
+        """How many there are to measure, the unpruned network's among them."""
+        per_network = len(self.moments)
+        origin = 1 + (self.tune is not None)
+        return len(draws(self.criteria, self.random_seeds)) * len(self.budgets) * per_network + origin
+
+    def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
+        if not self.criteria or not self.budgets:
+            raise UserError("There is nothing to compare. Choose at least one criterion and one budget.")
+        for budget in self.budgets:
+            Budget("macs", fraction=budget)
+        loaded = yield from the_model(self.model, workspace)
+        train, test = yield from both_splits(self.data, workspace)
+        fit, held_out = hold_out(train, self.data)
+        if self.images is not None:
+            test = test.subset(min(self.images, len(test)), self.seed)
+        parts = tuple(fitted(part, self.data, loaded) for part in (fit, held_out, test))
+        network = captured(loaded)
+        wanted = draws(self.criteria, self.random_seeds)
+        scores = yield from scored_all(
+            loaded, network, wanted, workspace, self.data, self.score_images, self.seed, past
+        )
+        yield from _Comparison(self, loaded, network, parts, scores, past).run()
+
+    def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
+        """Every point that was measured, and the scores behind them."""
+        return tuple(event for event in past if isinstance(event, Scored | Point | OutOfReach))
+
+
+@dataclass
+class _Comparison:
+    """The inside of one attempt."""
+
+    spec: CompareRun
+    loaded: LoadedModel
+    network: Network
+    parts: tuple[Dataset, ...]  # fit, held-out, test
+    scores: dict[Draw, dict[str, NDArray[np.float64]]]
+    past: tuple[Event, ...]
+    began: float = field(default_factory=time.monotonic)
+    done: int = 0
+    fresh: int = 0
+    base: dict[str, Tensor] = field(default_factory=dict)  # which images the unpruned network gets right, by moment
+
+    def run(self) -> Iterator[Event]:
+        known = {event.place for event in self.past if isinstance(event, Point)}
+        self.done = len(known)
+        yield from self._origin(known)
+        for moments in self._passes():
+            for budget in sorted(self.spec.budgets, reverse=True):
+                for draw in self.scores:
+                    missing = [w for w in moments if (draw.label, draw.number, budget, str(w)) not in known]
+                    if missing:
+                        yield from self._network(draw, budget, missing)
+        yield self._progress(final=True)
+
+    def _passes(self) -> list[list[When]]:
+        """What is quick for all networks first, so that the figure fills up before the training begins."""
+        quick = [when for when in self.spec.moments if when is not When.TUNED]
+        return [quick, [When.TUNED]] if self.spec.tune is not None else [quick]
+
+    def _origin(self, known: set[tuple[str, int, float, str]]) -> Iterator[Event]:
+        """The unpruned network, before and after the training that all get; measured again when resumed."""
+        cost = self.network.cost()
+        for when in (When.PRUNED, When.TUNED):
+            if when not in self.spec.moments:
+                continue
+            began, model = time.perf_counter(), self.loaded.model
+            if when is When.TUNED:
+                if (ORIGIN, 0, 1.0, str(when)) in known and not self._tuning_left(known):
+                    continue
+                model = yield from self._tuned(model, "the unpruned network")
+            seconds = time.perf_counter() - began
+            accuracy, self.base[when] = yield from self._measured(model, "the unpruned network")
+            if (ORIGIN, 0, 1.0, str(when)) not in known:
+                latency = self._latency(model) if when is When.PRUNED else None
+                yield self._point(ORIGIN, ORIGIN, 0, 1.0, when, cost.macs, cost.parameters, accuracy, seconds, latency)
+                yield self._progress()
+        self.base[When.RECALIBRATED] = self.base[When.PRUNED]
+
+    def _tuning_left(self, known: set[tuple[str, int, float, str]]) -> bool:
+        return any(
+            (draw.label, draw.number, budget, str(When.TUNED)) not in known
+            for draw in self.scores
+            for budget in self.spec.budgets
+        )
+
+    def _network(self, draw: Draw, budget: float, moments: list[When]) -> Iterator[Event]:
+        """One plan, its network and those of its ``moments`` that are not known yet."""
+        name = f"{draw.label}, {budget:.0%} of the MACs"
+        try:
+            plan = self._plan(draw, budget)
+        except UserError as error:
+            if When.TUNED not in moments:  # said once, in the first pass
+                yield OutOfReach(draw.label, draw.number, budget, str(error))
+            return
+        yield Stage(f"{name}: removing channels")
+        began = time.perf_counter()
+        example = self.parts[2].normalised(self.parts[2].images[:PROOF_IMAGES])
+        pruned = remove(self.loaded.model, self.network, plan, example).model if plan else self.loaded.model
+        took, cost = time.perf_counter() - began, self.network.cost(plan)
+        latency: float | None = None
+        for when in moments:
+            began, model = time.perf_counter(), pruned
+            if when is When.RECALIBRATED:
+                model = yield from self._recalibrated(pruned, name)
+            elif when is When.TUNED:
+                model = yield from self._tuned(pruned, name)
+            seconds = time.perf_counter() - began + (took if when is When.PRUNED else 0.0)
+            accuracy, correct = yield from self._measured(model, name)
+            if when is When.PRUNED and draw.number == 0:
+                latency = self._latency(model)
+            point = self._point(
+                draw.label,
+                draw.base.card.key,
+                draw.number,
+                budget,
+                when,
+                cost.macs,
+                cost.parameters,
+                accuracy,
+                seconds,
+                latency,
+                correct,
+            )
+            yield point
+            yield self._progress()
+
+    def _plan(self, draw: Draw, budget: float) -> Plan:
+        values = {key: torch.as_tensor(value) for key, value in self.scores[draw].items()}
+        if not values:
+            raise UserError(f"{draw.label} can judge no group of channels of this network. Choose another criterion.")
+        return allocate(Uniform(), Pool.of(self.network, values), Budget("macs", fraction=budget)).plan
+
+    def _recalibrated(self, model: nn.Module, name: str) -> Generator[Event, None, nn.Module]:
+        fit = self.parts[0]
+        images = fit.subset(min(self.spec.calibration_images, len(fit)), self.spec.seed)
+        device = choose_device(self.spec.device)
+        yield Stage(f"{name}: recalibrating batch norms")
+        size = len(images) - (1 if len(images) % CALIBRATION_BATCH == 1 else 0)  # a last batch of one has no variance
+        indices = torch.arange(size)
+        steps = recalibrating(
+            copy.deepcopy(model).to(device),
+            (x for x, _ in images.batches(CALIBRATION_BATCH, device, indices=indices)),
+        )
+        while True:
+            try:
+                next(steps)
+                yield self._progress()
+            except StopIteration as end:
+                found: nn.Module = end.value
+                return found
+
+    def _tuned(self, model: nn.Module, name: str) -> Generator[Event, None, nn.Module]:
+        assert self.spec.tune is not None
+        fit, held_out, test = self.parts
+        yield Stage(f"{name}: training")
+        training = fine_tune(model, fit, test, self.spec.tune, held_out=held_out)
+        try:
+            for event in training:
+                if isinstance(event, Step):
+                    yield self._progress(event.done)
+        finally:
+            training.close()
+        return training.best_model()
+
+    def _measured(self, model: nn.Module, name: str) -> Generator[Event, None, tuple[Accuracy, Tensor]]:
+        """The accuracy on the test images, and which of them were right."""
+        test, told = self.parts[2], time.monotonic()
+        tally, accuracy = Tally(test), None
+        yield Stage(f"{name}: measuring")
+        for batch in predicting(model, test, device=self.spec.device, seed=self.spec.seed):
+            accuracy = tally.add(batch)
+            if time.monotonic() - told > 0.5:
+                told = time.monotonic()
+                yield self._progress()
+        if accuracy is None:
+            raise UserError("There are no test images to measure on. Choose another data set.")
+        return accuracy, tally.correct
+
+    def _latency(self, model: nn.Module) -> float | None:
+        if not self.spec.latency:
+            return None
+        return measure_latency(model, self.loaded.input_size, device=self.spec.device).median_ms
+
+    def _point(
+        self,
+        criterion: str,
+        key: str,
+        draw: int,
+        budget: float,
+        when: When,
+        macs: int,
+        parameters: int,
+        accuracy: Accuracy,
+        seconds: float,
+        latency: float | None,
+        correct: Tensor | None = None,
+    ) -> Point:
+        self.done, self.fresh = self.done + 1, self.fresh + 1
+        drop = paired_drop(self.base[when], correct) if correct is not None else None
+        return Point(
+            criterion=criterion,
+            key=key,
+            draw=draw,
+            budget=budget,
+            when=str(when),
+            macs=macs,
+            parameters=parameters,
+            top1=accuracy.top1,
+            top5=accuracy.top5,
+            low=accuracy.low,
+            high=accuracy.high,
+            images=accuracy.images,
+            seconds=seconds,
+            drop=drop.drop if drop else None,
+            drop_low=drop.low if drop else None,
+            drop_high=drop.high if drop else None,
+            latency_ms=latency,
+        )
+
+    def _progress(self, part: float = 0.0, final: bool = False) -> Progress:
+        """``part`` of the next point is done. No time left is told before a point shows how long one takes."""
+        total = self.spec.points
+        left = None
+        if self.fresh and not self.spec.tune:
+            left = (time.monotonic() - self.began) / self.fresh * max(0.0, total - self.done - part)
+        return Progress(total if final else self.done, total, "networks", 0.0 if final else left)

@@ -1,0 +1,147 @@
+"""Scoring as a run: what several criteria say of one network, stored so that pages draw it without computing again."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pruning_core.analysis.device import device_title
+from pruning_core.criteria import Criterion, scoring
+from pruning_core.criteria.base import Scores
+from pruning_core.datasets import DataRef, Dataset
+from pruning_core.errors import UserError
+from pruning_core.graph import Network
+from pruning_core.runs.events import Event, Progress, Stage
+from pruning_core.runs.inputs import fitted, the_model, the_split
+from pruning_core.runs.points import Scored
+from pruning_core.runs.sensitivity import captured
+from pruning_core.runs.spec import RunSpec
+from pruning_core.runs.workspace import Workspace
+from pruning_core.taxonomy import Family
+from pruning_core.zoo import LoadedModel, ModelRef
+
+IMAGES = 128  # that activations and gradients are read from
+SEED_KNOB = "seed"
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One criterion to score; a random one stands several times in a comparison, each time with another seed."""
+
+    base: Criterion
+    number: int = 0
+
+    @property
+    def criterion(self) -> Criterion:
+        if not self.number:
+            return self.base
+        return replace(self.base, **{SEED_KNOB: getattr(self.base, SEED_KNOB) + self.number})
+
+    @property
+    def label(self) -> str:
+        return self.base.label
+
+
+def is_random(criterion: Criterion) -> bool:
+    """True for a control that has a seed: it is compared as a band over several draws."""
+    return criterion.card.family is Family.CONTROL and hasattr(criterion, SEED_KNOB)
+
+
+def draws(criteria: Sequence[Criterion], random_seeds: int = 1) -> tuple[Draw, ...]:
+    """Every criterion once, random ones ``random_seeds`` times."""
+    return tuple(
+        Draw(each, number)
+        for each in dict.fromkeys(criteria)
+        for number in range(random_seeds if is_random(each) else 1)
+    )
+
+
+@dataclass(frozen=True)
+class ScoresRun(RunSpec):
+    """One ``Scored`` event per criterion; images, where one needs them, come from the fitted part of ``data``."""
+
+    kind: ClassVar[str] = "scores"
+    model: ModelRef
+    data: DataRef
+    criteria: tuple[Criterion, ...]
+    images: int = IMAGES
+    seed: int = 0
+
+    @property
+    def title(self) -> str:
+        return f"Scoring {self.model.name} by {len(self.criteria)} criteria"
+
+    def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
+        if not self.criteria:
+            raise UserError("There is nothing to score with. Choose at least one criterion.")
+        loaded = yield from the_model(self.model, workspace)
+        yield from scored_all(
+            loaded, captured(loaded), draws(self.criteria), workspace, self.data, self.images, self.seed, past
+        )
+
+
+def scored_all(
+    loaded: LoadedModel,
+    network: Network,
+    wanted: Sequence[Draw],
+    workspace: Workspace,
+    data: DataRef,
+    images: int,
+    seed: int,
+    past: tuple[Event, ...] = (),
+) -> Generator[Event, None, dict[Draw, dict[str, NDArray[np.float64]]]]:
+    """Use with ``yield from``. Those that ``past`` tells of are read back; one probe serves all the others."""
+    stored = {(e.criterion, e.draw): e for e in past if isinstance(e, Scored) and workspace.artifacts.has(e.digest)}
+    found = {d: read_scores(workspace, stored[d.label, d.number].digest) for d in wanted if (d.label, d.number) in stored}
+    rest = [draw for draw in wanted if draw not in found]
+    if not rest:
+        return found
+    batches: Dataset | None = None
+    if any(draw.criterion.needs_images for draw in rest):
+        batches = yield from the_split(replace(data, split="fit"), workspace)
+        batches = fitted(batches.subset(min(images, len(batches)), seed), data, loaded)
+    yield Stage("scoring channels")
+    steps = scoring(loaded.model, network, [draw.criterion for draw in rest], batches, images=images, seed=seed)
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            verdicts = end.value
+            break
+        yield Progress(step.done, step.total, "batches probed" if step.stage == "probe" else "groups scored")
+    for draw in rest:
+        scores = verdicts[draw.criterion]
+        found[draw] = {key: value.double().cpu().numpy() for key, value in scores.values.items()}
+        yield _stored(draw, scores, found[draw], workspace)
+    return found
+
+
+def read_scores(workspace: Workspace, digest: str) -> dict[str, NDArray[np.float64]]:
+    """(C,) per group, higher = keep. Raises UserError when the file is gone."""
+    data = workspace.artifacts.read(digest)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise UserError("The stored scores cannot be read. Compute them again.") from error
+
+
+def _stored(draw: Draw, scores: Scores, values: dict[str, NDArray[np.float64]], workspace: Workspace) -> Scored:
+    file = io.BytesIO()
+    np.savez(file, **values)  # type: ignore[arg-type]  # numpy's stub takes the names of groups for its own options
+    return Scored(
+        criterion=draw.label,
+        key=draw.base.card.key,
+        draw=draw.number,
+        seconds=scores.seconds,
+        images=scores.images,
+        device=device_title("cpu"),
+        digest=workspace.artifacts.put(file.getvalue()),
+        missing=dict(scores.missing),
+    )
