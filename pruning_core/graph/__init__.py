@@ -3,8 +3,23 @@
 from pruning_core.graph.capture import capture
 from pruning_core.graph.network import Blocked, Cost, Group, LayerCost, Member, Network, Role
 from pruning_core.graph.plan import Plan
-from pruning_core.graph.removal import Proof, Removal, remove
+from pruning_core.graph.proof import Proof
+from pruning_core.graph.removal import Removal, remove
 from pruning_core.graph.silence import silence, silenced_tensors
 
-__all__ = ["Blocked", "Cost", "Group", "LayerCost", "Member", "Network", "Plan", "Proof", "Removal", "Role", "capture",
-           "remove", "silence", "silenced_tensors"]
+__all__ = [
+    "Blocked",
+    "Cost",
+    "Group",
+    "LayerCost",
+    "Member",
+    "Network",
+    "Plan",
+    "Proof",
+    "Removal",
+    "Role",
+    "capture",
+    "remove",
+    "silence",
+    "silenced_tensors",
+]

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pruning_core.graph.labels import Plane, Units, cover
+from pruning_core.graph.labels import Plane, cover
 from pruning_core.graph.network import Blocked, Group, Member, Role
 from pruning_core.graph.record import Recording
+from pruning_core.graph.universe import Units
 
 UnitOf = dict[tuple[str, int], NDArray[np.int64]]
 
@@ -23,10 +24,12 @@ class _Entries:
     position: NDArray[np.int64]
 
 
-def find_groups(recording: Recording, units: Units, unit_of: UnitOf) -> tuple[tuple[Group, ...], dict[str, NDArray[np.int64]], UnitOf]:
+def find_groups(
+    recording: Recording, units: Units, unit_of: UnitOf
+) -> tuple[tuple[Group, ...], dict[str, NDArray[np.int64]], UnitOf]:
     """Groups in the order of execution, the global unit numbers of each, and ``unit_of`` with the ungrouped at -1."""
     places = list(unit_of)
-    roles = _roles(recording, places)
+    roles = [_roles(recording, place) for place in places]
     entries = _entries(places, unit_of)
     inexact = np.zeros(len(units.pinned), dtype=np.int64)
     inexact[list(units.inexact_notes)] = 1
@@ -34,14 +37,18 @@ def find_groups(recording: Recording, units: Units, unit_of: UnitOf) -> tuple[tu
     grouped = np.zeros(len(units.pinned), dtype=bool)
     for rows in _alike(entries, len(units.pinned), inexact):
         ids = np.unique(entries.unit[rows])
-        if len(ids) < 2 or not any(roles[p] is Role.PRODUCER for p in np.unique(entries.place[rows])):
+        if len(ids) < 2 or not any(Role.PRODUCER in roles[p] for p in np.unique(entries.place[rows])):
             continue  # one unit cannot lose anything; without a producer there is nothing to decide
         members = _members(entries, rows, len(ids), places, roles)
         # rows of the leading producer give the units their natural order
-        lead = min((m for m in members if m.role is Role.PRODUCER), key=lambda m: recording.used.get(m.parameter, 1 << 60))
+        lead = min(
+            (m for m in members if m.role is Role.PRODUCER), key=lambda m: recording.used.get(m.parameter, 1 << 60)
+        )
         order = np.argsort(lead.index[:, 0], kind="stable")
-        members = sorted((Member(m.parameter, m.dim, m.role, m.index[order]) for m in members),
-                         key=lambda m: (recording.used.get(m.parameter, 1 << 60), m.parameter, m.dim))
+        members = sorted(
+            (Member(m.parameter, m.dim, m.role, m.index[order]) for m in members),
+            key=lambda m: (recording.used.get(m.parameter, 1 << 60), m.parameter, m.dim),
+        )
         note = units.inexact_notes.get(int(ids[0]))
         found.append((recording.used.get(lead.parameter, 1 << 60), lead, ids[order], members, note))
         grouped[ids] = True
@@ -88,45 +95,42 @@ def _alike(entries: _Entries, units: int, inexact: NDArray[np.int64]) -> list[ND
     return np.split(order, np.flatnonzero(np.diff(kind[order])) + 1)
 
 
-def _members(entries: _Entries, rows: NDArray[np.int64], size: int, places: list[tuple[str, int]],
-             roles: list[Role]) -> list[Member]:
-    members = []
-    for p in np.unique(entries.place[rows]).tolist():
-        own = rows[entries.place[rows] == p]  # sorted by unit, then position
-        members.append(Member(*places[p], roles[p], entries.position[own].reshape(size, -1)))
-    return members
+def _members(
+    entries: _Entries, rows: NDArray[np.int64], size: int, places: list[tuple[str, int]], roles: list[tuple[Role, ...]]
+) -> list[Member]:
+    """One member per place; a place that both makes and reads its units makes them only where nothing else does."""
+    own = {
+        p: rows[entries.place[rows] == p] for p in np.unique(entries.place[rows]).tolist()
+    }  # sorted by unit, position
+    made_elsewhere = any(roles[p] == (Role.PRODUCER,) for p in own)
+    return [
+        Member(places[p][0], places[p][1], role, entries.position[at].reshape(size, -1))
+        for p, at in own.items()
+        for role in (roles[p][:1] if made_elsewhere else roles[p])
+    ]
 
 
-def _roles(recording: Recording, places: list[tuple[str, int]]) -> list[Role]:
+def _roles(recording: Recording, place: tuple[str, int]) -> tuple[Role, ...]:
     """A parameter's dimension is a consumer where it was summed, a producer where it became channels."""
-    size = recording.universe.size
-    consumed, produced = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
-    for flags, planes in ((consumed, recording.ledger.consumed), (produced, recording.ledger.produced)):
-        for plane in planes:
-            flags[plane.ravel()] = True
-    roles = []
-    for name, dim in places:
-        labels: Plane = next(p for p in recording.parameters[name].planes if cover(p) == {dim}).reshape(-1)
-        if consumed[labels].any():
-            roles.append(Role.CONSUMER)
-        elif produced[labels].any():
-            roles.append(Role.PRODUCER)
-        else:
-            roles.append(Role.CARRIER)
-    return roles
+    consumed, produced = recording.role_flags
+    labels = _labels(recording, place)
+    found = [role for role, flags in ((Role.CONSUMER, consumed), (Role.PRODUCER, produced)) if flags[labels].any()]
+    return tuple(found) or (Role.CARRIER,)
 
 
-def find_blocked(recording: Recording, units: Units, unit_of: UnitOf, unused: list[str]) -> tuple[Blocked, ...]:
+def _labels(recording: Recording, place: tuple[str, int]) -> Plane:
+    return next(p for p in recording.parameters[place[0]].planes if cover(p) == {place[1]}).reshape(-1)
+
+
+def find_blocked(recording: Recording, units: Units, unit_of: UnitOf, unused: set[str]) -> tuple[Blocked, ...]:
     """Producing or consuming dimensions with entries that cannot be removed."""
     blocked = []
-    places = list(unit_of)
-    for (name, dim), role in zip(places, _roles(recording, places)):
-        stuck = unit_of[name, dim] < 0
-        if role is Role.CARRIER or not stuck.any():
+    for (name, dim), entries in unit_of.items():
+        stuck = entries < 0
+        if not stuck.any() or _roles(recording, (name, dim)) == (Role.CARRIER,):
             continue
-        labels = next(p for p in recording.parameters[name].planes if cover(p) == {dim}).reshape(-1)
-        first = int(units.of[labels[np.flatnonzero(stuck)[0]]])
-        note = units.pin_notes.get(first)
+        first = _labels(recording, (name, dim))[np.flatnonzero(stuck)[0]]
+        note = units.pin_notes.get(int(units.of[first]))
         operator = note.operator if note else ""
         reason = note.reason if note else "all of it lives or dies together, so nothing can be removed"
         if name in unused:

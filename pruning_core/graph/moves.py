@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from pruning_core.graph.labels import Labelled, Plane, Universe, compress, cover, line
+from pruning_core.graph.labels import Labelled, Plane, compress, cover, line
+from pruning_core.graph.universe import Universe
 
 
 def expanded(plane: Plane, shape: Sequence[int]) -> Plane:
@@ -20,21 +21,37 @@ def expanded(plane: Plane, shape: Sequence[int]) -> Plane:
 def viewed(universe: Universe, x: Labelled, shape: Sequence[int]) -> Labelled:
     """Reshape: planes are expanded only over the dimensions that merge or split with theirs."""
     shape = tuple(int(n) for n in shape)
+    if 0 in shape:
+        universe.pin(x.planes, "the tensor is empty")
+        return x.to(shape, ())
     blocks = _blocks(x.shape, shape)
     planes = []
     for plane in x.planes:
         labelled = cover(plane)
         old, new = [1] * len(x.shape), [1] * len(shape)
+        changed = False
         for sources, targets in blocks:
             if any(d in labelled for d in sources):
+                changed |= len(sources) > 1 or len(targets) > 1
                 for d in sources:
                     old[d] = x.shape[d]
                 for d in targets:
                     new[d] = shape[d]
-        reshaped = compress(expanded(plane, old).reshape(new))
-        universe.rectangle(reshaped)
+        if changed and universe.is_repetition(plane) and _meets_others(x, plane, blocks):
+            universe.pin([plane], "a repeated value is merged with what is repeated")
+            continue
+        reshaped = expanded(plane, old).reshape(new)
+        if changed:
+            reshaped = compress(reshaped)
+            universe.rectangle(reshaped)
         planes.append(reshaped)
-    return Labelled(shape, tuple(planes), x.origin)
+    return x.to(shape, planes)
+
+
+def _meets_others(x: Labelled, plane: Plane, blocks: Sequence[tuple[list[int], list[int]]]) -> bool:
+    """Whether another plane varies along dimensions that merge with those of ``plane``."""
+    merging = {d for sources, _ in blocks if cover(plane) & set(sources) for d in sources}
+    return any(q is not plane and cover(q) & merging for q in x.planes)
 
 
 def _blocks(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
@@ -60,7 +77,7 @@ def _blocks(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], lis
 
 def permuted(x: Labelled, order: Sequence[int]) -> Labelled:
     order = [d % len(x.shape) for d in order]
-    return Labelled(tuple(x.shape[d] for d in order), tuple(p.transpose(order) for p in x.planes), x.origin)
+    return x.to([x.shape[d] for d in order], [p.transpose(order) for p in x.planes])
 
 
 def swapped(x: Labelled, a: int, b: int) -> Labelled:
@@ -70,28 +87,44 @@ def swapped(x: Labelled, a: int, b: int) -> Labelled:
     return permuted(x, order)
 
 
-def reshaped_planes(x: Labelled, shape: Sequence[int], change: Callable[[Plane], Plane]) -> Labelled:
-    """Apply ``change`` to every plane and drop those that vanish."""
-    planes = tuple(q for q in (change(p) for p in x.planes) if q.size > 1)
-    return Labelled(tuple(shape), planes, x.origin)
+def each_plane(x: Labelled, shape: Sequence[int], change: Callable[[Plane], Plane]) -> Labelled:
+    """Apply ``change``, which loses no label, to every plane."""
+    return x.to(shape, [change(p) for p in x.planes])
 
 
-def expanded_to(x: Labelled, shape: Sequence[int]) -> Labelled:
+def picked(universe: Universe, x: Labelled, shape: Sequence[int], change: Callable[[Plane], Plane]) -> Labelled:
+    """Apply ``change``, which takes a part of every plane; what is taken alone must stay."""
+    planes = []
+    for plane in x.planes:
+        part = change(plane)
+        if part.size > 1:
+            planes.append(part)
+        elif part.size == 1:
+            universe.pin([part], "it is picked out by its number")
+    return x.to(shape, planes)
+
+
+def expanded_to(universe: Universe, x: Labelled, shape: Sequence[int]) -> Labelled:
+    """Repeating one value any number of times: the new positions get labels of their own."""
     extra = len(shape) - len(x.shape)
-    return reshaped_planes(x, shape, lambda p: p.reshape((1,) * extra + p.shape))
+    planes = [p.reshape((1,) * extra + p.shape) for p in x.planes]
+    for d, n in enumerate(shape):
+        if n > 1 and (d < extra or x.shape[d - extra] == 1):
+            planes.append(line(universe.repetition(n), d, len(shape)))
+    return x.to(shape, planes)
 
 
-def sliced(x: Labelled, shape: Sequence[int], dim: int, piece: slice | int) -> Labelled:
+def sliced(universe: Universe, x: Labelled, shape: Sequence[int], dim: int, piece: slice | int) -> Labelled:
     """A slice along ``dim`` (or, for an index, the dimension removed)."""
     dim %= len(x.shape)
 
     def cut(p: Plane) -> Plane:
-        at = (slice(None),) * dim
+        lead: tuple[slice | int, ...] = (slice(None),) * dim
         if isinstance(piece, int):
-            return p[(*at, piece if p.shape[dim] > 1 else 0)]
-        return p[(*at, piece)] if p.shape[dim] > 1 else p
+            return p[(*lead, piece if p.shape[dim] > 1 else 0)]
+        return p[(*lead, piece)] if p.shape[dim] > 1 else p
 
-    return reshaped_planes(x, shape, cut)
+    return picked(universe, x, shape, cut)
 
 
 def concatenated(universe: Universe, parts: Sequence[Labelled], shape: Sequence[int], dim: int) -> Labelled:
@@ -100,33 +133,31 @@ def concatenated(universe: Universe, parts: Sequence[Labelled], shape: Sequence[
     parts = [p for p in parts if len(p.shape) == len(shape)]  # torch skips legacy empty 1-d tensors
     planes: list[Plane] = []
     if any(p.over(dim) for p in parts):
+        varying = frozenset({dim}).union(*(cover(plane) for part in parts for plane in part.over(dim)))
         segments = []
         for part in parts:
+            size = [part.shape[d] if d in varying else 1 for d in range(len(shape))]
             own = part.over(dim)
-            if len(own) == 1 and len(cover(own[0])) == 1:
-                segments.append(own[0])
-                continue
-            universe.pin(own, "it is concatenated along a dimension that is split")
-            filler = line(universe.fresh(part.shape[dim]), dim, len(shape))
-            universe.pin([filler], "it is concatenated with values that belong to no layer")
-            segments.append(filler)
+            if len(own) != 1:
+                universe.pin(own, "it is concatenated along a dimension that is split")
+                own = [line(universe.fresh(part.shape[dim]), dim, len(shape))]
+                universe.pin(own, "it is concatenated with values that belong to no layer")
+            segments.append(expanded(own[0], size))
         planes.append(np.concatenate(segments, axis=dim))
-    lead: dict[frozenset[int], tuple[Plane, int]] = {}
-    for part in parts:
+        universe.rectangle(planes[0])
+    lead: dict[frozenset[int], Plane] = {}
+    carrying: dict[frozenset[int], set[int]] = {}
+    for number, part in enumerate(parts):
         for plane in part.planes:
-            if plane.shape[dim] > 1:
-                continue
-            key = cover(plane)
-            if key in lead:
-                universe.link(plane, lead[key][0])
-                lead[key] = (lead[key][0], lead[key][1] + 1)
-            else:
-                lead[key] = (plane, 1)
-    for plane, count in lead.values():
-        if count < len(parts):
+            if plane.shape[dim] == 1:
+                universe.link(plane, lead.setdefault(cover(plane), plane))
+                carrying.setdefault(cover(plane), set()).add(number)
+    for key, plane in lead.items():
+        if len(carrying[key]) < len(parts):
             universe.pin([plane], "it is concatenated with values that belong to no layer")
         planes.append(plane)
-    return Labelled(tuple(shape), tuple(planes), max((p.origin for p in parts), key=lambda o: o.value))
+    origin = max((p.origin for p in parts), key=lambda o: o.value)
+    return Labelled(tuple(shape), tuple(planes), origin, all(p.zero for p in parts))
 
 
 def padded(universe: Universe, x: Labelled, shape: Sequence[int], pad: Sequence[int]) -> Labelled:
@@ -151,7 +182,7 @@ def padded(universe: Universe, x: Labelled, shape: Sequence[int], pad: Sequence[
                 ends.append(np.broadcast_to(labels, shape_of))
             plane = np.concatenate([ends[0], plane, ends[1]], axis=dim)
         planes.append(plane)
-    return Labelled(tuple(shape), tuple(planes), x.origin)
+    return x.to(shape, planes)
 
 
 def moved(universe: Universe, x: Labelled, run: Callable[[torch.Tensor], torch.Tensor]) -> Labelled:
@@ -161,11 +192,13 @@ def moved(universe: Universe, x: Labelled, run: Callable[[torch.Tensor], torch.T
     if not x.planes:
         shape = tuple(run(torch.empty(x.shape, device="meta")).shape)
     for plane in x.planes:
-        labels = torch.from_numpy(np.ascontiguousarray(expanded(plane, x.shape)))
+        labels = torch.from_numpy(np.array(expanded(plane, x.shape)))
         result = run(labels).numpy()
         shape = result.shape
         plane = compress(result)
         universe.rectangle(plane)
         if plane.size > 1:
             planes.append(plane)
-    return Labelled(shape, tuple(planes), x.origin)
+        else:
+            universe.pin([plane], "it is picked out by its number")
+    return x.to(shape, planes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from operator import index
 
 from pruning_core.errors import UserError
 
@@ -11,11 +12,14 @@ from pruning_core.errors import UserError
 class Plan(Mapping[str, tuple[int, ...]]):
     """Immutable map from group key to the sorted indices of the units removed; absent groups keep everything."""
 
-    __slots__ = ("_drop",)
+    __slots__ = ("_drop", "repeated")
 
     def __init__(self, drop: Mapping[str, Iterable[int]] | None = None) -> None:
-        cleaned = {key: tuple(sorted(int(u) for u in units)) for key, units in (drop or {}).items()}
+        """Raises TypeError when a unit is no whole number."""
+        cleaned = {key: tuple(sorted(map(index, units))) for key, units in (drop or {}).items()}
         self._drop: dict[str, tuple[int, ...]] = {key: cleaned[key] for key in sorted(cleaned) if cleaned[key]}
+        # groups with a unit named twice: said when the plan meets a network
+        self.repeated = frozenset(key for key, units in self._drop.items() if len(set(units)) < len(units))
 
     def __getitem__(self, key: str) -> tuple[int, ...]:
         return self._drop[key]
@@ -47,7 +51,7 @@ class Plan(Mapping[str, tuple[int, ...]]):
         """Raises UserError when the text is not a plan."""
         try:
             data = json.loads(text)
-            return Plan({str(key): [int(u) for u in units] for key, units in data.items()})
+            return Plan({str(key): list(units) for key, units in data.items()})
         except (ValueError, TypeError, AttributeError) as error:
             raise UserError(
                 "This is not a pruning plan: expected a JSON object that maps group names to lists of unit numbers."

@@ -5,16 +5,40 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from pruning_core.errors import UserError
 from pruning_core.graph.contract import Ledger
-from pruning_core.graph.labels import Labelled, Origin, Universe
+from pruning_core.graph.hollow import NeedsValues, reads_values, run_hollow
+from pruning_core.graph.labels import Labelled, Origin
 from pruning_core.graph.rules import Call, rule_for
+from pruning_core.graph.universe import Universe
+
+# operators told sizes by the model's own code
+SIZED = frozenset(
+    {
+        "view",
+        "_unsafe_view",
+        "expand",
+        "slice",
+        "split",
+        "split_with_sizes",
+        "new_zeros",
+        "new_full",
+        "new_ones",
+        "zeros",
+        "ones",
+        "full",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -36,8 +60,20 @@ class Recording:
     parameters: dict[str, Labelled] = field(default_factory=dict)  # parameters and buffers by first name
     used: dict[str, int] = field(default_factory=dict)  # name -> position of its first use
     passages: list[Passage] = field(default_factory=list)
+    sized: list[tuple[str, Labelled]] = field(default_factory=list)  # module -> tensor whose sizes its code may know
     calls: list[Call] = field(default_factory=list)  # only when kept for a program
     operators: int = 0
+
+    @cached_property
+    def role_flags(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """For every label, whether it was consumed, and whether it was produced; to be asked when all is recorded."""
+        flags = []
+        for planes in (self.ledger.consumed, self.ledger.produced):
+            flag = np.zeros(self.universe.size, dtype=bool)
+            for plane in planes:
+                flag[plane.ravel()] = True
+            flags.append(flag)
+        return flags[0], flags[1]
 
 
 def named_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -45,53 +81,101 @@ def named_tensors(model: nn.Module) -> dict[str, Tensor]:
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
+def tensors_in(value: Any, seen: frozenset[int] = frozenset()) -> list[Tensor]:
+    """Tensors inside whatever a network returns: containers, and objects with fields."""
+    found = []
+    for leaf in tree_leaves(value):
+        if isinstance(leaf, Tensor):
+            found.append(leaf)
+        elif not isinstance(leaf, type | nn.Module) and not callable(leaf) and id(leaf) not in seen:
+            held = list(leaf.values()) if isinstance(leaf, Mapping) else list(getattr(leaf, "__dict__", {}).values())
+            found += tensors_in(held, seen | {id(leaf)})
+    return found
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+
+
 class LabelMode(TorchDispatchMode):
     """Propagates labels beside the real computation.
 
     Labels of intermediate tensors live on the tensors, so memory is freed as the network runs; parameters are looked
-    up by identity, so nothing is left behind on the caller's model.
+    up by identity, so nothing is left behind on the caller's model. ``hollow``: products are not computed, only their
+    shapes are right.
     """
 
-    def __init__(self, recording: Recording, tensors: Mapping[str, Tensor], keep_calls: bool = False) -> None:
+    def __init__(
+        self, recording: Recording, tensors: Mapping[str, Tensor], *, keep_calls: bool = False, hollow: bool = False
+    ) -> None:
         super().__init__()
-        self.recording, self.keep_calls = recording, keep_calls
+        self.recording, self.keep_calls, self.hollow = recording, keep_calls, hollow
         self.names = {id(t): name for name, t in tensors.items()}
         self.stack: list[str] = []
 
+    def peek(self, value: Any) -> Labelled:
+        """The labels of a tensor, without counting as a use."""
+        name = self.names.get(id(value))
+        if name is not None:
+            return self.recording.parameters[name]
+        universe, labels = getattr(value, "_unit_labels", (None, None))
+        if universe is self.recording.universe and labels is not None:  # else: left by another recording
+            return labels
+        return Labelled(tuple(value.shape))
+
     def look(self, value: Any) -> Labelled:
+        """The labels of a tensor that something reads."""
         name = self.names.get(id(value))
         if name is not None:
             self.recording.used.setdefault(name, self.recording.operators)
-            return self.recording.parameters[name]
-        labels = getattr(value, "_unit_labels", None)
-        return labels if labels is not None else Labelled(tuple(value.shape))
+        labels = self.peek(value)
+        if labels.debts:
+            self.recording.universe.inexact.extend(labels.debts)
+            labels = replace(labels, debts=())
+            self.mark(value, labels)
+        return labels
 
     def mark(self, value: Any, labels: Labelled) -> None:
         if isinstance(value, Tensor) and id(value) not in self.names:
-            value._unit_labels = labels  # type: ignore[attr-defined]  # an attribute of ours on the tensor
+            value._unit_labels = (self.recording.universe, labels)  # type: ignore[attr-defined]  # an attribute of ours
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
         name = func._schema.name.split("::")[-1]
+        if (
+            self.hollow
+            and reads_values(func, args)
+            and any(self.peek(t).origin is Origin.ACTIVATION for t in _tensors(args))
+        ):
+            raise NeedsValues(name)
+        out = run_hollow(func, name, args, kwargs) if self.hollow else func(*args, **kwargs)
         recording = self.recording
         recording.operators += 1
-        universe, ledger = recording.universe, recording.ledger
-        universe.operator, ledger.owner = name, self.stack[-1] if self.stack else ""
-        rule = rule_for(func, name)
-        call = Call(func, name, tuple(args), dict(kwargs), out, self.look, universe, ledger)
-        result = rule(call)
-        if func is torch.ops.aten.copy_.default:
-            result = Labelled(result.shape, result.planes, self.look(args[1]).origin)
+        owner = self.stack[-1] if self.stack else ""
+        recording.universe.operator, recording.ledger.owner = name, owner
+        call = Call(func, name, tuple(args), dict(kwargs), out, self.look, recording.universe, recording.ledger)
+        result = rule_for(func, name)(call)
+        results = result if isinstance(result, list) else [result]
+        if func._schema.is_mutable and isinstance(args[0], Tensor):
+            results = [self._mutated(call, results[0]), *results[1:]]
         if self.keep_calls:
             recording.calls.append(call)
-        if isinstance(out, Tensor):
-            self.mark(out, result if isinstance(result, Labelled) else result[0])
-        elif isinstance(out, tuple | list):
-            results = result if isinstance(result, list) else [result]
-            for value, labels in zip(out, results):
-                self.mark(value, labels)
+        if name in SIZED:
+            recording.sized.extend((owner, labels) for labels in results)
+        for value, labels in zip(out if isinstance(out, tuple | list) else [out], results):
+            self.mark(value, labels)
         return out
+
+    def _mutated(self, call: Call, result: Labelled) -> Labelled:
+        """A view that is written into changes what its base holds."""
+        if call.name == "copy_":
+            result = replace(result, origin=self.look(call.args[1]).origin)
+        base = call.args[0]._base
+        if base is not None and id(base) not in self.names:
+            before = self.peek(base)
+            origin = max(before.origin, result.origin, key=lambda o: o.value)
+            self.mark(base, replace(before, origin=origin, zero=before.zero and result.zero))
+        return result
 
 
 @contextlib.contextmanager
@@ -111,12 +195,13 @@ def _module_hooks(model: nn.Module, mode: LabelMode) -> Iterator[None]:
             out = out.view_as(out)  # an identity of its own, so that the program can name the module
             call = mode.recording.calls[-1]
             mode.recording.calls[-1] = replace(call, name=f"module:{name}")
-        tensors = [t for t in tree_leaves(args) if isinstance(t, Tensor)]
-        results = [t for t in tree_leaves(out) if isinstance(t, Tensor)]
-        if module in leaves and name not in seen and tensors and results:
-            seen.add(name)
-            mode.recording.passages.append(
-                Passage(name, type(module).__name__, mode.look(tensors[0]), mode.look(results[0])))
+        if module in leaves and name not in seen:
+            tensors, results = tensors_in(args), tensors_in(out)
+            if tensors and results:
+                seen.add(name)
+                mode.recording.passages.append(
+                    Passage(name, type(module).__name__, mode.peek(tensors[0]), mode.peek(results[0]))
+                )
         return out
 
     handles = []
@@ -141,28 +226,46 @@ def start(model: nn.Module) -> tuple[Recording, dict[str, Tensor]]:
     for name, tensor in tensors.items():
         # integer buffers are tables of positions, not values per channel
         shape = tuple(tensor.shape)
-        recording.parameters[name] = (recording.universe.fresh_tensor(shape, Origin.PARAMETER)
-                                      if tensor.is_floating_point() else Labelled(shape))
+        recording.parameters[name] = (
+            recording.universe.fresh_tensor(shape, Origin.PARAMETER, zero=True)
+            if tensor.is_floating_point()
+            else Labelled(shape)
+        )
     return recording, tensors
 
 
-def follow(model: nn.Module, example: tuple[Any, ...], recording: Recording, tensors: Mapping[str, Tensor],
-           *, keep_calls: bool = False) -> Any:
-    """Run the model as it stands (its mode, its buffers) and add what happens to ``recording``."""
-    mode = LabelMode(recording, tensors, keep_calls)
-    inputs = [t for t in tree_leaves(example) if isinstance(t, Tensor)]
+def follow(
+    model: nn.Module,
+    example: tuple[Any, ...],
+    recording: Recording,
+    tensors: Mapping[str, Tensor],
+    *,
+    keep_calls: bool = False,
+    hollow: bool = False,
+) -> Any:
+    """Run the model as it stands (its mode, its buffers) and add what happens to ``recording``.
+
+    With ``hollow``, raises NeedsValues when the network looks at numbers that were not computed.
+    """
+    mode = LabelMode(recording, tensors, keep_calls=keep_calls, hollow=hollow)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_module_hooks(model, mode))
+        stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
+        stack.enter_context(_module_hooks(model, mode))
         stack.enter_context(_eager_attention())
         stack.enter_context(mode)
-        for value in inputs:
+        for value in _tensors(example):
             mode.mark(value, Labelled(tuple(value.shape), (), Origin.ACTIVATION))
         out = model(*example)
+    results = tensors_in(out)
+    if not results:
+        raise UserError(
+            f"The network returns no tensor (but {type(out).__name__}), so there is nothing to compare. "
+            "Wrap it so that it returns its outputs as tensors."
+        )
     recording.universe.operator = "output"
-    for value in tree_leaves(out):
-        if isinstance(value, Tensor):
-            recording.universe.pin(mode.look(value).planes, "it is the network's output")
+    for value in results:
+        recording.universe.pin(mode.look(value).planes, "it is the network's output")
     return out
 
 

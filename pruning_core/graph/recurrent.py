@@ -22,8 +22,12 @@ def plain_recurrence(model: nn.Module) -> Iterator[None]:
     if not _recurrent(model):
         yield
         return
-    with torch.backends.mkldnn.flags(enabled=False):
-        yield
+    before = torch.backends.mkldnn.set_flags(False, None, None, None)[0]
+    try:
+        with torch.backends.cudnn.flags(enabled=False):
+            yield
+    finally:
+        torch.backends.mkldnn.set_flags(before, None, None, None)
 
 
 def link_recurrent_layers(model: nn.Module, recording: Recording) -> None:

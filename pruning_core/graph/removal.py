@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 from pruning_core.errors import UserError
 from pruning_core.graph.network import Network
 from pruning_core.graph.plan import Plan
 from pruning_core.graph.program import build_program
+from pruning_core.graph.proof import GROSS, TOLERANCE, Comparison, Proof, Reference, doubled, largest_difference, run
 from pruning_core.graph.silence import silenced_tensors
 from pruning_core.graph.surgery import cut
 
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
-
-
-@dataclass(frozen=True)
-class Proof:
-    """Removed against silenced on the same inputs: largest absolute and relative difference of any output.
-
-    Relative is to the largest output. ``exact`` says whether every touched group is an exact one.
-    """
-
-    max_abs: float
-    max_rel: float
-    dtype: str
-    images: int
-    exact: bool
+PROGRAM_NOTE = (
+    "The network's own code has sizes written into it, so this is its recorded evaluation as a program: "
+    "dropout that is called as a function is not part of it."
+)
+UNCHECKED_NOTE = "The order of the channels that are left could not be checked by a second way of removing them."
 
 
 @dataclass(frozen=True)
@@ -44,73 +35,115 @@ class Removal:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    model: nn.Module
+    form: str
+    comparison: Comparison
+
+    def removal(self, arguments: tuple[Any, ...], exact: bool, *notes: str) -> Removal:
+        images = next((len(a) for a in arguments if isinstance(a, Tensor) and a.dim()), 1)
+        c = self.comparison
+        notes = ((PROGRAM_NOTE,) if self.form == "program" else ()) + notes
+        proof = Proof(c.max_abs, c.max_rel, str(c.dtype).removeprefix("torch."), images, exact)
+        return Removal(self.model, self.form, proof, notes)
+
+
 def remove(model: nn.Module, network: Network, plan: Plan, example: Tensor | tuple[Any, ...] | None = None) -> Removal:
     """A new, smaller network; the caller's is untouched.
 
     The result is checked against the silenced original on ``example`` (random inputs of the captured shapes without
     one). The model's own classes are tried first; where their code has sizes written into it, the recorded program is
-    used instead. Raises UserError when the plan does not fit, or when neither form reproduces the silenced network.
+    used instead. Approximate groups have no silenced counterpart: there the two forms check each other.
+    Raises UserError when the plan does not fit, or when neither form reproduces the silenced network.
     """
-    network.validate(plan)
-    arguments = _arguments(model, network, example)
-    exact = all(network.group(key).exact for key in plan)
-    reference = _run(model, arguments, silenced_tensors(model, network, plan))
-    problems = []
-    for form, build in (("module", _as_module), ("program", build_program)):
+    reference = Reference.of(model, silenced_tensors(model, network, plan), _arguments(model, network, example))
+    forms = _Forms(model, network, plan, reference)
+    if all(network.group(key).exact for key in plan):
+        return _proven(forms)
+    return _agreed(forms)
+
+
+class _Forms:
+    """Builds both forms, and remembers what went wrong."""
+
+    def __init__(self, model: nn.Module, network: Network, plan: Plan, reference: Reference) -> None:
+        self.reference, self.problems = reference, list[str]()
+        self.arguments = reference.arguments
+        self.builders: dict[str, Callable[[], nn.Module]] = {
+            "module": lambda: cut(model, network, plan, bold=True),
+            "module, cautious": lambda: cut(model, network, plan),
+            "program": lambda: build_program(model, network, plan, reference.arguments),
+        }
+
+    def build(self, form: str) -> _Candidate | None:
         try:
-            candidate = build(model, network, plan, arguments)
-            outputs = _run(candidate, arguments, {})
-            proof = _proof(outputs, reference, arguments, exact)
+            candidate = self.builders[form]()
+            return _Candidate(candidate, form.partition(",")[0], self.reference.compare(candidate))
         except UserError:
             raise
-        except Exception as error:  # user code may fail in any way once its sizes change: that is what is being found out
-            problems.append(f"as a {form}: {type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}")
+        except (
+            Exception
+        ) as error:  # user code may fail in any way once its sizes change: that is what is being found out
+            self.problems.append(
+                f"as a {form}: {type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}"
+            )
+            return None
+
+    def refuse(self) -> UserError:
+        return UserError(
+            "The network could not be cut so that it computes the same as with these channels silenced ("
+            + "; ".join(self.problems)
+            + "). Leave out the groups that you added last, or report this network."
+        )
+
+
+def _proven(forms: _Forms) -> Removal:
+    double: Reference | None = None
+    for form in forms.builders:
+        candidate = forms.build(form)
+        if candidate is None:
             continue
-        if not exact or proof.max_rel <= TOLERANCE.get(_dtype(reference), 1e-2):
-            candidate.train(model.training)
-            return Removal(candidate, form, proof)
-        problems.append(f"as a {form}: outputs differ by {proof.max_rel:.1e} of the largest output")
-    raise UserError(
-        "The network could not be cut so that it computes the same as with these channels silenced ("
-        + "; ".join(problems) + "). Leave out the groups that you added last, or report this network."
-    )
+        comparison = candidate.comparison
+        if not comparison.convincing and comparison.max_rel < GROSS:
+            try:
+                double = double or forms.reference.in_double()
+                comparison = double.compare(doubled(candidate.model))
+            except Exception as error:  # code that insists on its own precision
+                forms.problems.append(f"in float64: {type(error).__name__}")
+        if comparison.convincing or (
+            comparison.dtype == torch.float64 and comparison.max_rel <= TOLERANCE[torch.float64]
+        ):
+            return candidate.removal(forms.arguments, True)
+        forms.problems.append(f"as a {form}: outputs differ by {comparison.max_rel:.1e} of the largest output")
+    raise forms.refuse()
 
 
-def _as_module(model: nn.Module, network: Network, plan: Plan, arguments: tuple[Any, ...]) -> nn.Module:
-    return cut(model, network, plan)
+def _agreed(forms: _Forms) -> Removal:
+    module, program = forms.build("module"), forms.build("program")
+    if module is not None and program is not None:
+        ours, theirs = run(module.model, forms.arguments), run(program.model, forms.arguments)
+        scale = max((float(t.double().abs().max()) for t in theirs if t.numel()), default=0.0)
+        agree = largest_difference(ours, theirs) <= TOLERANCE.get(module.comparison.dtype, 1e-2) * scale
+        return (module if agree else program).removal(forms.arguments, False)
+    alone = module or program
+    if alone is None:
+        raise forms.refuse()
+    return alone.removal(forms.arguments, False, *([UNCHECKED_NOTE] if alone is module else []))
 
 
 def _arguments(model: nn.Module, network: Network, example: Tensor | tuple[Any, ...] | None) -> tuple[Any, ...]:
-    reference = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    if example is None:
-        generator = torch.Generator().manual_seed(0)
-        return tuple(torch.randn(s, generator=generator).to(reference) for s in network.example_shapes)
-    arguments = example if isinstance(example, tuple) else (example,)
-    moved: tuple[Any, ...] = tree_map(
-        lambda v: v.to(reference) if isinstance(v, Tensor) and v.is_floating_point() else v, arguments)
-    return moved
+    """The example, or noise in the shapes of the captured one (whose whole numbers are kept)."""
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    generator = torch.Generator().manual_seed(0)
 
+    def fitting(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        if not value.is_floating_point():
+            return value.to(like.device)
+        return (value if example is not None else torch.randn(value.shape, generator=generator)).to(like)
 
-def _run(model: nn.Module, arguments: tuple[Any, ...], changed: dict[str, Tensor]) -> list[Tensor]:
-    """Outputs in eval mode, on a copy, so that neither modes nor buffers of the caller change."""
-    clone = copy.deepcopy(model).eval()
-    with torch.no_grad():
-        out = torch.func.functional_call(clone, changed, arguments) if changed else clone(*arguments)
-    return [t for t in tree_leaves(out) if isinstance(t, Tensor)]
-
-
-def _dtype(outputs: list[Tensor]) -> torch.dtype:
-    return next((t.dtype for t in outputs if t.is_floating_point()), torch.float32)
-
-
-def _proof(outputs: list[Tensor], reference: list[Tensor], arguments: tuple[Any, ...], exact: bool) -> Proof:
-    if [t.shape for t in outputs] != [t.shape for t in reference]:
-        raise ValueError("the outputs changed shape")
-    differences = [float((a.double() - b.double()).abs().max()) for a, b in zip(outputs, reference) if a.numel()]
-    scale = max((float(b.double().abs().max()) for b in reference if b.numel()), default=0.0)
-    worst = max(differences, default=0.0)
-    if worst != worst:
-        raise ValueError("the outputs are not finite")
-    images = next((len(a) for a in arguments if isinstance(a, Tensor) and a.dim()), 1)
-    relative = worst / scale if scale > 0 else worst
-    return Proof(worst, relative, str(_dtype(reference)).removeprefix("torch."), images, exact)
+    given = network.example if example is None else example if isinstance(example, tuple) else (example,)
+    arguments: tuple[Any, ...] = tree_map(fitting, given)
+    return arguments

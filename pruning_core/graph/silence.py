@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
+from pruning_core.errors import UserError
+from pruning_core.graph.copies import copied
 from pruning_core.graph.network import Network, Role
 from pruning_core.graph.plan import Plan
 from pruning_core.graph.record import named_tensors
@@ -21,6 +21,7 @@ def silenced_tensors(model: nn.Module, network: Network, plan: Plan) -> dict[str
     """
     network.validate(plan)
     tensors = named_tensors(model)
+    _check_fit(tensors, network)
     changed: dict[str, Tensor] = {}
     for key, units in plan.items():
         group = network.group(key)
@@ -36,12 +37,20 @@ def silenced_tensors(model: nn.Module, network: Network, plan: Plan) -> dict[str
     return changed
 
 
+def _check_fit(tensors: dict[str, Tensor], network: Network) -> None:
+    for (name, dim), units in network.layout.unit_of.items():
+        if name not in tensors or tensors[name].dim() <= dim or tensors[name].shape[dim] != len(units):
+            raise UserError(
+                f"This is not the network that was captured: {name} is missing or has another size. "
+                "Capture the network that you want to prune."
+            )
+
+
 def silence(model: nn.Module, network: Network, plan: Plan) -> nn.Module:
     """A copy of the model, of the same shapes, with the plan's units silenced; the caller's model is untouched."""
-    values = silenced_tensors(model, network, plan)
-    clone = copy.deepcopy(model)
-    with torch.no_grad():
-        for name, tensor in named_tensors(clone).items():
-            if name in values:
-                tensor.copy_(values[name])
-    return clone
+    tensors = named_tensors(model)
+    exchanged: dict[int, Tensor] = {}
+    for name, value in silenced_tensors(model, network, plan).items():
+        old = tensors[name]
+        exchanged[id(old)] = nn.Parameter(value, old.requires_grad) if isinstance(old, nn.Parameter) else value
+    return copied(model, exchanged)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from pruning_core.graph.attention import HeadAttention
+from pruning_core.graph.copies import copied
 from pruning_core.graph.network import Network
 from pruning_core.graph.plan import Plan
 from pruning_core.graph.record import named_tensors
 
 
-def sliced(tensor: Tensor, kept: dict[int, Tensor]) -> Tensor:
+def sliced(tensor: Tensor, kept: Mapping[int, Tensor]) -> Tensor:
     """The kept positions along each dimension, in a new contiguous tensor."""
     for dim, positions in kept.items():
         tensor = tensor.index_select(dim, positions.to(tensor.device))
@@ -28,78 +29,87 @@ def kept_positions(network: Network, plan: Plan) -> dict[str, dict[int, Tensor]]
     return found
 
 
-def cut(model: nn.Module, network: Network, plan: Plan) -> nn.Module:
-    """A deep copy with every shrinking parameter and buffer sliced and the attributes of standard layers updated.
+def cut(model: nn.Module, network: Network, plan: Plan, *, bold: bool = False) -> nn.Module:
+    """A deep copy with every shrinking parameter and buffer sliced and the attributes of modules updated.
 
-    Shared tensors stay shared, frozen parameters stay frozen. The result may still not run, when the model's own code
-    has sizes written into it; :func:`pruning_core.graph.remove` checks that and falls back to a program.
+    Shared tensors stay shared, frozen parameters stay frozen. ``bold`` also changes numbers that a module keeps when it
+    works with several dimensions of that size, of which one shrinks. The result may still not run, when the model's own
+    code has sizes written into it; :func:`pruning_core.graph.remove` checks that and falls back to a program.
     """
-    clone = copy.deepcopy(model)
-    kept = kept_positions(network, plan)
-    tensors = named_tensors(clone)
-    replaced: dict[int, Tensor] = {}
-    for name, dims in kept.items():
-        old = tensors[name]
-        new = sliced(old.detach(), dims)
-        replaced[id(old)] = nn.Parameter(new, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else new
-    old_shapes: dict[str, tuple[int, ...]] = {name: tuple(t.shape) for name, t in tensors.items()}
-    for module in clone.modules():
-        for store in (module._parameters, module._buffers):
-            for key, value in store.items():
-                if value is not None and id(value) in replaced:
-                    store[key] = replaced[id(value)]  # type: ignore[assignment]  # the stores' value types differ
-    _update_attributes(clone, network, kept, old_shapes)
+    tensors = named_tensors(model)
+    exchanged: dict[int, Tensor] = {}
+    with torch.no_grad():
+        for name, dims in kept_positions(network, plan).items():
+            new = sliced(tensors[name].detach(), dims)
+            parameter = isinstance(tensors[name], nn.Parameter)
+            exchanged[id(tensors[name])] = nn.Parameter(new, tensors[name].requires_grad) if parameter else new
+    clone = copied(model, exchanged)
+    _update_sizes(clone, network, plan, bold=bold)
+    names = {id(t): name for name, t in tensors.items()}
+    for (name, old), module in zip(list(model.named_modules()), list(clone.modules())):
+        own = [*old.parameters(isinstance(old, nn.MultiheadAttention)), *old.buffers(False)]
+        if not any(id(t) in exchanged for t in own):
+            continue
+        if isinstance(module, nn.MultiheadAttention):
+            _replace(clone, name, HeadAttention.from_pruned(module))
+        else:
+            how = network.layout.grouping.get(names.get(id(getattr(old, "weight", None)), ""))
+            _update(old, module, whole_groups=how == "whole")
     return clone
 
 
-def _update_attributes(clone: nn.Module, network: Network, kept: dict[str, dict[int, Tensor]],
-                       old_shapes: dict[str, tuple[int, ...]]) -> None:
-    for name, module in list(clone.named_modules()):
-        prefix = f"{name}." if name else ""
-        if isinstance(module, nn.MultiheadAttention):
-            if any(key.startswith(prefix) for key in kept):
-                _replace(clone, name, HeadAttention.from_pruned(module))
-        elif any(key.startswith(prefix) and "." not in key[len(prefix):] for key in kept):
-            _update(module, prefix, network, old_shapes)
-
-
-def _update(module: nn.Module, prefix: str, network: Network, old_shapes: dict[str, tuple[int, ...]]) -> None:
+def _update(old: nn.Module, new: nn.Module, *, whole_groups: bool) -> None:
     """Attributes that PyTorch's own layers keep beside their tensors."""
-    weight = getattr(module, "weight", None)
-    match module:
+    match new:
         case nn.modules.conv._ConvNd():
-            assert isinstance(weight, Tensor)
-            old = old_shapes.get(f"{prefix}weight", tuple(weight.shape))
-            if module.groups > 1 and network.layout.grouping.get(f"{prefix}weight") == "whole":
-                module.groups = weight.shape[0] * module.groups // old[0]
-            first, second = weight.shape[0], weight.shape[1] * module.groups
-            if module.transposed:
-                module.in_channels, module.out_channels = first, second
-            else:
-                module.out_channels, module.in_channels = first, second
+            if whole_groups and isinstance(old, nn.modules.conv._ConvNd):
+                new.groups = new.groups * new.weight.shape[0] // old.weight.shape[0]
+            first, second = new.weight.shape[0], new.weight.shape[1] * new.groups
+            new.in_channels, new.out_channels = (first, second) if new.transposed else (second, first)
         case nn.Linear():
-            module.out_features, module.in_features = module.weight.shape
+            new.out_features, new.in_features = new.weight.shape
         case nn.Bilinear():
-            module.out_features, module.in1_features, module.in2_features = module.weight.shape
-        case nn.Embedding():
-            module.embedding_dim = module.weight.shape[1]
+            new.out_features, new.in1_features, new.in2_features = new.weight.shape
+        case nn.Embedding() | nn.EmbeddingBag():
+            new.embedding_dim = new.weight.shape[1]
         case nn.modules.batchnorm._NormBase():
-            sizes = [t.shape[0] for t in (module.weight, module.running_mean) if t is not None]
-            module.num_features = sizes[0]
+            new.num_features = next(t.shape[0] for t in (new.weight, new.running_mean) if t is not None)
         case nn.GroupNorm():
-            channels = module.weight.shape[0]
-            if module.num_groups == module.num_channels:
-                module.num_groups = channels
-            module.num_channels = channels
+            if new.num_groups == new.num_channels:
+                new.num_groups = new.weight.shape[0]
+            new.num_channels = new.weight.shape[0]
         case nn.LayerNorm() | nn.RMSNorm():
-            if isinstance(weight, Tensor):
-                module.normalized_shape = tuple(weight.shape)
+            new.normalized_shape = tuple(new.weight.shape)
         case nn.PReLU():
-            module.num_parameters = module.weight.shape[0]
+            new.num_parameters = new.weight.shape[0]
         case nn.RNNBase():
-            module.hidden_size = getattr(module, "weight_hh_l0").shape[1]
-            module.input_size = getattr(module, "weight_ih_l0").shape[1]
-            module._init_flat_weights() if hasattr(module, "_init_flat_weights") else module.flatten_parameters()
+            hidden, read = new.get_parameter("weight_hh_l0"), new.get_parameter("weight_ih_l0")
+            new.hidden_size, new.input_size = hidden.shape[1], read.shape[1]
+            new.flatten_parameters()
+        case nn.RNNCellBase():
+            new.hidden_size, new.input_size = new.weight_hh.shape[1], new.weight_ih.shape[1]
+
+
+def _update_sizes(clone: nn.Module, network: Network, plan: Plan, *, bold: bool) -> None:
+    """Numbers that a module keeps and whose tensors shrink: `num_heads`, the shape of an `nn.Unflatten`, ….
+
+    A number is changed when the dimensions of that size in the module's own forward become the same other size.
+    Whether that is what the code means is decided by the proof.
+    """
+    counts = network.counts(plan)
+    modules = dict(clone.named_modules())
+    for name, sizes in network.layout.sized.items():
+        became = {
+            n: {int(counts[c]) if c >= 0 else n for c in numbers} - ({n} if bold else set())
+            for n, numbers in sizes.items()
+        }
+        changed = {n: new.pop() for n, new in became.items() if len(new) == 1}
+        held = modules[name].__dict__
+        for key, value in list(held.items()):
+            if type(value) is int and changed.get(value, value) != value:
+                held[key] = changed[value]
+            elif type(value) in (tuple, list, torch.Size) and value and all(type(v) is int for v in value):
+                held[key] = type(value)(changed.get(v, v) for v in value)
 
 
 def _replace(root: nn.Module, name: str, module: nn.Module) -> None:

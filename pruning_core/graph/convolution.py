@@ -1,0 +1,124 @@
+"""Convolutions in any number of spatial dimensions; the weight is (O, I/groups, ...), transposed (I, O/groups, ...)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from pruning_core.graph.contract import Ledger, Product
+from pruning_core.graph.labels import Labelled, Origin, Plane, cover, line
+from pruning_core.graph.universe import Universe
+
+
+@dataclass(frozen=True)
+class _Weight:
+    """Label vectors of a kernel's two channel dimensions; several when the kernel is made of several parameters."""
+
+    labels: Labelled
+    firsts: tuple[Plane, ...]
+    seconds: tuple[Plane, ...]
+
+    @property
+    def first(self) -> Plane | None:
+        return self.firsts[0] if self.firsts else None
+
+    @property
+    def second(self) -> Plane | None:
+        return self.seconds[0] if self.seconds else None
+
+
+def convolution(
+    universe: Universe,
+    ledger: Ledger,
+    x: Labelled,
+    w: Labelled,
+    bias: Labelled | None,
+    groups: int,
+    transposed: bool,
+    shape: Sequence[int],
+) -> Labelled:
+    """Labels of the output; every plane that is no channel dimension is pinned."""
+    universe.pin([p for p in x.planes if cover(p) != {1}], "it is a position in space or in the batch")
+    universe.pin([p for p in w.planes if cover(p) not in ({0}, {1})], "it is a position inside the kernel")
+    incoming = next((p.reshape(-1) for p in x.planes if cover(p) == {1}), None)
+    weight = _Weight(
+        w,
+        tuple(p.reshape(-1) for p in w.planes if cover(p) == {0}),
+        tuple(p.reshape(-1) for p in w.planes if cover(p) == {1}),
+    )
+    if groups == 1:
+        outgoing = _plain(universe, ledger, incoming, weight, transposed)
+    else:
+        outgoing = _grouped(universe, ledger, incoming, weight, groups, x.shape[1], shape[1], transposed)
+    zero = w.zero
+    if bias is not None and bias.planes:
+        if outgoing is None:
+            universe.pin(bias.planes, "its layer's outputs are not labelled")
+        else:
+            zero &= bias.zero
+            universe.link(bias.planes[0].reshape(-1), outgoing)
+    space = prod(x.shape[2:] if transposed else shape[2:]) * shape[0]
+    counts = tuple((p, 0) for p in (weight.first, weight.second) if p is not None)
+    fixed = prod(n for n, p in zip(w.shape[:2], (weight.first, weight.second)) if p is None)
+    ledger.products.append(Product(ledger.owner, space * prod(w.shape[2:]) * fixed, counts))
+    planes = (line(outgoing, 1, len(shape)),) if outgoing is not None and len(outgoing) > 1 else ()
+    return Labelled(tuple(shape), planes, Origin.ACTIVATION, zero)
+
+
+def _plain(universe: Universe, ledger: Ledger, incoming: Plane | None, w: _Weight, transposed: bool) -> Plane | None:
+    outer, inner = (w.seconds, w.firsts) if transposed else (w.firsts, w.seconds)
+    if incoming is not None and inner:
+        universe.link(incoming, inner[0])
+        for plane in inner:
+            ledger.consume(universe, plane, w.labels)
+    else:
+        universe.pin([*inner, *([] if incoming is None else [incoming])], "it reads the network's input")
+    ledger.produced.extend(outer)
+    return outer[0] if outer else None
+
+
+def _grouped(
+    universe: Universe,
+    ledger: Ledger,
+    incoming: Plane | None,
+    w: _Weight,
+    groups: int,
+    channels_in: int,
+    channels_out: int,
+    transposed: bool,
+) -> Plane | None:
+    """Labels of the outputs of a grouped convolution.
+
+    Each channel of a depthwise convolution follows its input. Otherwise two exact cuts exist: whole groups, or the same
+    positions inside every group; the one with more units is taken.
+    """
+    per_in, per_out = channels_in // groups, channels_out // groups
+    key = int(w.first[0]) if w.first is not None else -1
+    if incoming is None:
+        universe.pin([*w.firsts, *w.seconds], "it reads the network's input")
+        return w.first if not transposed else None
+    if per_in == 1 or groups > per_in:
+        ledger.grouping[key] = "whole"
+        universe.tie(incoming.reshape(groups, per_in), [1])
+        universe.pin(w.seconds, "whole groups are removed here, not positions inside them")
+        if w.first is None:
+            return None
+        blocks = w.first.reshape(groups, -1)
+        universe.tie(blocks, [1])
+        universe.link(blocks[:, 0], incoming.reshape(groups, per_in)[:, 0])
+        return np.repeat(blocks[:, 0], per_out) if transposed else w.first
+    ledger.grouping[key] = "inside"
+    repeated = tuple(np.tile(p, groups) for p in w.seconds)
+    inputs, outputs = (w.firsts, repeated) if transposed else (repeated, w.firsts)
+    universe.tie(incoming.reshape(groups, per_in), [0])
+    for plane in inputs:
+        universe.link(incoming, plane)
+        ledger.consume(universe, plane, w.labels)
+    if not outputs:
+        return None
+    universe.tie(outputs[0].reshape(groups, per_out), [0])
+    ledger.produced.extend(outputs)
+    return outputs[0]

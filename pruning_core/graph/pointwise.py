@@ -1,0 +1,53 @@
+"""Pointwise operators: operands that vary along the same dimensions share their units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pruning_core.graph.labels import Labelled, Origin, Plane, cover
+from pruning_core.graph.universe import Universe
+
+
+def elementwise(
+    universe: Universe, operands: Sequence[Labelled], shape: Sequence[int], *, zero: bool = False
+) -> Labelled:
+    """Any pointwise operator: operands that vary along the same dimensions are joined position by position."""
+    lifted = [lift(x, len(shape)) for x in operands]
+    planes: list[Plane] = []
+    for x in lifted:
+        for plane in x.planes:
+            dims = cover(plane)
+            if any(other is not x and other.shape[d] > 1 and not other.over(d) for other in lifted for d in dims):
+                # what is pinned always lives: it needs no label from here on
+                universe.pin([plane], "it meets values of fixed size that belong to no layer")
+            else:
+                planes.append(plane)
+    origin = max((x.origin for x in lifted), key=lambda o: o.value, default=Origin.CONSTANT)
+    # a weight made of several parameters reads its channels through all of them
+    return Labelled(tuple(shape), merged(universe, planes, every=origin is not Origin.ACTIVATION), origin, zero)
+
+
+def lift(x: Labelled, ndim: int) -> Labelled:
+    """Leading dimensions of size 1, as broadcasting adds them."""
+    extra = ndim - len(x.shape)
+    if extra <= 0:
+        return x
+    return x.to((1,) * extra + x.shape, [p.reshape((1,) * extra + p.shape) for p in x.planes])
+
+
+def merged(universe: Universe, planes: Sequence[Plane], *, every: bool = False) -> tuple[Plane, ...]:
+    """Join planes that overlap; of those joined the widest stays (or all of them)."""
+    kept: list[Plane] = []
+    for plane in sorted(planes, key=lambda p: -len(cover(p))):
+        if any(k is plane for k in kept):
+            continue
+        own = cover(plane)
+        overlapping = [k for k in kept if cover(k) & own]
+        for other in overlapping:
+            if own <= cover(other):
+                universe.meet(other, plane)
+            else:
+                universe.link(plane, other)
+        if every or not own <= frozenset().union(*(cover(k) for k in overlapping)):
+            kept.append(plane)
+    return tuple(kept)

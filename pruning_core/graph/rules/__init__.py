@@ -1,0 +1,25 @@
+"""What each ATen operator does to labels. An operator without a rule pins what it reads: never guess."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from pruning_core.graph.rules import arithmetic, moving, reducing
+from pruning_core.graph.rules.call import Call, Rule, unknown
+
+RULES: dict[str, Rule] = {**moving.RULES, **arithmetic.RULES, **reducing.RULES}
+
+
+def rule_for(op: Any, name: str) -> Rule:
+    if name in RULES:
+        return RULES[name]
+    if any(part in name for part in reducing.SPATIAL):
+        return reducing.spatial
+    if torch.Tag.pointwise in op.tags or name in arithmetic.UNTAGGED_POINTWISE:
+        return arithmetic.elementwise
+    return unknown
+
+
+__all__ = ["RULES", "Call", "Rule", "rule_for"]

@@ -1,0 +1,32 @@
+"""Running somebody else's network without leaving a trace on it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+
+@contextlib.contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Restore modes, attributes, buffers and the random numbers afterwards, whatever happens inside."""
+    attributes = [(m, dict(m.__dict__)) for m in model.modules()]
+    loose = [v for _, held in attributes for v in held.values() if isinstance(v, Tensor)]
+    values = [(t, t.detach().clone()) for t in [*model.buffers(), *loose]]
+    try:
+        with torch.random.fork_rng(
+            devices=sorted({t.device.index for t in model.parameters() if t.device.type == "cuda"})
+        ):
+            yield
+    finally:
+        for module, held in attributes:
+            if module.__dict__.keys() != held.keys() or any(module.__dict__[k] is not v for k, v in held.items()):
+                module.__dict__.clear()
+                module.__dict__.update(held)
+        with torch.no_grad():
+            for tensor, value in values:
+                vars(tensor).pop("_unit_labels", None)
+                if not torch.equal(tensor, value):
+                    tensor.copy_(value)

@@ -1,0 +1,181 @@
+"""All labels of a capture, the edges between them, and the units they resolve to.
+
+Labels that must live and die together are joined by edges; the connected components are the units.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from pruning_core.graph.labels import Labelled, Note, Origin, Plane, compress, cover, first_along, line
+
+Edge = tuple[Plane, Plane]  # joined position by position, after broadcasting
+
+
+@dataclass
+class Universe:
+    """All labels handed out during one capture, with edges, pins and constraints."""
+
+    size: int = 0
+    edges: list[Edge] = field(default_factory=list)
+    pins: list[Note] = field(default_factory=list)
+    inexact: list[Note] = field(default_factory=list)
+    rectangles: list[Plane] = field(default_factory=list)
+    meetings: list[tuple[Plane, Plane, str]] = field(default_factory=list)
+    repeats: list[tuple[int, int]] = field(default_factory=list)
+    operator: str = ""  # the operator whose rule is running, for the notes
+
+    def fresh(self, count: int) -> Plane:
+        labels = np.arange(self.size, self.size + count, dtype=np.int64)
+        self.size += count
+        return labels
+
+    def repetition(self, count: int) -> Plane:
+        """Labels of the positions at which one value is repeated."""
+        self.repeats.append((self.size, self.size + count))
+        return self.fresh(count)
+
+    def is_repetition(self, plane: Plane) -> bool:
+        first = int(plane.flat[0])
+        at = bisect_right(self.repeats, (first, self.size)) - 1
+        return at >= 0 and first < self.repeats[at][1]
+
+    def fresh_tensor(self, shape: Sequence[int], origin: Origin, *, zero: bool) -> Labelled:
+        """One new plane per dimension longer than 1."""
+        planes = tuple(line(self.fresh(n), d, len(shape)) for d, n in enumerate(shape) if n > 1)
+        return Labelled(tuple(shape), planes, origin, zero)
+
+    def link(self, a: Plane, b: Plane) -> None:
+        """Labels at the same (broadcast) position live and die together."""
+        if a is not b:
+            self.edges.append((a, b))
+
+    def meet(self, wide: Plane, narrow: Plane) -> None:
+        """``narrow`` is used at every position of ``wide``, which varies along more dimensions.
+
+        Either they are linked, or, where the labels of ``wide`` turn out not to vary along ``narrow`` (the width of
+        attention heads that leave as a whole), ``narrow`` stays whole. Decided when everything is known.
+        """
+        if cover(wide) == cover(narrow):
+            self.link(wide, narrow)
+        else:
+            self.meetings.append((wide, narrow, self.operator))
+
+    def tie(self, plane: Plane, dims: Iterable[int]) -> Plane:
+        """All labels along ``dims`` live and die together; the plane that is left of it."""
+        dims = [d for d in dims if plane.shape[d] > 1]
+        if not dims:
+            return plane
+        first = first_along(plane, dims)
+        self.link(plane, first)
+        return first
+
+    def pin(self, planes: Iterable[Plane], reason: str) -> None:
+        for plane in planes:
+            self.pins.append(Note(plane.ravel(), self.operator, reason))
+
+    def blur(self, plane: Plane, reason: str) -> None:
+        """Removing a unit of this plane changes what the others compute."""
+        self.inexact.append(self.note(plane, reason))
+
+    def note(self, plane: Plane, reason: str) -> Note:
+        return Note(plane.ravel(), self.operator, reason)
+
+    def rectangle(self, plane: Plane) -> None:
+        """What remains of this plane must be a rectangular block."""
+        if len(cover(plane)) > 1:
+            self.rectangles.append(plane)
+
+    # -- resolving ----------------------------------------------------------------------------------------------------
+    def resolve(self) -> Units:
+        """Components of the edges, with ties added until every constraint holds.
+
+        Of several dimensions that could stay free, the longest does: it gives the finest units.
+        """
+        component = self._merge(np.arange(self.size, dtype=np.int64), self.edges)
+        component = self._merge(component, self._decide_meetings(component))
+        open_planes = self.rectangles
+        while True:
+            pinned = np.zeros(int(component.max(initial=-1)) + 1, dtype=bool)
+            for note in self.pins:
+                pinned[component[note.labels]] = True
+            ties, open_planes = self._tie_rectangles(component, pinned, open_planes)
+            if not ties:
+                return Units(
+                    component,
+                    pinned,
+                    self._first_notes(self.pins, component),
+                    self._first_notes(self.inexact, component),
+                )
+            component = self._merge(component, ties)  # every pass merges labels, so this ends
+
+    def _decide_meetings(self, component: Plane) -> list[Edge]:
+        edges: list[Edge] = []
+        for wide, narrow, operator in self.meetings:
+            shared = cover(wide) & cover(narrow)
+            units = component[wide]
+            if shared and (units == first_along(units, shared)).all():
+                self.pins.append(Note(narrow.ravel(), operator, "units that leave as a whole use all of it"))
+            else:
+                edges.append((wide, narrow))
+        self.meetings.clear()
+        return edges
+
+    @staticmethod
+    def _tie_rectangles(
+        component: Plane, pinned: NDArray[np.bool_], planes: list[Plane]
+    ) -> tuple[list[Edge], list[Plane]]:
+        """New ties, and the planes to look at again; a plane that is rectangular once stays so under any merging."""
+        touched = np.zeros(len(pinned), dtype=bool)
+        ties: list[Edge] = []
+        again = []
+        for plane in planes:
+            units = component[plane]
+            if touched[units].any():
+                again.append(plane)  # an earlier tie of this pass may already have settled it
+                continue
+            varying = compress(np.where(pinned[units], -1, units))
+            live = sorted(cover(varying), key=lambda d: units.shape[d])
+            if len(live) > 1:
+                ties.append((plane, first_along(plane, live[:-1])))
+                touched[units] = True
+        return ties, again
+
+    @staticmethod
+    def _merge(component: Plane, edges: Sequence[Edge]) -> Plane:
+        """``component`` after joining both ends of every edge."""
+        if not edges:
+            return component
+        pairs = [(a, b) if a.shape == b.shape else np.broadcast_arrays(a, b) for a, b in edges]
+        a = component[np.concatenate([p[0].ravel() for p in pairs])]
+        b = component[np.concatenate([p[1].ravel() for p in pairs])]
+        different = a != b
+        a, b = a[different], b[different]
+        count = int(component.max(initial=-1)) + 1
+        graph = coo_matrix((np.ones(len(a), np.int8), (a, b)), shape=(count, count))
+        return connected_components(graph, directed=False)[1].astype(np.int64)[component]
+
+    @staticmethod
+    def _first_notes(notes: list[Note], component: Plane) -> dict[int, Note]:
+        first: dict[int, Note] = {}
+        for note in notes:
+            for c in np.unique(component[note.labels]).tolist():
+                first.setdefault(c, note)
+        return first
+
+
+@dataclass(frozen=True)
+class Units:
+    """The outcome: ``of[label]`` is the unit a label belongs to."""
+
+    of: Plane
+    pinned: NDArray[np.bool_]
+    pin_notes: dict[int, Note]
+    inexact_notes: dict[int, Note]
