@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pruning_core.criteria.activity import Average
 from pruning_core.criteria.base import Criterion, Need
+from pruning_core.criteria.lots import signs
 from pruning_core.criteria.objectives import Objective, logits_of
 from pruning_core.criteria.places import Tensors, members_at, rows
 from pruning_core.graph import Group
@@ -33,13 +34,21 @@ class Slopes:
         self.needs = Need.NOTHING
         for criterion in self.criteria:
             self.needs |= criterion.needs
-        wanted = {m.parameter: None for g in groups for c in self.criteria for m in members_at(g, c.place, tensors)}
-        self.names = [n for n in wanted if tensors[n].requires_grad]
+        self.names = self._names(self.criteria)
+        # what is differentiated twice must not depend on the criteria that happen to run beside
+        self.bent = self._names([c for c in self.criteria if Need.CURVATURE in c.needs])
+        if Need.PUSH in self.needs:  # the gradient flow of the whole network
+            everything = [n for n, t in tensors.items() if t.requires_grad and t.ndim > 1]
+            self.names = list(dict.fromkeys([*self.names, *everything]))
         self.mean: Gradients = {}
         self.curvature: Gradients = {}
         self.push: Gradients = {}
         self.per_batch: dict[Criterion, dict[tuple[str, str], Average]] = {c: {} for c in self.criteria}
         self.seconds: dict[Criterion | Need, float] = defaultdict(float)
+
+    def _names(self, criteria: Sequence[Criterion]) -> list[str]:
+        members = (m for g in self.groups for c in criteria for m in members_at(g, c.place, self.tensors))
+        return [n for n in dict.fromkeys(m.parameter for m in members) if self.tensors[n].requires_grad]
 
     def differentiate(self, output: object, labels: Tensor, share: float, keep_graph: bool = False) -> None:
         """Take in one batch that makes up ``share`` of all images."""
@@ -93,13 +102,14 @@ class Slopes:
             common = time.perf_counter() - began
             if Need.CURVATURE in self.needs:
                 began = time.perf_counter()
-                signs = {n: random_signs(self.tensors[n], seed + start) for n in gradients}
-                bent = self._hessian_times(gradients, signs, keep_graph=Need.PUSH in self.needs)
-                _add(self.curvature, {n: h * signs[n] for n, h in bent.items()}, weight)
+                drawn = {n: signs(self.tensors[n], seed + start) for n in self.bent if n in gradients}
+                bent = self._hessian_times(gradients, drawn, keep_graph=Need.PUSH in self.needs)
+                _add(self.curvature, {n: h * drawn[n] for n, h in bent.items()}, weight)
                 self.seconds[Need.CURVATURE] += time.perf_counter() - began + common
             if Need.PUSH in self.needs:
                 began = time.perf_counter()
-                _add(self.push, self._hessian_times(gradients, self.mean, keep_graph=False), weight)
+                flow = {n: g for n, g in self.mean.items() if self.tensors[n].ndim > 1}
+                _add(self.push, self._hessian_times(gradients, flow, keep_graph=False), weight)
                 self.seconds[Need.PUSH] += time.perf_counter() - began + common
 
     def _hessian_times(self, gradients: Gradients, vector: Gradients, keep_graph: bool) -> Gradients:
@@ -121,12 +131,3 @@ def _add(total: Gradients, gradients: Gradients, share: float) -> None:
             total[name].add_(gradient, alpha=share)
         else:
             total[name] = gradient * share
-
-
-def random_signs(weight: Tensor, seed: int) -> Tensor:
-    """+1 or -1 per weight, drawn from the weight's own bits: the signs move along when channels change places."""
-    bits = weight.detach().float().contiguous().view(torch.int32).to(torch.int64)
-    mixed = (bits * 2654435761 + (2 * seed + 1) * 40503) & 0xFFFFFFFF
-    mixed = ((mixed >> 15) ^ mixed) * 2246822519 & 0xFFFFFFFF
-    mixed = ((mixed >> 13) ^ mixed) * 3266489917 & 0xFFFFFFFF
-    return ((mixed >> 16 & 1) * 2 - 1).to(weight.dtype)

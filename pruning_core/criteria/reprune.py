@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from pruning_core.criteria.base import Criterion, Site
 from pruning_core.criteria.cards import channel_card
 from pruning_core.criteria.kernel_clusters import covering_order, kernel_trees
+from pruning_core.criteria.lots import lots
 from pruning_core.knobs import Range
 from pruning_core.taxonomy import Data, Family, Paper, Published
 
@@ -71,9 +71,3 @@ class KernelRepresentatives(Criterion):
         scores = torch.empty(count, dtype=torch.float64)
         scores[order] = 1 - torch.arange(count, dtype=torch.float64) / count
         return scores
-
-
-def lots(rows: Tensor, seed: int) -> Tensor:
-    """A pseudo-random number per row, drawn from its bits: it moves with the filter when filters change places."""
-    table = rows.double().cpu().contiguous().numpy()
-    return torch.tensor([zlib.crc32(row.tobytes(), seed) for row in table], dtype=torch.float64)
