@@ -86,7 +86,9 @@ def advance(view: JobView) -> Advance:
             case Step(done=done, epoch=epoch, seconds_left=left):
                 return Advance(min(1.0, done), f"epoch {epoch}" + _left(left))
             case Checking(images=images, total=total):
-                return Advance(min(1.0, images / max(total, 1)), f"testing: {images:,} of {total:,} images")
+                whole = view.last(Step)  # the bar stands for the training, of which testing is a part
+                share = whole.done if whole else images / max(total, 1)
+                return Advance(min(1.0, share), f"testing: {images:,} of {total:,} images")
             case Stage(text=text):
                 return Advance(None, text)
     return Advance(None, "starting")

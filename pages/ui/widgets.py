@@ -22,6 +22,11 @@ def knob_widgets(cls: type[T], key: str) -> T:
     return cls(**{knob.name: _widget(knob, f"{key}.{cls.__name__}.{knob.name}") for knob in knobs_of(cls)})
 
 
+def knob_widget(cls: type, name: str, key: str) -> Any:
+    """The widget of one knob, for pages that arrange them themselves; its value."""
+    return _widget(next(knob for knob in knobs_of(cls) if knob.name == name), f"{key}.{cls.__name__}.{name}")
+
+
 def _widget(knob: Knob, key: str) -> Any:
     match knob.kind:
         case Choice() as choice:

@@ -154,5 +154,10 @@ def test_progress_is_read_from_whatever_event_says_it(event, share, text):
     assert panel.advance(view_with(event)) == panel.Advance(share, text)
 
 
+def test_the_bar_of_a_training_does_not_jump_while_it_is_tested():
+    training = Step(2, 1.5, 0.5, 0.1, 0.01, 900.0, 30.0)
+    assert panel.advance(view_with(training, Checking(2, 399, 400))).share == 0.5
+
+
 def test_before_the_first_event_a_run_is_starting():
     assert panel.advance(view_with()).share is None

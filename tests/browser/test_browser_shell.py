@@ -25,14 +25,10 @@ def test_a_cold_server_shows_the_demos_figures_within_ten_seconds(own_server, vi
     assert first < FIRST_FIGURE_S
 
 
-def test_an_unknown_page_on_a_cold_server_has_its_frame(own_server, visitor):
-    """Streamlit takes a folder named `pages` for its old style of pages until told otherwise."""
-    own_server.start()
-    page = visitor().new_page()
-    page.goto(f"{own_server.url}/model")
+def test_an_address_that_does_not_exist_says_so_inside_the_frame(server, page):
+    page.goto(f"{server.url}/nowhere")
+    expect(page.get_by_role("dialog")).to_contain_text("not found")
     expect(page.get_by_test_id("stSidebar").get_by_text("Model", exact=True).first).to_be_visible()
-    settle(page)
-    assert page.get_by_text("Traceback").count() == 0
 
 
 def test_a_reload_finds_the_same_visitor_and_another_browser_does_not(server, visitor):

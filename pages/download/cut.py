@@ -1,0 +1,81 @@
+"""The removal that a pruned network stands for, seen from the network it began with. No streamlit here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from pruning_core.errors import UserError
+from pruning_core.graph import Network, Plan, Removal, capture, remove
+from pruning_core.zoo import LoadedModel, ModelRef
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """``base`` is the network before, ``small`` the one on the desk; ``tuned`` says that it was trained after.
+
+    ``plan`` takes the one to the other. Where several removals followed each other it is all of them together, unless
+    they cannot be told as one; then ``base`` is the network before the last, and ``steps`` is above 1.
+    """
+
+    base: LoadedModel
+    small: LoadedModel
+    network: Network
+    plan: Plan
+    removal: Removal
+    tuned: bool
+    steps: int = 1
+
+
+def cut_of(small: LoadedModel, load: Callable[[ModelRef], LoadedModel]) -> Cut:
+    """``load`` gives the networks it was cut from. Raises UserError when they cannot be had any more."""
+    refs = [small.ref]
+    while (before := refs[-1].base) is not None:
+        refs.append(before)
+    refs.reverse()
+    if len(refs) > 2:
+        together = _together(small, refs, load)
+        if together is not None:
+            return together
+    return _cut(load(refs[-2]), small, Plan.from_json(small.ref.plan), len(refs) - 1)
+
+
+def _together(small: LoadedModel, refs: Sequence[ModelRef], load: Callable[[ModelRef], LoadedModel]) -> Cut | None:
+    origin = load(refs[0])
+    sizes = {group.key: group.size for group in _captured(origin).groups}
+    try:
+        plan = composed([Plan.from_json(ref.plan) for ref in refs[1:]], sizes)
+        return _cut(origin, small, plan, 1)
+    except (UserError, KeyError, IndexError):  # the later network is coupled in other ways than the first
+        return None
+
+
+def composed(plans: Sequence[Plan], sizes: dict[str, int]) -> Plan:
+    """One plan for the first network; each later plan counts the units that those before it have left.
+
+    ``sizes``: units per group of the first network. Raises KeyError or IndexError when a later plan names what the
+    first network does not have.
+    """
+    kept = {key: list(range(size)) for key, size in sizes.items()}
+    for plan in plans:
+        for key, units in plan.items():
+            gone = {kept[key][unit] for unit in units}
+            kept[key] = [unit for unit in kept[key] if unit not in gone]
+    drop = {key: sorted(set(range(size)) - set(kept[key])) for key, size in sizes.items()}
+    return Plan({key: units for key, units in drop.items() if units})
+
+
+def _cut(base: LoadedModel, small: LoadedModel, plan: Plan, steps: int) -> Cut:
+    network = _captured(base)
+    removal = remove(base.model, network, plan)
+    made, wanted = removal.model.state_dict(), small.model.state_dict()
+    if {name: tensor.shape for name, tensor in made.items()} != {name: t.shape for name, t in wanted.items()}:
+        raise UserError("The plan no longer leads from the original network to this one. Remove the channels again.")
+    tuned = any(not torch.equal(made[name], tensor) for name, tensor in wanted.items())
+    return Cut(base, small, network, plan, removal, tuned, steps)
+
+
+def _captured(model: LoadedModel) -> Network:
+    return capture(model.model, torch.zeros(1, *model.input_size))

@@ -1,0 +1,142 @@
+"""What can be taken home, and how each file is made. No streamlit here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pages.download.cut import Cut
+from pruning_core.analysis.measures import Accuracy, Latency
+from pruning_core.export.builders import builder_of
+from pruning_core.export.document import Base, Figure, plan_document, to_json
+from pruning_core.export.onnx_file import export_onnx
+from pruning_core.export.program import Exported, export_pt2
+from pruning_core.export.recipe import recipe_of, to_yaml
+from pruning_core.export.script import write_script
+from pruning_core.export.weights import weights_bytes
+from pruning_core.runs.codec import encode
+from pruning_core.zoo import LoadedModel, ModelRef
+from pruning_core.zoo.demos import demo
+
+SAFETENSORS, ZIP, ONNX = "application/x-safetensors", "application/zip", "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Built:
+    """A file's bytes, and what is to be said about it."""
+
+    name: str
+    media: str
+    data: bytes
+    notes: tuple[str, ...] = ()
+
+
+def stem(ref: ModelRef) -> str:
+    """The beginning of every file's name: letters, digits, dashes."""
+    name = re.sub(r"\.(pt2?|pth|th|tar|safetensors|onnx)$", "", ref.name)
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "network"
+    return f"{plain}-pruned" if ref.source == "pruned" else plain
+
+
+# -- the network as it is ----------------------------------------------------------------------------------------------
+
+
+def weights(model: LoadedModel) -> Built:
+    return Built(f"{stem(model.ref)}.safetensors", SAFETENSORS, weights_bytes(model.model))
+
+
+def program(model: LoadedModel) -> Built:
+    return _exported(model, export_pt2, ".pt2", ZIP)
+
+
+def onnx(model: LoadedModel) -> Built:
+    return _exported(model, export_onnx, ".onnx", ONNX)
+
+
+def _exported(
+    model: LoadedModel, export: Callable[[torch.nn.Module, torch.Tensor], Exported], suffix: str, media: str
+) -> Built:
+    made = export(model.model, torch.zeros(1, *model.input_size))
+    sizes = " and ".join(f"{batch}" for batch in made.checked)
+    how = f"compared with the network at batches of {sizes}: largest difference {made.max_rel:.1e} of the outputs"
+    return Built(f"{stem(model.ref)}{suffix}", media, made.data, (how, *made.notes))
+
+
+# -- what was removed --------------------------------------------------------------------------------------------------
+
+
+def script(cut: Cut) -> Built:
+    name = f"{stem(cut.small.ref).replace('-', '_')}.py"
+    text = write_script(
+        cut.base.model,
+        cut.network,
+        cut.plan,
+        cut.removal,
+        title=cut.base.title,
+        builder=builder_of(cut.base.ref),
+        tuned=cut.small.model if cut.tuned else None,
+        file=name,
+    )
+    return Built(name, "text/x-python", text.encode())
+
+
+def document(cut: Cut, safetensors: bytes) -> dict[str, Any]:
+    """The plan without measured figures, which come last (``with_figures``)."""
+    base = Base(cut.base.title, cut.base.ref.to_json(), how_to_build(cut.base.ref), cut.base.model.state_dict())
+    return plan_document(base, cut.network, cut.plan, cut.removal, weights=safetensors)
+
+
+def plan(cut: Cut, content: Mapping[str, Any]) -> Built:
+    return Built(f"{stem(cut.small.ref)}.plan.json", "application/json", to_json(content).encode())
+
+
+def recipe(cut: Cut, content: Mapping[str, Any]) -> Built:
+    return Built(f"{stem(cut.small.ref)}.recipe.yaml", "application/yaml", to_yaml(recipe_of(content)).encode())
+
+
+def original(cut: Cut) -> Built | None:
+    """The weights before pruning, where the person does not have them: those of our demos."""
+    if cut.base.ref.source != "demo":
+        return None
+    path = demo(cut.base.ref.name).weights_path
+    return Built(path.name, SAFETENSORS, path.read_bytes())
+
+
+def how_to_build(ref: ModelRef) -> str:
+    match ref.source:
+        case "demo":
+            return f"the demo {ref.name} of PruneScope; the script beside this file contains its code"
+        case "torchvision":
+            weights = f"weights={'DEFAULT' if ref.weights == 'pretrained' else None!r}"
+            return f"torchvision.models.get_model({ref.name!r}, {weights}, num_classes={ref.num_classes or 1000})"
+        case "upload":
+            return f"the uploaded file {ref.name}, read as {ref.architecture}"
+        case _:
+            return "a network that was pruned before; its own plan comes first"
+
+
+# -- numbers with their provenance -------------------------------------------------------------------------------------
+
+
+def with_figures(content: Mapping[str, Any], figures: Sequence[Figure]) -> dict[str, Any]:
+    return {**content, "figures": [encode(figure) for figure in figures]}
+
+
+def accuracy_figure(before: Accuracy | None, after: Accuracy | None, about: str) -> Figure | None:
+    """None while the pruned network has not been measured to the end."""
+    if after is None or not after.complete:
+        return None
+    first = before.top1 if before is not None and before.complete else None
+    where = f"{after.dataset} (test), {after.images:,} images, {about}"
+    return Figure("top-1 accuracy", "share", first, after.top1, "measured", where, (after.low, after.high))
+
+
+def latency_figure(before: Latency | None, after: Latency | None) -> Figure | None:
+    if after is None:
+        return None
+    where = f"median of {after.runs} passes, batch {after.batch_size}, {after.device}, {after.threads} threads"
+    return Figure("latency", "ms", before.median_ms if before else None, after.median_ms, "measured", where)

@@ -1,0 +1,15 @@
+"""The network on the desk as files, each with what it is for."""
+
+import streamlit as st
+
+from pages.download import sections
+from pages.ui import state
+
+desk = state.desk()
+model = state.loaded(desk.model)
+
+st.title("Download")
+if desk.model.source == "pruned":
+    sections.pruned(desk, model)
+else:
+    sections.whole(desk, model)

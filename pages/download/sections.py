@@ -1,0 +1,238 @@
+"""The parts of the page: one row for each file, made when somebody asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from pages.download import files
+from pages.download.cut import Cut, cut_of
+from pages.download.files import Built
+from pages.ui import cards, jobs, links, numbers, provenance, state
+from pages.ui.desk import Desk
+from pages.ui.errors import plain_errors
+from pruning_core.analysis.measures import Accuracy, Latency
+from pruning_core.errors import UserError
+from pruning_core.export.document import Figure
+from pruning_core.runs.measure import EvaluateRun, LatencyRun
+from pruning_core.runs.view import JobView
+from pruning_core.zoo import LoadedModel, ModelRef
+
+CUTS_KEPT = 3
+PROGRAM = "The whole network in one file: it runs wherever PyTorch does, without the code that built it and without PruneScope."
+ONNX = "The whole network for runtimes that are not PyTorch, such as ONNX Runtime, on phones or in browsers."
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file that was made: its bytes lie in the data directory, not in memory."""
+
+    name: str
+    media: str
+    digest: str
+    size: int
+    notes: tuple[str, ...]
+
+
+def whole(desk: Desk, model: LoadedModel) -> None:
+    """The network was not pruned."""
+    st.info(
+        f"**{model.title}** is not pruned, so there is no plan and nothing smaller to take home yet. "
+        "Its weights and programs, as they are, can be downloaded below.",
+        icon=":material/info:",
+    )
+    links.to_what_if()
+    _row("weights", "Weights", _weights_text(model), desk.model, lambda: files.weights(model))
+    _row("pt2", "Exported program", PROGRAM, desk.model, lambda: files.program(model))
+    _row("onnx", "ONNX", ONNX, desk.model, lambda: files.onnx(model))
+
+
+def pruned(desk: Desk, model: LoadedModel) -> None:
+    cut = _cut(desk.model)
+    after = cut.network.cost(cut.plan)
+    st.markdown(
+        f"**{model.title}**, {'fine-tuned' if cut.tuned else 'not trained since it was cut'}: "
+        f"{numbers.count(after.parameters)} parameters, {numbers.count(after.macs)} MACs per image."
+    )
+    if cut.steps > 1:
+        st.caption(f"It was cut {cut.steps} times. Script, plan and recipe take the last cut only.")
+    figures = _figures(desk, cut)
+    ref = desk.model
+    st.subheader("To use it")
+    _row("pt2", "Exported program", PROGRAM, ref, lambda: files.program(model))
+    _row("onnx", "ONNX", ONNX, ref, lambda: files.onnx(model))
+    st.subheader("To build on it")
+    _row("weights", "Weights", _weights_text(model), ref, lambda: files.weights(model))
+    _plan_rows(ref, cut, figures)
+    text = (
+        "Applies the plan to the original network with nothing but PyTorch, and checks its own work."
+        + (" The weights above go in with `--tuned`." if cut.tuned else "")
+    )
+    _row("script", "Python script", text, ref, lambda: files.script(cut))
+    if cut.base.ref.source == "demo":
+        what = "The weights before pruning, which the script starts from."
+        _row("original", "Original weights", what, ref, lambda: _there(files.original(cut)))
+
+
+def _weights_text(model: LoadedModel) -> str:
+    beside = "with the plan beside it the network is built again" if model.ref.source == "pruned" else "for its own code"
+    return f"Every number of the network as safetensors, a format in which nothing can run; {beside}."
+
+
+def _there(built: Built | None) -> Built:
+    assert built is not None  # the row is there for demos only
+    return built
+
+
+# -- one file ----------------------------------------------------------------------------------------------------------
+
+
+def _row(kind: str, title: str, text: str, ref: ModelRef, build: Callable[[], Built]) -> None:
+    """The file, made when its button is pressed and offered with its size from then on."""
+    shelf, place = _shelf(str(state.workspace().root)), (kind, ref.key)
+    words, button = _frame(title, text)
+    stored = shelf.get(place)
+    if stored is None and button.button("Prepare", key=f"download.{kind}.make", width="stretch"):
+        with words, plain_errors(), st.spinner("Writing and checking the file …", show_time=True):
+            shelf[place] = stored = _store(build())
+        if stored is not None:
+            st.rerun()
+    if stored is None:
+        return
+    kept = stored
+    words.caption(" · ".join((f"`{kept.name}`", numbers.size_bytes(kept.size), *kept.notes)))
+    button.download_button(
+        "Download",
+        lambda: state.workspace().artifacts.read(kept.digest),
+        kept.name,
+        kept.media,
+        key=f"download.{kind}",
+        on_click="ignore",
+        icon=":material/download:",
+        width="stretch",
+    )
+
+
+def _plan_rows(ref: ModelRef, cut: Cut, figures: tuple[Figure, ...]) -> None:
+    """Small texts, written anew each time so that they carry every figure measured by then."""
+    with plain_errors():
+        content = files.with_figures(_document(ref), figures)
+        rows = (
+            ("plan", "Plan", files.plan(cut, content), "What was removed from which network, and the figures with their "
+             "provenance. Weights and plan together rebuild the network."),
+            ("recipe", "Recipe", files.recipe(cut, content), "The few lines that repeat the removal in a pipeline of your own."),
+        )  # fmt: skip
+        for kind, title, built, text in rows:
+            words, button = _frame(title, text)
+            words.caption(f"`{built.name}` · {numbers.size_bytes(len(built.data))}")
+            button.download_button(
+                "Download",
+                built.data,
+                built.name,
+                built.media,
+                key=f"download.{kind}",
+                on_click="ignore",
+                icon=":material/download:",
+                width="stretch",
+            )
+
+
+def _frame(title: str, text: str) -> tuple[Any, Any]:
+    with st.container(border=True):
+        words, button = st.columns([5, 1], vertical_alignment="center")
+        words.markdown(f"**{title}**  \n{text}")
+    return words, button
+
+
+def _store(built: Built) -> Stored:
+    digest = state.workspace().artifacts.put(built.data)
+    return Stored(built.name, built.media, digest, len(built.data), built.notes)
+
+
+@st.cache_resource(show_spinner=False)
+def _shelf(root: str) -> dict[tuple[str, str], Stored]:
+    """Files that this server has made, by kind and network."""
+    return {}
+
+
+def _cut(ref: ModelRef) -> Cut:
+    with st.spinner("Following the removal from the original network …", show_time=True):
+        return _cut_of(ref.to_json(), str(state.workspace().root))
+
+
+@st.cache_resource(show_spinner=False, max_entries=CUTS_KEPT)
+def _cut_of(ref: str, root: str) -> Cut:
+    return cut_of(state.loaded(ModelRef.from_json(ref)), state.loaded)
+
+
+def _document(ref: ModelRef) -> dict[str, Any]:
+    return _document_of(ref.to_json(), str(state.workspace().root))
+
+
+@st.cache_resource(show_spinner=False, max_entries=CUTS_KEPT)
+def _document_of(ref: str, root: str) -> dict[str, Any]:
+    cut = _cut_of(ref, root)
+    return files.document(cut, files.weights(cut.small).data)
+
+
+# -- the numbers that go with it ---------------------------------------------------------------------------------------
+
+
+def _figures(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
+    """Cards with what is known of it, measured now where it was not; the same numbers go into the plan."""
+    pair = (cut.base.ref, desk.model)
+    before, after = cut.network.cost(), cut.network.cost(cut.plan)
+    counted = provenance.derived("counted in the captured network, exactly")
+
+    def row(views: tuple[JobView, ...]) -> None:
+        places = st.columns(4)
+        _accuracy(views, places[0])
+        for place, label, first, last in (
+            (places[1], "Parameters", before.parameters, after.parameters),
+            (places[2], "MACs", before.macs, after.macs),
+        ):
+            cards.number(
+                label, numbers.count(last), counted, detail=f"{numbers.fold(first, last)} fewer", container=place
+            )
+        fold = f"{numbers.fold(before.size_bytes, after.size_bytes)} smaller"
+        cards.number("Size", numbers.size_bytes(after.size_bytes), counted, detail=fold, container=places[3])
+
+    try:
+        state.splits(desk.data)[1].check_fits(cut.small.num_classes)
+        ids = [state.jobs().submit(EvaluateRun(ref, desk.data), state.owner()) for ref in pair]
+    except UserError as error:
+        st.caption(f"No accuracy goes with these files: {error}")
+        row(())
+        return ()
+    views = jobs.follow(ids, row, key="download.figures")
+    found = [view.last(Accuracy) for view in views]
+    accuracy = files.accuracy_figure(found[0], found[1], f"{views[1].device.upper()}, seed 0")
+    latency = files.latency_figure(*(_latency(ref) for ref in pair))
+    return tuple(figure for figure in (accuracy, latency) if figure is not None)
+
+
+def _accuracy(views: tuple[JobView, ...], place: Any) -> None:
+    label = "Top-1 accuracy"
+    if not views:
+        cards.pending(label, "the data does not fit", container=place)
+        return
+    found = [view.last(Accuracy) for view in views]
+    before, after = found
+    if after is None:
+        cards.pending(label, jobs.waiting(views[1]), container=place)
+        return
+    source = provenance.measured(after.dataset, images=after.images, device=views[1].device.upper())
+    delta = numbers.points(after.top1 - before.top1) if before and before.complete and after.complete else None
+    interval = f"{100 * after.low:.1f}–{100 * after.high:.1f}"
+    cards.number(label, numbers.percent(after.top1), source, detail=interval, delta=delta, container=place)
+
+
+def _latency(ref: ModelRef) -> Latency | None:
+    """Only where the Model page has measured it."""
+    view = state.jobs().find(LatencyRun(ref))
+    return view.last(Latency) if view is not None else None
+
+

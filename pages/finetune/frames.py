@@ -1,0 +1,111 @@
+"""From the events of a fine-tuning to curves and to what it brought. No streamlit here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pruning_core.analysis.intervals import unpaired_bounds
+from pruning_core.runs.events import Artifact, Event
+from pruning_core.runs.fine_tune import CONTROL, PRUNED
+from pruning_core.training.events import Epoch, Step
+
+TAGS = (PRUNED, CONTROL)
+NAMES = {PRUNED: "pruned", CONTROL: "control, not pruned"}
+POINTS = 300  # of one loss curve; a screen shows no more
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A test accuracy in [0, 1] with its 95 % interval."""
+
+    top1: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What training did to one network: before, and with the weights that were kept."""
+
+    tag: str
+    before: Measured
+    after: Measured
+    epoch: int
+    images: int
+
+    @property
+    def gain(self) -> float:
+        return self.after.top1 - self.before.top1
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Pruned minus control, both trained alike, with a 95 % interval."""
+
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def within_noise(self) -> bool:
+        return self.low <= 0 <= self.high
+
+
+def losses(events: Iterable[Event]) -> pd.DataFrame:
+    """Columns `epoch` (with its fraction), `run`, `loss` (nats, moving average over the training images)."""
+    steps = [event for event in events if isinstance(event, Step)]
+    rows: list[tuple[float, str, float]] = []
+    for tag in TAGS:
+        rows += [(step.position, NAMES[tag], step.loss) for step in _thinned([s for s in steps if s.tag == tag])]
+    return pd.DataFrame(rows, columns=["epoch", "run", "loss"])
+
+
+def accuracies(events: Iterable[Event]) -> pd.DataFrame:
+    """Columns `epoch`, `run`, `top1`, `low`, `high`; epoch 0 is before training."""
+    epochs = [event for event in events if isinstance(event, Epoch)]
+    rows = [
+        (each.epoch, NAMES[tag], each.top1, each.low, each.high) for tag in TAGS for each in epochs if each.tag == tag
+    ]
+    return pd.DataFrame(rows, columns=["epoch", "run", "top1", "low", "high"])
+
+
+def brought(events: Iterable[Event]) -> tuple[Brought, ...]:
+    """One entry for each network that was measured before training and after at least one epoch."""
+    epochs = [event for event in events if isinstance(event, Epoch)]
+    found = []
+    for tag in TAGS:
+        of_tag = [each for each in epochs if each.tag == tag]
+        start = next((each for each in of_tag if each.epoch == 0), None)
+        best = next((each for each in reversed(of_tag) if each.improved), None)
+        if start is not None and best is not None and len(of_tag) > 1:
+            found.append(Brought(tag, _measured(start), _measured(best), best.epoch, best.images))
+    return tuple(found)
+
+
+def compared(results: Sequence[Brought]) -> Compared | None:
+    """None where only one of the two was trained."""
+    by_tag = {each.tag: each.after for each in results}
+    if len(by_tag) < len(TAGS):
+        return None
+    pruned, control = by_tag[PRUNED], by_tag[CONTROL]
+    low, high = unpaired_bounds(pruned.top1, (pruned.low, pruned.high), control.top1, (control.low, control.high))
+    return Compared(pruned.top1 - control.top1, low, high)
+
+
+def weights(events: Sequence[Event], tag: str) -> str | None:
+    """The digest of the best weights of one network, once they are stored."""
+    found = (event for event in reversed(events) if isinstance(event, Artifact) and event.name == f"{tag} weights")
+    return next((event.digest for event in found), None)
+
+
+def _measured(epoch: Epoch) -> Measured:
+    return Measured(epoch.top1, epoch.low, epoch.high)
+
+
+def _thinned(steps: list[Step]) -> list[Step]:
+    """At most `POINTS` of them, evenly, always with the newest."""
+    stride = -(-len(steps) // POINTS) or 1
+    return steps[:: -stride][::-1] if steps else []

@@ -1,0 +1,292 @@
+"""The parts of the page, from top to bottom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from pages.finetune import frames, settings
+from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, state
+from pages.ui.desk import Desk
+from pages.ui.errors import plain_errors
+from pruning_core.errors import UserError
+from pruning_core.runs.events import Stage
+from pruning_core.runs.fine_tune import CONTROL, PRUNED, FineTuneRun
+from pruning_core.runs.view import JobView
+from pruning_core.training.config import FineTune
+from pruning_core.training.events import Epoch, Step
+from pruning_core.zoo import LoadedModel, ModelRef
+
+CHOSEN = "finetune.job"
+POLL_S = 1.0  # a training takes minutes, and each look redraws two figures
+LOSS_HELP = "Cross-entropy on the training images, a moving average. Natural logarithm, hence nats."
+CHOICE_HELP = "Weights are chosen on images held out of the training part, never on these test images."
+
+
+def introduction(desk: Desk, model: LoadedModel) -> None:
+    if desk.model.source == "pruned":
+        st.markdown(
+            f"**{model.title}** lost channels; a short training lets the rest make up for them. The control gives the "
+            "*unpruned* network the same training, so that what pruning costs is not mistaken for what training brings."
+        )
+        return
+    st.info(
+        f"**{model.title}** is not pruned. Training it here only trains it longer: there is nothing to make up for and "
+        "nothing to compare with. Remove channels first, then come back.",
+        icon=":material/info:",
+    )
+    links.to_what_if()
+
+
+def start(desk: Desk, model: LoadedModel) -> None:
+    """Settings, control, and the button."""
+    pruned = desk.model.source == "pruned"
+    with st.container(border=True):
+        config = _config()
+        left, right = st.columns([3, 1], vertical_alignment="bottom")
+        control = pruned and left.toggle(
+            "Train the unpruned network as a control",
+            True,
+            key="finetune.control",
+            help="The origin of the pruned network, with the same settings and images. It takes longer than the rest.",
+            persist_state="session",
+        )
+        misfit = _misfit(desk, model)
+        if misfit:
+            st.error(misfit, icon=":material/error:")
+        pressed = right.button(
+            "Start", type="primary", width="stretch", disabled=config is None or bool(misfit), key="finetune.start"
+        )
+    if pressed and config is not None:
+        spec = FineTuneRun(desk.model, desk.data, config, control)
+        with plain_errors():
+            st.session_state[CHOSEN] = state.jobs().submit(spec, state.owner())
+            st.rerun()
+
+
+def _config() -> FineTune | None:
+    with plain_errors():
+        return settings.choose()
+    return None
+
+
+def _misfit(desk: Desk, model: LoadedModel) -> str:
+    """Why this network cannot be trained on this data, before anybody waits for it; "" when it can."""
+    try:
+        state.splits(desk.data)[1].check_fits(model.num_classes)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+# -- what was started --------------------------------------------------------------------------------------------------
+
+
+def runs(desk: Desk) -> None:
+    found = _of_this_network(desk)
+    if not found:
+        st.caption("No training of this network yet. Its curves appear here; it goes on while you look at other pages.")
+        return
+    ids = [view.id for view in found]
+    if st.session_state.get(CHOSEN) not in ids:
+        st.session_state[CHOSEN] = ids[0]
+    if len(found) > 1:
+        labels = {view.id: _label(view) for view in found}
+        st.selectbox("Training", ids, key=CHOSEN, format_func=lambda job_id: labels.get(job_id, job_id))
+    job_id = str(st.session_state[CHOSEN])
+    spec = _spec(job_id)
+    if spec is not None:
+        view = jobs.watch(job_id, key="finetune", draw=lambda view: _live(view, spec), poll_s=POLL_S)
+        _keep(view, spec, desk)
+
+
+def _of_this_network(desk: Desk) -> list[JobView]:
+    """The visitor's trainings of this network and data, newest first, whatever weights it has meanwhile."""
+    wanted = _without_weights(desk.model)
+    found = []
+    for view in state.jobs().of(state.owner()):
+        spec = _spec(view.id) if view.kind == FineTuneRun.kind else None
+        if spec is not None and _without_weights(spec.model) == wanted and spec.data == desk.data:
+            found.append(view)
+    return found
+
+
+def _without_weights(ref: ModelRef) -> ModelRef:
+    return replace(ref, weights="") if ref.source == "pruned" else ref
+
+
+def _spec(job_id: str) -> FineTuneRun | None:
+    try:
+        spec = state.jobs().spec(job_id)
+    except UserError:  # written by another version; it can be neither resumed nor drawn
+        return None
+    return spec if isinstance(spec, FineTuneRun) else None
+
+
+def _label(view: JobView) -> str:
+    spec = _spec(view.id)
+    if spec is None:
+        return view.title
+    config = spec.config
+    length = f"{config.epochs} epochs" if config.epochs else f"{config.minutes:g} min"
+    beside = ", with control" if spec.control else ""
+    return f"{length}, {config.optimizer}, learning rate {config.lr:g}, seed {config.seed}{beside} · {view.state}"
+
+
+def _live(view: JobView, spec: FineTuneRun) -> None:
+    """Everything below the status line; drawn again while it runs."""
+    _figures(view, spec)
+    loss, accuracy = frames.losses(view.events), frames.accuracies(view.events)
+    places = st.columns(2)
+    until = float(spec.config.epochs) if spec.config.epochs else None
+    figure = charts.curves(loss, y="loss", y_title="Training loss (nats)", alt=_loss_alt(view))
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_xaxes(range=[0, until] if until else None)
+    plots.show(figure, "finetune.loss", places[0])
+    figure = charts.lines(
+        accuracy,
+        x="epoch",
+        y="top1",
+        low="low",
+        high="high",
+        by="run",
+        alt=_accuracy_alt(view),
+        x_title="Epoch (0: before training)",
+        y_title="Test accuracy, top-1 (%)",
+        y_percent=True,
+        height=280,
+    )
+    figure.update_xaxes(range=[-0.15, until + 0.15] if until else None, rangemode="tozero")
+    plots.show(figure, "finetune.accuracy", places[1])
+    results = frames.brought(view.events)
+    if results:
+        _table(results, view, spec)
+    if not view.active:
+        _verdict(results, spec)
+
+
+def _figures(view: JobView, spec: FineTuneRun) -> None:
+    """Four cards that are always there, so that nothing below them moves."""
+    places = st.columns(4)
+    step = view.last(Step)
+    epochs = [event for event in view.events if isinstance(event, Epoch)]
+    device = view.device.upper()
+    on = provenance.measured(f"{spec.data.name} (training images)", device=device, seed=spec.config.seed)
+    waits = jobs.waiting(view)
+    if step is None:
+        cards.pending("Training loss", waits, help=LOSS_HELP, container=places[0])
+        cards.pending("Throughput", waits, container=places[1])
+        cards.pending("Time left", waits, container=places[2])
+    else:
+        who = frames.NAMES[step.tag]
+        cards.number("Training loss", f"{step.loss:.4f} nats", on, detail=who, help=LOSS_HELP, container=places[0])
+        speed = f"{numbers.count(step.images_per_s)} images/s"
+        cards.number("Throughput", speed, on, detail=f"{device}, {who}", container=places[1])
+        _time(view, spec, step, places[2])
+    if not epochs:
+        cards.pending("Best test accuracy", waits, help=CHOICE_HELP, container=places[3])
+        return
+    newest = epochs[-1].tag
+    best = next(each for each in reversed(epochs) if each.tag == newest and each.improved)
+    tested = provenance.measured(f"{spec.data.name} (test)", images=best.images, device=device, seed=spec.config.seed)
+    cards.number(
+        "Best test accuracy",
+        numbers.percent(best.top1),
+        tested,
+        detail=f"{100 * best.low:.1f}–{100 * best.high:.1f}, {frames.NAMES[newest]}",
+        help=CHOICE_HELP,
+        container=places[3],
+    )
+
+
+def _time(view: JobView, spec: FineTuneRun, step: Step, place: st.delta_generator.DeltaGenerator) -> None:
+    if not view.active:
+        took = provenance.measured("the clock of this run, all attempts together", device=view.device.upper())
+        cards.number("Time", numbers.duration(view.seconds), took, detail="in all", container=place)
+        return
+    then = ", then the control" if spec.control and step.tag == PRUNED else ""
+    paced = provenance.estimated("the present pace, carried on to the end")
+    text = numbers.duration(step.seconds_left)
+    cards.number("Time left", text, paced, detail=f"at this pace{then}", container=place)
+
+
+def _table(results: tuple[frames.Brought, ...], view: JobView, spec: FineTuneRun) -> None:
+    rows = [
+        {
+            "network": frames.NAMES[each.tag],
+            "before": numbers.accuracy_text(each.before.top1, each.before.low, each.before.high),
+            "after": numbers.accuracy_text(each.after.top1, each.after.low, each.after.high),
+            "change": numbers.points(each.gain),
+            "epoch": each.epoch,
+        }
+        for each in results
+    ]
+    st.dataframe(
+        rows,
+        hide_index=True,
+        column_config={
+            "network": "Network",
+            "before": st.column_config.TextColumn("Before (95 % interval)", help="Top-1 accuracy on the test images."),
+            "after": st.column_config.TextColumn("After (95 % interval)", help=CHOICE_HELP),
+            "change": "Change",
+            "epoch": st.column_config.NumberColumn("Kept from epoch", help="0: the weights from before training."),
+        },
+    )
+    cards.source_line(
+        provenance.measured(
+            f"{spec.data.name} (test)", images=results[0].images, device=view.device.upper(), seed=spec.config.seed
+        )
+    )
+
+
+def _verdict(results: tuple[frames.Brought, ...], spec: FineTuneRun) -> None:
+    found = frames.compared(results)
+    if found is not None:
+        gains = {each.tag: each.gain for each in results}
+        noise = "inside the noise of these images" if found.within_noise else "outside the noise of these images"
+        st.markdown(
+            f"**What pruning costs: {numbers.points(found.difference)}** against the control, 95 % interval "
+            f"{numbers.points(found.low)} to {numbers.points(found.high)}, {noise}. The pruned network's own gain of "
+            f"{numbers.points(gains[PRUNED])} is not that number: the same training changed the control by "
+            f"{numbers.points(gains[CONTROL])}."
+        )
+    elif results and results[0].tag == PRUNED:
+        missing = "The control did not come to its first epoch." if spec.control else "No control was trained."
+        st.caption(f"{missing} So nobody can say how much of the change any network gets from training longer.")
+
+
+def _keep(view: JobView, spec: FineTuneRun, desk: Desk) -> None:
+    """The best weights are stored when the run ends, also when it was cancelled or failed."""
+    digest = frames.weights(view.events, PRUNED)
+    if digest is None or view.active or spec.model.source != "pruned":
+        return
+    tuned = replace(spec.model, weights=digest)
+    if desk.model == tuned:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.success("The fine-tuned network is on the desk.", icon=":material/check:")
+            if st.button("Back to the weights before", icon=":material/undo:", key="finetune.back"):
+                _put(spec.model)
+            links.to_download()
+    elif st.button("Keep the fine-tuned network", type="primary", icon=":material/check:", key="finetune.keep"):
+        _put(tuned)
+
+
+def _put(model: ModelRef) -> None:
+    state.choose_model(model)
+    st.rerun()
+
+
+def _loss_alt(view: JobView) -> str:
+    step, stage = view.last(Step), view.last(Stage)
+    if step is None:
+        return f"Training loss over epochs; nothing is drawn yet ({stage.text if stage else 'waiting'})."
+    return f"Training loss over epochs: {step.loss:.3f} nats after {step.position:.1f} epochs ({frames.NAMES[step.tag]})."
+
+
+def _accuracy_alt(view: JobView) -> str:
+    said = [
+        f"{frames.NAMES[each.tag]} from {numbers.percent(each.before.top1)} to {numbers.percent(each.after.top1)}"
+        for each in frames.brought(view.events)
+    ]
+    return f"Test accuracy over epochs: {'; '.join(said) or 'no epoch is finished yet'}."

@@ -1,0 +1,78 @@
+"""The settings of a fine-tuning as widgets: what decides first, the rest on request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from pages.ui.widgets import knob_widget
+from pruning_core.knobs import Range, knobs_of
+from pruning_core.training.config import FineTune
+
+KEY = "finetune"
+EPOCHS, MINUTES = "epochs", "minutes"
+SHORT_MINUTES = 2.0  # what the minutes start at when somebody turns to them
+STEPS = {"minutes": 1.0, "weight_decay": 1e-4, "momentum": 0.05, "label_smoothing": 0.05}
+
+
+def choose() -> FineTune:
+    """The widgets, and the settings they describe. Raises UserError when these cannot be trained with."""
+    values: dict[str, Any] = {}
+    places = st.columns([1.2, 1, 1.6, 1.1, 1])
+    with places[0]:
+        ends_by = st.segmented_control(
+            "Ends after a number of",
+            (EPOCHS, MINUTES),
+            default=EPOCHS,
+            required=True,
+            key=f"{KEY}.ends_by",
+            persist_state="session",
+        )
+    with places[1]:
+        if ends_by == MINUTES:
+            values |= {"epochs": 0, "minutes": _number("minutes", SHORT_MINUTES)}
+        else:
+            values |= {"epochs": _number("epochs"), "minutes": 0.0}
+    with places[2]:
+        values["lr"] = knob_widget(FineTune, "lr", KEY)
+    with places[3]:
+        values["optimizer"] = knob_widget(FineTune, "optimizer", KEY)
+    with places[4]:
+        values["batch_size"] = _number("batch_size")
+    with st.expander("More settings", icon=":material/tune:"):
+        values |= _more(values["optimizer"])
+    return FineTune(**values)
+
+
+def _more(optimizer: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    first, second = st.columns([1, 1], gap="medium"), st.columns(4)
+    for place, name in zip(first, ("schedule", "augment"), strict=True):
+        with place:
+            values[name] = knob_widget(FineTune, name, KEY)
+    names = ("weight_decay", "label_smoothing", "seed", *(("momentum",) if optimizer == "sgd" else ()))
+    for place, name in zip(second, names, strict=False):
+        with place:
+            values[name] = _number(name)
+    return values
+
+
+def _number(name: str, default: float | None = None) -> Any:
+    """A field to type a number in: these ranges are too wide for a slider."""
+    knob = next(knob for knob in knobs_of(FineTune) if knob.name == name)
+    span = knob.kind
+    assert isinstance(span, Range)
+    number: type[int] | type[float] = int if isinstance(knob.default, int) else float
+    least = 1 if name in (EPOCHS, MINUTES) else span.low
+    return st.number_input(
+        span.label,
+        number(least),
+        number(span.high),
+        number(knob.default if default is None else default),
+        number(STEPS.get(name, 1)),
+        format=None if number is int else "%g",
+        key=f"{KEY}.{name}",
+        help=span.help if name not in (EPOCHS, MINUTES) and span.help else None,
+        persist_state="session",
+    )

@@ -1,0 +1,155 @@
+"""One cell of the sweep: what it cost, what it saved, and the way into the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import streamlit as st
+
+from pages.sensitivity.frames import Baseline
+from pages.ui import cards, numbers, plots, provenance, state
+from pages.ui import charts as house
+from pages.ui.ranking import ranking
+from pruning_core.allocation.lowest import lowest
+from pruning_core.analysis.measures import Cell
+from pruning_core.graph import Network, Plan
+from pruning_core.runs.sensitivity import SensitivityRun
+from pruning_core.runs.view import JobView
+
+Cells = Mapping[tuple[str, float], Cell]
+COUNTED = provenance.derived("counted in closed form, exactly, for the network with only this group cut")
+
+
+def show(
+    view: JobView,
+    spec: SensitivityRun,
+    network: Network,
+    base: Baseline,
+    cells: Cells,
+    chosen: tuple[str, float] | None,
+) -> None:
+    """The chosen cell, or what the sweep says as a whole."""
+    _baseline(view, spec, base)
+    cell = cells.get(chosen) if chosen else None
+    if cell is None:
+        _overview(cells)
+        return
+    size = network.group(cell.group).size
+    st.markdown(f"#### {numbers.percent(cell.ratio, 0)} of `{cell.group}`")
+    st.markdown(f"**{cell.removed} of {size} channels removed**, {size - cell.removed} kept.")
+    _accuracy(view, spec, cell)
+    _cost(network, cell)
+    _curve(cells, cell.group, base)
+    _take(spec, network, cell)
+
+
+def _measured(view: JobView, spec: SensitivityRun, images: int) -> provenance.Provenance:
+    return provenance.measured(
+        f"{spec.data.name}, held-out images", images=images, device=view.device.upper(), seed=spec.seed
+    )
+
+
+def _baseline(view: JobView, spec: SensitivityRun, base: Baseline) -> None:
+    cards.number(
+        "Unpruned accuracy",
+        numbers.percent(base.top1),
+        _measured(view, spec, base.images),
+        detail=f"{100 * base.low:.1f}–{100 * base.high:.1f}, {base.images:,} images",
+        help="Top-1 accuracy of the whole network on the same images, with its 95 % interval below.",
+    )
+
+
+def _overview(cells: Cells) -> None:
+    noise = sum(cell.within_noise for cell in cells.values())
+    st.markdown(
+        f"**{len(cells)} cells measured**, {noise} of them inside the noise (hatched): their drop cannot be told from "
+        "zero with these images. Click a cell to see what it cost and to take its ratio into the plan."
+    )
+    worst = max(cells.values(), key=lambda cell: cell.drop, default=None)
+    if worst is not None:
+        st.markdown(
+            f"Most is lost in `{worst.group}`: {numbers.percent(worst.drop)} of the images at "
+            f"{numbers.percent(worst.ratio, 0)} removed."
+        )
+
+
+def _accuracy(view: JobView, spec: SensitivityRun, cell: Cell) -> None:
+    first, second = st.columns(2)
+    source = _measured(view, spec, cell.images)
+    cards.number(
+        "Accuracy",
+        numbers.percent(cell.top1),
+        source,
+        detail=f"{100 * cell.low:.1f}–{100 * cell.high:.1f}",
+        help="After removing these channels, without any further training. Below: the 95 % interval.",
+        container=first,
+    )
+    cards.number(
+        "Change",
+        numbers.points(-cell.drop),
+        source,
+        detail=f"{-100 * cell.drop_high:+.1f} to {-100 * cell.drop_low:+.1f}".replace("-", "−"),
+        help="Against the unpruned network on the same images; below: the 95 % interval of the paired difference.",
+        container=second,
+    )
+    noise = " The change is **inside the noise**." if cell.within_noise else ""
+    st.markdown(
+        f"Of {cell.images:,} images **{cell.lost}** were right before and are wrong after; **{cell.gained}** the other "
+        f"way round.{noise}"
+    )
+
+
+def _cost(network: Network, cell: Cell) -> None:
+    # The units of a group are interchangeable, so which ones go does not matter to the cost.
+    before, after = network.cost(), network.cost(Plan({cell.group: range(cell.removed)}))
+    first, second = st.columns(2)
+    for place, name, old, new in (
+        (first, "MACs if applied", before.macs, after.macs),
+        (second, "Parameters if applied", before.parameters, after.parameters),
+    ):
+        change = numbers.percent(1 - new / old)
+        cards.number(name, numbers.count(new), COUNTED, detail=f"{change} fewer", container=place)
+
+
+def _curve(cells: Cells, group: str, base: Baseline) -> None:
+    mine = sorted((cell for cell in cells.values() if cell.group == group), key=lambda cell: cell.ratio)
+    if len(mine) < 2:
+        return
+    frame = pd.DataFrame([{"ratio": c.ratio, "top1": c.top1, "low": c.low, "high": c.high} for c in mine])
+    figure = house.lines(
+        frame,
+        x="ratio",
+        y="top1",
+        low="low",
+        high="high",
+        x_title="Share of the channels removed",
+        y_title="Accuracy",
+        x_percent=True,
+        y_percent=True,
+        baseline=(base.top1, "unpruned"),
+        height=230,
+        alt=f"Accuracy of the network when only {group} is cut, from {numbers.percent(mine[0].top1)} at "
+        f"{numbers.percent(mine[0].ratio, 0)} to {numbers.percent(mine[-1].top1)} at "
+        f"{numbers.percent(mine[-1].ratio, 0)}.",
+    )
+    figure.update_yaxes(tickformat=".0%")
+    plots.show(figure, "sensitivity.curve")
+
+
+def _take(spec: SensitivityRun, network: Network, cell: Cell) -> None:
+    planned = state.desk().plan.get(cell.group, ())
+    if len(planned) == cell.removed:
+        st.caption(f":material/check: The plan removes {cell.removed} channels of this group.")
+        return
+    if st.button(
+        "Take this ratio into the plan",
+        key="sensitivity.take",
+        icon=":material/playlist_add:",
+        width="stretch",
+        help=f"The plan now removes {len(planned)} channels of this group.",
+    ):
+        scores = ranking(spec.model, network, spec.criterion, spec.data, spec.seed).values
+        state.choose_plan(state.desk().plan.with_group(cell.group, lowest(scores[cell.group], cell.removed)))
+        st.toast(f"The plan now removes {cell.removed} channels of {cell.group}.")
+        st.rerun()

@@ -1,0 +1,80 @@
+"""What the page shows of a sweep, as tables. No streamlit, no plotly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+from pruning_core.analysis.measures import Accuracy, Cell
+from pruning_core.graph import Network
+from pruning_core.runs.sensitivity import SensitivityRun
+from pruning_core.runs.view import JobView
+
+COLUMNS = [
+    "group", "ratio", "channels", "removed", "top1", "low", "high", "drop", "drop_low", "drop_high", "within_noise",
+    "lost", "gained", "images", "exact", "seconds",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The unpruned network on the same images; the interval is unknown before it was measured in this attempt."""
+
+    top1: float
+    low: float
+    high: float
+    images: int
+
+
+def newest(view: JobView) -> dict[tuple[str, float], Cell]:
+    """The last state of every cell that was measured at all."""
+    return {(cell.group, cell.ratio): cell for cell in view.all(Cell)}
+
+
+def table(cells: Iterable[Cell], network: Network) -> pd.DataFrame:
+    """One row per cell, in the order of the network and of the ratios."""
+    place = {group.key: (number, group.size) for number, group in enumerate(network.groups)}
+    known = sorted((c for c in cells if c.group in place), key=lambda c: (place[c.group][0], c.ratio))
+    rows = [{**asdict(c), "within_noise": c.within_noise, "channels": place[c.group][1]} for c in known]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def baseline(view: JobView) -> Baseline | None:
+    """From the newest measurement, or, just after a resume, from what the kept cells say of it."""
+    found = view.last(Accuracy)
+    if found is not None:
+        return Baseline(found.top1, found.low, found.high, found.images)
+    cell = max(newest(view).values(), key=lambda each: each.images, default=None)
+    if cell is None:
+        return None
+    top1 = cell.top1 + cell.drop
+    return Baseline(top1, *_interval(top1, cell.images), cell.images)
+
+
+def _interval(top1: float, images: int) -> tuple[float, float]:
+    from pruning_core.analysis.intervals import wilson
+
+    return wilson(round(top1 * images), images)
+
+
+def rows(network: Network, spec: SensitivityRun, view: JobView) -> list[str]:
+    """The groups of the heatmap: all that may be measured, and once the sweep has ended those that were."""
+    wanted = [group.key for group in network.groups if group.exact or spec.approximate]
+    if view.active:
+        return wanted
+    seen = {cell.group for cell in view.all(Cell)}
+    return [key for key in wanted if key in seen]
+
+
+def label(spec: SensitivityRun, images: int | None) -> str:
+    """What tells this sweep from another one of the same network."""
+    mode = f"fast, ± {100 * spec.mode.tolerance:g} points" if hasattr(spec.mode, "tolerance") else "exact"
+    number = f"{spec.images or images:,} images" if (spec.images or images) else "all images"
+    return f"{spec.criterion.label} · {number} · {len(spec.ratios)} ratios · {mode}"
+
+
+def short(names: Sequence[str], most: int = 28) -> dict[str, str]:
+    """Labels that fit beside a figure: long names lose their middle, never their end."""
+    return {name: name if len(name) <= most else f"{name[:9]}…{name[-(most - 10):]}" for name in names}

@@ -1,0 +1,129 @@
+"""What to sweep: the widgets, and the run they describe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from pages.ui import state
+from pages.ui.desk import Desk
+from pages.ui.ranking import choose_criterion
+from pruning_core.analysis.sensitivity import Exact, Fast
+from pruning_core.datasets import DataRef
+from pruning_core.errors import UserError
+from pruning_core.graph import Network
+from pruning_core.runs.sensitivity import RATIOS, SensitivityRun
+
+EXACT, FAST = "Exact", "Fast"
+OFFERED = (0.05, *RATIOS, 0.95)
+COUNTS = (32, 64, 128, 256, 512, 1000, 2000, 5000, 10_000, 20_000)
+AT_FIRST = 1000  # images, where there are more: enough to tell three points apart
+TOLERANCES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
+
+
+def judged_on(data: DataRef) -> DataRef:
+    """Whoever chooses by looking at accuracy looks at these images, never at the test images."""
+    return replace(data, split="held-out")
+
+
+def held_out_size(data: DataRef) -> int:
+    """Raises UserError when nothing can be held out."""
+    return _held_out_size(data.to_json(), str(state.workspace().root))
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _held_out_size(data: str, root: str) -> int:
+    from pruning_core.datasets.load import hold_out
+
+    ref = DataRef.from_json(data)
+    train, _ = state.splits(ref)
+    return len(hold_out(train, ref)[1])
+
+
+def ask(desk: Desk, network: Network, available: int) -> SensitivityRun:
+    """The widgets. Raises UserError when they describe no sweep."""
+    first, second, third = st.columns([5, 5, 6], gap="medium")
+    with first:
+        criterion = choose_criterion()
+    with second:
+        images = _images(available)
+        mode = _mode()
+    with third:
+        ratios = st.pills(
+            "Ratios",
+            OFFERED,
+            selection_mode="multi",
+            default=list(RATIOS),
+            format_func=lambda ratio: f"{100 * ratio:.0f} %",
+            key="sensitivity.ratios",
+            help="The shares of a group's channels to remove, one after the other.",
+            persist_state="session",
+        )
+        approximate = _approximate(network)
+    if not ratios:
+        raise UserError("No ratio is chosen, so there is nothing to measure. Choose at least one ratio.")
+    return SensitivityRun(
+        model=desk.model,
+        data=judged_on(desk.data),
+        criterion=criterion,
+        ratios=tuple(sorted(ratios)),
+        mode=mode,
+        images=None if images >= available else images,
+        approximate=approximate,
+    )
+
+
+def _images(available: int) -> int:
+    offered = [count for count in COUNTS if count < available] + [available]
+    return int(
+        st.select_slider(
+            "Images",
+            offered,
+            max(count for count in offered if count <= AT_FIRST or count == offered[0]),
+            format_func=lambda count: f"all {count:,}" if count == available else f"{count:,}",
+            key=f"sensitivity.images.{available}",
+            help="More images, narrower intervals: 1,000 tell about three points of accuracy apart.",
+            persist_state="session",
+        )
+    )
+
+
+def _mode() -> Exact | Fast:
+    left, right = st.columns(2, vertical_alignment="bottom")
+    mode = left.segmented_control(
+        "Mode",
+        (EXACT, FAST),
+        default=EXACT,
+        required=True,
+        key="sensitivity.mode",
+        help="Exact: every cell on every image, predictions as the really smaller network makes them. Fast: a cell "
+        "stops as soon as the 95 % interval of its drop is narrow enough, and may compute at lower precision.",
+        persist_state="session",
+    )
+    if mode != FAST:
+        return Exact()
+    tolerance = right.select_slider(
+        "Interval",
+        TOLERANCES,
+        Fast().tolerance,
+        format_func=lambda share: f"± {100 * share:g} points",
+        key="sensitivity.tolerance",
+        persist_state="session",
+    )
+    return Fast(float(tolerance))
+
+
+def _approximate(network: Network) -> bool:
+    number = sum(not group.exact for group in network.groups)
+    if not number:
+        return False
+    return bool(
+        st.toggle(
+            f"Measure the {number} approximate group{'' if number == 1 else 's'} too",
+            False,
+            key="sensitivity.approximate",
+            help="Removing their channels is not the same as silencing them, so they are left out at first.",
+            persist_state="session",
+        )
+    )

@@ -1,0 +1,81 @@
+"""Which criterion ranks the channels, and the ranking it gives: one choice for every page that cuts by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import streamlit as st
+from torch import Tensor
+
+from pages.ui import state
+from pages.ui.widgets import knob_widgets
+from pruning_core.criteria import CRITERIA, Criterion
+from pruning_core.datasets import DIGITS, DataRef
+from pruning_core.graph import Network
+from pruning_core.knobs import knobs_of
+from pruning_core.runs.codec import dump
+from pruning_core.runs.sensitivity import scored
+from pruning_core.zoo import ModelRef
+
+KEY = "criterion"
+SCORES_KEPT = 24
+
+
+def choose_criterion() -> Criterion:
+    """The criterion and its hyper-parameters. The choice lasts for the session and holds on every page."""
+    classes = {each.card.key: each for each in CRITERIA}
+    wanted = st.selectbox(
+        "Criterion",
+        list(classes),
+        format_func=lambda key: classes[key].card.name,
+        key=KEY,
+        help="What decides which channels of a group go first: those with the lowest score.",
+        persist_state="session",
+    )
+    chosen = classes[wanted or next(iter(classes))]
+    if not knobs_of(chosen):
+        return _explained(chosen())
+    with st.popover("Hyper-parameters", icon=":material/tune:", width="stretch"):
+        criterion = knob_widgets(chosen, KEY)
+    return _explained(criterion)
+
+
+def _explained(criterion: Criterion) -> Criterion:
+    images = " It looks at images of the part the network was fitted on." if criterion.needs_images else ""
+    st.caption(criterion.card.idea + images)
+    return criterion
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """``values``: (C,) scores per group key, higher = keep; ``missing``: why the other groups have none."""
+
+    criterion: Criterion
+    values: Mapping[str, Tensor]
+    missing: Mapping[str, str]
+
+
+def ranking(model: ModelRef, network: Network, criterion: Criterion, data: DataRef, seed: int = 0) -> Ranking:
+    """Scores exactly as a sensitivity sweep of the same criterion makes them. Raises UserError."""
+    # Without images the data change nothing, so every data set shares the scores.
+    images = replace(data, split="fit").to_json() if criterion.needs_images else ""
+    with st.spinner(f"Scoring the channels: {criterion.card.name}", show_time=True):
+        values = _values(model.to_json(), dump(criterion), images, seed, str(state.workspace().root), criterion)
+    missing = {g.key: "this criterion cannot judge it" for g in network.groups if g.key not in values}
+    return Ranking(criterion, values, missing)
+
+
+@st.cache_resource(show_spinner=False, max_entries=SCORES_KEPT)
+def _values(
+    model: str, criterion: str, data: str, seed: int, root: str, _criterion: Criterion
+) -> Mapping[str, Tensor]:
+    ref = ModelRef.from_json(model)
+    images = DataRef.from_json(data) if data else DIGITS  # not looked at
+    steps = scored(state.loaded(ref), state.network(ref), _criterion, state.workspace(), images, seed)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: Mapping[str, Tensor] = end.value
+            return found

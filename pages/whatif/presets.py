@@ -1,0 +1,74 @@
+"""Ratios that are computed: an allocation, a budget, and whether one can have the other. No streamlit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pruning_core.allocation.base import Allocation
+from pruning_core.allocation.budget import Allocated, Budget, Kind, Reach, allocate, reachable
+from pruning_core.allocation.pool import Pool
+from pruning_core.allocation.strategies import ALLOCATIONS
+from pruning_core.errors import UserError
+from pruning_core.graph import Network, Plan
+from pruning_core.knobs import knobs_of
+from pruning_core.runs.view import JobView
+
+Table = Mapping[str, list[tuple[float, float]]]
+
+LACKING = {
+    "table": "needs a sensitivity sweep of this network. Run one on the Sensitivity page first.",
+    "ratios": "scales the present ratios, and the plan is empty. Move a slider first.",
+}
+
+
+@dataclass(frozen=True)
+class Material:
+    """What an allocation may be built from, beside its knobs: fields of the same names are filled in."""
+
+    table: Table
+    ratios: Mapping[str, float]
+
+
+def material(network: Network, plan: Plan, sweep: JobView | None) -> Material:
+    """`sweep`: a sensitivity run with its events."""
+    from pruning_core.analysis.measures import Cell
+
+    table: dict[str, dict[float, float]] = {}
+    for cell in sweep.all(Cell) if sweep else ():
+        table.setdefault(cell.group, {})[cell.ratio] = cell.drop
+    return Material(
+        {key: sorted(row.items()) for key, row in table.items()},
+        {key: network.ratio(plan, key) for key in plan},
+    )
+
+
+def offered() -> dict[str, type[Allocation]]:
+    return {each.card.key: each for each in ALLOCATIONS}
+
+
+def made(cls: type[Allocation], given: Material, knobs: Mapping[str, Any]) -> Allocation:
+    """Raises UserError when the allocation needs what is not there."""
+    fields = {field.name for field in dataclasses.fields(cls)}
+    filled = {}
+    for name in sorted(fields & set(LACKING)):
+        filled[name] = getattr(given, name)
+        if not filled[name]:
+            raise UserError(f"{cls.card.name}: this {LACKING[name]}")
+    return cls(**filled, **knobs)
+
+
+def free_knobs(cls: type[Allocation]) -> list[str]:
+    """The knobs that still mean something under a budget: all but the strength, which is solved for."""
+    return [knob.name for knob in knobs_of(cls) if knob.name != cls.strength]
+
+
+def reach(allocation: Allocation, pool: Pool, kind: Kind) -> Reach:
+    return reachable(allocation, pool, kind)
+
+
+def solved(allocation: Allocation, pool: Pool, kind: Kind, fraction: float) -> Allocated:
+    """The least removal that keeps to the budget. Raises UserError, with the range in reach, when none does."""
+    return allocate(allocation, pool, Budget(kind, fraction=fraction))
