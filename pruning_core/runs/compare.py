@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
@@ -20,27 +19,24 @@ from pruning_core.analysis.device import choose_device
 from pruning_core.analysis.evaluate import Tally, predicting
 from pruning_core.analysis.intervals import paired_drop
 from pruning_core.analysis.latency import measure_latency
-from pruning_core.analysis.measures import Accuracy
+from pruning_core.analysis.measures import Accuracy, Drop
 from pruning_core.criteria import Criterion
 from pruning_core.datasets import DataRef, Dataset, hold_out
 from pruning_core.errors import UserError
-from pruning_core.graph import Network, Plan, remove
+from pruning_core.graph import Network, Plan
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.inputs import both_splits, fitted, the_model
 from pruning_core.runs.points import ORIGIN, OutOfReach, Point, Scored, When
 from pruning_core.runs.scores import IMAGES, Draw, draws, scored_all
 from pruning_core.runs.sensitivity import captured
 from pruning_core.runs.spec import RunSpec
+from pruning_core.runs.treatments import Treatment, cut, recalibrated, tuned
 from pruning_core.runs.workspace import Workspace
 from pruning_core.training.config import FineTune
-from pruning_core.training.events import Step
-from pruning_core.training.loop import fine_tune
-from pruning_core.training.recalibrate import recalibrating
 from pruning_core.zoo import LoadedModel, ModelRef
 
 BUDGETS = (0.8, 0.65, 0.5, 0.35)
-PROOF_IMAGES = 4
-CALIBRATION_BATCH = 64
+EVERY = 0.4  # seconds between two reports inside one measurement
 
 
 @dataclass(frozen=True)
@@ -129,6 +125,7 @@ class _Comparison:
     began: float = field(default_factory=time.monotonic)
     done: int = 0
     fresh: int = 0
+    told: float = 0.0
     base: dict[str, Tensor] = field(default_factory=dict)  # which images the unpruned network gets right, by moment
 
     def run(self) -> Iterator[Event]:
@@ -150,20 +147,20 @@ class _Comparison:
 
     def _origin(self, known: set[tuple[str, int, float, str]]) -> Iterator[Event]:
         """The unpruned network, before and after the training that all get; measured again when resumed."""
-        cost = self.network.cost()
         for when in (When.PRUNED, When.TUNED):
-            if when not in self.spec.moments:
+            who = (ORIGIN, ORIGIN, 0, 1.0)
+            old = (ORIGIN, 0, 1.0, str(when)) in known
+            if when not in self.spec.moments or (old and when is When.TUNED and not self._tuning_left(known)):
                 continue
             began, model = time.perf_counter(), self.loaded.model
+            yield Stage(f"the unpruned network, {'as it is' if when is When.PRUNED else when}")
             if when is When.TUNED:
-                if (ORIGIN, 0, 1.0, str(when)) in known and not self._tuning_left(known):
-                    continue
-                model = yield from self._tuned(model, "the unpruned network")
+                model = yield from self._shown(self._treated(model, when))
             seconds = time.perf_counter() - began
-            accuracy, self.base[when] = yield from self._measured(model, "the unpruned network")
-            if (ORIGIN, 0, 1.0, str(when)) not in known:
+            accuracy, self.base[when] = yield from self._measured(model)
+            if not old:
                 latency = self._latency(model) if when is When.PRUNED else None
-                yield self._point(ORIGIN, ORIGIN, 0, 1.0, when, cost.macs, cost.parameters, accuracy, seconds, latency)
+                yield self._point(who, when, Plan(), accuracy, seconds, latency, None)
                 yield self._progress()
         self.base[When.RECALIBRATED] = self.base[When.PRUNED]
 
@@ -183,37 +180,45 @@ class _Comparison:
             if When.TUNED not in moments:  # said once, in the first pass
                 yield OutOfReach(draw.label, draw.number, budget, str(error))
             return
+        spec, latency, began = self.spec, None, time.perf_counter()
         yield Stage(f"{name}: removing channels")
-        began = time.perf_counter()
-        example = self.parts[2].normalised(self.parts[2].images[:PROOF_IMAGES])
-        pruned = remove(self.loaded.model, self.network, plan, example).model if plan else self.loaded.model
-        took, cost = time.perf_counter() - began, self.network.cost(plan)
-        latency: float | None = None
+        treatment = cut(self.loaded.model, self.network, plan, draw.criterion, self.parts[0], spec.score_images)
+        pruned = yield from self._shown(treatment)
         for when in moments:
-            began, model = time.perf_counter(), pruned
-            if when is When.RECALIBRATED:
-                model = yield from self._recalibrated(pruned, name)
-            elif when is When.TUNED:
-                model = yield from self._tuned(pruned, name)
-            seconds = time.perf_counter() - began + (took if when is When.PRUNED else 0.0)
-            accuracy, correct = yield from self._measured(model, name)
+            model = pruned
+            if when is not When.PRUNED:
+                began = time.perf_counter()
+                yield Stage(f"{name}: {when}")
+                model = yield from self._shown(self._treated(pruned, when))
+            seconds = time.perf_counter() - began
+            accuracy, correct = yield from self._measured(model)
             if when is When.PRUNED and draw.number == 0:
                 latency = self._latency(model)
-            point = self._point(
-                draw.label,
-                draw.base.card.key,
-                draw.number,
-                budget,
-                when,
-                cost.macs,
-                cost.parameters,
-                accuracy,
-                seconds,
-                latency,
-                correct,
-            )
-            yield point
+            who = (draw.label, draw.base.card.key, draw.number, budget)
+            drop = paired_drop(self.base[when], correct)
+            yield self._point(who, when, plan, accuracy, seconds, latency, drop)
             yield self._progress()
+
+    def _treated(self, model: nn.Module, when: When) -> Treatment:
+        fit, held_out, test = self.parts
+        if when is When.TUNED:
+            assert self.spec.tune is not None
+            return tuned(model, fit, held_out, test, self.spec.tune)
+        return recalibrated(model, fit, self.spec.calibration_images, self.spec.seed, self.spec.device)
+
+    def _shown(self, treatment: Treatment) -> Generator[Event, None, nn.Module]:
+        """The events of a treatment: how far the whole comparison has come with it."""
+        try:
+            while True:
+                try:
+                    part = next(treatment)
+                except StopIteration as end:
+                    found: nn.Module = end.value
+                    return found
+                if time.monotonic() - self.told > EVERY:
+                    yield self._progress(part)
+        finally:
+            treatment.close()
 
     def _plan(self, draw: Draw, budget: float) -> Plan:
         values = {key: torch.as_tensor(value) for key, value in self.scores[draw].items()}
@@ -221,47 +226,13 @@ class _Comparison:
             raise UserError(f"{draw.label} can judge no group of channels of this network. Choose another criterion.")
         return allocate(Uniform(), Pool.of(self.network, values), Budget("macs", fraction=budget)).plan
 
-    def _recalibrated(self, model: nn.Module, name: str) -> Generator[Event, None, nn.Module]:
-        fit = self.parts[0]
-        images = fit.subset(min(self.spec.calibration_images, len(fit)), self.spec.seed)
-        device = choose_device(self.spec.device)
-        yield Stage(f"{name}: recalibrating batch norms")
-        size = len(images) - (1 if len(images) % CALIBRATION_BATCH == 1 else 0)  # a last batch of one has no variance
-        indices = torch.arange(size)
-        steps = recalibrating(
-            copy.deepcopy(model).to(device),
-            (x for x, _ in images.batches(CALIBRATION_BATCH, device, indices=indices)),
-        )
-        while True:
-            try:
-                next(steps)
-                yield self._progress()
-            except StopIteration as end:
-                found: nn.Module = end.value
-                return found
-
-    def _tuned(self, model: nn.Module, name: str) -> Generator[Event, None, nn.Module]:
-        assert self.spec.tune is not None
-        fit, held_out, test = self.parts
-        yield Stage(f"{name}: training")
-        training = fine_tune(model, fit, test, self.spec.tune, held_out=held_out)
-        try:
-            for event in training:
-                if isinstance(event, Step):
-                    yield self._progress(event.done)
-        finally:
-            training.close()
-        return training.best_model()
-
-    def _measured(self, model: nn.Module, name: str) -> Generator[Event, None, tuple[Accuracy, Tensor]]:
+    def _measured(self, model: nn.Module) -> Generator[Event, None, tuple[Accuracy, Tensor]]:
         """The accuracy on the test images, and which of them were right."""
-        test, told = self.parts[2], time.monotonic()
+        test = self.parts[2]
         tally, accuracy = Tally(test), None
-        yield Stage(f"{name}: measuring")
         for batch in predicting(model, test, device=self.spec.device, seed=self.spec.seed):
             accuracy = tally.add(batch)
-            if time.monotonic() - told > 0.5:
-                told = time.monotonic()
+            if time.monotonic() - self.told > EVERY:
                 yield self._progress()
         if accuracy is None:
             raise UserError("There are no test images to measure on. Choose another data set.")
@@ -274,28 +245,21 @@ class _Comparison:
 
     def _point(
         self,
-        criterion: str,
-        key: str,
-        draw: int,
-        budget: float,
+        who: tuple[str, str, int, float],
         when: When,
-        macs: int,
-        parameters: int,
+        plan: Plan,
         accuracy: Accuracy,
         seconds: float,
         latency: float | None,
-        correct: Tensor | None = None,
+        drop: Drop | None,
     ) -> Point:
         self.done, self.fresh = self.done + 1, self.fresh + 1
-        drop = paired_drop(self.base[when], correct) if correct is not None else None
+        cost = self.network.cost(plan)
         return Point(
-            criterion=criterion,
-            key=key,
-            draw=draw,
-            budget=budget,
+            *who,
             when=str(when),
-            macs=macs,
-            parameters=parameters,
+            macs=cost.macs,
+            parameters=cost.parameters,
             top1=accuracy.top1,
             top5=accuracy.top5,
             low=accuracy.low,
@@ -309,9 +273,9 @@ class _Comparison:
         )
 
     def _progress(self, part: float = 0.0, final: bool = False) -> Progress:
-        """``part`` of the next point is done. No time left is told before a point shows how long one takes."""
-        total = self.spec.points
+        """``part`` of the next point is done. Where training follows, the time left cannot be told from the first."""
+        self.told, total = time.monotonic(), self.spec.points
         left = None
         if self.fresh and not self.spec.tune:
-            left = (time.monotonic() - self.began) / self.fresh * max(0.0, total - self.done - part)
-        return Progress(total if final else self.done, total, "networks", 0.0 if final else left)
+            left = (self.told - self.began) / self.fresh * max(0.0, total - self.done - part)
+        return Progress(total if final else self.done, total, "measurements", 0.0 if final else left)

@@ -98,7 +98,9 @@ def scored_all(
 ) -> Generator[Event, None, dict[Draw, dict[str, NDArray[np.float64]]]]:
     """Use with ``yield from``. Those that ``past`` tells of are read back; one probe serves all the others."""
     stored = {(e.criterion, e.draw): e for e in past if isinstance(e, Scored) and workspace.artifacts.has(e.digest)}
-    found = {d: read_scores(workspace, stored[d.label, d.number].digest) for d in wanted if (d.label, d.number) in stored}
+    found = {
+        d: read_scores(workspace, stored[d.label, d.number].digest) for d in wanted if (d.label, d.number) in stored
+    }
     rest = [draw for draw in wanted if draw not in found]
     if not rest:
         return found

@@ -1,0 +1,72 @@
+"""What is done to a network before it is measured: removal, new batch-norm statistics, training.
+
+Generators to be used with ``yield from``: they yield the share done, in [0, 1], and return a new network. The network
+that comes in is left as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator
+
+import torch
+from torch import nn
+
+from pruning_core.analysis.device import choose_device
+from pruning_core.criteria import Criterion, Reconstructing
+from pruning_core.criteria.rebuild import rebuilding
+from pruning_core.datasets import Dataset
+from pruning_core.graph import Network, Plan, remove
+from pruning_core.training.config import FineTune
+from pruning_core.training.events import Step
+from pruning_core.training.loop import fine_tune
+from pruning_core.training.recalibrate import recalibrating
+
+PROOF_IMAGES = 4
+BATCH = 64
+Treatment = Generator[float, None, nn.Module]
+
+
+def cut(model: nn.Module, network: Network, plan: Plan, criterion: Criterion, fit: Dataset, images: int) -> Treatment:
+    """Without the units of ``plan``; where the criterion's paper mends the layers behind them, they are mended."""
+    if not plan:
+        return copy.deepcopy(model)
+    source = model
+    if isinstance(criterion, Reconstructing):
+        steps = rebuilding(model, network, plan, criterion, fit, images=min(images, len(fit)))
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                source = end.value
+                break
+            yield step.done / max(1, step.total)
+    return remove(source, network, plan, fit.normalised(fit.images[:PROOF_IMAGES])).model
+
+
+def recalibrated(model: nn.Module, fit: Dataset, images: int, seed: int, device: str) -> Treatment:
+    """With the batch-norm statistics of ``images`` images of ``fit``."""
+    chosen = fit.subset(min(images, len(fit)), seed)
+    where = choose_device(device)
+    count = len(chosen) - (len(chosen) % BATCH == 1)  # a last batch of a single image has no variance
+    batches = chosen.batches(BATCH, where, indices=torch.arange(count))
+    steps = recalibrating(copy.deepcopy(model).to(where), (x for x, _ in batches))
+    total = -(-count // BATCH)
+    while True:
+        try:
+            yield next(steps) / max(1, total)
+        except StopIteration as end:
+            found: nn.Module = end.value
+            return found
+
+
+def tuned(model: nn.Module, fit: Dataset, held_out: Dataset, test: Dataset, config: FineTune) -> Treatment:
+    """Trained on ``fit`` with the weights that were best on ``held_out``."""
+    training = fine_tune(model, fit, test, config, held_out=held_out)
+    try:
+        for event in training:
+            if isinstance(event, Step):
+                yield event.done
+    finally:
+        training.close()
+    return training.best_model()
