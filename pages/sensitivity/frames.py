@@ -68,13 +68,6 @@ def rows(network: Network, spec: SensitivityRun, view: JobView) -> list[str]:
     return [key for key in wanted if key in seen]
 
 
-def label(spec: SensitivityRun, images: int | None) -> str:
-    """What tells this sweep from another one of the same network."""
-    mode = f"fast, ± {100 * spec.mode.tolerance:g} points" if hasattr(spec.mode, "tolerance") else "exact"
-    number = f"{spec.images or images:,} images" if (spec.images or images) else "all images"
-    return f"{spec.criterion.label} · {number} · {len(spec.ratios)} ratios · {mode}"
-
-
 def short(names: Sequence[str], most: int = 28) -> dict[str, str]:
     """Labels that fit beside a figure: long names lose their middle, never their end."""
-    return {name: name if len(name) <= most else f"{name[:9]}…{name[-(most - 10):]}" for name in names}
+    return {name: name if len(name) <= most else f"{name[:9]}…{name[-(most - 10) :]}" for name in names}

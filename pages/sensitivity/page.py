@@ -13,7 +13,9 @@ st.title("Sensitivity")
 available = settings.held_out_size(desk.data)
 sections.introduction(desk, model, available)
 if not network.groups:
-    st.info("Nothing in this network can be cut, so there is nothing to sweep. The Model page says what stands in the way.")
+    st.info(
+        "Nothing in this network can be cut, so there is nothing to sweep. The Model page says what stands in the way."
+    )
 else:
     sections.start(settings.ask(desk, network, available))
     sections.results(desk, network, available)

@@ -9,7 +9,8 @@ import streamlit as st
 from pages.sensitivity import charts, details, frames
 from pages.ui import cards, jobs, numbers, plots, provenance, state
 from pages.ui.desk import Desk
-from pruning_core.errors import UserError
+from pages.ui.sweeps import Found, label, sweeps
+from pruning_core.analysis.sensitivity import Fast
 from pruning_core.graph import Network
 from pruning_core.runs.events import Stage
 from pruning_core.runs.sensitivity import SensitivityRun
@@ -20,8 +21,6 @@ MAP_HEIGHT = 720
 SHOWN = "sensitivity.run"
 CELL = "sensitivity.cell"
 POLL_S = 1.0  # a heatmap that changes is drawn anew, so not more often than one can look
-
-Found = tuple[JobView, SensitivityRun]
 
 
 def introduction(desk: Desk, model: LoadedModel, available: int) -> None:
@@ -68,34 +67,13 @@ def results(desk: Desk, network: Network, available: int) -> None:
         _table(ended, spec, network)
 
 
-def sweeps(desk: Desk) -> list[Found]:
-    """The visitor's sweeps of the network and data on the desk, newest first."""
-    runs, found = state.jobs(), []
-    for view in runs.of(state.owner()):
-        if view.kind != SensitivityRun.kind:
-            continue
-        try:
-            spec = runs.spec(view.id)
-        except UserError:  # made by another version; it cannot be shown, and the list of runs says so
-            continue
-        if isinstance(spec, SensitivityRun) and spec.model == desk.model and _same_images(spec, desk):
-            found.append((view, spec))
-    return found
-
-
-def _same_images(spec: SensitivityRun, desk: Desk) -> bool:
-    from pages.sensitivity.settings import judged_on
-
-    return spec.data == judged_on(desk.data)
-
-
 def _chosen(found: list[Found], available: int) -> Found:
     ids = [view.id for view, _ in found]
     if len(found) == 1:
         return found[0]
     if st.session_state.get(SHOWN) not in ids:
         st.session_state[SHOWN] = ids[0]
-    labels = {view.id: f"{frames.label(spec, available)} ({view.state})" for view, spec in found}
+    labels = {view.id: f"{label(spec, available)} ({view.state})" for view, spec in found}
     chosen = st.selectbox("Sweep shown", ids, format_func=lambda each: labels[each], key=SHOWN)
     return found[ids.index(chosen)]
 
@@ -136,7 +114,7 @@ def source(view: JobView, spec: SensitivityRun, images: int) -> provenance.Prove
     mode = (
         f"Fast mode: a cell stops once the interval of its drop is within ± {100 * spec.mode.tolerance:g} points, and "
         "may be computed at lower precision."
-        if hasattr(spec.mode, "tolerance")
+        if isinstance(spec.mode, Fast)
         else "Exact mode: predictions are those of the really smaller network."
     )
     return provenance.measured(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import streamlit as st
 
 from pages.ui import state
 from pages.ui.desk import Desk
 from pages.ui.ranking import choose_criterion
+from pages.ui.sweeps import judged_on
 from pruning_core.analysis.sensitivity import Exact, Fast
 from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
@@ -20,11 +19,6 @@ OFFERED = (0.05, *RATIOS, 0.95)
 COUNTS = (32, 64, 128, 256, 512, 1000, 2000, 5000, 10_000, 20_000)
 AT_FIRST = 1000  # images, where there are more: enough to tell three points apart
 TOLERANCES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
-
-
-def judged_on(data: DataRef) -> DataRef:
-    """Whoever chooses by looking at accuracy looks at these images, never at the test images."""
-    return replace(data, split="held-out")
 
 
 def held_out_size(data: DataRef) -> int:

@@ -67,9 +67,7 @@ def ranking(model: ModelRef, network: Network, criterion: Criterion, data: DataR
 
 
 @st.cache_resource(show_spinner=False, max_entries=SCORES_KEPT)
-def _values(
-    model: str, criterion: str, data: str, seed: int, root: str, _criterion: Criterion
-) -> Mapping[str, Tensor]:
+def _values(model: str, criterion: str, data: str, seed: int, root: str, _criterion: Criterion) -> Mapping[str, Tensor]:
     ref = ModelRef.from_json(model)
     images = DataRef.from_json(data) if data else DIGITS  # not looked at
     steps = scored(state.loaded(ref), state.network(ref), _criterion, state.workspace(), images, seed)

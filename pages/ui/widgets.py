@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -14,12 +15,14 @@ MOST_SEGMENTS = 5
 STEPS_PER_DECADE = 4
 
 
-def knob_widgets(cls: type[T], key: str) -> T:
+def knob_widgets(cls: type[T], key: str, without: Collection[str] = ()) -> T:
     """One widget for each knob of the dataclass `cls`, and the instance they describe.
 
-    `key` names the place on the page; the values last as long as the visitor's session, on other pages too.
+    `key` names the place on the page; the values last as long as the visitor's session, on other pages too. Knobs named
+    in `without` keep their defaults and are not shown.
     """
-    return cls(**{knob.name: _widget(knob, f"{key}.{cls.__name__}.{knob.name}") for knob in knobs_of(cls)})
+    shown = [knob for knob in knobs_of(cls) if knob.name not in without]
+    return cls(**{knob.name: _widget(knob, f"{key}.{cls.__name__}.{knob.name}") for knob in shown})
 
 
 def knob_widget(cls: type, name: str, key: str) -> Any:

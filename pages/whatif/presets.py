@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pruning_core.allocation.base import Allocation
-from pruning_core.allocation.budget import Allocated, Budget, Kind, Reach, allocate, reachable
+from pruning_core.allocation.budget import Allocated, Budget, Kind, allocate
 from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan
-from pruning_core.knobs import knobs_of
 from pruning_core.runs.view import JobView
 
 Table = Mapping[str, list[tuple[float, float]]]
@@ -49,24 +47,13 @@ def offered() -> dict[str, type[Allocation]]:
     return {each.card.key: each for each in ALLOCATIONS}
 
 
-def made(cls: type[Allocation], given: Material, knobs: Mapping[str, Any]) -> Allocation:
-    """Raises UserError when the allocation needs what is not there."""
-    fields = {field.name for field in dataclasses.fields(cls)}
-    filled = {}
-    for name in sorted(fields & set(LACKING)):
-        filled[name] = getattr(given, name)
-        if not filled[name]:
-            raise UserError(f"{cls.card.name}: this {LACKING[name]}")
-    return cls(**filled, **knobs)
-
-
-def free_knobs(cls: type[Allocation]) -> list[str]:
-    """The knobs that still mean something under a budget: all but the strength, which is solved for."""
-    return [knob.name for knob in knobs_of(cls) if knob.name != cls.strength]
-
-
-def reach(allocation: Allocation, pool: Pool, kind: Kind) -> Reach:
-    return reachable(allocation, pool, kind)
+def completed(allocation: Allocation, given: Material) -> Allocation:
+    """With what is no knob filled in. Raises UserError when the allocation needs what is not there."""
+    wanted = {field.name for field in dataclasses.fields(allocation)} & set(LACKING)
+    for name in sorted(wanted):
+        if not getattr(given, name):
+            raise UserError(f"{allocation.card.name}: this {LACKING[name]}")
+    return dataclasses.replace(allocation, **{name: getattr(given, name) for name in wanted})
 
 
 def solved(allocation: Allocation, pool: Pool, kind: Kind, fraction: float) -> Allocated:

@@ -1,0 +1,43 @@
+"""The visitor's sensitivity sweeps, for every page that builds on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pages.ui import state
+from pages.ui.desk import Desk
+from pruning_core.analysis.sensitivity import Fast
+from pruning_core.datasets import DataRef
+from pruning_core.errors import UserError
+from pruning_core.runs.sensitivity import SensitivityRun
+from pruning_core.runs.view import JobView
+
+Found = tuple[JobView, SensitivityRun]
+
+
+def judged_on(data: DataRef) -> DataRef:
+    """Whoever chooses by looking at accuracy looks at these images, never at the test images."""
+    return replace(data, split="held-out")
+
+
+def sweeps(desk: Desk) -> list[Found]:
+    """The visitor's sweeps of the network and data on the desk, newest first, without their events."""
+    runs, found = state.jobs(), []
+    for view in runs.of(state.owner()):
+        if view.kind != SensitivityRun.kind:
+            continue
+        try:
+            spec = runs.spec(view.id)
+        except UserError:  # written by another version: it cannot be read, and a new sweep takes its place
+            continue
+        if isinstance(spec, SensitivityRun) and spec.model == desk.model and spec.data == judged_on(desk.data):
+            found.append((view, spec))
+    return found
+
+
+def label(spec: SensitivityRun, available: int | None = None) -> str:
+    """What tells this sweep from another one of the same network; `available`: how many images there are in all."""
+    mode = f"fast, ± {100 * spec.mode.tolerance:g} points" if isinstance(spec.mode, Fast) else "exact"
+    number = spec.images or available
+    images = f"{number:,} images" if number else "all images"
+    return f"{spec.criterion.label} · {images} · {len(spec.ratios)} ratios · {mode}"

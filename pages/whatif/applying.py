@@ -1,0 +1,189 @@
+"""Cutting for real: the run, and what it measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from pages.ui import cards, jobs, numbers, provenance, state
+from pages.ui.desk import Desk
+from pages.whatif import figures, plans
+from pruning_core.graph import Network
+from pruning_core.runs.events import Result
+from pruning_core.runs.prune import PruneRun
+from pruning_core.runs.view import JobView
+from pruning_core.zoo import ModelRef
+
+Payload = Mapping[str, Any]
+THOP = (
+    "thop, the counter most papers use, also counts batch normalisation and pooling and knows only the layers it has a "
+    "rule for; the closed form counts the multiply-accumulates of convolutions, linear layers and matrix products."
+)
+
+
+def section(network: Network, desk: Desk) -> None:
+    st.header("Apply", divider="gray")
+    if not desk.plan:
+        st.info(
+            "The plan removes nothing yet. Move a slider, use a budget, or take ratios over from the Sensitivity page.",
+            icon=":material/content_cut:",
+        )
+        return
+    network.validate(desk.plan)
+    spec = PruneRun(model=desk.model, data=replace(desk.data, split="test"), plan=desk.plan.to_json())
+    known = state.jobs().find(spec)
+    if known is None:
+        channels = sum(len(units) for units in desk.plan.values())
+        st.markdown(
+            f"Removes {channels:,} channels from {len(desk.plan)} of {len(network.groups)} groups, proves that the "
+            "smaller network computes what the original computes with these channels silenced, and measures both "
+            f"on the test images of {desk.data.name}."
+        )
+        if st.button("Apply the plan", type="primary", key="whatif.apply", icon=":material/content_cut:"):
+            state.jobs().submit(spec, state.owner())
+            st.rerun()
+        return
+    view = jobs.watch(known.id, key="whatif.job")
+    result = view.last(Result)
+    if result is not None:
+        _result(result.payload, view, desk)
+
+
+def _result(found: Payload, view: JobView, desk: Desk) -> None:
+    _proof(found)
+    _measures(found, view)
+    _counts(found)
+    _layers(found)
+    st.markdown("Put the smaller network on the desk to fine-tune and download it; the sliders then cut it further.")
+    if st.button("Work on the smaller network", key="whatif.adopt", type="primary", icon=":material/arrow_forward:"):
+        state.choose_model(ModelRef.from_json(found["model"]))
+        st.toast("The smaller network is on the desk.")
+        st.rerun()
+
+
+def _proof(found: Payload) -> None:
+    proof = found["proof"]
+    difference = f"largest difference {proof['max_abs']:.1e}, relative {proof['max_rel']:.1e}"
+    seen = f"{proof['images']} test images, {proof['dtype'].removeprefix('torch.')}"
+    if proof["exact"]:
+        st.success(
+            f"**Removed equals silenced.** The smaller network gives the outputs of the original with these channels "
+            f"silenced: {difference} ({seen}). Rounding, because sums are shorter.",
+            icon=":material/verified:",
+        )
+    else:
+        st.warning(
+            f"**Approximate.** The plan cuts groups whose removal is not the same as silencing: {difference} ({seen}).",
+            icon=":material/warning:",
+        )
+    for note in found["notes"]:
+        st.caption(str(note))
+
+
+def _measures(found: Payload, view: JobView) -> None:
+    before, after, drop = found["accuracy"]["before"], found["accuracy"]["after"], found["drop"]
+    source = provenance.measured(
+        after["dataset"], images=after["images"], device=view.device.upper(), note="Top-1, without fine-tuning."
+    )
+    places = st.columns(4)
+    for name, accuracy, place in (("Accuracy before", before, places[0]), ("Accuracy after", after, places[1])):
+        cards.number(
+            name,
+            numbers.percent(accuracy["top1"]),
+            source,
+            detail=f"{100 * accuracy['low']:.1f}–{100 * accuracy['high']:.1f}",
+            help="Below: the 95 % Wilson interval.",
+            delta=numbers.points(-drop["drop"]) if accuracy is after and drop["drop"] else None,
+            container=place,
+        )
+    noise = drop["low"] <= 0 <= drop["high"]
+    for name, when, place in (("Latency before", "before", places[2]), ("Latency after", "after", places[3])):
+        _latency(name, found["latency"], when, place)
+    st.markdown(
+        f"Paired change on the same {drop['images']:,} images: **{numbers.points(-drop['drop'])}** (95 % interval "
+        f"{numbers.points(-drop['high'])} to {numbers.points(-drop['low'])}); {drop['lost']} images were right before "
+        f"and are wrong after, {drop['gained']} the other way round."
+        + (" The change is inside the noise." if noise else "")
+    )
+
+
+def _latency(name: str, latencies: Payload, when: str, place: st.delta_generator.DeltaGenerator) -> None:
+    latency = latencies[when]
+    threads = f", {latency['threads']} thread{'' if latency['threads'] == 1 else 's'}"
+    source = provenance.measured(
+        f"random images, batches of {latency['batch_size']}, {latency['runs']} passes",
+        device=latency["device"] + (threads if latency["device"].upper() == "CPU" else ""),
+        note=f"Median; 10th to 90th percentile {latency['p10_ms']:.3g} to {latency['p90_ms']:.3g} ms.",
+    )
+    change = latency["median_ms"] / latencies["before"]["median_ms"] - 1
+    cards.number(
+        name,
+        numbers.milliseconds(latency["median_ms"]),
+        source,
+        detail=f"{latency['p10_ms']:.3g}–{latency['p90_ms']:.3g} ms",
+        delta=numbers.percent(change) if when == "after" else None,
+        delta_color="inverse",
+        help="Median of one batch; below: 10th to 90th percentile.",
+        container=place,
+    )
+
+
+def _counts(found: Payload) -> None:
+    cost, thop = found["cost"], found["thop"]
+    unit, factor = figures.compute_unit()
+    before, after = cost["before"], cost["after"]
+    places = st.columns(4)
+    for place, name, old, new, show in (
+        (places[0], unit, factor * before["macs"], factor * after["macs"], numbers.count),
+        (places[1], "Parameters", before["parameters"], after["parameters"], numbers.count),
+        (places[2], "Size", before["size_bytes"], after["size_bytes"], numbers.size_bytes),
+    ):
+        change = numbers.percent(new / max(old, 1) - 1)
+        cards.number(
+            f"{name} after", show(new), figures.COUNTED, detail=f"of {show(old)}", delta=change, delta_color="inverse",
+            container=place,
+        )  # fmt: skip
+    if thop["after"] is None or thop["before"] is None:
+        cards.pending(f"{unit} by thop", "thop cannot count this network", help=THOP, container=places[3])
+        return
+    more = thop["after"] / max(after["macs"], 1) - 1
+    cards.number(
+        f"{unit} by thop",
+        numbers.count(factor * thop["after"]),
+        provenance.derived("counted by the thop package on the smaller network"),
+        detail=f"{100 * more:+.1f} %, of {numbers.count(factor * thop['before'])}",
+        help=THOP,
+        container=places[3],
+    )
+    st.caption(THOP)
+
+
+def _layers(found: Payload) -> None:
+    frame = plans.difference(found["layers"])
+    changed = int(frame["changed"].sum())
+    with st.expander(f"{changed} of {len(frame)} layers changed: before and after", icon=":material/difference:"):
+        every = st.toggle("Show the unchanged layers too", False, key="whatif.unchanged", persist_state="session")
+        shown = (frame if every else frame[frame["changed"]]).drop(columns="changed")
+        counts = {
+            f"{name}_{when}": st.column_config.NumberColumn(f"{title} {when}", format="localized")
+            for name, title in (("macs", "MACs"), ("parameters", "Parameters"))
+            for when in ("before", "after")
+        }
+        shapes = {
+            f"{name}_{when}": f"{name.title()} {when}" for name in ("input", "output") for when in ("before", "after")
+        }
+        st.dataframe(
+            shown,
+            hide_index=True,
+            height=min(600, 38 + 35 * max(1, len(shown))),
+            column_config={
+                "layer": st.column_config.TextColumn("Layer", pinned=True),
+                "kind": "Kind",
+                **shapes,
+                **counts,
+            },
+        )
+        cards.source_line(figures.COUNTED)

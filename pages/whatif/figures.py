@@ -1,0 +1,94 @@
+"""What the plan costs, in closed form, while it is being made."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.ui import cards, charts, numbers, plots, provenance, state
+from pages.ui.desk import Desk
+from pages.whatif import history, plans
+from pruning_core.graph import Network
+from pruning_core.zoo import LoadedModel
+
+COUNTED = provenance.derived("counted in closed form from the shapes that remain; exact, applying changes nothing")
+FLOPS = "whatif.flops"
+OPERATIONS = "For one image. A multiply-accumulate (MAC) is two floating-point operations (FLOPs)."
+
+
+def introduction(desk: Desk, model: LoadedModel) -> None:
+    st.markdown(
+        f"Move the sliders: what **{model.title}** would cost stands here at once. Nothing is cut until it is applied "
+        "below; then both networks are measured on the test images."
+    )
+    if desk.model.base is not None and st.button(
+        "Back to the network it was cut from", key="whatif.back", icon=":material/arrow_back:"
+    ):
+        state.choose_model(desk.model.base)
+        st.rerun()
+
+
+def compute_unit() -> tuple[str, int]:
+    """(name, how many of them a multiply-accumulate is)."""
+    return ("FLOPs", 2) if st.session_state.get(FLOPS) == "FLOPs" else ("MACs", 1)
+
+
+def row(network: Network, desk: Desk) -> None:
+    before, after = network.cost(), network.cost(desk.plan)
+    unit, factor = compute_unit()
+    sizes = sum(group.size for group in network.groups)
+    kept = sizes - sum(len(units) for units in desk.plan.values())
+    places = st.columns(5)
+    shown = (
+        (unit, factor * before.macs, factor * after.macs, numbers.count, OPERATIONS),
+        ("Parameters", before.parameters, after.parameters, numbers.count, None),
+        ("Size", before.size_bytes, after.size_bytes, numbers.size_bytes, "Parameters and buffers as they are stored."),
+        ("Channels", sizes, kept, numbers.count, "Of all groups together."),
+    )
+    for place, (name, old, new, written, help) in zip(places, shown):
+        cards.number(
+            name,
+            written(new),
+            COUNTED,
+            detail=f"of {written(old)}",
+            delta=None if old == new else numbers.percent(new / max(old, 1) - 1),
+            delta_color="inverse",
+            help=help,
+            container=place,
+        )
+    with places[4]:
+        cards.pending("Accuracy and latency", "known once the plan is applied")
+        st.segmented_control(
+            "Count", ("MACs", "FLOPs"), default="MACs", required=True, key=FLOPS, label_visibility="collapsed",
+            persist_state="session",
+        )  # fmt: skip
+
+
+def overview(network: Network) -> None:
+    found = plans.cuts(network, state.desk().plan, history.asked())
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.dataframe(
+            plans.plan_table(found),
+            hide_index=True,
+            height=min(640, 38 + 35 * len(found)),
+            column_config={
+                "group": st.column_config.TextColumn("Group", pinned=True),
+                "channels": "Channels",
+                "kept": "Kept",
+                "asked": st.column_config.NumberColumn("Requested", format="percent"),
+                "actual": st.column_config.NumberColumn(
+                    "Actual", format="percent", help="Whole channels only, rounded down; one is always kept."
+                ),
+                "exact": st.column_config.CheckboxColumn("Exact"),
+            },
+        )
+        cards.source_line(COUNTED)
+    with right:
+        widths = plans.widths(found)
+        kept = int(widths["after"].sum())
+        figure = charts.widths(
+            widths,
+            alt=f"Channels of {len(found)} groups before and after: {kept} of {int(widths['before'].sum())} kept.",
+        )
+        with st.container(height=640 if figure.layout.height > 640 else "content"):
+            plots.show(figure, "whatif.widths")

@@ -1,0 +1,26 @@
+"""What would it cost to cut these channels: at once in closed form, and on a click for real."""
+
+import streamlit as st
+
+from pages.ui import state
+from pages.whatif import applying, figures, presetting, sliders
+
+desk = state.desk()
+model = state.loaded(desk.model)
+network = state.network(desk.model)
+
+st.title("What-if")
+figures.introduction(desk, model)
+if not network.groups:
+    st.info("Nothing in this network can be cut. The Model page says which operators stand in the way.")
+else:
+    ranking = sliders.head(desk, network)
+    figures.row(network, state.desk())
+    by_hand, computed, overview = st.tabs(["By hand", "Under a budget", "Requested and actual"])
+    with by_hand:
+        sliders.every_group(network, ranking)
+    with computed:
+        presetting.form(network, ranking)
+    with overview:
+        figures.overview(network)
+    applying.section(network, state.desk())
