@@ -18,7 +18,7 @@ from pruning_core.zoo.architectures import architecture, build, title_of
 from pruning_core.zoo.demos import demo, load_demo
 from pruning_core.zoo.exported import NOTE, read_exported
 from pruning_core.zoo.finite import check_finite
-from pruning_core.zoo.onnx_files import read_onnx
+from pruning_core.zoo.onnx_files import conversion_note, read_onnx
 from pruning_core.zoo.output import check_output
 from pruning_core.zoo.ref import ModelRef, Source
 from pruning_core.zoo.stored import stored_weights
@@ -104,7 +104,7 @@ def _whole(ref: ModelRef, path: Path) -> LoadedModel:
         model, usual, batch, notes = program.model, program.input_size, program.batch_size, (NOTE,)
     else:
         model, usual, batch = read_onnx(path, ref.name)
-        notes = ("converted from ONNX",)
+        notes = (conversion_note(dict(ref.options).get("reference_difference")),)
     if batch is not None:
         notes += (f"it takes exactly {batch} image(s) at a time, because it was exported that way",)
     check_finite(model.state_dict(), ref.name)

@@ -12,6 +12,7 @@ from pruning_core.zoo.architectures import build
 from pruning_core.zoo.checkpoint import read_checkpoint
 from pruning_core.zoo.kinds import Kind, kind_of
 from pruning_core.zoo.load import LoadedModel, load_model
+from pruning_core.zoo.onnx_files import conversion_note, reference_difference
 from pruning_core.zoo.output import check_output
 from pruning_core.zoo.recognise import as_chosen, recognise
 from pruning_core.zoo.ref import ModelRef
@@ -48,9 +49,15 @@ def import_model(
 
 
 def _whole(path: Path, name: str, kind: Kind, root: Root, size: tuple[int, int, int] | None) -> LoadedModel:
+    """A file that holds the network itself; one from ONNX is compared with ONNX's own arithmetic, once."""
     architecture = "exported" if kind is Kind.EXPORTED else "onnx"
     with keeping(root, path) as (digest,):
         loaded = load_model(ModelRef("upload", name, digest, architecture, input_size=size), root)
+        if kind is Kind.ONNX:
+            difference = reference_difference(path, name, loaded.model, loaded.input_size)
+            options = () if difference is None else (("reference_difference", difference),)
+            notes = (conversion_note(difference), *loaded.notes[1:])
+            loaded = replace(loaded, ref=replace(loaded.ref, options=options), notes=notes)
     ref = replace(loaded.ref, num_classes=loaded.num_classes, input_size=loaded.input_size)
     return replace(loaded, ref=ref)
 

@@ -40,7 +40,10 @@ def test_our_networks_come_back_with_the_same_scores(tmp_path, name, new):
     model = network(name)
     loaded = import_model(onnx_file(model, images(model, 2), new), "net.onnx", tmp_path)
     assert (loaded.num_classes, loaded.input_size, loaded.ref.architecture) == (10, (1, 8, 8), "onnx")
+    assert dict(loaded.ref.options)["reference_difference"] < 1e-5
+    assert "of ONNX's reference" in loaded.notes[0]
     for again in (loaded, load_model(loaded.ref, tmp_path)):
+        assert again.notes == loaded.notes
         x = images(model, 5)
         with torch.no_grad():
             assert torch.allclose(again.model(x), model(x), atol=1e-5)
@@ -130,6 +133,19 @@ def test_newer_operators_are_written_down_in_opset_17(tmp_path, what):
     loaded = import_model(io.BytesIO(model.SerializeToString()), "net.onnx", tmp_path)
     with torch.no_grad():
         np.testing.assert_allclose(loaded.model(torch.from_numpy(x)).numpy(), want, rtol=1e-4, atol=1e-5)
+
+
+def test_a_wrong_conversion_is_not_kept(tmp_path, monkeypatch):
+    """onnx2torch could be wrong where nobody looks, so each conversion is compared with the reference."""
+    import onnx2torch
+
+    class Wrong(torch.nn.Module):
+        def forward(self, x):
+            return x.flatten(1) * 1.01
+
+    model = graph([flat("x")], 17)
+    monkeypatch.setattr(onnx2torch, "convert", lambda proto: Wrong())
+    refused(model, tmp_path, "differs from ONNX's reference by 1.0e-02")
 
 
 def refused(model, root, sentence):
