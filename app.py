@@ -14,6 +14,17 @@ if __name__ == "__main__":
     sections = {
         "": [
             Entry(st.Page("pages/model/page.py", title="Model", default=True), ":material/deployed_code:"),
+            Entry(st.Page("pages/choose/page.py", title="Load", url_path="load"), ":material/folder_open:"),
+            Entry(
+                st.Page("pages/sensitivity/page.py", title="Sensitivity", url_path="sensitivity"),
+                ":material/grid_on:",
+            ),
+            Entry(st.Page("pages/whatif/page.py", title="What-if", url_path="whatif"), ":material/content_cut:"),
+            Entry(
+                st.Page("pages/finetune/page.py", title="Fine-tune", url_path="finetune"), ":material/model_training:"
+            ),
+            Entry(st.Page("pages/download/page.py", title="Download", url_path="download"), ":material/download:"),
+            Entry(st.Page("pages/taxonomy/page.py", title="Taxonomy", url_path="taxonomy"), ":material/account_tree:"),
         ],
     }
     page = st.navigation([entry.page for entries in sections.values() for entry in entries], position="hidden")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import streamlit as st
@@ -22,7 +23,9 @@ from pruning_core.runs.view import JobView
 from pruning_core.zoo import LoadedModel, ModelRef
 
 CUTS_KEPT = 3
-PROGRAM = "The whole network in one file: it runs wherever PyTorch does, without the code that built it and without PruneScope."
+PROGRAM = "The whole network in one file: it runs wherever PyTorch does, without PruneScope and its own code."
+PLAN = "What was removed from which network, and the figures with their provenance; with the weights, the network."
+RECIPE = "The few lines that repeat the removal in a pipeline of your own."
 ONNX = "The whole network for runtimes that are not PyTorch, such as ONNX Runtime, on phones or in browsers."
 
 
@@ -61,15 +64,14 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
         st.caption(f"It was cut {cut.steps} times. Script, plan and recipe take the last cut only.")
     figures = _figures(desk, cut)
     ref = desk.model
-    st.subheader("To use it")
+    st.subheader("To run it")
     _row("pt2", "Exported program", PROGRAM, ref, lambda: files.program(model))
     _row("onnx", "ONNX", ONNX, ref, lambda: files.onnx(model))
     st.subheader("To build on it")
     _row("weights", "Weights", _weights_text(model), ref, lambda: files.weights(model))
     _plan_rows(ref, cut, figures)
-    text = (
-        "Applies the plan to the original network with nothing but PyTorch, and checks its own work."
-        + (" The weights above go in with `--tuned`." if cut.tuned else "")
+    text = "Applies the plan to the original network with nothing but PyTorch, and checks its own work." + (
+        " The weights above go in with `--tuned`." if cut.tuned else ""
     )
     _row("script", "Python script", text, ref, lambda: files.script(cut))
     if cut.base.ref.source == "demo":
@@ -78,7 +80,9 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
 
 
 def _weights_text(model: LoadedModel) -> str:
-    beside = "with the plan beside it the network is built again" if model.ref.source == "pruned" else "for its own code"
+    beside = (
+        "with the plan beside it the network is built again" if model.ref.source == "pruned" else "for its own code"
+    )
     return f"Every number of the network as safetensors, a format in which nothing can run; {beside}."
 
 
@@ -121,10 +125,9 @@ def _plan_rows(ref: ModelRef, cut: Cut, figures: tuple[Figure, ...]) -> None:
     with plain_errors():
         content = files.with_figures(_document(ref), figures)
         rows = (
-            ("plan", "Plan", files.plan(cut, content), "What was removed from which network, and the figures with their "
-             "provenance. Weights and plan together rebuild the network."),
-            ("recipe", "Recipe", files.recipe(cut, content), "The few lines that repeat the removal in a pipeline of your own."),
-        )  # fmt: skip
+            ("plan", "Plan", files.plan(cut, content), PLAN),
+            ("recipe", "Recipe", files.recipe(cut, content), RECIPE),
+        )
         for kind, title, built, text in rows:
             words, button = _frame(title, text)
             words.caption(f"`{built.name}` · {numbers.size_bytes(len(built.data))}")
@@ -163,7 +166,7 @@ def _cut(ref: ModelRef) -> Cut:
         return _cut_of(ref.to_json(), str(state.workspace().root))
 
 
-@st.cache_resource(show_spinner=False, max_entries=CUTS_KEPT)
+@lru_cache(maxsize=CUTS_KEPT)  # not a cached resource: loading shows a spinner, which those would play again
 def _cut_of(ref: str, root: str) -> Cut:
     return cut_of(state.loaded(ModelRef.from_json(ref)), state.loaded)
 
@@ -172,7 +175,7 @@ def _document(ref: ModelRef) -> dict[str, Any]:
     return _document_of(ref.to_json(), str(state.workspace().root))
 
 
-@st.cache_resource(show_spinner=False, max_entries=CUTS_KEPT)
+@lru_cache(maxsize=CUTS_KEPT)
 def _document_of(ref: str, root: str) -> dict[str, Any]:
     cut = _cut_of(ref, root)
     return files.document(cut, files.weights(cut.small).data)
@@ -234,5 +237,3 @@ def _latency(ref: ModelRef) -> Latency | None:
     """Only where the Model page has measured it."""
     view = state.jobs().find(LatencyRun(ref))
     return view.last(Latency) if view is not None else None
-
-

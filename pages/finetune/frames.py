@@ -108,4 +108,4 @@ def _measured(epoch: Epoch) -> Measured:
 def _thinned(steps: list[Step]) -> list[Step]:
     """At most `POINTS` of them, evenly, always with the newest."""
     stride = -(-len(steps) // POINTS) or 1
-    return steps[:: -stride][::-1] if steps else []
+    return steps[::-stride][::-1] if steps else []

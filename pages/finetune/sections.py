@@ -281,7 +281,9 @@ def _loss_alt(view: JobView) -> str:
     step, stage = view.last(Step), view.last(Stage)
     if step is None:
         return f"Training loss over epochs; nothing is drawn yet ({stage.text if stage else 'waiting'})."
-    return f"Training loss over epochs: {step.loss:.3f} nats after {step.position:.1f} epochs ({frames.NAMES[step.tag]})."
+    return (
+        f"Training loss over epochs: {step.loss:.3f} nats after {step.position:.1f} epochs ({frames.NAMES[step.tag]})."
+    )
 
 
 def _accuracy_alt(view: JobView) -> str:

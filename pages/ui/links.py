@@ -6,7 +6,7 @@ import streamlit as st
 
 
 def to_what_if(label: str = "Remove channels on What-if") -> None:
-    st.page_link("pages/what_if/page.py", label=label, icon=":material/content_cut:")
+    st.page_link("pages/whatif/page.py", label=label, icon=":material/content_cut:")
 
 
 def to_fine_tune(label: str = "Fine-tune it") -> None:

@@ -50,3 +50,16 @@ def paired_drop(correct_base: Tensor, correct_new: Tensor) -> Drop:
     lost, gained, images = int((base & ~new).sum()), int((new & ~base).sum()), len(base)
     low, high = paired_bounds(lost, gained, images)
     return Drop((lost - gained) / images, low, high, lost, gained, images)
+
+
+def unpaired_bounds(
+    first: float, first_range: tuple[float, float], second: float, second_range: tuple[float, float]
+) -> tuple[float, float]:
+    """The interval of first - second from each accuracy with its own Wilson interval.
+
+    Newcombe's hybrid score interval (Stat. Med. 17, 1998, method 10). It does not use that both networks saw the same
+    images, so it is wider than ``paired_bounds``; for where only the counts are known.
+    """
+    low = first - second - sqrt((first - first_range[0]) ** 2 + (second_range[1] - second) ** 2)
+    high = first - second + sqrt((first_range[1] - first) ** 2 + (second - second_range[0]) ** 2)
+    return max(-1.0, low), min(1.0, high)

@@ -1,0 +1,113 @@
+"""Where the images come from, and what may be changed about them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.choose import details, inbox
+from pages.choose.progress import Bar
+from pages.ui import numbers, state
+from pages.ui.errors import plain_errors
+from pruning_core.datasets import DIGITS, SETS, DataRef, import_data, load_splits
+from pruning_core.errors import UserError
+
+BUNDLED, CLASSIC, FILE = "Digits", "Classic sets", "A file of yours"
+SLOT, TEST_SLOT = "data", "test data"
+FAULT = "choose.data.fault"
+
+
+def draw() -> None:
+    source = st.segmented_control(
+        "Where from",
+        (BUNDLED, CLASSIC, FILE),
+        default=BUNDLED,
+        required=True,
+        key="choose.data.source",
+        persist_state="session",
+    )
+    match source:
+        case "Digits":
+            _digits()
+        case "Classic sets":
+            _classic()
+        case _:
+            _file()
+    st.subheader("On the desk")
+    with plain_errors():
+        details.draw(state.desk().data)
+
+
+def take(data: DataRef) -> None:
+    """Put it on the desk, once it has shown that it loads. Raises UserError when it does not."""
+    state.splits(data)
+    state.choose_data(data)
+    st.toast("It is on the desk.", icon=":material/check:")
+    st.rerun()
+
+
+def _digits() -> None:
+    st.caption("Handwritten digits, grey, 8 × 8 pixels: 1,797 real images that come with scikit-learn. No download.")
+    chosen = state.desk().data == DIGITS
+    if st.button("On the desk" if chosen else "Use them", disabled=chosen, key="choose.digits"):
+        with plain_errors():
+            take(DIGITS)
+
+
+def _classic() -> None:
+    for item in SETS:
+        with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.markdown(f"**{item.name}**  \n:gray[downloaded once, about {item.megabytes} MB]")
+            ref = DataRef("torchvision", item.name)
+            chosen = state.desk().data == ref
+            if st.button("On the desk" if chosen else "Use it", disabled=chosen, key=f"choose.set.{item.name}"):
+                with plain_errors(), Bar(f"Fetching {item.name} …") as bar:
+                    load_splits(ref, state.workspace(), bar)
+                    take(ref)
+
+
+def _file() -> None:
+    left, right = st.columns(2)
+    with left:
+        sent = inbox.receive(
+            "Images as .npz or .zip",
+            SLOT,
+            help="npz: arrays images, labels and, if you like, classes, test_images, test_labels. "
+            "zip: one folder per class, with or without train and test folders around them.",
+        )
+        if sent is not None:
+            st.caption(f"Received {sent.name}, {numbers.size_bytes(sent.size)}.")
+    with right:
+        two = st.toggle("The test images are in a second zip", key="choose.data.two", persist_state="session")
+        test = inbox.receive("Test images as .zip", TEST_SLOT, help="The same class folders.") if two else None
+        if test is not None:
+            st.caption(f"Received {test.name}, {numbers.size_bytes(test.size)}.")
+    if sent is None or (two and test is None):
+        return
+    fault = st.session_state.get(FAULT)
+    if fault is None or fault[0] != (sent, test):
+        _read(sent, test)
+        return
+    st.error(fault[1], icon=":material/error:")
+    if st.button("Forget this file" if test is None else "Forget these files", key="choose.data.forget"):
+        _forget()
+        st.rerun()
+
+
+def _read(sent: inbox.Sent, test: inbox.Sent | None) -> None:
+    """Judge and keep the files; what is wrong with them stays on the page until others are sent."""
+    try:
+        with Bar(f"Reading {sent.name} …") as bar:
+            ref = import_data(
+                sent.path, sent.name, state.workspace(), test_file=test.path if test else None, progress=bar
+            )
+    except UserError as error:
+        st.session_state[FAULT] = ((sent, test), str(error))
+        st.rerun()
+    _forget()
+    take(ref)
+
+
+def _forget() -> None:
+    inbox.drop(SLOT)
+    inbox.drop(TEST_SLOT)
+    st.session_state.pop(FAULT, None)

@@ -1,0 +1,140 @@
+"""The data on the desk: what it looks like, its size, mean and deviation, its class names; all of it can be changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import streamlit as st
+import torch
+
+from pages.ui import cards, provenance, state
+from pages.ui.errors import plain_errors
+from pruning_core.datasets import DataRef, Dataset
+from pruning_core.errors import UserError
+
+SHOWN = 10  # thumbnails, one per class
+THUMB_PX = 72
+AS_IS = "as they are"
+CHANNELS = {AS_IS: None, "grey": 1, "colour": 3}
+
+
+def draw(ref: DataRef) -> None:
+    train, test = state.splits(ref)
+    for note in test.notes:
+        st.caption(note)
+    _samples(test)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        changed = _numbers(ref, train)
+    with right:
+        names = _classes(ref, train, test)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Apply", type="primary", key="choose.details.apply"):
+            with plain_errors():
+                _take(ref, _changed(ref, train, changed, names))
+        plain = replace(ref, size=None, channels=None, mean=None, std=None, classes=None)
+        if st.button("Back to what the data says", disabled=plain == ref, key="choose.details.reset"):
+            with plain_errors():
+                _take(ref, plain)
+    cards.source_line(provenance.derived("mean and deviation counted over all training images, pixels scaled to 0–1"))
+
+
+def _take(before: DataRef, after: DataRef) -> None:
+    if after != before:
+        state.splits(after)
+        state.choose_data(after)
+        st.rerun()
+
+
+def _samples(data: Dataset) -> None:
+    """One image of each of the first classes."""
+    found = [
+        (name, int(torch.nonzero(data.labels == label)[0]))
+        for label, name in enumerate(data.classes[:SHOWN])
+        if bool((data.labels == label).any())
+    ]
+    images = []
+    for _, at in found:
+        picture = data.images[at].permute(1, 2, 0).numpy()
+        scale = max(1, THUMB_PX // picture.shape[0])
+        large = picture.repeat(scale, axis=0).repeat(scale, axis=1)  # pixels stay square: no blur
+        images.append(large[:, :, 0] if large.shape[2] == 1 else large)
+    with st.container(horizontal=True, gap="small"):
+        for (name, _), picture in zip(found, images, strict=True):
+            st.image(picture, caption=name, width=THUMB_PX)
+
+
+def _numbers(ref: DataRef, train: Dataset) -> dict[str, str | int | None]:
+    _, height, width = train.size
+    first, second = st.columns(2)
+    key = f"choose.details.{ref.key[:12]}"
+    current = next(name for name, value in CHANNELS.items() if value == ref.channels)
+    return {
+        "height": first.number_input("Height (pixels)", 1, 1024, height, key=f"{key}.height"),
+        "width": second.number_input("Width (pixels)", 1, 1024, width, key=f"{key}.width"),
+        "channels": st.segmented_control(
+            "Colour", tuple(CHANNELS), default=current, required=True, key=f"{key}.channels"
+        ),
+        "mean": st.text_input(
+            "Mean per channel",
+            _listed(train.mean),
+            key=f"{key}.mean",
+            help="Subtracted from pixels of 0 to 1. Once you change it, it goes before the network's own.",
+        ),
+        "std": st.text_input(
+            "Standard deviation per channel",
+            _listed(train.std),
+            key=f"{key}.std",
+            help="Pixels are divided by it after the mean is subtracted.",
+        ),
+    }
+
+
+def _classes(ref: DataRef, train: Dataset, test: Dataset) -> list[str]:
+    count = len(train.classes)
+    frame = pd.DataFrame(
+        {
+            "class": list(train.classes),
+            "train": torch.bincount(train.labels, minlength=count).tolist(),
+            "test": torch.bincount(test.labels, minlength=count).tolist(),
+        }
+    )
+    edited = st.data_editor(
+        frame,
+        key=f"choose.details.{ref.key[:12]}.classes",
+        disabled=["train", "test"],
+        height=min(420, 38 + 35 * count),
+        column_config={
+            "class": st.column_config.TextColumn("Class name (double-click to change)", required=True, width="medium"),
+            "train": st.column_config.NumberColumn("Images to train", format="localized"),
+            "test": st.column_config.NumberColumn("Images to test", format="localized"),
+        },
+    )
+    return [str(name) for name in edited["class"]]
+
+
+def _changed(ref: DataRef, train: Dataset, values: dict[str, str | int | None], names: list[str]) -> DataRef:
+    """The reference with what was changed, and only that. Raises UserError for numbers that cannot be read."""
+    _, height, width = train.size
+    size = (int(values["height"] or height), int(values["width"] or width))
+    mean, std = str(values["mean"]), str(values["std"])
+    return replace(
+        ref,
+        size=ref.size if size == (height, width) else size,
+        channels=CHANNELS[str(values["channels"])],
+        mean=ref.mean if mean == _listed(train.mean) else _numbers_of(mean, "mean"),
+        std=ref.std if std == _listed(train.std) else _numbers_of(std, "standard deviation"),
+        classes=ref.classes if tuple(names) == train.classes else tuple(names),
+    )
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _numbers_of(text: str, what: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.replace(";", ",").split(",") if part.strip())
+    except ValueError as error:
+        raise UserError(f"The {what} needs numbers with commas between them, such as 0.49, 0.48, 0.45.") from error

@@ -1,0 +1,62 @@
+"""Whether the network and the data on the desk belong together, said before anything runs."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.ui import state
+from pages.ui.desk import Desk
+from pages.ui.errors import plain_errors
+from pruning_core.datasets import Dataset
+from pruning_core.errors import UserError
+from pruning_core.zoo import LoadedModel
+
+
+def said(desk: Desk) -> None:
+    """What is on the desk, and one line on whether it fits."""
+    with plain_errors():
+        model, (train, test) = state.loaded(desk.model), state.splits(desk.data)
+        with st.container(border=True):
+            left, right = st.columns(2)
+            untrained = "" if model.trained else " :orange-badge[untrained]"
+            left.markdown(
+                f":small[:gray[Network]]  \n**{model.title}**{untrained}  \n"
+                f":gray[reads {_size(model.input_size)}, tells {model.num_classes:,} classes apart]"
+            )
+            right.markdown(
+                f":small[:gray[Data]]  \n**{test.name}**  \n:gray[{_size(test.size)}, {len(test.classes):,} classes, "
+                f"{len(train):,} to train, {len(test):,} to test]"
+            )
+            misfit = why_not(model, test)
+            if misfit:
+                st.warning(misfit, icon=":material/warning:")
+            else:
+                st.markdown(":green-badge[:material/check: fits] " + _changes(model, test))
+
+
+def why_not(model: LoadedModel, data: Dataset) -> str:
+    """The sentence that says why they do not fit; "" when they do."""
+    try:
+        data.check_fits(model.num_classes)
+        data.subset(1).with_channels(model.input_size[0])
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _changes(model: LoadedModel, data: Dataset) -> str:
+    """What has to be done to the images for this network."""
+    if data.size == model.input_size:
+        return "The images go in as they are."
+    steps = []
+    if data.size[0] != model.input_size[0]:
+        steps.append("turned into colour" if model.input_size[0] == 3 else "turned into grey")
+    if data.size[1:] != model.input_size[1:]:
+        steps.append(f"resized to {model.input_size[1]} × {model.input_size[2]} pixels")
+    return f"The images are {' and '.join(steps)} on their way in."
+
+
+def _size(size: tuple[int, int, int]) -> str:
+    channels, height, width = size
+    kind = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
+    return f"{kind} images of {height} × {width} pixels"

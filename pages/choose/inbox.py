@@ -1,0 +1,65 @@
+"""What a visitor sends: copied to disk in chunks, so that the browser's widget can let go of its memory at once."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from pages.ui import state
+
+CHUNK = 1 << 20  # bytes
+FORGOTTEN_S = 24 * 3600  # a file that nobody came back for
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A file on disk and what the visitor calls it; not judged yet."""
+
+    path: Path
+    name: str
+    size: int
+
+
+def receive(label: str, slot: str, *, help: str) -> Sent | None:
+    """The file chooser of `slot`, and what it last brought; the file is kept until `drop`."""
+    turn = f"inbox.{slot}.turn"
+    file = st.file_uploader(label, key=f"inbox.{slot}.{st.session_state.get(turn, 0)}", help=help)
+    if file is not None:
+        drop(slot)
+        path = _folder() / slot
+        with path.open("wb") as out:
+            shutil.copyfileobj(file, out, CHUNK)
+        st.session_state[f"inbox.{slot}"] = Sent(path, file.name, path.stat().st_size)
+        # Another key is another widget: the old one and the bytes it holds are dropped with this run.
+        st.session_state[turn] = st.session_state.get(turn, 0) + 1
+        st.rerun()
+    return waiting(slot)
+
+
+def waiting(slot: str) -> Sent | None:
+    sent = st.session_state.get(f"inbox.{slot}")
+    return sent if isinstance(sent, Sent) and sent.path.is_file() else None
+
+
+def drop(slot: str) -> None:
+    """Forget the file."""
+    sent = st.session_state.pop(f"inbox.{slot}", None)
+    if isinstance(sent, Sent):
+        sent.path.unlink(missing_ok=True)
+
+
+def _folder() -> Path:
+    """One per session; those of sessions that are long gone are removed."""
+    root = state.workspace().root / "inbox"
+    root.mkdir(exist_ok=True)
+    for old in root.iterdir():
+        if time.time() - old.stat().st_mtime > FORGOTTEN_S:
+            shutil.rmtree(old, ignore_errors=True)
+    folder = root / str(st.session_state.setdefault("inbox.folder", secrets.token_hex(8)))
+    folder.mkdir(exist_ok=True)
+    return folder
