@@ -142,8 +142,9 @@ class _Comparison:
 
     def _passes(self) -> list[list[When]]:
         """What is quick for all networks first, so that the figure fills up before the training begins."""
-        quick = [when for when in self.spec.moments if when is not When.TUNED]
-        return [quick, [When.TUNED]] if self.spec.tune is not None else [quick]
+        quick: list[When] = [when for when in self.spec.moments if when is not When.TUNED]
+        tuned_last: list[When] = [When.TUNED]
+        return [quick, tuned_last] if self.spec.tune is not None else [quick]
 
     def _origin(self, known: set[tuple[str, int, float, str]]) -> Iterator[Event]:
         """The unpruned network, before and after the training that all get; measured again when resumed."""

@@ -1,0 +1,20 @@
+"""The methods that run here, placed on the survey's axes."""
+
+import streamlit as st
+
+from pages.taxonomy import frames, sections
+from pages.ui import state
+
+cards = frames.cards()
+
+st.title("Taxonomy")
+st.markdown(
+    f"**{len(cards)} criteria** that run in this dashboard, on the axes of the surveys. Click a part of the picture to "
+    "narrow the table and the timeline; click a row or a dot to open its card."
+)
+shown = sections.picture(frames.table(cards))
+chosen = sections.lists(shown)
+card = next((each for each in cards if each.key == chosen), None)
+if card is not None:
+    sections.card(card)
+    sections.try_it(card, state.desk())
