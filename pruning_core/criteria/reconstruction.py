@@ -171,7 +171,7 @@ def entry_penalties(gram: Tensor, steps: int = 100, span: float = 1e-3) -> Tenso
     return torch.from_numpy(low + (high - low) * 0.999 * tie).to(gram.device)
 
 
-def lasso(gram: Tensor, target: Tensor, penalty: float, tolerance: float = 1e-14) -> Tensor:
+def lasso(gram: Tensor, target: Tensor, penalty: float, tolerance: float = 1e-18) -> Tensor:
     """argmin_b b'Gb/2 - b't + penalty * |b|_1 by coordinate descent, (C,) float64."""
     coefficients = np.zeros(len(target))
     _descend(gram.double().cpu().numpy(), target.double().cpu().numpy(), float(penalty), tolerance, coefficients)

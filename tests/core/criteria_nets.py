@@ -73,7 +73,7 @@ class Case:
     data: Dataset
 
 
-def make(kind: type[nn.Module], seed: int = 0, images: int = 24, size: int = 6) -> Case:
+def make(kind: type[nn.Module], seed: int = 0, images: int = 24) -> Case:
     """A network in double precision with uneven batch norms, and random labelled pictures."""
     torch.manual_seed(seed)
     model = kind().double().eval()
@@ -84,7 +84,13 @@ def make(kind: type[nn.Module], seed: int = 0, images: int = 24, size: int = 6) 
                 module.bias.uniform_(-0.3, 0.5)
                 module.running_mean.uniform_(-0.3, 0.3)
                 module.running_var.uniform_(0.5, 2)
+    return case_of(model, images)
+
+
+def case_of(model: nn.Module, images: int = 24, size: int = 6) -> Case:
+    """A model of one-channel images and three classes, its graph, and random labelled pictures."""
     pictures = torch.randint(0, 256, (images, 1, size, size), dtype=torch.uint8)
     labels = torch.arange(images) % 3
     data = Dataset(pictures, labels, ("a", "b", "c"), (0.5,), (0.25,), "noise", "train")
-    return Case(model, capture(model, torch.zeros(1, 1, size, size, dtype=torch.float64)), data)
+    dtype = next(model.parameters()).dtype
+    return Case(model, capture(model, torch.zeros(1, 1, size, size, dtype=dtype)), data)
