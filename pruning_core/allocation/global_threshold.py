@@ -66,7 +66,7 @@ class GlobalThreshold(Allocation):
 
     ratio: Annotated[float, Range(0.0, 0.95, "Share of all channels removed", 0.01)] = 0.5
     normalise: Annotated[str, Choice(tuple(NORMALISE), "Divide each layer's scores by")] = "mean"
-    penalty: Annotated[float, Range(0.0, 2.0, "Cost penalty", 0.05, help="Weight of its MACs against a score")] = 0.0
+    penalty: Annotated[float, Range(0.0, 1.0, "Cost penalty", 0.01, help="Weight of its MACs against a score")] = 0.0
     floor: Annotated[float, Range(0.0, 0.5, "Keep at least this share of every layer", 0.05)] = 0.1
     isomorphic: Annotated[bool, Toggle("Rank only layers of the same kind together")] = False
 

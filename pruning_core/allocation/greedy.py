@@ -18,7 +18,8 @@ class Greedy(Explorer):
     """From the whole network, again and again shrink the one group that hurts least, until the budget is kept.
 
     AutoSlim's second stage. Its slimmable training is left out: the trained network with its channels in the order of
-    a criterion stands in for it, so the numbers are not the paper's. Trials before the last round exceed the budget.
+    a criterion stands in for it, so the numbers are not the paper's. It makes as many trials as it takes to get there,
+    whatever was asked for; those before the last round exceed the budget.
     """
 
     card: ClassVar[AllocationCard] = AllocationCard(
@@ -39,6 +40,13 @@ class Greedy(Explorer):
 
     step: Annotated[float, Range(0.05, 0.5, "Share of a group per step", 0.05)] = 0.2
 
+    def longest(self, space: Space) -> int:
+        steps = {key: math.ceil(most / self._channels(space.pool.size[key])) for key, most in space.pool.most.items()}
+        return 1 + len(steps) * sum(steps.values())
+
+    def _channels(self, size: int) -> int:
+        return math.ceil(self.step * size)
+
     def walk(self, space: Space, seed: int) -> Walk:
         """Ends at the budget, or when nothing is left to remove."""
         sizes = list(space.pool.size.values())
@@ -48,7 +56,7 @@ class Greedy(Explorer):
             best: tuple[Trial, list[float]] | None = None
             for number, size in enumerate(sizes):
                 smaller = list(shares)
-                smaller[number] = max(1, round(shares[number] * size) - math.ceil(self.step * size)) / size
+                smaller[number] = max(1, round(shares[number] * size) - self._channels(size)) / size
                 if space.counts(smaller) == space.counts(shares):
                     continue  # its limit is reached
                 trial = yield Draw(tuple(smaller), fit=False)

@@ -31,7 +31,10 @@ LATENCY_STEPS = 5  # timed plans per trial: the noise hides more
 
 @dataclass(frozen=True)
 class Search:
-    """How to search: by which explorer, for how many trials, from which seed. ``least`` is the smallest share drawn."""
+    """How to search: by which explorer, for how many trials, from which seed. ``least`` is the smallest share drawn.
+
+    ``trials`` are as many as are made, but for an explorer that ends by itself.
+    """
 
     explorer: Explorer = field(default_factory=Tpe)
     trials: Annotated[int, Range(1, 1000, "Trials")] = 50
@@ -65,7 +68,8 @@ def searching(
     space = Space(pool, search.least, search.trials, budget is not None)
     fitter = _Fitter(space, budget, measure)
     walk = search.explorer.walk(space, search.seed)
-    trials = list(past[: search.trials])
+    most = search.explorer.longest(space)
+    trials = list(past[:most])
     draw = next(walk)
     for trial in trials:
         if len(trial.draw) != len(draw.shares) or not _same(trial.draw, draw.shares):
@@ -77,7 +81,7 @@ def searching(
         except StopIteration:
             return tuple(trials)
     yield from fitter.prepare()
-    while len(trials) < search.trials:
+    while len(trials) < most:
         began = time.perf_counter()
         counts, latency_ms = yield from fitter.fit(draw)
         plan = pool.plan(counts)
@@ -107,6 +111,11 @@ def searching(
             break
     walk.close()
     return tuple(trials)
+
+
+def longest(search: Search, pool: Pool, budget: Budget | None = None) -> int:
+    """How many trials :func:`searching` makes at most."""
+    return search.explorer.longest(Space(pool, search.least, search.trials, budget is not None))
 
 
 def _same(a: Sequence[float], b: Sequence[float]) -> bool:

@@ -30,7 +30,7 @@ allocations: dict[type[Allocation], st.SearchStrategy[Allocation]] = {
     GlobalThreshold: st.builds(
         GlobalThreshold,
         normalise=st.sampled_from(sorted(NORMALISE)),
-        penalty=st.floats(0, 2),
+        penalty=st.floats(0, 1),
         floor=st.floats(0, 0.5),
         isomorphic=st.booleans(),
     ),

@@ -12,7 +12,7 @@ from pruning_core.allocation.latency import settle
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.sampled import Nsga2, RandomWidths, Tpe
-from pruning_core.allocation.search import EXPLORERS, Search, searching
+from pruning_core.allocation.search import EXPLORERS, Search, longest, searching
 from pruning_core.allocation.trial import LatencyStep, Trial, best_of, on_front
 from pruning_core.allocation.uniform import Uniform
 from pruning_core.errors import UserError
@@ -202,12 +202,15 @@ def test_greedy_shrinks_the_layer_that_hurts_least():
     assert found[-1].within
 
 
-def test_greedy_ends_when_nothing_is_left(pool):
+def test_greedy_goes_on_until_the_budget_is_kept(pool):
     network = chain_network(4, 4)
     tight = Pool.of(network, random_scores(network), Limits(floor=0.5))
+    budget = Budget("macs", amount=tight.cost(tight.most).macs)
     low = tight.cost(tight.most).macs
-    found = trials_of(searching(Search(Greedy(step=0.25), 100), tight, lambda plan: 0.5, Budget("macs", amount=low)))
+    search = Search(Greedy(step=0.25), trials=2)
+    found = trials_of(searching(search, tight, lambda plan: 0.5, budget))
     assert found[-1].within
+    assert 2 < len(found) <= longest(search, tight, budget) == 1 + 2 * (2 + 2)
     assert found[-1].macs == low
 
 
