@@ -16,6 +16,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PIP_ARGS ?=
 ADDRESS ?= localhost
 PORT ?=
+# A network of your own code: make run MODEL=package.module:factory
+MODEL ?=
 
 # What is installed is remembered by the content of the lists, so that a second start installs nothing.
 RUN_READY := $(VENV)/.run-$(shell cat requirements.txt | cksum | tr ' ' '-')
@@ -25,7 +27,7 @@ help:
 	@sed -n '1,3s/^# //p' Makefile
 
 run: $(RUN_READY)
-	@exec $(BIN)/python -m streamlit run app.py --server.address=$(ADDRESS) $(if $(PORT),--server.port=$(PORT))
+	@exec $(BIN)/python -m streamlit run app.py --server.address=$(ADDRESS) $(if $(PORT),--server.port=$(PORT)) $(if $(MODEL),-- --model $(MODEL))
 
 test: lint
 	@$(BIN)/python -m tests.browser.chromium

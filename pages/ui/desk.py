@@ -14,6 +14,7 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Plan
 from pruning_core.runs.workspace import Workspace
 from pruning_core.zoo import DEMOS, ModelRef
+from pruning_core.zoo.factory import factory_ref, named_at_start
 
 PLANS_KEPT = 50
 
@@ -55,8 +56,9 @@ class Desk:
 
 
 def first_desk() -> Desk:
-    """The demo that a new visitor finds."""
-    return Desk(DEMOS[0].ref, DEMOS[0].data)
+    """What a new visitor finds: the network named when the dashboard was started, else the demo."""
+    name = named_at_start()
+    return Desk(factory_ref(name) if name else DEMOS[0].ref, DEMOS[0].data)
 
 
 def remember(workspace: Workspace, owner: str, desk: Desk) -> None:

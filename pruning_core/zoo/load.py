@@ -17,6 +17,7 @@ from pruning_core.zoo import torchvision_models
 from pruning_core.zoo.architectures import architecture, build, title_of
 from pruning_core.zoo.demos import demo, load_demo
 from pruning_core.zoo.exported import NOTE, read_exported
+from pruning_core.zoo.factory import factory_model
 from pruning_core.zoo.finite import check_finite
 from pruning_core.zoo.onnx_files import conversion_note, read_onnx
 from pruning_core.zoo.output import check_output
@@ -129,9 +130,15 @@ def _pruned(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel
     )  # fmt: skip
 
 
+def _factory(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
+    model, size, classes = factory_model(ref)
+    return LoadedModel(model, ref, ref.name, True, size, classes, notes=("weights as your code made them",))
+
+
 LOADERS: dict[Source, Callable[[ModelRef, Root | None, Progress], LoadedModel]] = {
     "demo": _demo,
     "torchvision": _torchvision,
     "upload": _upload,
     "pruned": _pruned,
+    "factory": _factory,
 }

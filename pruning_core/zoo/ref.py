@@ -8,14 +8,15 @@ from typing import Any, Literal, get_args
 from pruning_core.errors import UserError
 from pruning_core.runs.codec import Codec, UnknownClass, digest, dump
 
-Source = Literal["demo", "torchvision", "upload", "pruned"]
+Source = Literal["demo", "torchvision", "upload", "pruned", "factory"]
 
 
 @dataclass(frozen=True)
 class ModelRef:
     """A network by name, with all that is needed to build it again.
 
-    source, name: where it comes from; ``name`` is a demo, a torchvision builder or the file name of an upload.
+    source, name: where it comes from; ``name`` is a demo, a torchvision builder, the file name of an upload or
+    the ``package.module:factory`` given at the start.
     weights: "demo", "pretrained", "random", or the sha256 of the stored weights.
     architecture, options: of an upload: what builds it and with which arguments; "exported" and "onnx" need none.
     num_classes: of a torchvision network with random weights. seed: of random weights.
