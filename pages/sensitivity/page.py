@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages.sensitivity import sections, settings
 from pages.ui import state
+from pages.ui.errors import plain_errors
 
 desk = state.desk()
 model = state.loaded(desk.model)
@@ -17,5 +18,6 @@ if not network.groups:
         "Nothing in this network can be cut, so there is nothing to sweep. The Model page says what stands in the way."
     )
 else:
-    sections.start(settings.ask(desk, network, available))
+    with plain_errors():  # what cannot be started must not hide what was measured
+        sections.start(settings.ask(desk, network, available))
     sections.results(desk, network, available)

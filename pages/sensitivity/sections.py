@@ -14,7 +14,7 @@ from pruning_core.analysis.sensitivity import Fast
 from pruning_core.graph import Network
 from pruning_core.runs.events import Stage
 from pruning_core.runs.sensitivity import SensitivityRun
-from pruning_core.runs.view import JobView
+from pruning_core.runs.view import JobView, State
 from pruning_core.zoo import LoadedModel
 
 MAP_HEIGHT = 720
@@ -39,9 +39,20 @@ def introduction(desk: Desk, model: LoadedModel, available: int) -> None:
 def start(spec: SensitivityRun) -> None:
     """The button. The same settings are the same run: a finished one is shown, a stopped one goes on."""
     known = state.jobs().find(spec)
-    words = {None: "Start the sweep", True: "Show this sweep", False: "Go on with this sweep"}
-    done = None if known is None else known.active or str(known.state) == "done"
-    if st.button(words[done], type="primary", icon=":material/play_arrow:", key="sensitivity.start"):
+    if known is None:
+        words = "Start the sweep"
+    elif known.active:
+        words = "This sweep is running"
+    else:
+        words = "Show this sweep" if known.state is State.DONE else "Go on with this sweep"
+    shown = known is not None and known.id == st.session_state.get(SHOWN)
+    if st.button(
+        words,
+        type="primary",
+        icon=":material/play_arrow:",
+        key="sensitivity.start",
+        disabled=shown and known is not None and (known.active or known.state is State.DONE),
+    ):
         st.session_state[SHOWN] = state.jobs().submit(spec, state.owner())
         st.session_state.pop(CELL, None)
         st.rerun()
@@ -69,10 +80,10 @@ def results(desk: Desk, network: Network, available: int) -> None:
 
 def _chosen(found: list[Found], available: int) -> Found:
     ids = [view.id for view, _ in found]
-    if len(found) == 1:
-        return found[0]
     if st.session_state.get(SHOWN) not in ids:
         st.session_state[SHOWN] = ids[0]
+    if len(found) == 1:
+        return found[0]
     labels = {view.id: f"{label(spec, available)} ({view.state})" for view, spec in found}
     chosen = st.selectbox("Sweep shown", ids, format_func=lambda each: labels[each], key=SHOWN)
     return found[ids.index(chosen)]
