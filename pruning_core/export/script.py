@@ -14,8 +14,9 @@ from pruning_core.errors import UserError
 from pruning_core.export import standalone
 from pruning_core.export.builders import Builder
 from pruning_core.export.slices import changed_attributes, slices_of
-from pruning_core.export.weights import aliases_of
+from pruning_core.export.weights import aliases_of, fingerprint
 from pruning_core.graph import Network, Plan, Removal, attention
+from pruning_core.graph.surgery import cut
 
 RECORDED = 64  # numbers of the outputs that are kept
 IMAGES = 2
@@ -35,8 +36,9 @@ def write_script(
     """The text of ``file``. ``model`` is the network before the plan, ``removal`` what the plan made of it.
 
     ``title`` is what to call the network, ``builder`` the code that builds it (without, the person names it), ``tuned``
-    the pruned network after training, whose outputs are recorded too. Where the removal has the form of a program, the
-    network's own code cannot run at the new sizes: the script then cuts the weights alone, and says so.
+    the pruned network after training, whose outputs are recorded too; so are those of a removal whose weights were
+    mended. Where the removal has the form of a program, the network's own code cannot run at the new sizes: the script
+    then cuts the weights alone, and says so.
 
     Raises UserError for a network that takes several inputs.
     """
@@ -47,7 +49,10 @@ def write_script(
     runs = removal.form == "module"
     shape = _input(model, network)
     found = slices_of(model, network, plan)
-    attributes, replaced = changed_attributes(model, removal.model) if runs else ({}, ())
+    plain = cut(model, network, plan) if runs else model
+    attributes, replaced = changed_attributes(model, plain)
+    if runs and tuned is None and fingerprint(removal.model.state_dict()) != fingerprint(plain.state_dict()):
+        tuned = removal.model
     title = _plain(title)
     data = [
         f"NETWORK = {title!r}",
@@ -65,7 +70,7 @@ def write_script(
         f"RUNS, EXACT = {runs}, {removal.proof.exact}",
         f"INPUT: tuple[int, ...] = {shape!r}",
         "# outputs recorded when this was written, and the weights that they belong to",
-        f"ORIGINAL: dict[str, Any] = {_recorded(removal.model, model, shape) if runs else {}!r}",
+        f"ORIGINAL: dict[str, Any] = {_recorded(plain, model, shape) if runs else {}!r}",
         f"TUNED: dict[str, Any] = {_recorded(tuned, tuned, shape) if runs and tuned is not None else {}!r}",
     ]
     imports = list(builder.imports) if builder else []

@@ -79,6 +79,17 @@ def test_a_script_cuts_the_weights_alone_too(build):
     assert all(torch.equal(small[name], wanted[name]) for name in small)
 
 
+def test_mended_weights_are_recorded_beside_the_cut_ones():
+    case = cut(Residual)
+    with torch.no_grad():
+        case.removal.model.head.bias += 1.0
+    module = module_of(script(case))
+    assert module.TUNED["fingerprint"] == fingerprint(case.removal.model.state_dict())
+    wanted = torch.tensor(module.ORIGINAL["outputs"])
+    assert same(module.outputs(module.prune(case.model))[: len(wanted)], wanted)
+    assert same(module.outputs(case.removal.model)[: len(wanted)], wanted + 1.0)
+
+
 def test_both_fingerprints_are_one():
     state = Residual().state_dict()
     assert standalone.fingerprint(state) == fingerprint(state)
