@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +16,10 @@ from pages.ui import first_paint
 from pages.ui.cookie import UserCookie
 from pages.ui.errors import LOG, report
 from pruning_core.errors import UserError
+
+# Read once, when torch loads its thread pool: threads that wait by spinning take the core that the page answers on.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 MIDDLEWARE = [Middleware(UserCookie)]
 
