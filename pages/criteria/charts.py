@@ -1,0 +1,283 @@
+"""Accuracy against MACs, who agrees with whom, and what one criterion says of one layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from pages.ui import charts, theme
+
+CELLS, CHANNELS, PAIRS = "cells", "channels", "pairs"  # the traces that take the clicks
+
+
+def tradeoff(frame: pd.DataFrame, *, names: Sequence[str], origins: Mapping[str, float], full_macs: int) -> go.Figure:
+    """One line per criterion and moment: accuracy against the MACs that are left.
+
+    `frame` as `frames.summary` makes it, without the unpruned network. Colour and marker tell criteria apart, the dash
+    tells the moments. Bars are 95 % intervals; several draws become a band from the worst to the best.
+    `origins`: accuracy of the unpruned network by moment.
+    """
+    moments = list(dict.fromkeys(frame["when"]))
+    figure = charts.blank(
+        _tradeoff_alt(frame, names, moments), height=460, x_title="MACs left (share of the unpruned network)",
+        y_title="Top-1 accuracy",
+    )  # fmt: skip
+    for (name, when), part in frame.groupby(["criterion", "when"], sort=False):
+        part = part.sort_values("macs")
+        index = list(names).index(name) if name in names else 0
+        x, hue = part["macs"] / full_macs, theme.color(index)
+        several = bool((part["draws"] > 1).any())
+        if several:
+            figure.add_scatter(
+                x=[*x, *x[::-1]], y=[*part["high"], *part["low"][::-1]], fill="toself", mode="lines",
+                fillcolor=theme.faded(hue, 0.2), line={"width": 0}, hoverinfo="skip", showlegend=False,
+                legendgroup=str(name),
+            )  # fmt: skip
+        figure.add_scatter(
+            x=x,
+            y=part["top1"],
+            name=str(name),
+            legendgroup=str(name),
+            showlegend=when == moments[0],
+            mode="lines+markers",
+            line={"color": hue, "width": 2, "dash": theme.DASHES[moments.index(when) % len(theme.DASHES)]},
+            marker={"color": hue, "size": 8, "symbol": theme.SYMBOLS[index % len(theme.SYMBOLS)]},
+            error_y=None
+            if several
+            else {
+                "type": "data",
+                "array": part["high"] - part["top1"],
+                "arrayminus": part["top1"] - part["low"],
+                "color": theme.faded(hue, 0.55),
+                "thickness": 1.2,
+                "width": 3,
+            },
+            hovertext=[_point_text(str(name), str(when), row) for row in part.to_dict("records")],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+    if len(moments) > 1:
+        for when in moments:
+            figure.add_scatter(
+                x=[None], y=[None], mode="lines", name=when,
+                line={"color": theme.NEUTRAL, "width": 2, "dash": theme.DASHES[moments.index(when)]},
+            )  # fmt: skip
+    for label, value in origins.items():
+        charts.add_baseline(figure, value, label)
+    figure.update_xaxes(tickformat=".0%")
+    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    return figure
+
+
+def _point_text(name: str, when: str, row: Mapping[str, object]) -> str:
+    many = int(row["draws"]) > 1  # type: ignore[call-overload]
+    span = f"{100 * float(row['low']):.1f}–{100 * float(row['high']):.1f}"  # type: ignore[arg-type]
+    meaning = f"{row['draws']} draws, worst to best {span}" if many else f"95 % interval {span}"
+    return (
+        f"<b>{name}</b>, {when}<br>top-1 {100 * float(row['top1']):.1f} % ({meaning})<br>"  # type: ignore[arg-type]
+        f"{row['macs']:,} MACs, {row['parameters']:,} parameters"
+    )
+
+
+def _tradeoff_alt(frame: pd.DataFrame, names: Sequence[str], moments: Sequence[str]) -> str:
+    text = f"Accuracy against MACs for {len(names)} criteria, {', '.join(moments) or 'nothing measured yet'}."
+    if len(frame):
+        best = frame.loc[frame["top1"].idxmax()]
+        text += f" Best: {best['criterion']} with {100 * best['top1']:.1f} % at {best['macs']:,} MACs."
+    return text
+
+
+def agreement(
+    names: Sequence[str], matrix: NDArray[np.float64], *, title: str, low: float, selected: tuple[str, str] | None
+) -> go.Figure:
+    """Criterion by criterion. `low` is the end of the scale: -1 for a correlation, 0 for a share.
+
+    A click lands on the trace `CELLS`; `cell_at` turns its point index into two names.
+    """
+    count, side = len(names), max(26, min(56, 640 // max(1, len(names))))
+    figure = charts.blank(_agreement_alt(names, matrix, title), height=140 + side * count, x_title="", y_title="")
+    figure.add_heatmap(
+        z=matrix,
+        x=list(range(count)),
+        y=list(range(count)),
+        zmin=low,
+        zmax=1.0,
+        text=[["–" if np.isnan(v) else f"{v:.2f}" for v in row] for row in matrix],
+        texttemplate="%{text}" if count <= 16 else None,
+        textfont={"size": 11},
+        coloraxis="coloraxis",
+        hoverinfo="skip",
+        xgap=2,
+        ygap=2,
+    )
+    rows, columns = np.meshgrid(range(count), range(count), indexing="ij")
+    figure.add_bar(
+        x=columns.ravel(),
+        y=np.full(rows.size, 1.0),
+        base=rows.ravel() - 0.5,
+        width=1.0,
+        marker={"color": "rgba(0,0,0,0)", "line": {"width": 0}},
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        hovertext=[
+            f"{a}<br>{b}<br><b>{matrix[i, j]:.3f}</b>" for i, a in enumerate(names) for j, b in enumerate(names)
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+        name=CELLS,
+        showlegend=False,
+    )
+    for first, second in [selected] if selected and set(selected) <= set(names) else []:
+        i, j = list(names).index(first), list(names).index(second)
+        for color, width in (("white", 4), ("#1B2425", 1.8)):
+            figure.add_shape(
+                type="rect", x0=j - 0.48, x1=j + 0.48, y0=i - 0.48, y1=i + 0.48, line={"color": color, "width": width}
+            )
+    # A diverging scale where the middle means no relation, the sequential one where there is no middle.
+    figure.update_layout(
+        coloraxis={
+            "cmin": low,
+            "cmax": 1.0,
+            **({"cmid": 0.0} if low < 0 else {}),
+            "colorbar": {"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0},
+        },
+        barmode="overlay",
+        bargap=0,
+        dragmode=False,
+    )
+    ticks = {"tickvals": list(range(count)), "ticktext": list(names), "showgrid": False}
+    figure.update_xaxes(**ticks, range=[-0.5, count - 0.5], tickangle=-40)
+    figure.update_yaxes(**ticks, range=[count - 0.5, -0.5])
+    return figure
+
+
+def cell_at(index: int, names: Sequence[str]) -> tuple[str, str]:
+    row, column = divmod(index, len(names))
+    return names[row], names[column]
+
+
+def _agreement_alt(names: Sequence[str], matrix: NDArray[np.float64], title: str) -> str:
+    text = f"{title} of {len(names)} criteria with each other."
+    apart = matrix[~np.eye(len(names), dtype=bool)]
+    if len(apart) and not np.isnan(apart).all():
+        text += f" From {np.nanmin(apart):.2f} to {np.nanmax(apart):.2f}, mean {np.nanmean(apart):.2f}."
+    return text
+
+
+def pairs(
+    first: tuple[str, NDArray[np.float64]], second: tuple[str, NDArray[np.float64]], *, texts: Sequence[str],
+    selected: int | None, layer: str, note: str,
+) -> go.Figure:  # fmt: skip
+    """Both criteria's scores of one layer's channels; `texts` (C,) is what hovering a channel shows.
+
+    A click lands on the trace `PAIRS`; its point index is the channel.
+    """
+    (x_name, x), (y_name, y) = first, second
+    figure = charts.blank(
+        f"{y_name} against {x_name} for the {len(x)} channels of {layer}; {note}.", height=420,
+        x_title=f"Score: {x_name}", y_title=f"Score: {y_name}",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=x,
+        y=y,
+        mode="markers",
+        marker={
+            "color": [theme.CUT if channel == selected else theme.ACCENT for channel in range(len(x))],
+            "size": [14 if channel == selected else 9 for channel in range(len(x))],
+            "opacity": 0.8,
+        },
+        selected={"marker": {"opacity": 0.8}},
+        unselected={"marker": {"opacity": 0.8}},
+        hovertext=list(texts),
+        hovertemplate="%{hovertext}<extra></extra>",
+        name=PAIRS,
+        showlegend=False,
+    )
+    figure.update_layout(dragmode=False, hovermode="closest", hoverlabel={"font": {"family": "monospace"}})
+    return figure
+
+
+def ranked(frame: pd.DataFrame, *, name: str, layer: str, ratio: float) -> go.Figure:
+    """A layer's channels in order of their score, with the cut. `frame` as `frames.channels` makes it.
+
+    Points can be picked one by one or with a box; they lie on the trace `CHANNELS`, customdata is the channel.
+    """
+    cut = int(frame["cut"].sum())
+    figure = charts.blank(
+        f"{len(frame)} channels of {layer} in order of {name}; at a ratio of {100 * ratio:.0f} % the first {cut} go.",
+        height=360,
+        x_title=f"Channels of {layer}, least important first",
+        y_title=f"Score: {name}",
+    )
+    figure.add_scatter(
+        x=frame["rank"],
+        y=frame["score"],
+        mode="markers",
+        marker={
+            "size": 10,
+            "color": [theme.CUT if gone else theme.ACCENT for gone in frame["cut"]],
+            "symbol": ["x" if planned else "circle" for planned in frame["planned"]],
+            "line": {"width": 0},
+        },
+        selected={"marker": {"opacity": 1, "size": 14}},
+        unselected={"marker": {"opacity": 0.75}},
+        customdata=frame["channel"],
+        hovertext=[
+            f"<b>channel {row.channel}</b><br>score {row.score:.5g}<br>rank {row.rank + 1} of {len(frame)}"
+            + ("<br>in the plan" if row.planned else "")
+            for row in frame.itertuples(index=False)
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+        name=CHANNELS,
+        showlegend=False,
+    )
+    for color, symbol, label in (
+        (theme.CUT, "circle", "below the cut"),
+        (theme.ACCENT, "circle", "kept"),
+        (theme.NEUTRAL, "x", "in the plan already"),
+    ):
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", marker={"color": color, "symbol": symbol, "size": 10}, name=label
+        )
+    if cut:
+        figure.add_vline(x=cut - 0.5, line={"color": theme.CUT, "width": 2, "dash": "dash"})
+    figure.update_layout(hovermode="closest", dragmode="select")
+    return figure
+
+
+def distribution(values: NDArray[np.float64], *, title: str, cut: float | None, alt: str) -> go.Figure:
+    """A histogram, with the line below which channels go."""
+    figure = charts.blank(alt, height=260, x_title=title, y_title="Channels")
+    figure.add_histogram(
+        x=values, nbinsx=min(60, max(8, len(values) // 2)), marker={"color": theme.ACCENT, "line": {"width": 0}},
+        hovertemplate="%{x}: %{y} channels<extra></extra>", showlegend=False,
+    )  # fmt: skip
+    if cut is not None:
+        figure.add_vline(
+            x=cut, line={"color": theme.CUT, "width": 2, "dash": "dash"},
+            annotation={"text": "cut", "font": {"color": theme.CUT}},
+        )  # fmt: skip
+    figure.update_layout(bargap=0.05)
+    return figure
+
+
+def norms(values: NDArray[np.float64], *, layer: str) -> go.Figure:
+    """The two conditions as their paper draws them: how wide the norms spread, how near zero the smallest is."""
+    mean, spread, least = float(values.mean()), float(values.std()), float(values.min())
+    figure = distribution(
+        values, title=f"Euclidean norm of the filters of {layer}", cut=None,
+        alt=f"Norms of {len(values)} filters: mean {mean:.3g}, deviation {spread:.3g}, smallest {least:.3g}.",
+    )  # fmt: skip
+    figure.add_vrect(
+        x0=mean - spread, x1=mean + spread, fillcolor=theme.faded(theme.NEUTRAL, 0.18), line_width=0, layer="below",
+        annotation={"text": "spread (mean ± deviation)", "font": {"color": theme.NEUTRAL, "size": 12}},
+        annotation_position="top left",
+    )  # fmt: skip
+    figure.add_vline(
+        x=least, line={"color": theme.CUT, "width": 2},
+        annotation={"text": "smallest", "font": {"color": theme.CUT, "size": 12}},
+    )  # fmt: skip
+    figure.update_xaxes(rangemode="tozero", range=[0, float(values.max()) * 1.05])
+    return figure

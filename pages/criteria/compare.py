@@ -1,0 +1,222 @@
+"""Accuracy against MACs for each criterion, at three moments, with chance beside them."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+import torch
+
+from pages.criteria import charts, frames
+from pages.ui import cards, jobs, numbers, plots, provenance, state
+from pages.ui.desk import Desk
+from pruning_core.allocation.budget import Reach, reachable
+from pruning_core.allocation.pool import Pool
+from pruning_core.allocation.uniform import Uniform
+from pruning_core.criteria import Criterion
+from pruning_core.graph import Network
+from pruning_core.runs.compare import BUDGETS, CompareRun
+from pruning_core.runs.points import ORIGIN, OutOfReach, Point, Scored, When
+from pruning_core.runs.scores import is_random
+from pruning_core.runs.view import JobView
+from pruning_core.training.config import FineTune
+
+OFFERED = tuple(round(share / 100, 2) for share in range(95, 5, -5))
+COUNTS = (100, 200, 450, 1000, 2000, 5000, 10_000)
+JOB = "criteria.job"
+
+
+def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> None:
+    spec = _ask(desk, network, criteria)
+    known = state.jobs().find(spec) if spec is not None else None
+    if spec is not None and known is None:
+        text = f"Compare {len(criteria)} {'criteria' if len(criteria) > 1 else 'criterion'}"
+        if st.button(text, type="primary", icon=":material/play_arrow:", key="criteria.start"):
+            st.session_state[JOB] = state.jobs().submit(spec, state.owner())
+            st.rerun()
+        st.caption(f"{spec.points} measurements on really smaller networks; what is done is kept when you stop it.")
+    if known is not None:
+        st.session_state[JOB] = known.id
+    job = st.session_state.get(JOB)
+    if job is None:
+        return
+    run = state.jobs().spec(job)
+    if not isinstance(run, CompareRun) or run.model != desk.model:
+        return
+    if known is None:
+        st.caption("Below: your last comparison. The settings above describe another one.")
+    jobs.watch(job, key="criteria.run", draw=lambda view: _results(view, network, run))
+
+
+def _ask(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> CompareRun | None:
+    """The settings; None when nothing can run with them."""
+    first, second, third = st.columns([5, 4, 5], gap="medium")
+    with first:
+        budgets = st.multiselect(
+            "Budgets: share of the MACs that may stay",
+            OFFERED,
+            default=[share for share in OFFERED if share in BUDGETS],
+            format_func=lambda share: f"{100 * share:.0f} %",
+            key="criteria.budgets",
+            persist_state="session",
+            help="For each of them every layer loses the same share of its channels, just enough to keep the budget.",
+        )
+    with second:
+        images = _images(desk)
+        draws = 5
+        if any(is_random(each) for each in criteria):
+            draws = int(
+                st.slider(
+                    "Draws of chance", 5, 20, 5, key="criteria.draws", persist_state="session",
+                    help="How many seeds stand behind the band of a random criterion.",
+                )
+            )  # fmt: skip
+    with third:
+        recalibrate = st.toggle(
+            When.RECALIBRATED.capitalize(), True, key="criteria.recalibrate", persist_state="session",
+            help="New batch-norm statistics from training images; the weights stay.",
+        )  # fmt: skip
+        tune = _tune()
+    reach = _reach(network)
+    if reach is None:
+        st.warning("No group of this network can be cut exactly, so no budget can be kept.")
+        return None
+    least = reach.low / reach.high
+    low = [share for share in budgets if share < least]
+    if low:
+        shares = ", ".join(f"{100 * share:.0f} %" for share in low)
+        st.warning(f"{shares} cannot be reached: this network can have {reach.text}.")
+    wanted = tuple(sorted(set(budgets) - set(low), reverse=True))
+    if not wanted:
+        st.info("Choose at least one budget within reach.")
+        return None
+    return CompareRun(
+        desk.model, desk.data, criteria, wanted, random_seeds=draws, images=images, recalibrate=recalibrate, tune=tune
+    )
+
+
+def _images(desk: Desk) -> int | None:
+    _, test = state.splits(desk.data)
+    offered = [count for count in COUNTS if count < len(test)] + [len(test)]
+    usual = max(count for count in offered if count <= 1000 or count == offered[0])
+    chosen = st.select_slider(
+        "Test images", offered, usual, format_func=lambda count: f"{count:,}", key=f"criteria.images.{len(test)}",
+        persist_state="session", help="More images, narrower intervals.",
+    )  # fmt: skip
+    return None if chosen == len(test) else int(chosen)
+
+
+def _tune() -> FineTune | None:
+    if not st.toggle(
+        f"{When.TUNED.capitalize()}, the same for all", False, key="criteria.tune", persist_state="session",
+        help="Every pruned network, and the unpruned one as the control, gets the same training. This takes longest.",
+    ):  # fmt: skip
+        return None
+    left, right = st.columns(2)
+    epochs = left.slider("Epochs", 1, 20, 2, key="criteria.epochs", persist_state="session")
+    rate = right.select_slider(
+        "Learning rate", (0.001, 0.003, 0.01, 0.03, 0.1), 0.01, key="criteria.rate", persist_state="session"
+    )
+    return FineTune(epochs=int(epochs), lr=float(rate))
+
+
+def _reach(network: Network) -> Reach | None:
+    """What uniform removal can reach; the scores do not matter for that. None when nothing can be cut exactly."""
+    if not any(group.exact for group in network.groups):
+        return None
+    level = {group.key: torch.zeros(group.size, dtype=torch.float64) for group in network.groups}
+    return reachable(Uniform(), Pool.of(network, level))
+
+
+# -- results -----------------------------------------------------------------------------------------------------------
+
+
+def _results(view: JobView, network: Network, run: CompareRun) -> None:
+    frame = frames.summary(view.all(Point), view.all(Scored))
+    measured = frame[frame["criterion"] != ORIGIN]
+    if measured.empty:
+        st.caption("The first points appear when the channels are scored.")
+        return
+    moments = [str(when) for when in When if str(when) in set(measured["when"])]
+    shown = st.pills(
+        "Moments in the figure", moments, selection_mode="multi", default=moments[-1:],
+        key=f"criteria.moments.{len(moments)}",
+    )  # fmt: skip
+    shown = [when for when in moments if when in (shown or moments[-1:])]
+    part = measured[measured["when"].isin(shown)]
+    origins = {f"unpruned, {when}" if when == When.TUNED else "unpruned": frames.origin(frame, when) for when in shown}
+    names = list(dict.fromkeys(each.label for each in run.criteria))
+    figure = charts.tradeoff(
+        part,
+        names=names,
+        origins={label: value for label, value in origins.items() if value is not None},
+        full_macs=network.cost().macs,
+    )
+    plots.show(figure, "criteria.tradeoff")
+    images = int(measured["images"].iloc[0])
+    on = provenance.measured(
+        f"{run.data.name} (test)",
+        images=images,
+        device=view.device.upper(),
+        seed=run.seed,
+        note="Bars: 95 % intervals (Wilson). A band spans the worst and the best draw of chance.",
+    )
+    cards.source_line(on)
+    _table(frame, run)
+    for told in view.all(OutOfReach)[:3]:
+        st.caption(f":orange-badge[left out] {told.criterion}, {100 * told.budget:.0f} %: {told.sentence}")
+
+
+def _table(frame: pd.DataFrame, run: CompareRun) -> None:
+    budgets = sorted((share for share in set(frame["budget"]) if share < 1), reverse=True)
+    middle = min(budgets, key=lambda share: abs(share - 0.5))
+    chosen = st.segmented_control(
+        "Table at a budget of", budgets, default=middle, required=True,
+        format_func=lambda share: f"{100 * share:.0f} % of the MACs", key=f"criteria.table.{len(budgets)}",
+    )  # fmt: skip
+    rows = frame[(frame["budget"] == chosen) | (frame["criterion"] == ORIGIN)]
+    table = pd.DataFrame(
+        {
+            "Criterion": [
+                f"{row.criterion} ({row.draws} draws)" if row.draws > 1 else row.criterion for row in rows.itertuples()
+            ],
+            "Measured": rows["when"].to_numpy(),
+            "Top-1": [numbers.accuracy_text(row.top1, row.low, row.high) for row in rows.itertuples()],
+            "Top-5": 100 * rows["top5"].astype(float).to_numpy(),
+            "Lost": [_lost(row) for row in rows.itertuples()],
+            "MACs": rows["macs"].to_numpy(),
+            "Parameters": rows["parameters"].to_numpy(),
+            "Latency": rows["latency_ms"].astype(float).to_numpy(),
+            "Scoring": rows["score_seconds"].astype(float).to_numpy(),
+            "Preparing": rows["seconds"].astype(float).to_numpy(),
+        }
+    )  # fmt: skip
+    st.dataframe(
+        table,
+        hide_index=True,
+        key="criteria.table",
+        column_config={
+            "Criterion": st.column_config.TextColumn(pinned=True),
+            "Top-1": st.column_config.TextColumn(
+                help="With its 95 % interval; of several draws the mean, with the worst and the best."
+            ),
+            "Top-5": st.column_config.NumberColumn(format="%.1f %%"),
+            "Lost": st.column_config.TextColumn(help="Accuracy lost against the unpruned network on the same images."),
+            "MACs": st.column_config.NumberColumn(format="localized"),
+            "Parameters": st.column_config.NumberColumn(format="localized"),
+            "Latency": st.column_config.NumberColumn(format="%.2f ms", help="Median of one pass of one image."),
+            "Scoring": st.column_config.NumberColumn(format="%.3f s", help="What the criterion costs alone."),
+            "Preparing": st.column_config.NumberColumn(
+                format="%.2f s", help="Removing the channels, recalibrating, or training."
+            ),
+        },
+    )
+    counted = provenance.derived("MACs and parameters: counted in the captured network, exactly")
+    cards.source_line(counted)
+
+
+def _lost(row: object) -> str:
+    drop = getattr(row, "drop", None)
+    if drop is None or drop != drop:
+        return "–"
+    low, high = 100 * row.drop_low, 100 * row.drop_high  # type: ignore[attr-defined]
+    return f"{numbers.points(-drop)} ({-high:.1f} to {-low:.1f})"

@@ -1,0 +1,120 @@
+"""One layer by one criterion: how its scores spread, where the cut falls, and which channels a person would take."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from pages.criteria import charts, frames
+from pages.criteria.stored import measured, verdicts
+from pages.ui import cards, links, numbers, plots, provenance, state
+from pages.ui.charts import alt_text
+from pages.ui.desk import Desk
+from pruning_core.analysis.agreement import norm_conditions, separation
+from pruning_core.analysis.similarity import weight_rows
+from pruning_core.criteria import Criterion
+from pruning_core.graph import Group, Network
+
+PICKING = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "autoScale2d"]}
+
+
+def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> None:
+    found = verdicts(desk, network, criteria, "criteria.layer")
+    if found is None:
+        return
+    first, second, third = st.columns(3, gap="medium")
+    by_label = {each.label: scores for each, scores in found.items()}
+    name = first.selectbox("Criterion", list(by_label), key="criteria.layer.criterion")
+    layer = second.selectbox(
+        "Layer", [g.key for g in network.groups], key="criteria.layer.layer", persist_state="session"
+    )
+    ratio = third.slider("Ratio removed", 0.0, 0.95, 0.5, 0.05, key="criteria.layer.ratio", persist_state="session")
+    scores = by_label[name]
+    group = network.group(layer)
+    if layer in scores.missing:
+        st.info(f"{name} cannot judge `{layer}`: {scores.missing[layer]}")
+        return
+    frame = frames.channels(scores.values[layer].numpy(), ratio, desk.plan.get(layer, ()))
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        figure = charts.ranked(frame, name=name, layer=layer, ratio=ratio)
+        event = st.plotly_chart(
+            figure, key="criteria.ranked", config=PICKING, alt=alt_text(figure), on_select="rerun",
+            selection_mode=("points", "box"),
+        )  # fmt: skip
+        picked = sorted({int(point["customdata"]) for point in event["selection"]["points"] if "customdata" in point})
+        _pick(group, picked, [int(channel) for channel in frame["channel"][frame["cut"]]])
+    with right:
+        count = int(frame["cut"].sum())
+        edge = None
+        if 0 < count < len(frame):
+            edge = float((frame["score"].iloc[count - 1] + frame["score"].iloc[count]) / 2)
+        alt = f"Distribution of the scores of {layer}; {count} of {len(frame)} channels lie below the cut."
+        histogram = charts.distribution(frame["score"].to_numpy(), title=f"Score: {name}", cut=edge, alt=alt)
+        plots.show(histogram, "criteria.histogram")
+        apart = separation(scores.values[layer])
+        st.caption(
+            f"Spread of the scores (deviation / mean size): **{apart.variation:.2f}**. Pairs of channels closer than 1 "
+            f"% of the range: **{numbers.percent(apart.ties, 0)}**; their order says little."
+        )
+        cards.source_line(measured(scores, f"scores of {group.size} channels"))
+    _conditions(desk, group)
+
+
+def _pick(group: Group, picked: list[int], below: list[int]) -> None:
+    """Add channels to the plan: those chosen in the plot, or all below the cut."""
+    planned = state.desk().plan.get(group.key, ())
+    first, second, third = st.columns(3)
+    first.button(
+        f"Add the {len(picked)} chosen to the plan" if picked else "Choose points in the plot",
+        disabled=not picked, type="primary", key="criteria.add", width="stretch", on_click=_add, args=(group, picked),
+        help="Click a point, hold shift for more, or draw a box around them.",
+    )  # fmt: skip
+    second.button(
+        f"Add the {len(below)} below the cut", disabled=not below, key="criteria.add_cut", width="stretch",
+        on_click=_add, args=(group, below),
+    )  # fmt: skip
+    third.button(
+        f"Take {group.key} out of the plan", disabled=not planned, key="criteria.clear", width="stretch",
+        on_click=_clear, args=(group,),
+    )  # fmt: skip
+    if planned:
+        st.markdown(f"The plan removes **{len(planned)} of {group.size}** channels of `{group.key}`.")
+        links.to_what_if()
+
+
+def _add(group: Group, channels: list[int]) -> None:
+    plan = state.desk().plan
+    together = sorted({*plan.get(group.key, ()), *channels})
+    if len(together) >= group.size:
+        st.toast(f"{group.key} must keep at least one channel. Choose fewer.", icon=":material/error:")
+        return
+    state.choose_plan(plan.with_group(group.key, together))
+
+
+def _clear(group: Group) -> None:
+    state.choose_plan(state.desk().plan.with_group(group.key, ()))
+
+
+def _conditions(desk: Desk, group: Group) -> None:
+    """When a norm can rank filters at all."""
+    st.subheader("Can a norm tell these filters apart?")
+    found = norm_conditions(weight_rows(state.loaded(desk.model).model, group))
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        plots.show(charts.norms(np.array(found.norms), layer=group.key), "criteria.norms")
+    with right:
+        st.markdown(
+            "Ranking by size rests on two conditions (He et al., CVPR 2019): the norms must **spread**, or the order "
+            "is mostly noise; and the **smallest norm must be near zero**, or even the smallest filter contributes."
+        )
+        counted = provenance.derived("from the layer's weights")
+        a, b = st.columns(2)
+        cards.number(
+            "Spread", f"{found.spread:.2f}", counted, detail="deviation / mean", container=a,
+            help="Below about 0.1 the filters are nearly of one size.",
+        )  # fmt: skip
+        cards.number(
+            "Smallest norm", f"{found.smallest:.2f}", counted, detail="of the mean norm", container=b,
+            help="0 means that the smallest filter is empty; near 1 it is as large as the others.",
+        )  # fmt: skip

@@ -1,0 +1,35 @@
+"""Which criterion, and does it matter? Answered on the network and data in view."""
+
+import streamlit as st
+
+from pages.criteria import agree, compare, layer
+from pages.criteria.choose import choose_criteria
+from pages.ui import state
+
+desk = state.desk()
+network = state.network(desk.model)
+
+st.title("Criteria")
+st.markdown(
+    "A criterion says which channels matter least. Here any number of them prune the same network to the same budgets, "
+    "are measured on the same images, and are compared with chance."
+)
+if not network.groups:
+    st.info(
+        "Nothing in this network can be cut, so there is nothing to compare. The Model page says what is in the way."
+    )
+elif criteria := choose_criteria():
+    names = ["Accuracy", "Agreement", "Scores of a layer"]
+    accuracy, agreement, scores = st.tabs(names, key="criteria.tab", on_change="rerun")
+    # Only what is looked at is run: the tabs' bodies submit work.
+    if accuracy.open:
+        with accuracy:
+            compare.section(desk, network, criteria)
+    if agreement.open:
+        with agreement:
+            agree.section(desk, network, criteria)
+    if scores.open:
+        with scores:
+            layer.section(desk, network, criteria)
+else:
+    st.info("Choose at least one criterion.")
