@@ -12,6 +12,10 @@ import plotly.graph_objects as go
 from pages.ui import charts, theme
 
 CELLS = "cells"  # the name of the invisible trace that takes the clicks
+FEW_TICKS = (0.0, 0.05, 0.20, 0.50, 1.0)
+TALL_PX = 44  # rows of a network with few groups
+FILLED_PX = 400  # what they may fill together
+AROUND = 110  # axis, legend and margins
 TICKS = (0.0, 0.01, 0.02, 0.05, 0.10, 0.20, 0.35, 0.50, 0.75, 1.0)
 
 
@@ -39,7 +43,7 @@ def heatmap(
     shape = (len(groups), len(ratios))
     figure = charts.blank(
         _alt(grid, groups, ratios, baseline),
-        height=110 + charts.ROW_PX * len(groups),
+        height=AROUND + row_height(shape[0]) * shape[0],
         x_title="Share of the channels removed",
         y_title="",
     )
@@ -48,7 +52,9 @@ def heatmap(
         z=np.zeros(shape), colorscale=[[0, theme.EMPTY], [1, theme.EMPTY]], showscale=False, hoverinfo="skip", **common
     )
     top = max(0.1, float(np.nanmax(lost, initial=0.0)))
-    ticks = [tick for tick in TICKS if tick <= top]
+    # The square root crowds the small ticks, so a short colour bar has fewer of them.
+    offered = TICKS if row_height(shape[0]) * shape[0] >= 300 else FEW_TICKS
+    ticks = [tick for tick in offered if tick <= top]
     figure.add_heatmap(
         z=np.sqrt(lost),
         zmin=0.0,
@@ -87,6 +93,11 @@ def heatmap(
     )
     figure.update_layout(barmode="overlay", bargap=0, dragmode=False)
     return figure
+
+
+def row_height(groups: int) -> int:
+    """In pixels: rows of short networks are tall, those of long ones can still be read and hit."""
+    return max(charts.ROW_PX, min(TALL_PX, FILLED_PX // max(1, groups)))
 
 
 def cell_at(index: int, groups: Sequence[str], ratios: Sequence[float]) -> tuple[str, float]:

@@ -51,6 +51,7 @@ def ask(desk: Desk, network: Network, available: int) -> SensitivityRun:
             default=list(RATIOS),
             format_func=lambda ratio: f"{100 * ratio:.0f} %",
             key="sensitivity.ratios",
+            wrap=True,
             help="The shares of a group's channels to remove, one after the other.",
             persist_state="session",
         )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import cards, jobs, numbers, provenance, state
 from pages.ui.desk import Desk
@@ -108,9 +109,15 @@ def _measures(found: Payload, view: JobView) -> None:
         f"and are wrong after, {drop['gained']} the other way round."
         + (" The change is inside the noise." if noise else "")
     )
+    first, second = found["latency"]["before"], found["latency"]["after"]
+    if first["p10_ms"] <= second["median_ms"] <= first["p90_ms"]:
+        st.caption(
+            ":material/info: The latency after lies between the 10th and 90th percentile before: on this machine, as "
+            "busy as it was, no difference can be told."
+        )
 
 
-def _latency(name: str, latencies: Payload, when: str, place: st.delta_generator.DeltaGenerator) -> None:
+def _latency(name: str, latencies: Payload, when: str, place: DeltaGenerator) -> None:
     latency = latencies[when]
     threads = f", {latency['threads']} thread{'' if latency['threads'] == 1 else 's'}"
     source = provenance.measured(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import cards, charts, numbers, plots, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.sweeps import label, sweeps
 from pages.whatif import history, plans
+from pruning_core.analysis.measures import Cell
 from pruning_core.graph import Network
 from pruning_core.zoo import LoadedModel
 
 COUNTED = provenance.derived("counted in closed form from the shapes that remain; exact, applying changes nothing")
-FLOPS = "whatif.flops"
+UNIT = "whatif.unit"
+UNITS = ("MACs", "FLOPs")
 OPERATIONS = "For one image. A multiply-accumulate (MAC) is two floating-point operations (FLOPs)."
 
 
@@ -29,7 +33,7 @@ def introduction(desk: Desk, model: LoadedModel) -> None:
 
 def compute_unit() -> tuple[str, int]:
     """(name, how many of them a multiply-accumulate is)."""
-    return ("FLOPs", 2) if st.session_state.get(FLOPS) == "FLOPs" else ("MACs", 1)
+    return ("FLOPs", 2) if st.session_state.get(UNIT) == "FLOPs" else ("MACs", 1)
 
 
 def row(network: Network, desk: Desk) -> None:
@@ -55,12 +59,21 @@ def row(network: Network, desk: Desk) -> None:
             help=help,
             container=place,
         )
-    with places[4]:
-        cards.pending("Accuracy and latency", "known once the plan is applied")
-        st.segmented_control(
-            "Count", ("MACs", "FLOPs"), default="MACs", required=True, key=FLOPS, label_visibility="collapsed",
-            persist_state="session",
-        )  # fmt: skip
+    _accuracy(network, desk, places[4])
+
+
+def _accuracy(network: Network, desk: Desk, place: DeltaGenerator) -> None:
+    """A guess from the sweep until the plan is applied, and called a guess."""
+    found = next(((view, spec) for view, spec in sweeps(desk) if view.count), None)
+    guess = plans.expected(state.jobs().snapshot(found[0].id).all(Cell), network, desk.plan) if found else None
+    if not desk.plan or found is None or guess is None:
+        why = "apply the plan to measure it" if desk.plan else "nothing is cut yet"
+        cards.pending("Accuracy after", why, help="A sensitivity sweep gives an estimate here.", container=place)
+        return
+    source = provenance.estimated(
+        f"the drops of single groups in the sweep {label(found[1])}, added up. Cut together, groups usually lose more."
+    )
+    cards.number("Accuracy after", f"≤ {numbers.percent(guess, 0)}", source, detail="until applied", container=place)
 
 
 def overview(network: Network) -> None:

@@ -12,6 +12,7 @@ from pruning_core.graph import Plan
 KEPT = 100
 ASKED = "whatif.asked"
 PAST = "whatif.past"
+Step = tuple[Plan, dict[str, int]]
 
 
 def asked() -> dict[str, int]:
@@ -20,16 +21,16 @@ def asked() -> dict[str, int]:
     return every.setdefault(state.desk().model.key, {})
 
 
-def past() -> list[Plan]:
-    every: dict[str, list[Plan]] = st.session_state.setdefault(PAST, {})
+def past() -> list[Step]:
+    every: dict[str, list[Step]] = st.session_state.setdefault(PAST, {})
     return every.setdefault(state.desk().model.key, [])
 
 
 def change(plan: Plan, wishes: Mapping[str, int] | None = None) -> None:
-    """Put `plan` on the desk and remember the one before it."""
-    before = state.desk().plan
+    """Put `plan` on the desk and remember the one before it, with what its sliders were set to."""
+    before = state.desk().plan, dict(asked())
     asked().update(wishes or {})
-    if plan == before:
+    if plan == before[0]:
         return
     past().append(before)
     del past()[:-KEPT]
@@ -38,9 +39,11 @@ def change(plan: Plan, wishes: Mapping[str, int] | None = None) -> None:
 
 def undo() -> None:
     if past():
-        state.choose_plan(past().pop())
+        plan, wishes = past().pop()
+        asked().clear()
+        asked().update(wishes)
+        state.choose_plan(plan)
 
 
 def reset() -> None:
-    asked().clear()
     change(Plan())

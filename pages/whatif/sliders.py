@@ -8,6 +8,7 @@ from pages.ui import state
 from pages.ui.desk import Desk
 from pages.ui.ranking import Ranking, choose_criterion, ranking
 from pages.whatif import history, plans
+from pages.whatif.figures import UNIT, UNITS
 from pages.whatif.plans import Cut
 from pruning_core.graph import Network
 
@@ -18,7 +19,7 @@ PER_ROW = 3
 
 def head(desk: Desk, network: Network) -> Ranking:
     """Criterion, global slider, undo and reset."""
-    first, second, third = st.columns([5, 8, 3], gap="medium")
+    first, second, third = st.columns([5, 7, 4], gap="medium")
     with first:
         ranked = ranking(desk.model, network, choose_criterion(), desk.data)
     with second:
@@ -27,12 +28,16 @@ def head(desk: Desk, network: Network) -> Ranking:
         st.space("xsmall")
         undo, reset = st.columns(2)
         undo.button(
-            "Undo", key="whatif.undo", icon=":material/undo:", on_click=history.undo, disabled=not history.past(),
-            width="stretch",
+            "Undo", key="whatif.undo", on_click=history.undo, disabled=not history.past(), width="stretch",
+            help="Take back the last change of the plan.",
         )  # fmt: skip
         reset.button(
-            "Reset", key="whatif.reset", icon=":material/restart_alt:", on_click=history.reset,
-            disabled=not state.desk().plan, width="stretch",
+            "Reset", key="whatif.reset", on_click=history.reset, disabled=not state.desk().plan, width="stretch",
+            help="Keep every channel.",
+        )  # fmt: skip
+        st.segmented_control(
+            "Count", UNITS, default=UNITS[0], required=True, key=UNIT, label_visibility="collapsed",
+            persist_state="session", width="stretch",
         )  # fmt: skip
     _otherwise(ranked)
     return ranked
@@ -98,10 +103,12 @@ def every_group(network: Network, ranked: Ranking) -> None:
     found = plans.cuts(network, state.desk().plan, history.asked())
     exact = [cut for cut in found if cut.exact]
     by_key = {cut.key: cut for cut in exact}
-    few = len(exact) <= FEW
-    for number, (stage, keys) in enumerate(plans.stages(list(by_key)).items()):
-        mine = [by_key[key] for key in keys]
-        _stage(stage, mine, network, ranked, few or number == 0)
+    if len(exact) <= FEW:
+        with st.container(border=True):
+            _grid(exact, network, ranked)
+    else:
+        for number, (stage, keys) in enumerate(plans.stages(list(by_key)).items()):
+            _stage(stage, [by_key[key] for key in keys], network, ranked, number == 0)
     approximate = [cut for cut in found if not cut.exact]
     if approximate:
         _stage("approximate", approximate, network, ranked, False)
@@ -122,10 +129,14 @@ def _stage(stage: str, mine: list[Cut], network: Network, ranked: Ranking, unfol
                 "slider and the budgets leave them alone."
             )
         st.caption(f"{kept:,} of {size:,} channels kept")
-        for start in range(0, len(mine), PER_ROW):
-            for place, cut in zip(st.columns(PER_ROW, gap="medium"), mine[start : start + PER_ROW]):
-                with place:
-                    _slider(cut, network, ranked)
+        _grid(mine, network, ranked)
+
+
+def _grid(mine: list[Cut], network: Network, ranked: Ranking) -> None:
+    for start in range(0, len(mine), PER_ROW):
+        for place, cut in zip(st.columns(PER_ROW, gap="medium"), mine[start : start + PER_ROW]):
+            with place:
+                _slider(cut, network, ranked)
 
 
 def _slider(cut: Cut, network: Network, ranked: Ranking) -> None:

@@ -1,0 +1,195 @@
+"""The what-if page: plans from sliders and budgets, and the demo network cut for real."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.ui import state
+from pages.whatif import plans
+from pruning_core.allocation.lowest import lowest
+from pruning_core.analysis.measures import Cell
+from pruning_core.criteria import CRITERIA, score
+from pruning_core.graph import Plan
+from pruning_core.runs.events import Result
+from pruning_core.runs.sensitivity import SensitivityRun
+from pruning_core.runs.view import State
+from tests.app.page_under_test import carried, metrics, opened, text_of
+
+
+@pytest.fixture
+def page(monkeypatch):
+    return opened("whatif", monkeypatch)
+
+
+def network():
+    return state.network(state.desk().model)
+
+
+def desk(page: AppTest):
+    return page.session_state["desk"]
+
+
+def scores(criterion=CRITERIA[0]):
+    wanted = criterion()
+    return score(state.loaded(state.desk().model).model, network(), [wanted])[wanted].values
+
+
+def test_an_empty_plan_says_what_to_do(page):
+    assert "The plan removes nothing yet" in page.info[0].value
+    assert metrics(page)["MACs"] == f"{network().cost().macs:,}"
+    assert page.button(key="whatif.undo").disabled and page.button(key="whatif.reset").disabled
+
+
+def test_the_global_slider_cuts_every_exact_group_and_the_cost_is_the_closed_form(page):
+    page.slider(key="whatif.all").set_value(30).run()
+    plan = desk(page).plan
+    values = scores()
+    assert plan == Plan({g.key: lowest(values[g.key], int(0.3 * g.size + 1e-9)) for g in network().groups})
+    cost = network().cost(plan)
+    shown = metrics(page)
+    assert shown["MACs"] == f"{cost.macs:,}"
+    assert shown["Parameters"] == f"{cost.parameters:,}"
+    assert all(slider.value == 30 for slider in page.slider if (slider.key or "").startswith("whatif.group."))
+
+
+def test_flops_are_two_per_mac(page):
+    page.button_group(key="whatif.unit").set_value("FLOPs").run()
+    assert metrics(page)["FLOPs"] == f"{2 * network().cost().macs:,}" or "M" in metrics(page)["FLOPs"]
+    assert "MACs" not in metrics(page)
+
+
+def test_one_slider_moves_one_group_and_undo_takes_it_back(page):
+    group = network().groups[1]
+    page.slider(key="whatif.all").set_value(20).run()
+    before = desk(page).plan
+    page.slider(key=f"whatif.group.{group.key}").set_value(55).run()
+    assert len(desk(page).plan[group.key]) == int(0.55 * group.size)
+    assert {k: v for k, v in desk(page).plan.items() if k != group.key} == {
+        k: v for k, v in before.items() if k != group.key
+    }
+    page.button(key="whatif.undo").click().run()
+    assert desk(page).plan == before
+    assert page.slider(key=f"whatif.group.{group.key}").value == 20
+    page.button(key="whatif.reset").click().run()
+    assert not desk(page).plan
+    page.button(key="whatif.undo").click().run()
+    assert desk(page).plan == before
+
+
+def test_a_ratio_that_would_remove_whole_layers_keeps_one_channel_and_says_so(page):
+    page.slider(key="whatif.all").set_value(100).run()
+    assert all(len(units) == network().group(key).size - 1 for key, units in desk(page).plan.items())
+    assert "would remove whole layers" in text_of(page)
+    assert not page.exception and not page.error
+
+
+def test_requested_and_actual_stand_side_by_side(page):
+    page.slider(key="whatif.all").set_value(33).run()
+    table = page.dataframe[0].value
+    assert set(table["asked"]) == {0.33}
+    assert (table["actual"] <= 0.33).all() and (table["kept"] < table["channels"]).all()
+
+
+def test_a_budget_in_reach_is_kept_to_and_one_out_of_reach_is_said_before(page):
+    page.slider(key="whatif.budget").set_value(40).run()
+    assert "can be reached" in text_of(page)
+    page.button(key="whatif.preset.use").click().run()
+    cost = network().cost(desk(page).plan)
+    assert 0.35 < cost.macs / network().cost().macs <= 0.40
+    page.button(key="whatif.undo").click().run()
+    assert not desk(page).plan
+    page.slider(key="whatif.limits.Limits.floor").set_value(0.9).run()
+    page.slider(key="whatif.budget").set_value(5).run()
+    assert "this cannot be reached" in page.warning[0].value and "between" in page.warning[0].value
+    assert page.button(key="whatif.preset.use").disabled
+
+
+def test_an_allocation_that_needs_a_sweep_says_so_and_takes_one(page, monkeypatch):
+    page.button_group(key="whatif.preset").set_value("alloc-sens").run()
+    assert "needs a sensitivity sweep" in page.warning[0].value
+    now = desk(page)
+    from pages.ui.sweeps import judged_on
+
+    spec = SensitivityRun(now.model, judged_on(now.data), CRITERIA[0](), ratios=(0.3, 0.6), images=32)
+    job = state.jobs().submit(spec, page.session_state["owner"])
+    assert state.jobs().wait(job, 120).state is State.DONE
+    page.run()
+    assert "Drops from the sweep: L1 norm · 32 images" in text_of(page)
+    page.slider(key="whatif.budget").set_value(60).run()
+    page.button(key="whatif.preset.use").click().run()
+    assert network().cost(desk(page).plan).macs <= 0.60 * network().cost().macs
+    assert "until applied" in text_of(page) and metrics(page)["Accuracy after"].startswith("≤")
+
+
+def test_channels_chosen_otherwise_stay_until_they_are_chosen_again(page):
+    page.slider(key="whatif.all").set_value(30).run()
+    before = desk(page).plan
+    page.selectbox(key="criterion").set_value(CRITERIA[-1].card.key).run()
+    assert desk(page).plan == before
+    assert "removes other channels than" in text_of(page)
+    page.button(key="whatif.again").click().run()
+    assert desk(page).plan != before
+    assert {k: len(v) for k, v in desk(page).plan.items()} == {k: len(v) for k, v in before.items()}
+    assert "removes other channels than" not in text_of(page)
+
+
+def test_applying_proves_measures_and_hands_over_the_smaller_network(page, monkeypatch):
+    page.slider(key="whatif.all").set_value(20).run()
+    plan = desk(page).plan
+    page.button(key="whatif.apply").click().run()
+    (job,) = [view for view in state.jobs().of(page.session_state["owner"]) if view.kind == "prune"]
+    ended = state.jobs().wait(job.id, 120)
+    assert ended.state is State.DONE, ended.error
+    page.run()
+    found = ended.last(Result).payload
+    shown = metrics(page)
+    assert "Removed equals silenced" in page.success[0].value
+    assert shown["Accuracy before"] == f"{100 * found['accuracy']['before']['top1']:.1f}\u202f%"
+    assert found["accuracy"]["after"]["images"] == 450
+    assert shown["MACs after"] == f"{network().cost(plan).macs:,}"
+    assert int(shown["MACs by thop"].replace(",", "")) == found["thop"]["after"] > network().cost(plan).macs
+    layers = page.dataframe[-1].value
+    assert layers["macs_after"].sum() == network().cost(plan).macs
+    again = carried("whatif", page, monkeypatch)
+    assert metrics(again)["Accuracy after"] == shown["Accuracy after"]
+    page.button(key="whatif.adopt").click().run()
+    assert not page.exception and not page.error
+    small = desk(page).model
+    assert small.source == "pruned" and not desk(page).plan
+    assert metrics(page)["MACs"] == f"{network_of(small).cost().macs:,}"
+    page.button(key="whatif.back").click().run()
+    assert desk(page).plan == plan
+
+
+def network_of(model):
+    return state.network(model)
+
+
+def test_stages_follow_the_names_of_the_layers():
+    resnet = ["conv1", *(f"layer{i}.{j}.conv1" for i in range(1, 5) for j in range(3))]
+    assert {stage: len(keys) for stage, keys in plans.stages(resnet).items()} == {
+        "conv1": 1, "layer1": 3, "layer2": 3, "layer3": 3, "layer4": 3,
+    }  # fmt: skip
+    dense = ["features.conv0", *(f"features.denseblock{i}.denselayer{j}.conv1" for i in range(1, 5) for j in range(16))]
+    assert list(plans.stages(dense)) == ["features", *(f"features.denseblock{i}" for i in range(1, 5))]
+    assert plans.stages([]) == {} and plans.stages(["fc"]) == {"fc": ["fc"]}
+
+
+def test_a_slider_shows_what_was_asked_only_while_it_explains_the_plan():
+    group = network().groups[0]
+    plan = plans.with_percent(Plan(), group, 30, scores()[group.key])
+    assert plans.cuts(network(), plan, {group.key: 30})[0].asked == 30
+    other = plans.cuts(network(), plan, {group.key: 80})[0].asked
+    assert plans.counted(other, group.size) == len(plan[group.key])
+
+
+def test_the_estimate_adds_the_drops_of_single_groups_and_keeps_silent_beyond_them():
+    first, second = network().groups[:2]
+
+    def cell(group, ratio, drop):
+        return Cell(group.key, ratio, 0, 0.9 - drop, None, 100, 0, 1, drop, 0, 0, 0, 0, True, 0.0)
+
+    cells = [cell(first, 0.5, 0.2), cell(second, 0.5, 0.1)]
+    plan = Plan({first.key: range(first.size // 4), second.key: range(second.size // 2)})
+    assert plans.expected(cells, network(), plan) == pytest.approx(0.9 - 0.1 - 0.1)
+    assert plans.expected(cells, network(), Plan({first.key: range(first.size - 1)})) is None
+    assert plans.expected([], network(), plan) is None
