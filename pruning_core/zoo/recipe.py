@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +18,8 @@ class Recipe:
     """SGD with Nesterov momentum, linear warm-up, cosine decay, label smoothing, shifts and perhaps mirroring.
 
     learning_rate: at the end of the warm-up; weight_decay: on weights of layers, not on biases or batch norm;
-    shift: pixels in each direction; mirror: only where a mirrored image is of the same class.
+    shift: pixels in each direction; mirror: only where a mirrored image is of the same class. mixed: bfloat16 and
+    channels-last where the device multiplies bfloat16 in hardware; without it every processor computes alike.
     """
 
     epochs: int
@@ -31,6 +31,7 @@ class Recipe:
     warm_up: float = 0.05
     shift: int = 4
     mirror: bool = True
+    mixed: bool = True
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def train(model: nn.Module, data: Dataset, recipe: Recipe, seed: int, device: st
     Random numbers for the order, shifts and mirroring come from a generator of its own, so that the caller's are left
     alone; initial weights are the caller's.
     """
-    layout = torch.channels_last if _has_bfloat16(device) else torch.contiguous_format
+    mixed = recipe.mixed and has_bfloat16(device)
+    layout = torch.channels_last if mixed else torch.contiguous_format
     model.to(device).to(memory_format=layout).train()
     data = data.to(device)
     generator = torch.Generator(device=device).manual_seed(seed)
@@ -73,7 +75,7 @@ def train(model: nn.Module, data: Dataset, recipe: Recipe, seed: int, device: st
         for chosen in order.split(recipe.batch_size):
             images = augmented(data.images[chosen], recipe, generator)
             x = data.normalised(images).contiguous(memory_format=layout)
-            with _mixed(device):
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=mixed):
                 loss = F.cross_entropy(model(x), data.labels[chosen], label_smoothing=recipe.smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -117,11 +119,6 @@ def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
     ]
 
 
-def _mixed(device: str) -> AbstractContextManager[object]:
-    kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16) if _has_bfloat16(device) else nullcontext()
-
-
-def _has_bfloat16(device: str) -> bool:
+def has_bfloat16(device: str) -> bool:
     """Where bfloat16 is multiplied in hardware: GPUs, and CPUs with matrix tiles."""
     return torch.device(device).type == "cuda" or torch.cpu._is_amx_tile_supported()

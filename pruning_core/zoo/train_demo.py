@@ -29,7 +29,7 @@ from pruning_core.datasets import DataRef, Dataset, hold_out, import_data, load_
 from pruning_core.errors import UserError
 from pruning_core.zoo.architectures import architecture
 from pruning_core.zoo.demos import ASSETS, DEMOS, Demo, demo
-from pruning_core.zoo.recipe import accuracy, train
+from pruning_core.zoo.recipe import accuracy, has_bfloat16, train
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,6 +63,7 @@ def train_demo(
     training, test = load_splits(ref, scratch, lambda what, done, total: print(f"{what}: {done:,} of {total:,}"))
     fit, held_out = hold_out(training, ref)
     fit = fit if images is None else fit.subset(images, chosen.seed)
+    torch.backends.cudnn.benchmark = True  # one batch size all along, so trying the kernels once pays
     torch.manual_seed(chosen.seed)
     model = architecture(chosen.architecture).build(len(fit.classes), fit.size[0])
     seconds = 0.0
@@ -89,6 +90,7 @@ def train_demo(
         "recipe": dataclasses.asdict(chosen.recipe),
         "seed": chosen.seed,
         "command": _command(chosen, folder, images),
+        "precision": "bfloat16 mixed" if chosen.recipe.mixed and has_bfloat16(device) else "float32",
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else "CPU",
         "seconds": round(seconds, 1),
         "date": datetime.date.today().isoformat(),

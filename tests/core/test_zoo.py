@@ -107,6 +107,8 @@ def test_the_accuracy_of_the_digits_demos_is_measured_again(name):
     assert measured >= 0.98
     assert measured == pytest.approx(loaded.provenance["accuracy"]["test"], abs=1 / len(test))
     assert (test.mean, test.std) == (loaded.mean, loaded.std)
+    told = dataclasses.asdict(item.recipe)
+    assert loaded.provenance["recipe"] == told and not told["mixed"]  # so that any processor repeats it
 
 
 def test_a_demo_without_files_is_not_offered(monkeypatch, tmp_path):
