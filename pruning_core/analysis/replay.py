@@ -103,7 +103,8 @@ class Replay:
         consumers = {m.parameter for m in group.members if m.role is Role.CONSUMER}
         carries = {r for r, sizes in self.sizes.items() if any(self._has(s, units) for s in sizes)}
         dirty: set[int] = set()
-        again, reads = [], set()
+        again: list[int] = []
+        reads: set[int] = set()
         for i, step in enumerate(self.steps):
             touched = any(r in dirty for r in step.reads)
             narrowed = [r for r in step.reads if r in carries and r not in dirty]
