@@ -18,7 +18,9 @@ from pruning_core.allocation.uniform import Uniform
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan
 from pruning_core.runs.codec import Codec, dump
+from tests.conftest import ROOT
 from tests.core.allocation_nets import chain_network, random_scores, residual_network
+from tests.core.export_nets import elsewhere
 
 HALF = Budget("macs", 0.5)
 
@@ -228,6 +230,17 @@ def test_the_front_of_trials_worked_by_hand():
 def test_a_trial_survives_the_store(pool):
     (first, *_) = trials_of(searching(Search(trials=1), pool, smooth(pool), HALF))
     assert Codec((Trial,)).load(dump(first)) == first
+
+
+@pytest.mark.parametrize("explorer", EXPLORERS)
+def test_a_search_survives_the_store(explorer):
+    search = Search(explorer(), trials=7, least=0.2, seed=3)
+    assert Codec((Search, *EXPLORERS)).load(dump(search)) == search
+
+
+def test_what_stored_runs_are_read_with_does_without_torch():
+    code = "import sys, pruning_core.allocation.trial; print('torch' in sys.modules)"
+    assert elsewhere(["-c", code], ROOT, path=ROOT).strip() == "False"
 
 
 def test_every_explorer_says_what_it_is():

@@ -136,8 +136,9 @@ def test_the_architecture_of_every_demo_is_in_its_script(demo):
     network = capture(loaded.model, torch.zeros(1, *loaded.input_size))
     plan = Plan({network.groups[0].key: [0]})
     case = Cut(loaded.model, network, plan, remove(loaded.model, network, plan))
-    module = module_of(script(case, builder=builder))
-    assert "infer" not in script(case, builder=builder)
+    text = script(case, builder=builder)
+    assert "infer" not in text
+    module = module_of(text)
     built = module.original(weights=str(demo.weights_path))
     assert fingerprint(built.state_dict()) == fingerprint(loaded.model.state_dict())
     assert torch.allclose(module.outputs(built), standalone.outputs(loaded.model, module.INPUT))
