@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import streamlit as st
 
 from pages.choose import inbox
 from pages.choose.progress import Bar
-from pages.ui import numbers, state
+from pages.ui import cards, numbers, provenance, state
 from pages.ui.errors import plain_errors
 from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
 from pruning_core.zoo import (
     ARCHITECTURES,
     SUFFIXES,
+    Demo,
     ModelRef,
     available_demos,
     import_model,
@@ -62,12 +65,23 @@ def _demos() -> None:
     now = state.desk().model
     for demo in available_demos():
         with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            st.markdown(f"**{demo.title}**  \n:gray[on {demo.data.name}]")
+            st.markdown(f"**{demo.title}**  \n{_worth(demo)}")
             chosen = demo.ref == now
             label = "On the desk" if chosen else "Use it"
             if st.button(label, key=f"choose.demo.{demo.name}", disabled=chosen):
                 with plain_errors():
                     take(demo.ref, demo.data)
+
+
+def _worth(demo: Demo) -> str:
+    """What its training wrote down beside it."""
+    facts = json.loads(demo.provenance_path.read_text(encoding="utf-8"))
+    accuracy = facts["accuracy"]
+    source = provenance.measured(demo.data.name, images=accuracy["test_images"], device=facts["device"])
+    return (
+        f":gray[{numbers.count(facts['parameters'])} parameters, right on {numbers.percent(accuracy['test'])} of "
+        f"{accuracy['test_images']:,} test images of {facts['data']['name']}] {cards.badge(source)}"
+    )
 
 
 # -- torchvision -------------------------------------------------------------------------------------------------------

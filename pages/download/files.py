@@ -61,8 +61,9 @@ def _exported(
     model: LoadedModel, export: Callable[[torch.nn.Module, torch.Tensor], Exported], suffix: str, media: str
 ) -> Built:
     made = export(model.model, torch.zeros(1, *model.input_size))
-    sizes = " and ".join(f"{batch}" for batch in made.checked)
-    how = f"compared with the network at batches of {sizes}: largest difference {made.max_rel:.1e} of the outputs"
+    sizes = ", ".join(f"{batch}" for batch in made.checked)
+    worst = f"largest difference {made.max_rel:.0e} of the largest output" if made.max_rel else "no difference at all"
+    how = f"compared with the network on batches of {sizes}: {worst}"
     return Built(f"{stem(model.ref)}{suffix}", media, made.data, (how, *made.notes))
 
 

@@ -13,7 +13,7 @@ from pages.ui.errors import plain_errors
 from pruning_core.errors import UserError
 from pruning_core.runs.events import Stage
 from pruning_core.runs.fine_tune import CONTROL, PRUNED, FineTuneRun
-from pruning_core.runs.view import JobView
+from pruning_core.runs.view import JobView, State
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step
 from pruning_core.zoo import LoadedModel, ModelRef
@@ -61,6 +61,9 @@ def start(desk: Desk, model: LoadedModel) -> None:
     if pressed and config is not None:
         spec = FineTuneRun(desk.model, desk.data, config, control)
         with plain_errors():
+            known = state.jobs().find(spec)
+            if known is not None and known.state is State.DONE:
+                st.toast("This very training is done already; here is its result. Another seed makes another one.")
             st.session_state[CHOSEN] = state.jobs().submit(spec, state.owner())
             st.rerun()
 
@@ -187,7 +190,8 @@ def _figures(view: JobView, spec: FineTuneRun) -> None:
     if not epochs:
         cards.pending("Best test accuracy", waits, help=CHOICE_HELP, container=places[3])
         return
-    newest = epochs[-1].tag
+    # While it runs the network in training, at the end the one this is about.
+    newest = epochs[-1].tag if view.active else epochs[0].tag
     best = next(each for each in reversed(epochs) if each.tag == newest and each.improved)
     tested = provenance.measured(f"{spec.data.name} (test)", images=best.images, device=device, seed=spec.config.seed)
     cards.number(

@@ -1,0 +1,20 @@
+"""A desk with a pruned network on it, made by the core as What-if would make it."""
+
+from pages.ui.desk import Desk, first_desk, remember
+from pruning_core.graph import Plan
+from pruning_core.runs import Workspace
+from pruning_core.runs.events import Result
+from pruning_core.runs.prune import PruneRun
+from pruning_core.runs.sensitivity import captured
+from pruning_core.zoo import ModelRef, load_model
+
+
+def pruned_desk(workspace: Workspace, owner: str, share: float = 0.25) -> Desk:
+    """The digits ResNet without the first `share` of every group's channels, written down for `owner`."""
+    first = first_desk()
+    network = captured(load_model(first.model, workspace))
+    plan = Plan({group.key: range(int(group.size * share)) for group in network.groups})
+    *_, last = (e for e in PruneRun(first.model, first.data, plan.to_json()).run(workspace) if isinstance(e, Result))
+    desk = first.with_model(ModelRef.from_json(last.payload["model"]), first.data)
+    remember(workspace, owner, desk)
+    return desk

@@ -1,0 +1,190 @@
+"""The load page: good files go on the desk, bad ones get their sentence, and nothing is lost by them."""
+
+import io
+import pickle
+import random
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from pages.ui import state
+from pages.ui.desk import first_desk, recall
+from pruning_core.zoo import ModelRef
+from tests.app.test_finetune_page import healthy, one_thread, words  # noqa: F401 (one_thread is a fixture)
+from tests.core.test_datasets_uploads import npz, picture, two_classes, zipped
+from tests.core.upload_files import Attack, network, saved
+
+ROOT = Path(__file__).parents[2]
+ME = "me"
+
+
+@pytest.fixture
+def app(monkeypatch, one_thread):  # noqa: F811
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(state, "owner", lambda: ME)
+    run = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    yield healthy(run.switch_page("pages/choose/page.py").run())
+    state.jobs().close()
+
+
+def send(app, kind, name, data, slot=None):
+    """Choose the file source of "model" or "data" and upload there."""
+    app.segmented_control(key=f"choose.{kind}.source").set_value("A file of yours").run()
+    slot = slot or kind
+    (widget,) = (each for each in app.file_uploader if each.key.startswith(f"inbox.{slot}."))
+    widget.set_value((name, data, "application/octet-stream"))
+    return healthy(app.run())
+
+
+def desk():
+    return recall(state.workspace(), ME)
+
+
+def errors(app):
+    return " ".join(each.value for each in app.error)
+
+
+def hostile(tmp_path):
+    """A checkpoint in torch's format whose pickle would create a directory."""
+    data = pickle.dumps(Attack(tmp_path / "was run"), protocol=2)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("archive/data.pkl", data)
+        archive.writestr("archive/version", "3")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["text", "truncated", "malicious", "whole pickle", "unknown keys", "not finite"])
+def test_a_bad_network_file_gets_its_sentence_and_costs_nothing(app, tmp_path, kind):
+    good = saved(network().state_dict()).getvalue()
+    state_dict = network().state_dict()
+    broken = {**state_dict, "conv1.weight": state_dict["conv1.weight"] * float("nan")}
+    data, sentence = {
+        "text": (b"hello, these are no weights\n" * 20, "is a text file, whatever its name says"),
+        "truncated": (good[: len(good) // 2], "damaged or cut short"),
+        "malicious": (hostile(tmp_path), "nothing in it ran"),
+        "whole pickle": (pickle.dumps({"a": 1}), "would run code when read"),
+        "unknown keys": (saved({"strange.weight": torch.ones(3, 4)}).getvalue(), "fit no known architecture"),
+        "not finite": (saved(broken).getvalue(), "finite"),
+    }[kind]
+    send(app, "model", "mine.pt", data)
+    assert sentence in errors(app), errors(app)
+    assert not (tmp_path / "was run").exists()
+    assert desk() == first_desk(), "what was on the desk stays"
+    healthy(app.run())
+    assert sentence in errors(app), "the sentence stays until something is done about it"
+    healthy(app.button(key="choose.file.forget").click().run())
+    assert not app.error
+    send(app, "model", "good.pt", good)
+    assert desk().model.source == "upload" and not app.error
+
+
+def test_a_checkpoint_is_recognised_and_dropped_from_memory(app):
+    send(app, "model", "run.pth", saved({"state_dict": network(classes=10).state_dict(), "epoch": 3}).getvalue())
+    assert desk().model.name == "run.pth" and desk().model.num_classes == 10
+    assert not list((state.workspace().root / "inbox").rglob("run*"))
+    assert all(each.value is None for each in app.file_uploader)
+
+
+def test_weights_of_an_unknown_kind_can_be_named(app):
+    weights = network().state_dict()
+    renamed = {name: tensor for name, tensor in weights.items() if name != "bn1.weight"}
+    send(app, "model", "odd.pt", saved(renamed).getvalue())
+    assert "fit no known architecture" in errors(app) and desk() == first_desk()
+    app.selectbox(key="choose.file.architecture").set_value("digits_resnet")
+    healthy(app.button(key="choose.file.again").click().run())
+    assert "do not fit" in errors(app) and "bn1.weight" in errors(app), "it says which keys are missing"
+
+
+def test_a_class_count_that_does_not_fit_is_said_before_anything_runs(app):
+    send(app, "model", "seven.pt", saved(network(classes=7).state_dict()).getvalue())
+    (warning,) = (each.value for each in app.warning)
+    assert "tells 7 classes apart" in warning and "has 10" in warning
+    healthy(app.switch_page("pages/finetune/page.py").run())
+    assert "tells 7 classes apart" in errors(app)
+    assert app.button(key="finetune.start").disabled
+
+
+@pytest.mark.parametrize("kind", ["no classes", "not an image", "cut short", "empty", "text"])
+def test_bad_data_gets_its_sentence_and_costs_nothing(app, kind):
+    whole = zipped(two_classes()).getvalue()
+    members, sentence = {
+        "no classes": (zipped({"1.png": picture(), "2.png": picture()}).getvalue(), "one folder of images"),
+        "not an image": (zipped(two_classes() | {"dog/x.png": b"<html>"}).getvalue(), "'dog/x.png' does not decode"),
+        "cut short": (whole[: len(whole) // 2], "damaged"),
+        "empty": (zipped({}).getvalue(), "holds no images"),
+        "text": (b"hello" * 50, "mine.zip"),
+    }[kind]
+    send(app, "data", "mine.zip", members)
+    assert sentence in errors(app), errors(app)
+    assert desk() == first_desk()
+    healthy(app.button(key="choose.data.forget").click().run())
+    send(app, "data", "good.zip", whole)
+    assert desk().data.name == "good.zip" and not app.error
+    assert "has 2" in next(each.value for each in app.warning), "two classes do not fit the demo"
+
+
+def test_two_zips_make_one_data_set(app):
+    app.segmented_control(key="choose.data.source").set_value("A file of yours").run()
+    app.toggle(key="choose.data.two").set_value(True).run()
+    send(app, "data", "train.zip", zipped(two_classes()).getvalue())
+    assert desk() == first_desk(), "it waits for the second"
+    send(app, "data", "test.zip", zipped(two_classes(count=2)).getvalue(), slot="test data")
+    train, test = state.splits(desk().data)
+    assert (len(train), len(test)) == (8, 4)
+
+
+def test_size_mean_and_class_names_can_be_changed(app):
+    rng = np.random.default_rng(random.Random(0).randrange(100))
+    images = rng.integers(0, 255, (40, 12, 10), dtype=np.uint8)
+    send(app, "data", "mine.npz", npz(images=images, labels=np.arange(40) % 4).getvalue())
+    key = f"choose.details.{desk().data.key[:12]}"
+    app.number_input(key=f"{key}.height").set_value(8)
+    app.number_input(key=f"{key}.width").set_value(8)
+    app.text_input(key=f"{key}.mean").set_value("0.5")
+    healthy(app.button(key="choose.details.apply").click().run())
+    changed = desk().data
+    assert changed.size == (8, 8) and changed.mean == (0.5,) and changed.std is None and changed.classes is None
+    key = f"choose.details.{changed.key[:12]}"
+    app.text_input(key=f"{key}.std").set_value("wide")
+    healthy(app.button(key="choose.details.apply").click().run())
+    assert "needs numbers" in errors(app) and desk().data == changed
+    healthy(app.button(key="choose.details.reset").click().run())
+    assert desk().data.size is None and desk().data.mean is None
+
+
+def test_a_torchvision_network_without_weights_is_labelled_untrained(app):
+    app.segmented_control(key="choose.model.source").set_value("torchvision").run()
+    app.selectbox(key="choose.tv.name").set_value("squeezenet1_1").run()
+    app.segmented_control(key="choose.tv.weights").set_value("random").run()
+    assert app.number_input(key="choose.tv.classes").value == 10, "as many as the data on the desk has"
+    app.number_input(key="choose.tv.side.squeezenet1_1").set_value(64)
+    healthy(app.button(key="choose.tv.load").click().run())
+    assert desk().model == ModelRef(
+        "torchvision", "squeezenet1_1", weights="random", num_classes=10, input_size=(3, 64, 64)
+    )
+    assert "untrained" in words(app) and "turned into colour and resized to 64 × 64" in words(app)
+
+
+def test_weights_that_cannot_be_downloaded_are_a_sentence(app, monkeypatch):
+    import urllib.error
+    import urllib.request
+
+    def offline(*args, **options):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(urllib.request, "urlopen", offline)
+    app.segmented_control(key="choose.model.source").set_value("torchvision").run()
+    healthy(app.button(key="choose.tv.load").click().run())
+    assert "could not be downloaded" in errors(app) and desk() == first_desk()
+
+
+def test_a_demo_brings_its_data(app):
+    send(app, "data", "good.zip", zipped(two_classes()).getvalue())
+    app.segmented_control(key="choose.model.source").set_value("Demo").run()
+    healthy(app.button(key="choose.demo.digits_vgg").click().run())
+    assert desk().model.name == "digits_vgg" and desk().data == first_desk().data

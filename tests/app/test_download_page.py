@@ -1,0 +1,137 @@
+"""The download page: every file, loaded by a fresh process, computes what the network on the desk computes."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from pages.download import files
+from pages.download.cut import composed, cut_of
+from pages.ui import state
+from pruning_core.graph import Plan
+from pruning_core.runs.sensitivity import captured
+from pruning_core.zoo import ModelRef
+from tests.app.pruned_desk import pruned_desk
+from tests.app.test_finetune_page import healthy, one_thread, words  # noqa: F401 (one_thread is a fixture)
+from tests.core.export_nets import elsewhere, same
+
+ROOT = Path(__file__).parents[2]
+ME = "me"
+IMAGES = "torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(5))"
+REBUILD = f"""
+import json, sys, torch
+from pathlib import Path
+from pruning_core.export.rebuild import rebuild
+from pruning_core.zoo import ModelRef, load_model
+content = json.loads(Path(sys.argv[1]).read_text())
+base = load_model(ModelRef.from_json(json.dumps(content["base"]["ref"]))).model
+model = rebuild(base, content, Path(sys.argv[2]).read_bytes())
+print(json.dumps(model({IMAGES}).tolist()))
+"""
+ALONE = f"""
+import json, runpy, sys, torch
+program, script, weights = sys.argv[1:]
+print(json.dumps(torch.export.load(program).module()({IMAGES}).tolist()))
+sys.argv = [script, "--weights", weights, "--out", "small.pt"]
+runpy.run_path(script, run_name="__main__")
+"""
+
+
+@pytest.fixture
+def open_page(monkeypatch, one_thread):  # noqa: F811
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(state, "owner", lambda: ME)
+
+    def opened():
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=240).run()
+        return healthy(app.switch_page("pages/download/page.py").run())
+
+    yield opened
+    state.jobs().close()
+
+
+def wanted(ref):
+    with torch.no_grad():
+        return state.loaded(ref).model(torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(5)))
+
+
+def test_an_unpruned_network_says_so_and_can_be_taken_as_it_is(open_page):
+    app = open_page()
+    assert "is not pruned" in words(app) and "no plan" in words(app)
+    healthy(app.button(key="download.weights.make").click().run())
+    assert "digits-resnet.safetensors" in words(app) and "kB" in words(app)
+    assert not [each for each in app.button if each.key == "download.script.make"]
+
+
+def test_each_file_computes_the_same_in_a_fresh_process(open_page, tmp_path):
+    desk = pruned_desk(state.workspace(), ME)
+    app = open_page()
+    made = {}
+    for kind in ("weights", "pt2", "script", "original"):
+        healthy(app.button(key=f"download.{kind}.make").click().run())
+        assert not app.error
+    from pages.download.sections import _document, _shelf
+
+    for (kind, _), stored in _shelf(str(state.workspace().root)).items():
+        made[kind] = tmp_path / stored.name
+        made[kind].write_bytes(state.workspace().artifacts.read(stored.digest))
+        assert stored.name in words(app)
+    content = _document(desk.model)
+    plan = tmp_path / "plan.json"
+    plan.write_bytes(files.plan(cut_of(state.loaded(desk.model), state.loaded), content).data)
+    outputs = wanted(desk.model)
+    assert same(elsewhere(["-c", REBUILD, str(plan), str(made["weights"])], tmp_path, path=ROOT), outputs)
+    files_made = [str(made[kind]) for kind in ("pt2", "script", "original")]
+    assert same(elsewhere(["-c", ALONE, *files_made], tmp_path).splitlines()[0], outputs), "without this project"
+    small = torch.load(tmp_path / "small.pt", weights_only=True)
+    assert {name: tensor.shape for name, tensor in small.items()} == {
+        name: tensor.shape for name, tensor in state.loaded(desk.model).model.state_dict().items()
+    }
+
+
+def test_the_plan_carries_the_figures_and_where_they_are_from(open_page):
+    desk = pruned_desk(state.workspace(), ME)
+    open_page()
+    for view in state.jobs().of(ME):
+        assert state.jobs().wait(view.id, 60).error is None
+    app = open_page()
+    shown = {metric.label: metric.value for metric in app.main.metric}
+    assert "%" in shown["Top-1 accuracy"]
+    from pages.download.sections import _document
+
+    content = files.with_figures(_document(desk.model), [figure_of(desk)])
+    (figure,) = json.loads(files.plan(cut_of(state.loaded(desk.model), state.loaded), content).data)["figures"]
+    assert figure["source"] == "measured" and "450 images, CPU" in figure["about"]
+    assert figure["before"] > figure["after"] and figure["interval"][0] < figure["after"] < figure["interval"][1]
+
+
+def figure_of(desk):
+    from pruning_core.analysis.measures import Accuracy
+    from pruning_core.runs.measure import EvaluateRun
+
+    pair = [state.jobs().find(EvaluateRun(ref, desk.data)).last(Accuracy) for ref in (desk.model.base, desk.model)]
+    return files.accuracy_figure(*pair, "CPU, seed 0")
+
+
+def test_two_removals_are_told_as_one_plan_for_the_original(open_page):
+    desk = pruned_desk(state.workspace(), ME)
+    network = captured(state.loaded(desk.model))
+    second = Plan({group.key: (0, 2) for group in network.groups[:2]})
+    twice = ModelRef("pruned", desk.model.name, base=desk.model, plan=second.to_json())
+    cut = cut_of(state.loaded(twice), state.loaded)
+    assert cut.steps == 1 and cut.base.ref == desk.model.base and not cut.tuned
+    x = torch.randn(2, 1, 8, 8)
+    with torch.no_grad():
+        assert torch.allclose(cut.removal.model(x), state.loaded(twice).model(x), atol=1e-5)
+
+
+def test_later_units_are_counted_among_those_that_were_left():
+    plan = composed([Plan({"a": (0, 2)}), Plan({"a": (0, 1), "b": (1,)})], {"a": 6, "b": 2, "c": 3})
+    assert dict(plan) == {"a": (0, 1, 2, 3), "b": (1,)}
+
+
+def test_file_names_are_plain():
+    assert files.stem(ModelRef("upload", "mein Netz (1).pt2", "0" * 64)) == "mein-netz-1"
+    assert files.stem(ModelRef("upload", "../../x.pt", "0" * 64)) == "x"

@@ -1,0 +1,134 @@
+"""The fine-tune page: what it says of an unpruned network, a training beside its control, keeping the weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from pages.finetune import frames
+from pages.ui import state
+from pages.ui.desk import recall
+from pruning_core.runs.view import State
+from pruning_core.training.events import Epoch, Step
+from tests.app.pruned_desk import pruned_desk
+
+ROOT = Path(__file__).parents[2]
+ME = "me"
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def open_page(monkeypatch, one_thread):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(state, "owner", lambda: ME)
+
+    def opened():
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+        return healthy(app.switch_page("pages/finetune/page.py").run())
+
+    yield opened
+    state.jobs().close()
+
+
+def healthy(app):
+    assert not app.exception, [each.stack_trace for each in app.exception]
+    return app
+
+
+def words(app):
+    return " ".join(each.value for each in (*app.markdown, *app.caption, *app.info, *app.error, *app.success))
+
+
+def shorten(app):
+    app.number_input(key="finetune.epochs").set_value(1)
+    app.number_input(key="finetune.batch_size").set_value(128)
+    return app
+
+
+def finished(app, expected=State.DONE):
+    view = state.jobs().wait(app.session_state["finetune.job"], 120)
+    assert view.state is expected, (view.state, view.error)
+    return view
+
+
+def test_an_unpruned_network_is_sent_to_what_if(open_page):
+    app = open_page()
+    assert "is not pruned" in words(app)
+    assert not [each for each in app.toggle if each.key == "finetune.control"], "it is its own control"
+
+
+def test_pruned_beside_control_and_the_difference_is_what_counts(open_page):
+    desk = pruned_desk(state.workspace(), ME)
+    app = shorten(open_page())
+    healthy(app.button(key="finetune.start").click().run())
+    view = finished(app)
+    healthy(app.run())
+    results = {each.tag: each for each in frames.brought(view.events)}
+    assert results["pruned"].gain > 0.1 and results["pruned"].images == 450
+    assert list(app.main.dataframe[0].value["network"]) == ["pruned", "control, not pruned"]
+    assert "What pruning costs" in words(app)
+
+    healthy(app.button(key="finetune.keep").click().run())
+    kept = recall(state.workspace(), ME).model
+    assert kept.base == desk.model.base and kept.plan == desk.model.plan and kept.weights != desk.model.weights
+    assert "is on the desk" in words(app) and "What pruning costs" in words(app), "its result stays in view"
+
+    healthy(app.button(key="finetune.back").click().run())
+    assert recall(state.workspace(), ME).model == desk.model
+
+
+def test_a_cancelled_training_keeps_its_best_weights_and_goes_on(open_page):
+    pruned_desk(state.workspace(), ME)
+    app = open_page()
+    app.number_input(key="finetune.epochs").set_value(400)
+    app.toggle(key="finetune.control").set_value(False)
+    healthy(app.button(key="finetune.start").click().run())
+    job = app.session_state["finetune.job"]
+    for _ in range(600):
+        if any(isinstance(each, Epoch) and each.epoch for each in state.jobs().snapshot(job).events):
+            break
+        state.jobs().wait(job, 0.1)
+    healthy(app.run())
+    healthy(app.button(key="finetune.cancel").click().run())
+    view = finished(app, State.CANCELLED)
+    healthy(app.run())
+    assert frames.weights(view.events, "pruned") and app.button(key="finetune.keep")
+    assert "No control was trained" in words(app)
+    healthy(app.button(key="finetune.resume").click().run())
+    assert state.jobs().snapshot(job).active
+    state.jobs().cancel(job)
+    finished(app, State.CANCELLED)
+
+
+def epoch(number, top1, *, improved=True, tag="pruned"):
+    return Epoch(number, 1.0, top1, None, top1 - 0.02, top1 + 0.02, 1.0, 450, top1, improved, 0.1, 100.0, 1.0, tag)
+
+
+def test_what_it_brought_is_read_from_the_kept_epoch():
+    events = (
+        epoch(0, 0.5), epoch(1, 0.9), epoch(2, 0.8, improved=False),
+        epoch(0, 0.96, tag="control"), epoch(1, 0.97, tag="control"),
+    )  # fmt: skip
+    pruned, control = frames.brought(events)
+    assert (pruned.epoch, pruned.after.top1, control.gain) == (1, 0.9, pytest.approx(0.01))
+    found = frames.compared((pruned, control))
+    assert found.difference == pytest.approx(-0.07)
+    assert found.low == pytest.approx(-0.07 - 0.02 * 2**0.5) and found.high == pytest.approx(-0.07 + 0.02 * 2**0.5)
+    assert not found.within_noise and frames.compared((pruned,)) is None
+    assert frames.brought(events[:1]) == (), "nothing was brought before the first epoch"
+
+
+def test_a_long_loss_curve_is_thinned_and_keeps_its_newest_point():
+    steps = [Step(1, i / 1000, 0.1, float(i), 0.1, 10.0, 5.0, "pruned") for i in range(1234)]
+    frame = frames.losses(steps)
+    assert len(frame) <= frames.POINTS and frame["loss"].iloc[-1] == 1233
+    assert frame["epoch"].is_monotonic_increasing
+    assert frames.losses(()).empty and list(frames.accuracies(()).columns) == ["epoch", "run", "top1", "low", "high"]
