@@ -9,6 +9,8 @@ from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 from torch import Tensor
 
+from pruning_core.criteria.distances import euclidean
+
 Merges = NDArray[np.float64]  # scipy's linkage matrix (C - 1, 4): left, right, height, size
 
 
@@ -17,7 +19,7 @@ def ward(rows: Tensor) -> Merges:
 
     Heights are scipy's: the distance of two single rows, and sqrt(2 * growth of the squared error) for clusters.
     """
-    return linkage(rows.double().cpu().numpy(), "ward")
+    return linkage(squareform(euclidean(rows).cpu().numpy(), checks=False), "ward")
 
 
 def average(distances: Tensor) -> Merges:
