@@ -48,7 +48,7 @@ def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> No
     agreement = _of(found, where, measure)
     labels = [each.label for each in agreement.criteria]
     pair = _pair(labels)
-    left, right = st.columns([1, 1], gap="large")
+    left, right = st.columns([3, 2], gap="large")
     with left:
         negative = len(labels) > 1 and bool(np.nanmin(agreement.matrix) < 0)
         figure = charts.agreement(

@@ -103,8 +103,6 @@ def agreement(
         z=matrix,
         x=list(range(count)),
         y=list(range(count)),
-        zmin=low,
-        zmax=1.0,
         text=[["–" if np.isnan(v) else f"{v:.2f}" for v in row] for row in matrix],
         texttemplate="%{text}" if count <= 16 else None,
         textfont={"size": 11},
@@ -140,7 +138,7 @@ def agreement(
         coloraxis={
             "cmin": low,
             "cmax": 1.0,
-            **({"cmid": 0.0} if low < 0 else {}),
+            **({"cmid": 0.0, "autocolorscale": True} if low < 0 else {}),
             "colorbar": {"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0},
         },
         barmode="overlay",
@@ -273,10 +271,10 @@ def norms(values: NDArray[np.float64], *, layer: str) -> go.Figure:
     figure.add_vrect(
         x0=mean - spread, x1=mean + spread, fillcolor=theme.faded(theme.NEUTRAL, 0.18), line_width=0, layer="below",
         annotation={"text": "spread (mean ± deviation)", "font": {"color": theme.NEUTRAL, "size": 12}},
-        annotation_position="top left",
+        annotation_position="top right",
     )  # fmt: skip
     figure.add_vline(
-        x=least, line={"color": theme.CUT, "width": 2},
+        x=least, line={"color": theme.CUT, "width": 2}, annotation_position="top left",
         annotation={"text": "smallest", "font": {"color": theme.CUT, "size": 12}},
     )  # fmt: skip
     figure.update_xaxes(rangemode="tozero", range=[0, float(values.max()) * 1.05])

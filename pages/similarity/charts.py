@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
@@ -56,4 +57,171 @@ def filter_pictures(
     )
     figure.update_xaxes(visible=False, constrain="domain")
     figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x")
+    return figure
+
+
+CHANNELS = "channels"  # the trace that takes the clicks
+MOST_CELLS = 400  # rows of a distance matrix that a browser draws at once
+
+
+def distance_matrix(
+    distances: NDArray[np.float64], order: NDArray[np.int64], labels: NDArray[np.int64], *, title: str
+) -> go.Figure:
+    """(C, C) in the order of the tree, with each channel's cluster as a coloured edge.
+
+    Layers of more than `MOST_CELLS` channels show means over neighbouring ones.
+    """
+    count = len(order)
+    block = -(-count // MOST_CELLS)
+    shown = distances[np.ix_(order, order)]
+    if block > 1:
+        edges = np.arange(0, count, block)
+        sizes = np.diff(np.append(edges, count))
+        sums = np.add.reduceat(np.add.reduceat(shown, edges, 0), edges, 1)
+        shown = sums / np.outer(sizes, sizes)
+    place = np.arange(0, count, block)
+    figure = charts.blank(
+        f"{title} distances of {count} channels in the order of the tree; largest {distances.max():.3g}.",
+        height=480,
+        x_title="Channels in the order of the tree",
+        y_title="",
+    )
+    figure.add_heatmap(
+        z=shown,
+        x=place,
+        y=place,
+        customdata=None if block > 1 else [[f"{a} and {b}" for b in order] for a in order],
+        hovertemplate=("%{z:.4g}" if block > 1 else "channels %{customdata}<br>%{z:.4g}") + "<extra></extra>",
+        colorbar={"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0},
+    )
+    figure.add_scatter(
+        x=np.full(len(place), -0.03 * count - 0.6),
+        y=place,
+        mode="markers",
+        marker={"symbol": "square", "size": 9, "color": [theme.color(labels[order[at]]) for at in place]},
+        hovertext=[f"channel {order[at]}<br>cluster {labels[order[at]] + 1}" for at in place],
+        hovertemplate="%{hovertext}<extra></extra>",
+        showlegend=False,
+    )
+    few = count <= 48
+    ticks = {"tickvals": place if few else [], "ticktext": [str(c) for c in order] if few else [], "showgrid": False}
+    figure.update_xaxes(**ticks, tickfont={"size": 10})
+    figure.update_yaxes(**ticks, tickfont={"size": 10}, autorange="reversed")
+    return figure
+
+
+def dendrogram(
+    x: NDArray[np.float64], height: NDArray[np.float64], order: NDArray[np.int64], labels: NDArray[np.int64], *,
+    cut: float | None, title: str,
+) -> go.Figure:  # fmt: skip
+    """The tree, its branches below the cut in the colour of their cluster. `x`, `height`: (C - 1, 4) brackets."""
+    clusters = int(labels.max()) + 1 if len(labels) else 0
+    figure = charts.blank(
+        f"Cluster tree of {len(order)} channels, cut into {clusters} clusters.",
+        height=480,
+        x_title="Channels in the order of the tree",
+        y_title=title,
+    )
+    hues: dict[str, list[int]] = {}
+    for step in range(len(x)):
+        leaf = order[min(len(order) - 1, max(0, round(float(x[step].mean()))))]
+        below = cut is not None and height[step].max() <= cut
+        hues.setdefault(theme.color(labels[leaf]) if below else theme.NEUTRAL, []).append(step)
+    for hue, steps in hues.items():  # one trace per colour: a trace per bracket would be slow
+        xs, ys = [], []
+        for step in steps:
+            xs += [*x[step], None]
+            ys += [*height[step], None]
+        figure.add_scatter(
+            x=xs, y=ys, mode="lines", line={"color": hue, "width": 1.6}, hoverinfo="skip", showlegend=False
+        )
+    figure.add_scatter(
+        x=np.arange(len(order)),
+        y=np.zeros(len(order)),
+        mode="markers",
+        marker={"size": 7, "color": [theme.color(labels[c]) for c in order]},
+        hovertext=[f"channel {c}<br>cluster {labels[c] + 1}" for c in order],
+        hovertemplate="%{hovertext}<extra></extra>",
+        showlegend=False,
+    )
+    if cut is not None:
+        charts.add_baseline(figure, cut, f"cut: {clusters} clusters")
+    few = len(order) <= 48
+    figure.update_xaxes(
+        tickvals=np.arange(len(order)) if few else [], ticktext=[str(c) for c in order], showgrid=False,
+        tickfont={"size": 10},
+    )  # fmt: skip
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def embedding(
+    points: NDArray[np.float64], *, labels: NDArray[np.int64], scores: NDArray[np.float64] | None, name: str,
+    axes: tuple[str, str], texts: list[str],
+) -> go.Figure:  # fmt: skip
+    """(C, 2): each channel a point, in its cluster's colour or in that of its score."""
+    figure = charts.blank(
+        f"{len(points)} channels in the plane, coloured by {name}.", height=440, x_title=axes[0], y_title=axes[1]
+    )
+    marker: dict[str, object] = {"size": 10, "line": {"width": 0}, "opacity": 0.85}
+    if scores is None:
+        marker |= {
+            "color": [theme.color(label) for label in labels],
+            "symbol": [theme.SYMBOLS[label % len(theme.SYMBOLS)] for label in labels],
+        }
+    else:
+        marker |= {
+            "color": scores,
+            "showscale": True,
+            "colorbar": {"title": {"text": name, "side": "right"}, "thickness": 12},
+        }
+    figure.add_scatter(
+        x=points[:, 0], y=points[:, 1], mode="markers", marker=marker, hovertext=texts,
+        hovertemplate="%{hovertext}<extra></extra>", name=CHANNELS, showlegend=False,
+    )  # fmt: skip
+    figure.update_layout(hovermode="closest", hoverlabel={"font": {"family": "monospace"}})
+    return figure
+
+
+def silhouettes(counts: Sequence[int], values: Sequence[float], *, chosen: int) -> go.Figure:
+    """Mean silhouette for each number of clusters, the chosen one marked."""
+    best = max(range(len(values)), key=lambda i: values[i], default=None)
+    figure = charts.blank(
+        "Silhouette against the number of clusters"
+        + (f"; best {values[best]:.2f} at {counts[best]}." if best is not None else "."),
+        height=300,
+        x_title="Number of clusters",
+        y_title="Mean silhouette",
+    )
+    figure.add_scatter(
+        x=list(counts), y=list(values), mode="lines+markers", line={"color": theme.ACCENT, "width": 2},
+        marker={"size": 6}, hovertemplate="%{x} clusters: %{y:.3f}<extra></extra>", showlegend=False,
+    )  # fmt: skip
+    figure.add_vline(x=chosen, line={"color": theme.CUT, "width": 2, "dash": "dash"})
+    return figure
+
+
+def profile(layers: Sequence[str], clusters: Sequence[int], channels: Sequence[int], *, threshold: float) -> go.Figure:
+    """Clusters per layer under one threshold, beside the channels there are."""
+    frame = pd.DataFrame({"layer": list(layers), "before": list(channels), "after": list(clusters)})
+    kept = sum(clusters) / max(1, sum(channels))
+    return charts.widths(
+        frame, alt=f"Clusters per layer at a threshold of {threshold:.3g}: {100 * kept:.0f} % of all channels."
+    )
+
+
+def coverage(values: NDArray[np.float64], *, layer: str, share: float, needed: int) -> go.Figure:
+    """How much of the kernel clusters the first 1, 2, … filters cover."""
+    figure = charts.blank(
+        f"{needed} of {len(values)} filters of {layer} cover {100 * share:.0f} % of its kernel clusters.",
+        height=300,
+        x_title="Filters kept, the most covering first",
+        y_title="Kernel clusters covered",
+    )
+    figure.add_scatter(
+        x=np.arange(1, len(values) + 1), y=values, mode="lines", line={"color": theme.ACCENT, "width": 2},
+        hovertemplate="%{x} filters: %{y:.1%}<extra></extra>", showlegend=False,
+    )  # fmt: skip
+    figure.add_vline(x=needed, line={"color": theme.CUT, "width": 2, "dash": "dash"})
+    figure.update_yaxes(tickformat=".0%", range=[0, 1.03])
     return figure

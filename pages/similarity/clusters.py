@@ -1,0 +1,127 @@
+"""From a layer to its clusters: what is compared, how, and where the tree is cut. Cached per visitor's choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pages.ui import state
+from pages.ui.desk import Desk
+from pruning_core.analysis.similarity import (
+    LINKAGES,
+    METRICS,
+    Labels,
+    Linkage,
+    Metric,
+    Tree,
+    grow,
+    k_means,
+    response_rows,
+    weight_rows,
+)
+from pruning_core.datasets import DataRef, hold_out
+from pruning_core.graph import Group
+from pruning_core.runs.inputs import fitted
+from pruning_core.zoo import ModelRef
+
+WEIGHTS, ANSWERS = "Weights", "Activations"
+TREE, MEANS = "Agglomerative", "k-means"
+IMAGES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """`points` (C, d) are compared by `metric`; `labels` (C,) is the clustering, `cut` the height, None for k-means."""
+
+    group: Group
+    source: str
+    metric: Metric
+    points: Tensor
+    tree: Tree
+    labels: Labels
+    cut: float | None
+
+    @property
+    def count(self) -> int:
+        return int(self.labels.max()) + 1
+
+    @property
+    def distances(self) -> NDArray[np.float64]:
+        return self.tree.distances.numpy()
+
+
+def ask(desk: Desk, groups: tuple[Group, ...]) -> Clusters:
+    """The widgets, and the clusters they describe. Raises UserError when the activations cannot be observed."""
+    first, second, third, fourth = st.columns([4, 3, 4, 4], gap="medium")
+    by_key = {group.key: group for group in groups}
+    with first:
+        key = st.selectbox("Layer", list(by_key), key="similarity.layer", persist_state="session")
+    with second:
+        source = st.segmented_control(
+            "Compare", (WEIGHTS, ANSWERS), default=WEIGHTS, required=True, key="similarity.source",
+            help=f"Activations: what each channel answers to the same {IMAGES} training images.",
+        )  # fmt: skip
+    with third:
+        metrics = {each.name: each for each in METRICS}
+        metric = metrics[
+            st.segmented_control(
+                "Distance", list(metrics), default=next(iter(metrics)), required=True, key="similarity.metric"
+            )
+        ]
+    with fourth:
+        method = st.segmented_control("Clusters", (TREE, MEANS), default=TREE, required=True, key="similarity.method")
+    group = by_key[key]
+    points = _points(desk.model.to_json(), desk.data.to_json(), key, source, str(state.workspace().root))
+    kinds = {each.name: each for each in LINKAGES if metric in each.metrics}
+    left, right = st.columns([4, 11], gap="medium")
+    with left:
+        linkage = kinds[st.selectbox("Linkage", list(kinds), key=f"similarity.linkage.{metric.name}")]
+    place = (desk.model.to_json(), desk.data.to_json(), key, source, str(state.workspace().root))
+    tree = _tree(place, metric.name, linkage.name, points, metric, linkage)
+    with right:
+        labels, cut = _cut(tree, points, method, f"{key}.{source}.{metric.name}.{linkage.name}")
+    return Clusters(group, source, metric, points, tree, labels, cut)
+
+
+def _cut(tree: Tree, points: Tensor, method: str, name: str) -> tuple[Labels, float | None]:
+    count = tree.channels
+    if count < 2:
+        return np.zeros(count, np.int64), None
+    usual = max(1, round(0.7 * count))
+    if method == MEANS:
+        wanted = int(st.slider("Number of clusters", 1, count, usual, key=f"similarity.count.{count}"))
+        return k_means(points, wanted), None
+    heights = tree.merges[:, 2]
+    top = float(heights[-1]) * 1.02 or 1.0
+    start = float(heights[count - usual - 1]) if usual < count else 0.0
+    cut = float(
+        st.slider(
+            "Cut the tree at", 0.0, top, start, top / 200, format="%.3g", key=f"similarity.cut.{name}",
+            help="Channels that are joined below this height form one cluster. Everything below follows the cut.",
+        )
+    )  # fmt: skip
+    return tree.cut(cut), cut
+
+
+@st.cache_resource(show_spinner="Reading the filters …", max_entries=24)
+def _points(model: str, data: str, key: str, source: str, root: str) -> Tensor:
+    loaded = state.loaded(ModelRef.from_json(model))
+    group = state.network(ModelRef.from_json(model)).group(key)
+    if source == WEIGHTS:
+        return weight_rows(loaded.model, group)
+    ref = DataRef.from_json(data)
+    train, _ = state.splits(ref)
+    fit, _ = hold_out(train, ref)
+    images = fitted(fit.subset(min(IMAGES, len(fit)), 0), ref, loaded)
+    return response_rows(loaded.model, group, images, images=len(images))
+
+
+@st.cache_resource(show_spinner=False, max_entries=24)
+def _tree(
+    place: tuple[str, ...], metric: str, linkage: str, _points: Tensor, _metric: Metric, _linkage: Linkage
+) -> Tree:
+    return grow(_metric.distances(_points), _linkage)

@@ -1,0 +1,84 @@
+"""One channel of each cluster stays: what that costs, and what it does to the accuracy."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.similarity.clusters import Clusters
+from pages.ui import cards, jobs, links, numbers, provenance, state
+from pages.ui.desk import Desk
+from pruning_core.analysis.similarity import REPRESENTATIVES, all_but_one
+from pruning_core.graph import Network, Plan
+from pruning_core.runs.events import Result
+from pruning_core.runs.prune import PruneRun
+from pruning_core.runs.view import State
+
+COUNTED = provenance.derived("counted in the captured network, exactly")
+
+
+def section(desk: Desk, network: Network, found: Clusters) -> None:
+    st.subheader("Keep one of each cluster")
+    named = {each.name: each for each in REPRESENTATIVES}
+    chosen = st.segmented_control(
+        "What stands for a cluster", list(named), default=next(iter(named)), required=True, key="similarity.keep"
+    )
+    dropped = all_but_one(found.points, found.tree.distances, found.labels, named[chosen])
+    key = found.group.key
+    if not dropped:
+        st.info("Every channel is a cluster of its own at this cut, so nothing would go. Raise the cut.")
+        return
+    plan = Plan({key: dropped})
+    before, after = network.cost(), network.cost(plan)
+    places = st.columns(4)
+    cards.number(
+        "Ratio of this layer", numbers.percent(len(dropped) / found.group.size), COUNTED,
+        detail=f"{len(dropped)} of {found.group.size} go", container=places[0],
+    )  # fmt: skip
+    cards.number(
+        "MACs", numbers.count(after.macs), COUNTED, delta=f"{100 * (after.macs / before.macs - 1):.1f} %",
+        delta_color="inverse", container=places[1],
+    )  # fmt: skip
+    cards.number(
+        "Parameters", numbers.count(after.parameters), COUNTED,
+        delta=f"{100 * (after.parameters / before.parameters - 1):.1f} %", delta_color="inverse", container=places[2],
+    )  # fmt: skip
+    run = PruneRun(desk.model, desk.data, plan.to_json())
+    known = state.jobs().find(run)
+    if known is not None and known.state is State.DONE:
+        _accuracy(known.last(Result), places[3])
+    else:
+        cards.pending("Top-1 accuracy", "not measured at this cut yet", container=places[3])
+    first, second, third = st.columns(3)
+    if known is None and first.button("Measure the accuracy", key="similarity.measure", width="stretch"):
+        state.jobs().submit(run, state.owner())
+        st.rerun()
+    second.button(
+        "Add to the plan", type="primary", key="similarity.add", width="stretch", on_click=_add, args=(key, dropped),
+        help=f"The plan then removes exactly these channels of {key}; what it says of other layers stays.",
+    )  # fmt: skip
+    if known is not None and known.state is not State.DONE:
+        jobs.watch(known.id, key="similarity.run")
+    if state.desk().plan.get(key) == dropped:
+        with third:
+            links.to_what_if()
+    if not found.group.exact:
+        st.caption(f":orange-badge[approximate] {found.group.reason}.")
+
+
+def _accuracy(result: Result | None, place: st.delta_generator.DeltaGenerator) -> None:
+    if result is None:
+        return
+    after, drop = result.payload["accuracy"]["after"], result.payload["drop"]
+    interval = f"95 % interval of the change {-100 * drop['high']:.1f} to {-100 * drop['low']:.1f}"
+    cards.number(
+        "Top-1 accuracy",
+        numbers.percent(after["top1"]),
+        provenance.measured(after["dataset"], images=after["images"]),
+        delta=numbers.points(-drop["drop"]),
+        detail=interval,
+        container=place,
+    )
+
+
+def _add(key: str, dropped: tuple[int, ...]) -> None:
+    state.choose_plan(state.desk().plan.with_group(key, dropped))

@@ -1,0 +1,30 @@
+"""Which channels of a layer are alike, and how many kinds there are."""
+
+import streamlit as st
+
+from pages.similarity import clusters, keeping, sections, whole
+from pages.similarity.filters import tensors
+from pages.ui import state
+from pruning_core.criteria.base import Place
+from pruning_core.criteria.places import members_at
+
+desk = state.desk()
+network = state.network(desk.model)
+
+st.title("Similarity")
+st.markdown(
+    "Filters that are alike do the same work, so one of them can go. Cut the tree where you like: the tree, the "
+    "pictures and the plane take the colours of its clusters."
+)
+known = tensors(state.loaded(desk.model).model)
+groups = tuple(group for group in network.groups if group.size > 1 and members_at(group, Place.PRODUCER, known))
+if not groups:
+    st.info("No layer of this network has filters that could be compared. The Model page says what is in the way.")
+else:
+    found = clusters.ask(desk, groups)
+    sections.numbers_of(found)
+    sections.tree_and_matrix(found)
+    drawn = sections.pictures(desk, found)
+    sections.plane(desk, network, found, drawn)
+    keeping.section(desk, network, found)
+    whole.section(desk, network, found.group)

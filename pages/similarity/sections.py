@@ -1,0 +1,145 @@
+"""The parts of the page, from top to bottom."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from pages.criteria.registry import by_key
+from pages.criteria.stored import verdicts
+from pages.similarity import charts, filters
+from pages.similarity.clusters import Clusters
+from pages.ui import cards, numbers, plots, provenance, state
+from pages.ui.desk import Desk
+from pruning_core.analysis.similarity import principal_components, silhouette, silhouette_curve
+from pruning_core.graph import Network
+
+SHOWN = 256  # pictures at once
+COUNTS = 60  # points of the silhouette curve
+BY_CLUSTER = "Cluster"
+
+
+def numbers_of(found: Clusters) -> None:
+    """The row on top."""
+    places = st.columns(4)
+    how = provenance.derived(f"from the layer's {found.source.lower()}, {found.metric.name.lower()} distance")
+    apart = found.distances[~np.eye(found.group.size, dtype=bool)]
+    nearest = float(apart.min()) if len(apart) else 0.0
+    cards.number("Channels", f"{found.group.size:,}", how, detail="in this layer", container=places[0])
+    cards.number("Clusters", f"{found.count:,}", how, detail="at this cut", container=places[1])
+    value = silhouette(found.tree.distances, found.labels)
+    cards.number(
+        "Silhouette", f"{value:.2f}", how, detail="−1 to 1", container=places[2],
+        help="How much nearer channels are to their own cluster than to the next one, on average.",
+    )  # fmt: skip
+    cards.number("Closest pair", f"{nearest:.3g}", how, detail="apart", container=places[3])
+
+
+def tree_and_matrix(found: Clusters) -> None:
+    drawn = found.tree.dendrogram()
+    left, right = st.columns(2, gap="large")
+    title = f"{found.metric.name} distance"
+    with left:
+        st.subheader("Tree")
+        figure = charts.dendrogram(drawn.x, drawn.height, drawn.order, found.labels, cut=found.cut, title=title)
+        plots.show(figure, "similarity.tree")
+    with right:
+        st.subheader("Distances")
+        figure = charts.distance_matrix(found.distances, drawn.order, found.labels, title=title)
+        plots.show(figure, "similarity.matrix")
+
+
+def pictures(desk: Desk, found: Clusters) -> NDArray[np.float64]:
+    """Every filter as a small picture, cluster by cluster."""
+    st.subheader("Filters")
+    drawn = filters.pictures(state.loaded(desk.model).model, found.group)
+    order = sorted(range(found.group.size), key=lambda channel: (found.labels[channel], channel))
+    figure = charts.filter_pictures(drawn, order[:SHOWN], layer=found.group.key, labels=found.labels.tolist())
+    plots.show(figure, "similarity.filters")
+    more = f" The first {SHOWN} of {len(order):,}." if len(order) > SHOWN else ""
+    st.caption(
+        "Cluster by cluster, averaged over the channels they read; the mark beside each has its cluster's colour."
+        + more
+    )
+    return drawn
+
+
+def plane(desk: Desk, network: Network, found: Clusters, drawn: NDArray[np.float64]) -> None:
+    """The channels as points: PCA at once, t-SNE on a button."""
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.subheader("In the plane")
+        first, second = st.columns(2)
+        how = first.segmented_control(
+            "Projection", ("PCA", "t-SNE"), default="PCA", required=True, key="similarity.how"
+        )
+        classes = by_key()
+        color = second.selectbox(
+            "Colour by", [BY_CLUSTER, *classes], key="similarity.color",
+            format_func=lambda key: classes[key].card.name if key in classes else key,
+        )  # fmt: skip
+        scores = _scores(desk, network, found, color) if color in classes else None
+        place = _projected(found, how)
+        if place is not None:
+            points, axes = place
+            texts = [
+                f"<b>channel {channel}</b><br>cluster {found.labels[channel] + 1}"
+                + (f"<br>score {scores[channel]:.4g}" if scores is not None else "")
+                + f"<br>{filters.drawn(drawn[channel])}"
+                for channel in range(found.group.size)
+            ]
+            name = classes[color].card.name if color in classes else "cluster"
+            figure = charts.embedding(points, labels=found.labels, scores=scores, name=name, axes=axes, texts=texts)
+            plots.show(figure, "similarity.plane")
+    with right:
+        st.subheader("How many clusters?")
+        counts = sorted({round(n) for n in np.linspace(2, found.group.size - 1, COUNTS)} | {2})
+        counts = [count for count in counts if 2 <= count < found.group.size]
+        if not counts:
+            st.info("This layer has too few channels for clusters of several sizes.")
+            return
+        values = silhouette_curve(found.tree, counts)
+        plots.show(charts.silhouettes(counts, values, chosen=found.count), "similarity.silhouettes")
+        best = counts[int(np.argmax(values))]
+        st.caption(
+            f"Best at **{best}** clusters ({max(values):.2f}). Below 0.25 there is no real structure: these filters do "
+            "not fall into groups, and a cut removes channels that are merely the least different."
+        )
+
+
+def _scores(desk: Desk, network: Network, found: Clusters, key: str) -> NDArray[np.float64] | None:
+    criterion = by_key()[key]()
+    verdict = verdicts(desk, network, (criterion,), "similarity.scores")
+    if verdict is None:
+        return None
+    values = verdict[criterion].values.get(found.group.key)
+    if values is None:
+        st.info(f"{criterion.card.name} cannot judge this layer: {verdict[criterion].missing[found.group.key]}")
+        return None
+    return values.numpy()
+
+
+def _projected(found: Clusters, how: str) -> tuple[NDArray[np.float64], tuple[str, str]] | None:
+    if how == "PCA":
+        made = principal_components(found.points)
+        first, second = (numbers.percent(share) for share in made.explained[:2])
+        return made.points, (f"First component ({first} of the variance)", f"Second component ({second})")
+    kept = st.session_state.setdefault("similarity.tsne", {})
+    key = (state.desk().model.key, found.group.key, found.source, found.metric.name)
+    if key not in kept:
+        st.caption("t-SNE places neighbours beside each other; distances between far groups mean nothing.")
+        if not st.button("Compute t-SNE", type="primary", key="similarity.tsne.start"):
+            return None
+        with st.spinner("Placing the channels …", show_time=True):
+            kept.clear()
+            kept[key] = _t_sne(found.distances)
+    return kept[key], ("t-SNE 1", "t-SNE 2")
+
+
+def _t_sne(distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    from sklearn.manifold import TSNE  # late: it takes most of a second to import
+
+    near = max(2.0, min(30.0, (len(distances) - 1) / 3))
+    made = TSNE(metric="precomputed", init="random", perplexity=near, random_state=0)
+    return np.asarray(made.fit_transform(distances), dtype=np.float64)
