@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.ui import state
 from pages.ui.errors import plain_errors
 from pages.ui.numbers import duration
+from pruning_core.errors import UserError
 from pruning_core.runs.events import Progress, Stage
 from pruning_core.runs.view import JobView, State
 from pruning_core.training.events import Checking, Step
@@ -42,6 +43,7 @@ def watch(job_id: str, *, key: str, draw: Callable[[JobView], None] | None = Non
     """
 
     def panel(views: tuple[JobView, ...]) -> None:
+        _answer(key)
         _status_line(views[0], key)
         if draw is not None:
             draw(views[0])
@@ -133,17 +135,31 @@ def _status_line(view: JobView, key: str) -> None:
 
 def _button(view: JobView, key: str, place: DeltaGenerator) -> None:
     if view.active:
-        place.button(
-            "Cancel", key=f"{key}.cancel", disabled=view.stopping, width="stretch", on_click=_cancel, args=(view.id,)
-        )
+        act, label = _cancel, "Cancel"
     elif view.state is not State.DONE:
-        place.button("Resume", key=f"{key}.resume", width="stretch", on_click=_resume, args=(view.id,))
+        act, label = _resume, "Resume"
+    else:
+        return
+    place.button(
+        label, key=f"{key}.{label.lower()}", disabled=view.stopping, width="stretch", on_click=act, args=(view.id, key)
+    )
 
 
-def _cancel(job_id: str) -> None:
-    st.toast(str(state.jobs().cancel(job_id, state.owner())))
+# Callbacks, because the click counts even when the run has ended in the meantime; but what a fragment's callback shows
+# lands in the wrong place, so the answer waits for the next drawing.
 
 
-def _resume(job_id: str) -> None:
-    with plain_errors():
+def _cancel(job_id: str, key: str) -> None:
+    st.session_state[f"{key}.answer"] = str(state.jobs().cancel(job_id, state.owner()))
+
+
+def _resume(job_id: str, key: str) -> None:
+    try:
         state.jobs().resume(job_id)
+    except UserError as error:
+        st.session_state[f"{key}.answer"] = str(error)
+
+
+def _answer(key: str) -> None:
+    if text := st.session_state.pop(f"{key}.answer", None):
+        st.toast(text)

@@ -25,6 +25,15 @@ def test_a_cold_server_shows_the_demos_figures_within_ten_seconds(own_server, vi
     assert first < FIRST_FIGURE_S
 
 
+def test_a_deep_link_to_a_cold_server_finds_its_page(own_server, page):
+    """Without `server.lifespan` Streamlit would answer "Page not found", because there is a folder named `pages`."""
+    own_server.start()
+    page.goto(f"{own_server.url}/sensitivity")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Sensitivity")
+    expect(page).to_have_title("Sensitivity · PruneScope")
+    assert page.get_by_role("dialog").count() == 0
+
+
 def test_an_address_that_does_not_exist_says_so_inside_the_frame(server, page):
     page.goto(f"{server.url}/nowhere")
     expect(page.get_by_role("dialog")).to_contain_text("not found")
