@@ -24,6 +24,8 @@ if __name__ == "__main__":
                 st.Page("pages/finetune/page.py", title="Fine-tune", url_path="finetune"), ":material/model_training:"
             ),
             Entry(st.Page("pages/download/page.py", title="Download", url_path="download"), ":material/download:"),
+            Entry(st.Page("pages/criteria/page.py", title="Criteria", url_path="criteria"), ":material/balance:"),
+            Entry(st.Page("pages/similarity/page.py", title="Similarity", url_path="similarity"), ":material/hub:"),
             Entry(st.Page("pages/taxonomy/page.py", title="Taxonomy", url_path="taxonomy"), ":material/account_tree:"),
         ],
     }
