@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import cards, jobs, numbers, provenance, state
 from pages.ui.desk import Desk
-from pages.whatif import figures, plans
+from pages.whatif import figures, outcome, plans
+from pages.whatif.outcome import Payload
 from pruning_core.graph import Network
 from pruning_core.runs.events import Result
-from pruning_core.runs.prune import PruneRun
 from pruning_core.runs.view import JobView
 from pruning_core.zoo import ModelRef
 
-Payload = Mapping[str, Any]
 THOP = (
     "thop, the counter most papers use, also counts batch normalisation and pooling and knows only the layers it has a "
     "rule for; the closed form counts the multiply-accumulates of convolutions, linear layers and matrix products."
@@ -34,7 +29,7 @@ def section(network: Network, desk: Desk) -> None:
         )
         return
     network.validate(desk.plan)
-    spec = PruneRun(model=desk.model, data=replace(desk.data, split="test"), plan=desk.plan.to_json())
+    spec = outcome.applied_by(desk)
     known = state.jobs().find(spec)
     if known is None:
         channels = sum(len(units) for units in desk.plan.values())
@@ -86,9 +81,7 @@ def _proof(found: Payload) -> None:
 
 def _measures(found: Payload, view: JobView) -> None:
     before, after, drop = found["accuracy"]["before"], found["accuracy"]["after"], found["drop"]
-    source = provenance.measured(
-        after["dataset"], images=after["images"], device=view.device.upper(), note="Top-1, without fine-tuning."
-    )
+    source = outcome.source(view, after)
     places = st.columns(4)
     for name, accuracy, place in (("Accuracy before", before, places[0]), ("Accuracy after", after, places[1])):
         cards.number(

@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.ui import cards, charts, numbers, plots, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.sweeps import label, sweeps
-from pages.whatif import history, plans
+from pages.whatif import history, outcome, plans
 from pruning_core.analysis.measures import Cell
 from pruning_core.graph import Network
 from pruning_core.zoo import LoadedModel
@@ -64,16 +64,29 @@ def row(network: Network, desk: Desk) -> None:
 
 def _accuracy(network: Network, desk: Desk, place: DeltaGenerator) -> None:
     """A guess from the sweep until the plan is applied, and called a guess."""
+    if applied := outcome.measured(desk):
+        view, payload = applied
+        after = payload["accuracy"]["after"]
+        cards.number(
+            "Accuracy",
+            numbers.percent(after["top1"]),
+            outcome.source(view, after),
+            detail=f"{100 * after['low']:.1f}–{100 * after['high']:.1f}",
+            delta=numbers.points(-payload["drop"]["drop"]) if payload["drop"]["drop"] else None,
+            help="Of the smaller network on the test images; below: the 95 % interval.",
+            container=place,
+        )
+        return
     found = next(((view, spec) for view, spec in sweeps(desk) if view.count), None)
     guess = plans.expected(state.jobs().snapshot(found[0].id).all(Cell), network, desk.plan) if found else None
     if not desk.plan or found is None or guess is None:
         why = "apply the plan to measure it" if desk.plan else "nothing is cut yet"
-        cards.pending("Accuracy after", why, help="A sensitivity sweep gives an estimate here.", container=place)
+        cards.pending("Accuracy", why, help="A sensitivity sweep gives an estimate here.", container=place)
         return
     source = provenance.estimated(
         f"the drops of single groups in the sweep {label(found[1])}, added up. Cut together, groups usually lose more."
     )
-    cards.number("Accuracy after", f"≤ {numbers.percent(guess, 0)}", source, detail="until applied", container=place)
+    cards.number("Accuracy", f"≈ {numbers.percent(guess, 0)}", source, detail="until applied", container=place)
 
 
 def overview(network: Network) -> None:

@@ -1,0 +1,33 @@
+"""The run that applies the plan on the desk, and what it ended with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pages.ui import provenance, state
+from pages.ui.desk import Desk
+from pruning_core.runs.events import Result
+from pruning_core.runs.prune import PruneRun
+from pruning_core.runs.view import JobView
+
+Payload = Mapping[str, Any]
+
+
+def applied_by(desk: Desk) -> PruneRun:
+    """Judged on the test images, which no choice has looked at."""
+    return PruneRun(model=desk.model, data=replace(desk.data, split="test"), plan=desk.plan.to_json())
+
+
+def measured(desk: Desk) -> tuple[JobView, Payload] | None:
+    """What applying this very plan measured; None when it was not applied (to its end)."""
+    view = state.jobs().find(applied_by(desk)) if desk.plan else None
+    found = view.last(Result) if view else None
+    return (view, found.payload) if view and found else None
+
+
+def source(view: JobView, accuracy: Payload) -> provenance.Provenance:
+    return provenance.measured(
+        accuracy["dataset"], images=accuracy["images"], device=view.device.upper(), note="Top-1, without fine-tuning."
+    )
