@@ -59,7 +59,7 @@ def test_a_program_for_one_batch_size_says_so(tmp_path):
         assert torch.equal(loaded.model(images(model, 1)), model(images(model, 1)))
 
 
-@pytest.mark.parametrize("name", ["shufflenet_v2_x1_0", "regnet_y_400mf"])
+@pytest.mark.parametrize("name", ["regnet_y_400mf"])
 def test_programs_of_torchvision_networks(tmp_path, name):
     torch.manual_seed(0)
     model = torchvision_models.build(name, 5).eval()
@@ -69,7 +69,7 @@ def test_programs_of_torchvision_networks(tmp_path, name):
         assert torch.equal(loaded.model(x), model(x))
 
 
-def refused(file, root, sentence):
+def check_refused(file, root, sentence):
     with pytest.raises(UserError, match=sentence):
         import_model(file if hasattr(file, "read") else io.BytesIO(file), "model.pt2", root)
     assert not [path for path in root.rglob("*") if path.is_file()]
@@ -137,7 +137,7 @@ def target(text):
 def test_no_text_of_the_graph_is_run(tmp_path, program, edit):
     marker = tmp_path / "created"
     file = with_graph(io.BytesIO(program), lambda graph: edit(graph, marker))
-    refused(file, tmp_path, "which a network's graph does not need")
+    check_refused(file, tmp_path, "which a network's graph does not need")
     assert not marker.exists()
 
 
@@ -195,7 +195,7 @@ def test_pickled_parts_are_refused_and_do_not_run(tmp_path, program, kind, membe
     marker = tmp_path / "created"
     data = with_entries(program, kind, change)
     file = with_member(data, member, pickle.dumps(Attack(marker)))
-    refused(file, tmp_path, "holds pickled objects")
+    check_refused(file, tmp_path, "holds pickled objects")
     assert not marker.exists()
 
 
@@ -228,7 +228,7 @@ def test_weights_in_the_old_pickled_place_are_not_read(tmp_path, program):
     ],
 )
 def test_damaged_and_foreign_parts_are_refused(tmp_path, program, member, data, sentence):
-    refused(with_member(program, member, data), tmp_path, sentence)
+    check_refused(with_member(program, member, data), tmp_path, sentence)
 
 
 def huge(meta):
@@ -246,12 +246,12 @@ def negative(meta):
 @pytest.mark.parametrize("edit", [huge, behind, negative])
 def test_a_tensor_that_claims_more_than_is_stored(tmp_path, program, edit):
     data = with_entries(program, "weights", lambda entries: edit(entries["linear.weight"]["tensor_meta"]))
-    refused(data, tmp_path, "claims more numbers than the file stores")
+    check_refused(data, tmp_path, "claims more numbers than the file stores")
 
 
 def test_a_truncated_program(tmp_path, program):
     for share in (0.1, 0.5, 0.99):
-        refused(program[: int(len(program) * share)], tmp_path, "damaged or cut short")
+        check_refused(program[: int(len(program) * share)], tmp_path, "damaged or cut short")
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_programs_that_are_no_classifiers(tmp_path, forward, sentence):
         def forward(self, x):
             return forward(x * 2)
 
-    refused(exported(Odd(), torch.zeros(2, 1, 4, 4)), tmp_path, sentence)
+    check_refused(exported(Odd(), torch.zeros(2, 1, 4, 4)), tmp_path, sentence)
 
 
 def test_a_program_with_two_inputs_or_broken_weights(tmp_path):
@@ -277,10 +277,10 @@ def test_a_program_with_two_inputs_or_broken_weights(tmp_path):
 
     file = io.BytesIO()
     torch.export.save(torch.export.export(Two(), (torch.zeros(2, 1, 4, 4),) * 2), file)
-    refused(file, tmp_path, "does not take one batch of images")
+    check_refused(file, tmp_path, "does not take one batch of images")
     model = network()
     model.linear.bias.data[0] = float("nan")
-    refused(exported(model, images(model, 2)), tmp_path, "'linear.bias' in 'model.pt2' has 1 weights")
+    check_refused(exported(model, images(model, 2)), tmp_path, "'linear.bias' in 'model.pt2' has 1 weights")
 
 
 @pytest.mark.parametrize(

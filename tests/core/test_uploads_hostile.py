@@ -17,7 +17,7 @@ from tests.core.upload_files import Attack, checkpoint_of_pickle, network, rezip
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def refused(file, name, root, sentence):
+def check_refused(file, name, root, sentence):
     """The sentence is shown, the file is not kept, and a good file still loads afterwards."""
     with pytest.raises(UserError, match=sentence):
         import_model(file if hasattr(file, "read") else io.BytesIO(file), name, root)
@@ -26,7 +26,9 @@ def refused(file, name, root, sentence):
 
 @pytest.mark.parametrize("name", ["weights.pt", "weights.pth", "model.pt2", "model.onnx", "weights.safetensors"])
 def test_a_text_file_with_another_name(tmp_path, name):
-    refused("Hello,\nthese are not weights: é.\n".encode() * 30, name, tmp_path, "is a text file, whatever its name")
+    check_refused(
+        "Hello,\nthese are not weights: é.\n".encode() * 30, name, tmp_path, "is a text file, whatever its name"
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,30 +44,30 @@ def test_a_text_file_with_another_name(tmp_path, name):
     ],
 )
 def test_other_kinds_of_bytes(tmp_path, data, sentence):
-    refused(data, "weights.pt", tmp_path, sentence)
+    check_refused(data, "weights.pt", tmp_path, sentence)
 
 
 def test_other_kinds_of_archives(tmp_path):
     plain = io.BytesIO()
     with zipfile.ZipFile(plain, "w") as archive:
         archive.writestr("cat/1.png", b"x")
-    refused(plain, "weights.pt", tmp_path, "zip file without a network")
+    check_refused(plain, "weights.pt", tmp_path, "zip file without a network")
     tape = io.BytesIO()
     with tarfile.open(fileobj=tape, mode="w") as archive:
         archive.addfile(tarfile.TarInfo("storages"))
-    refused(tape, "weights.tar", tmp_path, "tar file, torch's oldest format")
+    check_refused(tape, "weights.tar", tmp_path, "tar file, torch's oldest format")
     old = io.BytesIO()
     with zipfile.ZipFile(old, "w") as archive:
         archive.writestr("version", "8.0")
         archive.writestr("serialized_exported_program.json", "{}")
-    refused(old, "model.pt2", tmp_path, "exported with a torch older than 2.8")
+    check_refused(old, "model.pt2", tmp_path, "exported with a torch older than 2.8")
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9, 0.999])
 def test_a_truncated_file(tmp_path, legacy, share):
     data = saved(network().state_dict(), _use_new_zipfile_serialization=not legacy).getvalue()
-    refused(data[: int(len(data) * share)], "weights.pt", tmp_path, "damaged|cut short")
+    check_refused(data[: int(len(data) * share)], "weights.pt", tmp_path, "damaged|cut short")
 
 
 def test_a_truncated_safetensors_file(tmp_path):
@@ -73,7 +75,7 @@ def test_a_truncated_safetensors_file(tmp_path):
 
     data = save({"a.weight": torch.ones(1000)})
     for length in (9, 60, len(data) - 1):
-        refused(data[:length], "weights.safetensors", tmp_path, "damaged|no file that holds|text file")
+        check_refused(data[:length], "weights.safetensors", tmp_path, "damaged|no file that holds|text file")
 
 
 def test_flipped_bytes_never_do_worse_than_a_sentence(tmp_path):
@@ -99,7 +101,7 @@ def test_a_malicious_pickle_does_not_run(tmp_path, legacy, place):
     attack, state = Attack(marker), network().state_dict()
     content = {"alone": attack, "beside": {"state_dict": state, "extra": attack}, "inside": {**state, "x": attack}}
     file = saved(content[place], _use_new_zipfile_serialization=not legacy)
-    refused(file, "weights.pt", tmp_path, r"asks to call posix\.mkdir.*nothing in it ran")
+    check_refused(file, "weights.pt", tmp_path, r"asks to call posix\.mkdir.*nothing in it ran")
     assert not marker.exists()
 
 
@@ -109,7 +111,7 @@ def test_a_malicious_pickle_in_any_part_of_the_old_format(tmp_path, where):
     marker = tmp_path / "created"
     parts = [pickle.dumps(part, protocol=2) for part in (0x1950A86A20F9469CFC6C, 1001, {}, {}, [])]
     parts[["first", "second", "third", "fourth", "fifth"].index(where)] = pickle.dumps(Attack(marker), protocol=2)
-    refused(b"".join(parts), "weights.pt", tmp_path, "asks to call posix.mkdir")
+    check_refused(b"".join(parts), "weights.pt", tmp_path, "asks to call posix.mkdir")
     assert not marker.exists()
 
 
@@ -127,28 +129,28 @@ def test_a_malicious_pickle_in_any_part_of_the_old_format(tmp_path, where):
 )
 def test_no_function_is_called_whatever_it_is(tmp_path, call):
     data = b"\x80\x02c" + call.encode() + b"\n(X\x04\x00\x00\x00evil\x85R."
-    refused(checkpoint_of_pickle(data), "weights.pt", tmp_path, f"{call.splitlines()[0]}.{call.splitlines()[1]}")
+    check_refused(checkpoint_of_pickle(data), "weights.pt", tmp_path, f"{call.splitlines()[0]}.{call.splitlines()[1]}")
 
 
 def test_functions_named_on_the_stack_or_by_number_are_refused(tmp_path):
     stacked = b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x02id\x85R."
-    refused(checkpoint_of_pickle(stacked), "weights.pt", tmp_path, "os.system")
+    check_refused(checkpoint_of_pickle(stacked), "weights.pt", tmp_path, "os.system")
     numbered = b"\x80\x02\x82\x01)R."
-    refused(checkpoint_of_pickle(numbered), "weights.pt", tmp_path, "extension 1|damaged")
+    check_refused(checkpoint_of_pickle(numbered), "weights.pt", tmp_path, "extension 1|damaged")
 
 
 def test_a_whole_module_is_refused_with_the_way_out(tmp_path):
     for legacy in (False, True):
         file = saved(network(), _use_new_zipfile_serialization=not legacy)
-        refused(file, "model.pt", tmp_path, r"(?s)pickled module or object|asks to call pruning_core")
+        check_refused(file, "model.pt", tmp_path, r"(?s)pickled module or object|asks to call pruning_core")
     file = saved(torch.nn.Linear(2, 2))
-    refused(file, "model.pt", tmp_path, r"pickled module .*torch.nn.*Linear.*model.state_dict.*torch.export.save")
+    check_refused(file, "model.pt", tmp_path, r"pickled module .*torch.nn.*Linear.*model.state_dict.*torch.export.save")
 
 
 def test_torchscript_is_refused_with_the_way_out(tmp_path):
     file = io.BytesIO()
     torch.jit.save(torch.jit.trace(network(), torch.zeros(1, 1, 8, 8)), file)
-    refused(file, "model.pt", tmp_path, r"TorchScript file.*torch.save\(model.state_dict.*torch.export.save")
+    check_refused(file, "model.pt", tmp_path, r"TorchScript file.*torch.save\(model.state_dict.*torch.export.save")
 
 
 def test_a_zip_bomb_inside_a_checkpoint(tmp_path):
@@ -157,7 +159,7 @@ def test_a_zip_bomb_inside_a_checkpoint(tmp_path):
 
     bomb = rezipped(saved(network().state_dict()), inflate, zipfile.ZIP_DEFLATED)
     assert len(bomb.getvalue()) < 1 << 20
-    refused(bomb, "weights.pt", tmp_path, "zip bomb")
+    check_refused(bomb, "weights.pt", tmp_path, "zip bomb")
 
 
 @pytest.mark.parametrize(
@@ -177,16 +179,16 @@ def test_a_zip_bomb_inside_a_checkpoint(tmp_path):
 def test_a_tensor_that_claims_more_than_is_stored(tmp_path, size, stride, items, offset):
     data = tensor_pickle(size, stride, items, offset)
     file = checkpoint_of_pickle(data, {"0": bytes(4 * items)})
-    refused(file, "weights.pt", tmp_path, "claims .* numbers where the file stores|impossible shape")
+    check_refused(file, "weights.pt", tmp_path, "claims .* numbers where the file stores|impossible shape")
 
 
 def test_a_storage_that_is_larger_than_its_record(tmp_path):
     """Trusting the number would read what lies behind the record in memory."""
     data = tensor_pickle((1000,), (1,), 1000)
-    refused(checkpoint_of_pickle(data, {"0": bytes(400)}), "weights.pt", tmp_path, "lacks numbers")
-    refused(checkpoint_of_pickle(data), "weights.pt", tmp_path, "lacks numbers")
+    check_refused(checkpoint_of_pickle(data, {"0": bytes(400)}), "weights.pt", tmp_path, "lacks numbers")
+    check_refused(checkpoint_of_pickle(data), "weights.pt", tmp_path, "lacks numbers")
     huge = tensor_pickle((10**12,), (1,), 10**12)
-    refused(checkpoint_of_pickle(huge, {"0": bytes(400)}), "weights.pt", tmp_path, "lacks numbers")
+    check_refused(checkpoint_of_pickle(huge, {"0": bytes(400)}), "weights.pt", tmp_path, "lacks numbers")
 
 
 def test_an_honest_hand_written_checkpoint_passes_the_same_gate():
@@ -197,24 +199,24 @@ def test_an_honest_hand_written_checkpoint_passes_the_same_gate():
 def test_many_tensors_over_few_numbers(tmp_path):
     base = torch.zeros(20_000)
     state = {f"layer{i}.weight": base.view(100, 200).t() for i in range(2000)}
-    refused(saved(state), "weights.pt", tmp_path, "share so few numbers")
+    check_refused(saved(state), "weights.pt", tmp_path, "share so few numbers")
 
 
 def test_a_memo_index_does_not_allocate(tmp_path):
     data = b"\x80\x02Nr\xff\xff\xff\x7f."  # LONG_BINPUT 2^31 - 1
-    refused(checkpoint_of_pickle(data), "weights.pt", tmp_path, "holds no state dict")
+    check_refused(checkpoint_of_pickle(data), "weights.pt", tmp_path, "holds no state dict")
 
 
 @pytest.mark.parametrize(
     "content", [{}, [], {"epoch": 3}, torch.ones(3), {"history": {"loss": [1.0]}}, {"a": {"b": {"c": torch.ones(2)}}}]
 )
 def test_files_without_weights(tmp_path, content):
-    refused(saved(content), "weights.pt", tmp_path, "holds no state dict")
+    check_refused(saved(content), "weights.pt", tmp_path, "holds no state dict")
 
 
 def test_an_upload_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr("pruning_core.zoo.kinds.MAX_FILE_BYTES", 1000)
-    refused(saved(network().state_dict()), "weights.pt", tmp_path, "at most .* are read")
+    check_refused(saved(network().state_dict()), "weights.pt", tmp_path, "at most .* are read")
 
 
 def test_several_or_foreign_parts_in_a_checkpoint(tmp_path):
@@ -222,10 +224,10 @@ def test_several_or_foreign_parts_in_a_checkpoint(tmp_path):
     twice = io.BytesIO(file.getvalue())
     with zipfile.ZipFile(twice, "a") as archive:
         archive.writestr("other/data.pkl", b"\x80\x02}.")
-    refused(twice, "weights.pt", tmp_path, "holds 2 checkpoints")
+    check_refused(twice, "weights.pt", tmp_path, "holds 2 checkpoints")
     outside = io.BytesIO(file.getvalue())
     with zipfile.ZipFile(outside, "a") as archive:
         archive.writestr("../../evil.py", b"x")
-    refused(outside, "weights.pt", tmp_path, "points outside")
+    check_refused(outside, "weights.pt", tmp_path, "points outside")
     big = rezipped(file, lambda name, data: b"big" if name.endswith("byteorder") else data)
-    refused(big, "weights.pt", tmp_path, "big-endian")
+    check_refused(big, "weights.pt", tmp_path, "big-endian")

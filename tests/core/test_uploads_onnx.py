@@ -145,10 +145,10 @@ def test_a_wrong_conversion_is_not_kept(tmp_path, monkeypatch):
 
     model = graph([flat("x")], 17)
     monkeypatch.setattr(onnx2torch, "convert", lambda proto: Wrong())
-    refused(model, tmp_path, "differs from ONNX's reference by 1.0e-02")
+    check_refused(model, tmp_path, "differs from ONNX's reference by 1.0e-02")
 
 
-def refused(model, root, sentence):
+def check_refused(model, root, sentence):
     data = model if isinstance(model, bytes) else model.SerializeToString()
     with pytest.raises(UserError, match=sentence):
         import_model(io.BytesIO(data), "net.onnx", root)
@@ -159,14 +159,14 @@ def test_operators_that_cannot_be_converted_are_named(tmp_path):
     def one(op, opset=20, **attributes):
         return graph([helper.make_node(op, ["x"], ["m"], **attributes), flat("m")], opset)
 
-    refused(one("Mish"), tmp_path, "operator Mish is too new.*torch.export.save")
-    refused(one("Evil", domain="com.mine"), tmp_path, "operator com.mine.Evil is not ONNX's own")
-    refused(one("LpNormalization"), tmp_path, "LpNormalization")
+    check_refused(one("Mish"), tmp_path, "operator Mish is too new.*torch.export.save")
+    check_refused(one("Evil", domain="com.mine"), tmp_path, "operator com.mine.Evil is not ONNX's own")
+    check_refused(one("LpNormalization"), tmp_path, "LpNormalization")
     pool = {"kernel_shape": [2, 2], "dilations": [2, 2]}
-    refused(one("AveragePool", **pool), tmp_path, "AveragePool is used in a way that is too new")
+    check_refused(one("AveragePool", **pool), tmp_path, "AveragePool is used in a way that is too new")
     body = helper.make_graph([], "body", [], [helper.make_tensor_value_info("x", TensorProto.FLOAT, None)])
     branch = helper.make_node("If", ["x"], ["m"], then_branch=body, else_branch=body)
-    refused(graph([branch, flat("m")], 17), tmp_path, "operator If holds a graph of its own")
+    check_refused(graph([branch, flat("m")], 17), tmp_path, "operator If holds a graph of its own")
 
 
 def test_weights_in_another_file_are_not_followed(tmp_path):
@@ -178,7 +178,7 @@ def test_weights_in_another_file_are_not_followed(tmp_path):
     tensor.data_location = TensorProto.EXTERNAL
     for key, value in (("location", "../secret.bin"), ("length", "8")):
         tensor.external_data.add(key=key, value=value)
-    refused(model, tmp_path, "keeps its weights in another file")
+    check_refused(model, tmp_path, "keeps its weights in another file")
 
 
 def test_names_never_become_code(tmp_path):
@@ -195,12 +195,16 @@ def test_names_never_become_code(tmp_path):
 
 def test_damaged_or_unsuitable_files(tmp_path):
     good = graph([flat("x")], 17).SerializeToString()
-    refused(good[:-9], tmp_path, "damaged or cannot be converted")
-    refused(b"\x08\x08" + b"\xff" * 90, tmp_path, "damaged or cannot be converted")
-    refused(graph([flat("x")], 17, inputs=((None, 3),)), tmp_path, "one batch of images")
-    refused(graph([flat("x")], 17, inputs=((None, 2, None, 4),)), tmp_path, "of known size")
+    check_refused(good[:-9], tmp_path, "damaged or cannot be converted")
+    check_refused(b"\x08\x08" + b"\xff" * 90, tmp_path, "damaged or cannot be converted")
+    check_refused(graph([flat("x")], 17, inputs=((None, 3),)), tmp_path, "one batch of images")
+    check_refused(graph([flat("x")], 17, inputs=((None, 2, None, 4),)), tmp_path, "of known size")
     two = ((None, 2, 4, 4), (None, 2, 4, 4))
-    refused(graph([helper.make_node("Add", ["x", "x1"], ["m"]), flat("m")], 17, inputs=two), tmp_path, "one batch")
-    refused(graph([helper.make_node("Relu", ["x"], ["y"])], 17), tmp_path, "a classifier gives")
+    check_refused(
+        graph([helper.make_node("Add", ["x", "x1"], ["m"]), flat("m")], 17, inputs=two), tmp_path, "one batch"
+    )
+    check_refused(graph([helper.make_node("Relu", ["x"], ["y"])], 17), tmp_path, "a classifier gives")
     nan = [("w", np.array([np.nan], np.float32))]
-    refused(graph([helper.make_node("Mul", ["x", "w"], ["m"]), flat("m")], 17, weights=nan), tmp_path, "not finite")
+    check_refused(
+        graph([helper.make_node("Mul", ["x", "w"], ["m"]), flat("m")], 17, weights=nan), tmp_path, "not finite"
+    )
