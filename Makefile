@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint demo-assets clean
+.PHONY: help run test lint bench demo-assets clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,6 +43,10 @@ demo-assets: $(RUN_READY)
 	@for name in digits_resnet digits_vgg; do $(BIN)/python -m pruning_core.zoo.train_demo $$name; done
 	@if [ -n "$(CIFAR)" ]; then for name in cifar_resnet20 cifar_resnet56; do \
 		$(BIN)/python -m pruning_core.zoo.train_demo $$name --data "$(CIFAR)"; done; fi
+
+# Side by side with what peers do, in one run; ratios, because machines differ. Takes minutes.
+bench: $(TEST_READY)
+	@for table in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$table .py); done
 
 $(RUN_READY): | $(VENV)/bin/python
 	@echo "Installing what the dashboard needs (once; torch is large) ..."
