@@ -161,21 +161,20 @@ def _read(sent: inbox.Sent, architecture: str | None, size: tuple[int, int, int]
 
 
 def _retry(sent: inbox.Sent) -> None:
-    """The way on with the same file: say what it is."""
-    st.markdown(f"Is **{sent.name}** ({numbers.size_bytes(sent.size)}) a network of a known kind? Then say which.")
-    options = (RECOGNISE, *(item.name for item in ARCHITECTURES), *torchvision_names())
-    titles = {item.name: item.title for item in ARCHITECTURES}
-    left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
-    name = left.selectbox(
-        "Architecture", options, key="choose.file.architecture", format_func=lambda each: titles.get(each, each)
-    )
-    side = middle.number_input("Image side (pixels)", 1, 1024, None, key="choose.file.side", placeholder="as usual")
-    channels = right.selectbox("Channels", (3, 1), key="choose.file.channels", format_func=lambda n: f"{n}")
-    with st.container(horizontal=True):
+    """The ways on: another file, or the same one with what the visitor knows about it."""
+    if st.button("Forget this file", key="choose.file.forget"):
+        inbox.drop(SLOT)
+        st.session_state.pop(FAULT, None)
+        st.rerun()
+    with st.expander(f"I know what {sent.name} is ({numbers.size_bytes(sent.size)})", icon=":material/build:"):
+        options = (RECOGNISE, *(item.name for item in ARCHITECTURES), *torchvision_names())
+        titles = {item.name: item.title for item in ARCHITECTURES}
+        left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
+        name = left.selectbox(
+            "Architecture", options, key="choose.file.architecture", format_func=lambda each: titles.get(each, each)
+        )
+        side = middle.number_input("Image side (pixels)", 1, 1024, None, key="choose.file.side", placeholder="as usual")
+        channels = right.selectbox("Channels", (3, 1), key="choose.file.channels")
         if st.button("Try again", type="primary", key="choose.file.again"):
             size = (int(channels), int(side), int(side)) if side else None
             _read(sent, None if name == RECOGNISE else name, size)
-        if st.button("Forget this file", key="choose.file.forget"):
-            inbox.drop(SLOT)
-            st.session_state.pop(FAULT, None)
-            st.rerun()

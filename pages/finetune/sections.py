@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pandas as pd
 import streamlit as st
 
 from pages.finetune import frames, settings
@@ -19,7 +20,7 @@ from pruning_core.training.events import Epoch, Step
 from pruning_core.zoo import LoadedModel, ModelRef
 
 CHOSEN = "finetune.job"
-POLL_S = 1.0  # a training takes minutes, and each look redraws two figures
+POLL_S = 1.5  # a training takes minutes, and each look redraws two figures
 LOSS_HELP = "Cross-entropy on the training images, a moving average. Natural logarithm, hence nats."
 CHOICE_HELP = "Weights are chosen on images held out of the training part, never on these test images."
 
@@ -39,8 +40,9 @@ def introduction(desk: Desk, model: LoadedModel) -> None:
     links.to_what_if()
 
 
+@st.fragment
 def start(desk: Desk, model: LoadedModel) -> None:
-    """Settings, control, and the button."""
+    """Settings, control, and the button. A fragment: turning a knob redraws no curve."""
     pruned = desk.model.source == "pruned"
     with st.container(border=True):
         config = _config()
@@ -142,10 +144,11 @@ def _live(view: JobView, spec: FineTuneRun) -> None:
     _figures(view, spec)
     loss, accuracy = frames.losses(view.events), frames.accuracies(view.events)
     places = st.columns(2)
-    until = float(spec.config.epochs) if spec.config.epochs else None
+    until = _until(spec, loss)
     figure = charts.curves(loss, y="loss", y_title="Training loss (nats)", alt=_loss_alt(view))
     figure.update_yaxes(rangemode="tozero")
-    figure.update_xaxes(range=[0, until] if until else None)
+    figure.update_xaxes(range=[0, until])
+    figure.update_layout(showlegend=True)  # with one line as with two, so that the plot keeps its place
     plots.show(figure, "finetune.loss", places[0])
     figure = charts.lines(
         accuracy,
@@ -160,13 +163,19 @@ def _live(view: JobView, spec: FineTuneRun) -> None:
         y_percent=True,
         height=280,
     )
-    figure.update_xaxes(range=[-0.15, until + 0.15] if until else None, rangemode="tozero")
+    figure.update_xaxes(range=[-0.03 * until, 1.03 * until])
     plots.show(figure, "finetune.accuracy", places[1])
     results = frames.brought(view.events)
     if results:
         _table(results, view, spec)
     if not view.active:
         _verdict(results, spec)
+
+
+def _until(spec: FineTuneRun, loss: pd.DataFrame) -> float:
+    """Where the epoch axes end: a little ahead of what is drawn, at most at the last epoch."""
+    ahead = max(2.0, 1.25 * float(loss["epoch"].max())) if len(loss) else 2.0
+    return min(ahead, float(spec.config.epochs)) if spec.config.epochs else ahead
 
 
 def _figures(view: JobView, spec: FineTuneRun) -> None:
@@ -209,10 +218,10 @@ def _time(view: JobView, spec: FineTuneRun, step: Step, place: st.delta_generato
         took = provenance.measured("the clock of this run, all attempts together", device=view.device.upper())
         cards.number("Time", numbers.duration(view.seconds), took, detail="in all", container=place)
         return
-    then = ", then the control" if spec.control and step.tag == PRUNED else ""
+    then = "then the control" if spec.control and step.tag == PRUNED else "at this pace"
     paced = provenance.estimated("the present pace, carried on to the end")
     text = numbers.duration(step.seconds_left)
-    cards.number("Time left", text, paced, detail=f"at this pace{then}", container=place)
+    cards.number("Time left", text, paced, detail=then, container=place)
 
 
 def _table(results: tuple[frames.Brought, ...], view: JobView, spec: FineTuneRun) -> None:

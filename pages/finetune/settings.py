@@ -51,14 +51,13 @@ def _more(optimizer: str) -> dict[str, Any]:
     for place, name in zip(first, ("schedule", "augment"), strict=True):
         with place:
             values[name] = knob_widget(FineTune, name, KEY)
-    names = ("weight_decay", "label_smoothing", "seed", *(("momentum",) if optimizer == "sgd" else ()))
-    for place, name in zip(second, names, strict=False):
+    for place, name in zip(second, ("momentum", "weight_decay", "label_smoothing", "seed"), strict=True):
         with place:
-            values[name] = _number(name)
+            values[name] = _number(name, disabled=name == "momentum" and optimizer != "sgd")
     return values
 
 
-def _number(name: str, default: float | None = None) -> Any:
+def _number(name: str, default: float | None = None, disabled: bool = False) -> Any:
     """A field to type a number in: these ranges are too wide for a slider."""
     knob = next(knob for knob in knobs_of(FineTune) if knob.name == name)
     span = knob.kind
@@ -74,5 +73,6 @@ def _number(name: str, default: float | None = None) -> Any:
         format=None if number is int else "%g",
         key=f"{KEY}.{name}",
         help=span.help if name not in (EPOCHS, MINUTES) and span.help else None,
+        disabled=disabled,
         persist_state="session",
     )
