@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from math import sqrt
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from pruning_core.analysis.measures import Drop
+
+if TYPE_CHECKING:  # the first paint needs ``wilson`` before torch is there
+    from torch import Tensor
 
 Z = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
 
