@@ -60,7 +60,8 @@ def test_sweep_cancel_resume_plan_and_apply(server, page, shoot, record_property
         expect(resume.or_(done).first).to_be_visible()
         stopped = resume.is_visible()
         page.reload()
-        expect(page.get_by_text("Sensitivity of digits_resnet")).to_be_visible()  # the reload lost nothing
+        # the reload lost nothing
+        expect(page.get_by_test_id("stMain").get_by_text("Sensitivity of digits_resnet")).to_be_visible()
         if stopped:
             resume.click()
     expect(done).to_be_visible()
@@ -109,7 +110,7 @@ def test_a_click_is_answered_while_a_sweep_runs(server, page, record_property):
     settle(page)
     idle = answered_within(page)
     page.get_by_role("button", name="Start the sweep").click()
-    expect(page.get_by_text("Sensitivity of digits_resnet")).to_be_visible()
+    expect(page.get_by_test_id("stMain").get_by_text("Sensitivity of digits_resnet")).to_be_visible()
     busy = answered_within(page)
     print(f"a click is answered in {busy:.2f} s while a sweep runs, {idle:.2f} s before")
     record_property("click during a sweep, s", round(busy, 2))
