@@ -127,7 +127,8 @@ def expected(cells: Iterable[Cell], network: Network, plan: Plan) -> float | Non
         ratio, curve = network.ratio(plan, key), sorted(curves.get(key, {}).items())
         if not curve or ratio > curve[-1][0] + 1e-9:
             return None
-        whole -= float(np.interp(ratio, *zip(*curve)))
+        ratios, drops = [at for at, _ in curve], [drop for _, drop in curve]
+        whole -= float(np.interp(ratio, ratios, drops))
     return min(1.0, max(0.0, whole))
 
 
