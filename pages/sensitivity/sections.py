@@ -26,8 +26,8 @@ POLL_S = 1.0  # a heatmap that changes is drawn anew, so not more often than one
 def introduction(desk: Desk, model: LoadedModel, available: int) -> None:
     st.markdown(
         f"How much accuracy **{model.title}** keeps when one group of channels loses a share of them and everything "
-        f"else stays. Measured on the **{available:,} held-out images** of {desk.data.name}: they are part of the "
-        "training data that no score and no fine-tuning sees. The test images stay unseen until a plan is applied."
+        f"else stays. Measured on the **{available:,} held-out images** of {desk.data.name}: a part of the "
+        "training data that is set apart for such choices. The test images stay unseen until a plan is applied."
     )
     if not model.trained:
         st.warning(
