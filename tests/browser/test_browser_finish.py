@@ -114,7 +114,7 @@ def test_fine_tune_keep_download_and_run_elsewhere(server, me, shoot, tmp_path, 
     # then a short one to its end, beside its control
     set_number(page, "Epochs", 1)
     button(page, "Start").click()
-    expect(page.get_by_text("What pruning costs")).to_be_visible()
+    expect(page.get_by_text("What pruning costs:")).to_be_visible()
     expect(page.get_by_text("control, not pruned").first).to_be_visible()
     page.reload()
     settle(page)
