@@ -106,7 +106,7 @@ def _classes(ref: DataRef, train: Dataset, test: Dataset) -> list[str]:
         disabled=["train", "test"],
         height=min(420, 38 + 35 * count),
         column_config={
-            "class": st.column_config.TextColumn("Class name (double-click to change)", required=True, width="medium"),
+            "class": st.column_config.TextColumn("Class name", help="Double-click one to change it.", required=True),
             "train": st.column_config.NumberColumn("Images to train", format="localized"),
             "test": st.column_config.NumberColumn("Images to test", format="localized"),
         },
