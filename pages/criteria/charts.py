@@ -68,7 +68,7 @@ def tradeoff(frame: pd.DataFrame, *, names: Sequence[str], origins: Mapping[str,
     for label, value in origins.items():
         charts.add_baseline(figure, value, label)
     figure.update_xaxes(tickformat=".0%")
-    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(tickformat=".0%")
     return figure
 
 
