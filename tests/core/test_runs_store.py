@@ -49,6 +49,7 @@ PLAIN = st.recursive(
     max_leaves=8,
 )
 BY_HINT = {"int": st.integers(), "float": FLOATS, "str": st.text(), "bool": st.booleans()}
+BY_HINT["Mapping[str, str]"] = st.dictionaries(KEYS, st.text())
 
 
 def events() -> st.SearchStrategy[Any]:
