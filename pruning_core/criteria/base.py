@@ -120,6 +120,11 @@ class Criterion(ABC):
         return CROSS_ENTROPY
 
     @property
+    def trial_images(self) -> int:
+        """How many of the images each pass of a trial reads."""
+        return 0
+
+    @property
     def label(self) -> str:
         """The card's name, with the knobs that differ from their defaults."""
         changed = [

@@ -25,7 +25,7 @@ class DiscriminationAware(Criterion):
     classification loss plus the mean squared change of the layer's output. Channels are selected in ``rounds`` of
     equal size; $s_c$ counts the rounds from the end, plus a fraction that ranks the channels of a round.
 
-    When it fails: slow, ``rounds x (1 + steps)`` passes through the network *per layer*. With few rounds, channels
+    When it fails: slow, ``rounds x (1 + steps)`` passes over ``images`` images *per layer*. With few rounds, channels
     that say the same are selected together. Only the final loss is used; the paper adds losses at intermediate
     layers.
     """
@@ -65,6 +65,12 @@ class DiscriminationAware(Criterion):
     )
     rounds: Annotated[int, Range(1, 64, "Rounds", step=1, help="As many as channels is the paper's one by one")] = 4
     steps: Annotated[int, Range(0, 5, "Gradient steps per round", step=1)] = 1
+
+    images: Annotated[int, Range(8, 1024, "Images per pass", step=8)] = 32
+
+    @property
+    def trial_images(self) -> int:
+        return self.images
 
     def score(self, site: Site) -> Tensor:
         if site.trial is None:

@@ -153,5 +153,7 @@ def _site(criterion: Criterion, group: Group, members: Sequence[Member], evidenc
         curvature=side_by_side(slopes.curvature) if slopes and Need.CURVATURE in needs else None,
         push=side_by_side(slopes.push) if slopes and Need.PUSH in needs else None,
         samples=tuple(s for spot in spots for s in evidence.activity.samples(spot)) if Need.SAMPLES in needs else (),
-        trial=NetworkTrial(evidence.model, members, evidence.batches) if Need.TRIAL in needs else None,
+        trial=NetworkTrial(evidence.model, members, lambda: evidence.batches(criterion.trial_images))
+        if Need.TRIAL in needs
+        else None,
     )

@@ -54,10 +54,11 @@ class Evidence:
         weight = next((p for p in self.stand_in.parameters() if p.is_floating_point()), torch.empty(0))
         self.device, self.dtype = weight.device, weight.dtype
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """(x, labels) on the model's device, the same every time."""
+    def batches(self, images: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """(x, labels) on the model's device, the same every time; only the first ``images`` where that is not 0."""
         assert self.data is not None
-        return self.data.batches(self.batch_size, self.device, self.dtype)
+        indices = range(min(images, self.images)) if images else None
+        return self.data.batches(self.batch_size, self.device, self.dtype, indices)
 
     def gather(self) -> Iterator[tuple[int, int]]:
         """Run the passes; yields (batches done, batches in all) after each."""
