@@ -105,6 +105,11 @@ class LabelMode(TorchDispatchMode):
     shapes are right.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here, and the default imports the compiler: two seconds of a cold start."""
+        return False
+
     def __init__(
         self, recording: Recording, tensors: Mapping[str, Tensor], *, keep_calls: bool = False, hollow: bool = False
     ) -> None:
