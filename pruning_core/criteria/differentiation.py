@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pruning_core.criteria.activity import Average
 from pruning_core.criteria.base import Criterion, Need
 from pruning_core.criteria.lots import signs
 from pruning_core.criteria.objectives import Objective, logits_of
 from pruning_core.criteria.places import Tensors, members_at, rows
+from pruning_core.criteria.smooth import TwiceDifferentiable
 from pruning_core.graph import Group
 
 CURVATURE_BATCH = 4  # images: differentiating twice holds several times the memory of a backward pass
@@ -43,6 +44,8 @@ class Slopes:
         self.mean: Gradients = {}
         self.curvature: Gradients = {}
         self.push: Gradients = {}
+        self.reached: set[str] = set()  # weights that the loss depends on
+        self.obstacle = ""  # why it could not be differentiated twice
         self.per_batch: dict[Criterion, dict[tuple[str, str], Average]] = {c: {} for c in self.criteria}
         self.seconds: dict[Criterion | Need, float] = defaultdict(float)
 
@@ -55,6 +58,7 @@ class Slopes:
         began = time.perf_counter()
         loss = self.objective.loss(logits_of(output), labels)
         gradients = self._gradients(loss, keep_graph)
+        self.reached.update(gradients)
         if self.needs & (Need.GRADIENT | Need.PUSH):
             _add(self.mean, gradients, share)
         self.seconds[Need.GRADIENT] += time.perf_counter() - began
@@ -83,7 +87,7 @@ class Slopes:
             if criterion.joint and parts:
                 parts = [("", torch.cat([w for _, w, _ in parts], 1), torch.cat([g for _, _, g in parts], 1))]
             for name, weight, gradient in parts:
-                value = criterion.per_batch(weight, gradient).double() * share
+                value = criterion.per_batch(weight.double(), gradient.double()) * share  # squares of small ones vanish
                 known = self.per_batch[criterion].get((group.key, name))
                 if known is None:
                     self.per_batch[criterion][group.key, name] = Average(value, 1)
@@ -91,11 +95,25 @@ class Slopes:
                     known.total += value
 
     def bend(self, model: nn.Module, x: Tensor, labels: Tensor, share: float, seed: int) -> None:
-        """Second pass over one batch that makes up ``share`` of all images; needs the mean gradient of the first."""
+        """Second pass over one batch that makes up ``share`` of all images; needs the mean gradient of the first.
+
+        Where PyTorch cannot differentiate an operator twice, ``obstacle`` says so and nothing more is done.
+        """
+        if self.obstacle:
+            return
+        try:
+            self._bend(model, x, labels, share, seed)
+        except (RuntimeError, NotImplementedError) as error:
+            operator = re.search(r"derivative for (\S+?)(_backward)? is not implemented", str(error))
+            if operator is None:
+                raise
+            self.obstacle = f"PyTorch cannot differentiate the operator {operator[1]} of this network twice."
+
+    def _bend(self, model: nn.Module, x: Tensor, labels: Tensor, share: float, seed: int) -> None:
         for start in range(0, len(x), CURVATURE_BATCH):
             began = time.perf_counter()
             part = slice(start, start + CURVATURE_BATCH)
-            with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention cannot be differentiated twice
+            with torch.enable_grad(), TwiceDifferentiable():
                 loss = self.objective.loss(logits_of(model(x[part])), labels[part])
                 gradients = self._gradients(loss, False, create_graph=True)
             weight = share * len(x[part]) / len(x)

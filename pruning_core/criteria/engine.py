@@ -18,6 +18,10 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Group, Member, Network
 
 Verdicts = dict[Criterion, Scores]
+UNSEEN = (
+    "What reads these channels could not be observed: it runs inside one fused call, or in training only. "
+    "Choose a criterion without activations."
+)
 
 
 @dataclass(frozen=True)
@@ -98,14 +102,14 @@ def _judge(criterion: Criterion, group: Group, evidence: Evidence) -> Tensor:
     """(C,) float64 on the CPU: the sum over the group's sites. Raises NotScorable."""
     found = list(sites(criterion, group, evidence))
     if not found:
-        raise NotScorable(
-            "What reads these channels runs inside one fused call, so their activations cannot be observed."
-        )
+        raise NotScorable(UNSEEN)
     total = torch.zeros(group.size, dtype=torch.float64)
     for site in found:
         total += criterion.score(site).double().cpu()
     if not bool(torch.isfinite(total).all()):
         raise NotScorable("The scores are not finite numbers: weights or activations overflow.")
+    if group.size > 1 and bool((total == total[0]).all()):
+        raise NotScorable("All channels are rated alike here, so this criterion cannot choose among them.")
     return total
 
 
@@ -117,6 +121,13 @@ def sites(criterion: Criterion, group: Group, evidence: Evidence) -> Iterator[Si
     members = members_at(group, criterion.place, evidence.tensors)
     if not members:
         raise NotScorable(f"No {criterion.place.value}.")
+    slopes = evidence.slopes.get(criterion.objective) if criterion.needs.gradients else None
+    if slopes is not None:
+        members = tuple(m for m in members if m.parameter in slopes.reached)
+        if not members:
+            raise NotScorable("The loss does not depend on these channels: the network uses them in training only.")
+        if slopes.obstacle and criterion.needs & (Need.CURVATURE | Need.PUSH):
+            raise NotScorable(slopes.obstacle)
     if criterion.joint:
         yield _site(criterion, group, members, evidence)
         return

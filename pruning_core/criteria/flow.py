@@ -35,4 +35,5 @@ def positive_flow(model: nn.Module, network: Network, objective: Objective) -> S
         found = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
     slopes = Slopes(objective, (), weights, ())
     slopes.mean = {name: g / INPUT for name, g in zip(weights, found) if g is not None}
+    slopes.reached = set(slopes.mean)
     return slopes

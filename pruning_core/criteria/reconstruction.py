@@ -24,8 +24,8 @@ def _gram(site: Site, seed: int) -> Tensor:
     """Products of contributions, (C, C); several consumers count alike, each in units of its own output."""
     if not site.samples:
         raise NotScorable(
-            "The layers that read these channels could not be sampled: they run inside one fused call, "
-            "or are transposed or three-dimensional convolutions."
+            "The layers that read these channels could not be sampled: they run inside one fused call or in training "
+            "only, or are transposed or three-dimensional convolutions."
         )
     return torch.stack([s.gram(seed) for s in site.samples]).sum(0)
 

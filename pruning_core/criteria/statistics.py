@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Need, Place, Site
+from pruning_core.criteria.base import Criterion, Need, NotScorable, Place, Site
 from pruning_core.criteria.cards import channel_card
 from pruning_core.criteria.moments import Moments
 from pruning_core.knobs import Range
@@ -68,6 +68,8 @@ class ZeroFraction(Criterion):
 
     def score(self, site: Site) -> Tensor:
         assert site.observed is not None
+        if bool((site.observed == 1).all()):
+            raise NotScorable("No activation is ever zero where these channels are read. Raise the threshold.")
         return site.observed
 
 

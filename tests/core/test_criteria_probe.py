@@ -323,7 +323,7 @@ def test_tokens_and_one_dimensional_convolutions_are_sampled():
     torch.manual_seed(0)
     model = Sequence().double().eval()
     case = case_of(model, size=6)
-    for criterion in (GreedyReconstruction(), LassoReconstruction(), ActivationMean(), FeatureMapRank(), TaylorGate()):
+    for criterion in (GreedyReconstruction(), LassoReconstruction(), ActivationMean(), TaylorGate()):
         found = score(case.model, case.network, [criterion], case.data)[criterion]
         assert not found.missing and {"embed", "wide"} <= set(found.values)
     with torch.no_grad():
@@ -453,3 +453,94 @@ def test_heads_and_flattened_maps_are_rows():
         case.model.three.weight[:, 9:18] = 0
     gates = values(case, TaylorGate())["two"]
     assert gates[1] == 0 and (gates[[0, 2, 3, 4]] > 0).all()
+
+
+def test_what_is_never_read_is_a_reason_not_a_zero():
+    class Auxiliary(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4, 3)
+            self.spare, self.side = nn.Linear(4, 5), nn.Linear(5, 3)
+
+        def forward(self, x):
+            x = self.one(x).relu().mean((2, 3))
+            out = self.head(x)
+            return out + self.side(self.spare(x)) if self.training else out
+
+    case = case_of(Auxiliary().eval())
+    for criterion in (ActivationMean(), GreedyReconstruction(), TaylorGate(), TaylorSecond(), Snip(), SynFlow()):
+        found = score(case.model, case.network, [criterion], case.data)[criterion]
+        assert "training only" in found.missing["spare"] and "one" in found.values
+    assert {"one", "spare"} <= set(values(case, L1Norm()))
+
+
+def test_a_criterion_that_rates_all_alike_says_so():
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
+    case = case_of(model.eval())
+    for criterion in (BatchNormScale(), FeatureMapRank()):  # all scales are 1, all maps of one pixel are not zero
+        assert "rated alike" in score(model, case.network, [criterion], case.data)[criterion].missing["0"]
+    assert "ever zero" in score(model, case.network, [ZeroFraction()], case.data)[ZeroFraction()].missing["0"]
+    assert values(case, ZeroFraction(threshold=0.05))["0"].shape == (4,)
+
+
+def test_tiny_gradients_do_not_vanish_when_they_are_squared():
+    case = make(Plain)
+    model = case.model.float()
+    with torch.no_grad():
+        model.four.weight *= 1e-25
+    found = score(model, case.network, [TaylorGate()], case.data)[TaylorGate()].values["one"]
+    assert (found > 0).any() and found.max() < 1e-40
+
+
+def test_hard_sigmoids_are_differentiated_twice():
+    class Gate(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.Linear(36, 5), nn.Linear(5, 3)
+
+        def forward(self, x):
+            return self.two(F.hardsigmoid(self.one(x.flatten(1))))
+
+    torch.manual_seed(0)
+    case = case_of(Gate().double().eval())
+    for criterion in (TaylorSecond(), Grasp()):
+        found = score(case.model, case.network, [criterion], case.data)[criterion]
+        assert not found.missing and found.values["one"].abs().max() > 0
+
+
+def test_an_operator_without_a_second_derivative_is_named():
+    class Once(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return Twice.apply(gradient)
+
+    class Twice(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            raise RuntimeError("derivative for aten::wobble_backward is not implemented")
+
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.Linear(36, 5), nn.Linear(5, 3)
+
+        def forward(self, x):
+            return self.two(Once.apply(torch.tanh(self.one(x.flatten(1)))))
+
+    torch.manual_seed(0)
+    case = case_of(Odd().eval())
+    found = score(case.model, case.network, [TaylorSecond(), TaylorGate()], case.data)
+    assert found[TaylorSecond()].missing["one"] == (
+        "PyTorch cannot differentiate the operator aten::wobble of this network twice."
+    )
+    assert found[TaylorGate()].values["one"].shape == (5,)
