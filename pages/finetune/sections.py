@@ -7,12 +7,11 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from pages.finetune import frames, settings
+from pages.finetune import alt, frames, settings
 from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pruning_core.errors import UserError
-from pruning_core.runs.events import Stage
 from pruning_core.runs.fine_tune import CONTROL, PRUNED, FineTuneRun
 from pruning_core.runs.view import JobView, State
 from pruning_core.training.config import FineTune
@@ -145,7 +144,7 @@ def _live(view: JobView, spec: FineTuneRun) -> None:
     loss, accuracy = frames.losses(view.events), frames.accuracies(view.events)
     places = st.columns(2)
     until = _until(spec, loss)
-    figure = charts.curves(loss, y="loss", y_title="Training loss (nats)", alt=_loss_alt(view))
+    figure = charts.curves(loss, y="loss", y_title="Training loss (nats)", alt=alt.loss(view))
     figure.update_yaxes(rangemode="tozero")
     figure.update_xaxes(range=[0, until])
     figure.update_layout(showlegend=True)  # with one line as with two, so that the plot keeps its place
@@ -157,7 +156,7 @@ def _live(view: JobView, spec: FineTuneRun) -> None:
         low="low",
         high="high",
         by="run",
-        alt=_accuracy_alt(view),
+        alt=alt.accuracy(view),
         x_title="Epoch (0: before training)",
         y_title="Test accuracy, top-1 (%)",
         y_percent=True,
@@ -288,20 +287,3 @@ def _keep(view: JobView, spec: FineTuneRun, desk: Desk) -> None:
 def _put(model: ModelRef) -> None:
     state.choose_model(model)
     st.rerun()
-
-
-def _loss_alt(view: JobView) -> str:
-    step, stage = view.last(Step), view.last(Stage)
-    if step is None:
-        return f"Training loss over epochs; nothing is drawn yet ({stage.text if stage else 'waiting'})."
-    return (
-        f"Training loss over epochs: {step.loss:.3f} nats after {step.position:.1f} epochs ({frames.NAMES[step.tag]})."
-    )
-
-
-def _accuracy_alt(view: JobView) -> str:
-    said = [
-        f"{frames.NAMES[each.tag]} from {numbers.percent(each.before.top1)} to {numbers.percent(each.after.top1)}"
-        for each in frames.brought(view.events)
-    ]
-    return f"Test accuracy over epochs: {'; '.join(said) or 'no epoch is finished yet'}."

@@ -25,7 +25,16 @@ def weights_bytes(model: nn.Module, metadata: Mapping[str, str] | None = None) -
         for name, tensor in state.items()
         if name not in aliases
     }
-    return safetensors.torch.save(stored, {"format": "pt", ALIASES: json.dumps(aliases), **(metadata or {})})
+    return _ordered(safetensors.torch.save(stored, {"format": "pt", ALIASES: json.dumps(aliases), **(metadata or {})}))
+
+
+def _ordered(data: bytes) -> bytes:
+    """The same file with its header in a fixed order: the library shuffles the metadata, and with it the digest."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors stay aligned
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def aliases_of(state: Mapping[str, Tensor]) -> dict[str, str]:
