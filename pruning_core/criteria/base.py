@@ -34,6 +34,7 @@ class Need(Flag):
     CURVATURE = auto()  # diagonal of the Hessian
     PUSH = auto()  # Hessian times gradient
     TRIAL = auto()  # a function that tries other weights
+    KERNELS = auto()  # the weights as kernels, and those of the layers that read the channels
 
     @property
     def gradients(self) -> bool:
@@ -70,8 +71,8 @@ class Site:
 
     weight: Tensor  # (C, fan) float64: output slices, input slices or batch-norm scales
     name: str = ""
-    kernels: tuple[Tensor, ...] = ()  # per producer (C, C_in, kH*kW); scalars for linear layers
-    reads: tuple[Tensor, ...] = ()  # per consumer (C, C_out, kH*kW): the slices that read each channel
+    kernels: tuple[Tensor, ...] = ()  # per weight of the site (C, C_in, kH*kW); scalars for linear layers
+    reads: tuple[Tensor, ...] = ()  # per consumer of the group (C, C_out, kH*kW): what reads each channel
     moments: Moments | None = None
     observed: Tensor | None = None  # (C,) mean of what per_image or per_batch returned
     gradient: Tensor | None = None  # (C, fan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ UNSEEN = (
 
 @dataclass(frozen=True)
 class Step:
-    """Progress: ``done`` of ``total`` batches or groups."""
+    """Progress: ``done`` of ``total`` batches (stage "probe") or verdicts on a group (stage "score")."""
 
     stage: str
     done: int
@@ -74,15 +75,15 @@ def scoring(
     values: dict[Criterion, dict[str, Tensor]] = {c: {} for c in criteria}
     missing: dict[Criterion, dict[str, str]] = {c: {} for c in criteria}
     own = dict.fromkeys(criteria, 0.0)
-    for done, group in enumerate(network.groups, 1):
-        for criterion in criteria:
-            began = time.perf_counter()
-            try:
-                values[criterion][group.key] = _judge(criterion, group, evidence)
-            except NotScorable as reason:
-                missing[criterion][group.key] = str(reason)
-            own[criterion] += time.perf_counter() - began
-        yield Step("score", done, len(network.groups))
+    total = len(network.groups) * len(criteria)
+    for done, (group, criterion) in enumerate(product(network.groups, criteria), 1):
+        began = time.perf_counter()
+        try:
+            values[criterion][group.key] = _judge(criterion, group, evidence)
+        except NotScorable as reason:
+            missing[criterion][group.key] = str(reason)
+        own[criterion] += time.perf_counter() - began
+        yield Step("score", done, total)
     return {
         c: Scores(c, values[c], missing[c], own[c] + evidence.seconds(c), evidence.images if c.needs_images else 0)
         for c in criteria
@@ -143,21 +144,18 @@ def _site(criterion: Criterion, group: Group, members: Sequence[Member], evidenc
     single = "" if criterion.joint else members[0].parameter
 
     def side_by_side(source: dict[str, Tensor]) -> Tensor:
-        return torch.cat(
-            [rows(source.get(m.parameter, torch.zeros_like(tensors[m.parameter])), m).double() for m in members], 1
-        )
+        zero = (n for n in (m.parameter for m in members) if n not in source)
+        found = {**source, **{n: torch.zeros_like(tensors[n]) for n in zero}}
+        return torch.cat([rows(found[m.parameter], m).double() for m in members], 1)
 
     slopes = evidence.slopes.get(criterion.objective)
     spots = [(group.key, m.parameter) for m in members]
+    readers = members_at(group, Place.CONSUMER, tensors) if Need.KERNELS in needs else ()
     return Site(
-        weight=side_by_side(evidence.weights(criterion)),
+        weight=side_by_side(tensors),
         name=group.key if criterion.joint else f"{group.key}: {single}",
-        kernels=tuple(kernels(tensors[m.parameter], m).double() for m in members)
-        if criterion.place is Place.PRODUCER
-        else (),
-        reads=tuple(reads(tensors[m.parameter], m).double() for m in members_at(group, Place.CONSUMER, tensors))
-        if criterion.joint
-        else (),
+        kernels=tuple(kernels(tensors[m.parameter], m).double() for m in members) if Need.KERNELS in needs else (),
+        reads=tuple(reads(tensors[m.parameter], m).double() for m in readers),
         moments=evidence.activity.moments.get((group.key, single)) if Need.MOMENTS in needs else None,
         observed=evidence.observed(criterion, (group.key, single)),
         gradient=side_by_side(slopes.mean) if slopes and Need.GRADIENT in needs else None,

@@ -91,9 +91,6 @@ class Evidence:
         for n, slopes in enumerate(reading, 1):
             slopes.differentiate(output, labels, len(x) / self.images, keep_graph=n < len(reading))
 
-    def weights(self, criterion: Criterion) -> dict[str, Tensor]:
-        return self.tensors
-
     def observed(self, criterion: Criterion, spot: Spot) -> Tensor | None:
         """(C,) what the criterion measured there, averaged over images or batches."""
         if Need.MAPS in criterion.needs:

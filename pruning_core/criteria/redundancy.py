@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Site
+from pruning_core.criteria.base import Criterion, Need, Site
 from pruning_core.criteria.cards import channel_card
 from pruning_core.criteria.distances import cosine, euclidean
 from pruning_core.criteria.trees import absorption, average, ward
@@ -128,6 +128,7 @@ class ClusterPruning(Criterion):
     """
 
     joint: ClassVar = True
+    needs: ClassVar = Need.KERNELS
     card: ClassVar = channel_card(
         "cup",
         "Cluster pruning (CUP)",

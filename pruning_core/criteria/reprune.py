@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Site
+from pruning_core.criteria.base import Criterion, Need, Site
 from pruning_core.criteria.cards import channel_card
 from pruning_core.criteria.kernel_clusters import covering_order, kernel_trees
 from pruning_core.criteria.lots import lots
@@ -32,6 +32,7 @@ class KernelRepresentatives(Criterion):
     """
 
     joint: ClassVar = True
+    needs: ClassVar = Need.KERNELS
     card: ClassVar = channel_card(
         "reprune",
         "Kernel representatives (REPrune)",
