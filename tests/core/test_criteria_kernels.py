@@ -91,6 +91,22 @@ def test_row_independence_of_feature_maps(count: int, positions: int):
         assert found[i] == pytest.approx(nuclear_norm(rows.float().double()) - nuclear_norm(without), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("count", "positions", "inner"), [(256, 400, 256), (256, 400, 100), (300, 196, 196), (200, 600, 20)]
+)
+def test_wide_layers_are_right_to_a_thousandth(count: int, positions: int, inner: int):
+    rows = (noise(1, count, inner) @ noise(2, inner, positions)).relu() + noise(3, count, inner) @ noise(
+        4, inner, positions
+    )
+    rows = rows if inner > 150 else noise(3, count, inner) @ noise(4, inner, positions)  # of low rank
+    found = row_independence(rows)
+    for i in (0, count // 2, count - 1):
+        without = rows.clone()
+        without[i] = 0
+        expected = nuclear_norm(rows) - nuclear_norm(without)
+        assert float(found[i]) == pytest.approx(expected, abs=2e-3 * float(found.mean()))
+
+
 def same_partition(first, second) -> bool:
     first, second = np.asarray(first), np.asarray(second)
     return bool(((first[:, None] == first) == (second[:, None] == second)).all())
