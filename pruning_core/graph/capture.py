@@ -84,9 +84,13 @@ def _follow_training(
     except NeedsValues:
         raise
     except Exception as error:
+        recording.universe.operator = "training"
+        for name in idle:
+            if name in recording.used:
+                recording.universe.pin(recording.parameters[name].planes, "training mode does not run on this input")
         return (
-            f"{len(idle)} parameters are unused in evaluation and the network does not run in training mode "
-            f"({_first_line(error)}); they are left as they are.",
+            f"{len(idle)} parameters are used in training mode only, which does not run on this input "
+            f"({_first_line(error)}) They are left as they are, and so is what they are known to read.",
         )
     return ()
 
@@ -112,19 +116,20 @@ def _first_line(error: Exception) -> str:
 def _network(take: _Take, trainable: dict[str, Any], arguments: tuple[Any, ...], began: float) -> Network:
     recording = take.recording
     units = recording.universe.resolve()
+    free = np.where(units.pinned[units.of], -1, units.of)
     unit_of: dict[tuple[str, int], NDArray[np.int64]] = {}
     unused = {name for name in recording.parameters if name not in recording.used}
     for name, labelled in recording.parameters.items():
         for plane in labelled.planes:
-            found = units.of[plane.reshape(-1)]
-            unit_of[name, next(iter(cover(plane)))] = np.where(units.pinned[found] | (name in unused), -1, found)
+            found = free[plane.reshape(-1)]
+            unit_of[name, next(iter(cover(plane)))] = np.full_like(found, -1) if name in unused else found
     groups, unit_ids, unit_of = find_groups(recording, units, unit_of)
-    group_of = np.full(len(units.pinned), -1, dtype=np.int64)
+    group_of = np.full(units.count, -1, dtype=np.int64)
     for number, group in enumerate(groups):
         group_of[unit_ids[group.key]] = number
     silent = [units.of[p.ravel()] for p in recording.ledger.both_active]
     layout = Layout(
-        units=len(units.pinned),
+        units=units.count,
         unit_of=unit_of,
         grouping=_grouping(recording),
         silent_producers=frozenset(np.unique(np.concatenate(silent)).tolist()) if silent else frozenset(),

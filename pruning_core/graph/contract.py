@@ -67,8 +67,7 @@ def product(
     summed = {at[c] for c in letters if c not in out}
     left = _Side(x, tuple(_spread(p, xs, letters) for p in x.planes))
     right = _Side(y, tuple(_spread(p, ys, letters) for p in y.planes))
-    _pin_unmatched(universe, left, right, shared)
-    _pin_unmatched(universe, right, left, shared)
+    left, right = _matched(universe, left, right, shared), _matched(universe, right, left, shared)
     for p in left.planes:
         for q in right.planes:
             if cover(p) & cover(q) & shared:
@@ -87,12 +86,19 @@ def _spread(plane: Plane, names: str, letters: Sequence[str]) -> Plane:
     return plane.transpose(order).reshape([sizes.get(c, 1) for c in letters])
 
 
-def _pin_unmatched(universe: Universe, side: _Side, other: _Side, shared: set[int]) -> None:
+def _matched(universe: Universe, side: _Side, other: _Side, shared: set[int]) -> _Side:
+    """What of the planes can vary along shared letters beside the other side."""
     met = frozenset().union(*(cover(p) for p in other.planes))
     what = "values that belong to no layer" if other.is_weight else "the network's input or fixed positions"
+    planes = []
     for plane in side.planes:
-        if cover(plane) & shared - met:
+        dims = cover(plane) & shared
+        if dims and not dims & met:
             universe.pin([plane], f"it is multiplied with {what}")
+        else:
+            plane = universe.tie(plane, dims - met)
+        planes.append(plane)
+    return _Side(side.x, tuple(planes))
 
 
 def _read(universe: Universe, ledger: Ledger, plane: Plane, side: _Side, other: _Side, summed: set[int]) -> None:

@@ -28,6 +28,11 @@ def expand(e: Emitter, a: Call, b: Call) -> Any:
     return e.call(torch.ops.aten.expand.default, e.node(a.args[0]), e.shape(a.look(a.out), b.look(b.out)))
 
 
+def same(e: Emitter, a: Call, b: Call) -> Any:
+    """Only another arrangement in memory (what changes the shape has no rule)."""
+    return e.node(a.args[0])
+
+
 def fill(e: Emitter, a: Call, b: Call) -> Any:
     """Made on the device of the input, whatever that will be."""
     size = e.shape(a.look(a.out), b.look(b.out))
@@ -195,6 +200,7 @@ FACTORIES: dict[str, Special] = {
 SPECIAL: dict[str, Special] = {
     **dict.fromkeys(("view", "_unsafe_view", "reshape", "_reshape_alias"), view),
     "expand": expand,
+    **dict.fromkeys(("as_strided", "as_strided_"), same),
     "slice": slice_,
     "select": select,
     **dict.fromkeys(("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk"), split),

@@ -31,11 +31,9 @@ def find_groups(
     places = list(unit_of)
     roles = [_roles(recording, place) for place in places]
     entries = _entries(places, unit_of)
-    inexact = np.zeros(len(units.pinned), dtype=np.int64)
-    inexact[list(units.inexact_notes)] = 1
     found = []
-    grouped = np.zeros(len(units.pinned), dtype=bool)
-    for rows in _alike(entries, len(units.pinned), inexact):
+    grouped = np.zeros(units.count, dtype=bool)
+    for rows in _alike(entries, units.inexact.noted):
         ids = np.unique(entries.unit[rows])
         if len(ids) < 2 or not any(Role.PRODUCER in roles[p] for p in np.unique(entries.place[rows])):
             continue  # one unit cannot lose anything; without a producer there is nothing to decide
@@ -49,7 +47,7 @@ def find_groups(
             (Member(m.parameter, m.dim, m.role, m.index[order]) for m in members),
             key=lambda m: (recording.used.get(m.parameter, 1 << 60), m.parameter, m.dim),
         )
-        note = units.inexact_notes.get(int(ids[0]))
+        note = units.inexact.of(int(ids[0]))
         found.append((recording.used.get(lead.parameter, 1 << 60), lead, ids[order], members, note))
         grouped[ids] = True
     found.sort(key=lambda f: (f[0], int(f[1].index.min())))
@@ -68,17 +66,17 @@ def find_groups(
 
 
 def _entries(places: list[tuple[str, int]], unit_of: UnitOf) -> _Entries:
-    unit = np.concatenate([unit_of[at] for at in places]) if places else np.empty(0, np.int64)
-    lengths = [len(unit_of[at]) for at in places]
-    place = np.repeat(np.arange(len(places)), lengths)
-    position = np.concatenate([np.arange(n) for n in lengths]) if places else unit
-    free = unit >= 0
-    unit, place, position = unit[free], place[free], position[free]
-    order = np.lexsort((position, place, unit))
+    if not places:
+        return _Entries(*(np.empty(0, np.int64) for _ in range(3)))
+    unit = np.concatenate([unit_of[at] for at in places])
+    place = np.repeat(np.arange(len(places)), [len(unit_of[at]) for at in places])
+    position = np.concatenate([np.arange(len(unit_of[at])) for at in places])
+    free = np.flatnonzero(unit >= 0)
+    order = free[np.argsort(unit[free], kind="stable")]  # places and positions are in order already
     return _Entries(unit[order], place[order], position[order])
 
 
-def _alike(entries: _Entries, units: int, inexact: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def _alike(entries: _Entries, inexact: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     """Rows of the entries, split into sets of units with the same signature.
 
     The signature is a random 64-bit sum over (parameter, dim), so equal signatures mean equal multisets of places.
@@ -87,10 +85,11 @@ def _alike(entries: _Entries, units: int, inexact: NDArray[np.int64]) -> list[ND
         return []
     rng = np.random.default_rng(0)
     weight = rng.integers(1, 1 << 62, size=int(entries.place.max()) + 1, dtype=np.uint64)
-    signature = np.zeros(units, dtype=np.uint64)
-    np.add.at(signature, entries.unit, weight[entries.place])
-    signature += inexact.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    _, kind = np.unique(signature[entries.unit], return_inverse=True)
+    starts = np.flatnonzero(np.diff(entries.unit, prepend=-1))  # of each unit's rows
+    signature = np.add.reduceat(weight[entries.place], starts)
+    signature += inexact[entries.unit[starts]].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    _, kind_of_unit = np.unique(signature, return_inverse=True)
+    kind = np.repeat(kind_of_unit, np.diff(starts, append=len(entries.unit)))
     order = np.argsort(kind, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(kind[order])) + 1)
 
@@ -99,9 +98,9 @@ def _members(
     entries: _Entries, rows: NDArray[np.int64], size: int, places: list[tuple[str, int]], roles: list[tuple[Role, ...]]
 ) -> list[Member]:
     """One member per place; a place that both makes and reads its units makes them only where nothing else does."""
-    own = {
-        p: rows[entries.place[rows] == p] for p in np.unique(entries.place[rows]).tolist()
-    }  # sorted by unit, position
+    order = rows[np.argsort(entries.place[rows], kind="stable")]  # by place, then unit, then position
+    present, starts = np.unique(entries.place[order], return_index=True)
+    own = dict(zip(present.tolist(), np.split(order, starts[1:])))
     made_elsewhere = any(roles[p] == (Role.PRODUCER,) for p in own)
     return [
         Member(places[p][0], places[p][1], role, entries.position[at].reshape(size, -1))
@@ -130,7 +129,7 @@ def find_blocked(recording: Recording, units: Units, unit_of: UnitOf, unused: se
         if not stuck.any() or _roles(recording, (name, dim)) == (Role.CARRIER,):
             continue
         first = _labels(recording, (name, dim))[np.flatnonzero(stuck)[0]]
-        note = units.pin_notes.get(int(units.of[first]))
+        note = units.pins.of(int(units.of[first]))
         operator = note.operator if note else ""
         reason = note.reason if note else "all of it lives or dies together, so nothing can be removed"
         if name in unused:

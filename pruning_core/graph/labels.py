@@ -59,7 +59,7 @@ class Labelled:
 
 def cover(plane: Plane) -> frozenset[int]:
     """Dimensions along which a plane is not broadcast."""
-    return frozenset(i for i, n in enumerate(plane.shape) if n > 1)
+    return frozenset([i for i, n in enumerate(plane.shape) if n > 1])
 
 
 def first_along(plane: Plane, dims: Collection[int]) -> Plane:

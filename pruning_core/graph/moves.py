@@ -147,11 +147,14 @@ def concatenated(universe: Universe, parts: Sequence[Labelled], shape: Sequence[
         universe.rectangle(planes[0])
     lead: dict[frozenset[int], Plane] = {}
     carrying: dict[frozenset[int], set[int]] = {}
-    for number, part in enumerate(parts):
-        for plane in part.planes:
-            if plane.shape[dim] == 1:
-                universe.link(plane, lead.setdefault(cover(plane), plane))
-                carrying.setdefault(cover(plane), set()).add(number)
+    across = [[p for p in part.planes if p.shape[dim] == 1] for part in parts]
+    met = frozenset(range(len(shape))).intersection(*(frozenset().union(*map(cover, own)) for own in across))
+    for number, own in enumerate(across):
+        for plane in own:
+            if cover(plane) & met:  # along other dimensions every part has as many positions for every unit
+                plane = universe.tie(plane, cover(plane) - met)
+            universe.link(plane, lead.setdefault(cover(plane), plane))
+            carrying.setdefault(cover(plane), set()).add(number)
     for key, plane in lead.items():
         if len(carrying[key]) < len(parts):
             universe.pin([plane], "it is concatenated with values that belong to no layer")

@@ -16,15 +16,24 @@ def elementwise(
     planes: list[Plane] = []
     for x in lifted:
         for plane in x.planes:
-            dims = cover(plane)
-            if any(other is not x and other.shape[d] > 1 and not other.over(d) for other in lifted for d in dims):
-                # what is pinned always lives: it needs no label from here on
-                universe.pin([plane], "it meets values of fixed size that belong to no layer")
-            else:
-                planes.append(plane)
+            matched = _matched(universe, plane, [o for o in lifted if o is not x])
+            if matched is not None:
+                planes.append(matched)
     origin = max((x.origin for x in lifted), key=lambda o: o.value, default=Origin.CONSTANT)
     # a weight made of several parameters reads its channels through all of them
     return Labelled(tuple(shape), merged(universe, planes, every=origin is not Origin.ACTIVATION), origin, zero)
+
+
+def _matched(universe: Universe, plane: Plane, others: Sequence[Labelled]) -> Plane | None:
+    """What of a plane can vary beside the others; None when it is pinned and needs no label from here on."""
+    for other in others:
+        dims = {d for d in cover(plane) if other.shape[d] > 1}
+        met = dims & frozenset().union(*(cover(q) for q in other.planes))
+        if dims and not met:
+            universe.pin([plane], "it meets values of fixed size that belong to no layer")
+            return None
+        plane = universe.tie(plane, dims - met)  # the other has as many positions there for every unit
+    return plane
 
 
 def lift(x: Labelled, ndim: int) -> Labelled:

@@ -149,7 +149,7 @@ class LabelMode(TorchDispatchMode):
         name = func._schema.name.split("::")[-1]
         if (
             self.hollow
-            and reads_values(func, args)
+            and reads_values(name, args)
             and any(self.peek(t).origin is Origin.ACTIVATION for t in _tensors(args))
         ):
             raise NeedsValues(name)

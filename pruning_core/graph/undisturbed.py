@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from copy import copy
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Restore modes, attributes, buffers and the random numbers afterwards, whatever happens inside."""
     attributes = [(m, dict(m.__dict__)) for m in model.modules()]
+    containers = [(v, copy(v)) for _, held in attributes for v in held.values() if type(v) in (dict, list)]
     loose = [v for _, held in attributes for v in held.values() if isinstance(v, Tensor)]
     values = [(t, t.detach().clone()) for t in [*model.buffers(), *loose]]
     try:
@@ -25,8 +27,12 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             if module.__dict__.keys() != held.keys() or any(module.__dict__[k] is not v for k, v in held.items()):
                 module.__dict__.clear()
                 module.__dict__.update(held)
+        for container, value in containers:  # caches that a forward pass fills
+            if len(container) != len(value):
+                container.clear()
+                container.update(value) if isinstance(container, dict) else container.extend(value)
         with torch.no_grad():
             for tensor, value in values:
                 vars(tensor).pop("_unit_labels", None)
-                if not torch.equal(tensor, value):
+                if not torch.equal(tensor, value):  # training statistics change without counting as a write
                     tensor.copy_(value)

@@ -6,8 +6,9 @@ Labels that must live and die together are joined by edges; the connected compon
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,17 +104,10 @@ class Universe:
         component = self._merge(component, self._decide_meetings(component))
         open_planes = self.rectangles
         while True:
-            pinned = np.zeros(int(component.max(initial=-1)) + 1, dtype=bool)
-            for note in self.pins:
-                pinned[component[note.labels]] = True
-            ties, open_planes = self._tie_rectangles(component, pinned, open_planes)
+            pins = Notes(self.pins, component)
+            ties, open_planes = self._tie_rectangles(component, pins.noted, open_planes)
             if not ties:
-                return Units(
-                    component,
-                    pinned,
-                    self._first_notes(self.pins, component),
-                    self._first_notes(self.inexact, component),
-                )
+                return Units(component, pins, Notes(self.inexact, component))
             component = self._merge(component, ties)  # every pass merges labels, so this ends
 
     def _decide_meetings(self, component: Plane) -> list[Edge]:
@@ -153,7 +147,7 @@ class Universe:
         """``component`` after joining both ends of every edge."""
         if not edges:
             return component
-        pairs = [(a, b) if a.shape == b.shape else np.broadcast_arrays(a, b) for a, b in edges]
+        pairs = [pair for a, b in edges for pair in _aligned(a, b)]
         a = component[np.concatenate([p[0].ravel() for p in pairs])]
         b = component[np.concatenate([p[1].ravel() for p in pairs])]
         different = a != b
@@ -162,13 +156,35 @@ class Universe:
         graph = coo_matrix((np.ones(len(a), np.int8), (a, b)), shape=(count, count))
         return connected_components(graph, directed=False)[1].astype(np.int64)[component]
 
-    @staticmethod
-    def _first_notes(notes: list[Note], component: Plane) -> dict[int, Note]:
-        first: dict[int, Note] = {}
-        for note in notes:
-            for c in np.unique(component[note.labels]).tolist():
-                first.setdefault(c, note)
-        return first
+
+def _aligned(a: Plane, b: Plane) -> Iterator[Edge]:
+    """Edges between planes of the same shape, as few as connect the same labels."""
+    if a.shape == b.shape:
+        yield a, b
+        return
+    only_a = [d for d in range(a.ndim) if b.shape[d] == 1]
+    only_b = [d for d in range(a.ndim) if a.shape[d] == 1]
+    for x, y in ((a, first_along(b, only_b)), (first_along(a, only_a), b)):
+        x, y = np.broadcast_arrays(x, y)
+        yield x, y
+
+
+class Notes:
+    """The first note on each unit."""
+
+    def __init__(self, notes: Sequence[Note], component: Plane) -> None:
+        self._notes = notes
+        self._first = np.full(int(component.max(initial=-1)) + 1, -1, dtype=np.int64)
+        for number in range(len(notes) - 1, -1, -1):
+            self._first[component[notes[number].labels]] = number
+
+    @cached_property
+    def noted(self) -> NDArray[np.bool_]:
+        """One flag per unit."""
+        return self._first >= 0
+
+    def of(self, unit: int) -> Note | None:
+        return self._notes[self._first[unit]] if self._first[unit] >= 0 else None
 
 
 @dataclass(frozen=True)
@@ -176,6 +192,13 @@ class Units:
     """The outcome: ``of[label]`` is the unit a label belongs to."""
 
     of: Plane
-    pinned: NDArray[np.bool_]
-    pin_notes: dict[int, Note]
-    inexact_notes: dict[int, Note]
+    pins: Notes
+    inexact: Notes
+
+    @property
+    def count(self) -> int:
+        return len(self.pins.noted)
+
+    @property
+    def pinned(self) -> NDArray[np.bool_]:
+        return self.pins.noted

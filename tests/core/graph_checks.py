@@ -123,8 +123,15 @@ def assert_untouched(model: nn.Module, before: dict[str, Any]) -> None:
 
 def counted(model: nn.Module, arguments: tuple[Any, ...]) -> int:
     """Multiply-accumulates as PyTorch's own counter sees them; its table lacks the CPU's fused attention."""
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), fused_attention_off():
-        outputs(model, arguments)
+    wanted = [p for p in model.parameters() if p.requires_grad]
+    for parameter in wanted:
+        parameter.requires_grad_(False)  # the counter's hooks do not expect parameters as arguments of modules
+    try:
+        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), fused_attention_off():
+            outputs(model, arguments)
+    finally:
+        for parameter in wanted:
+            parameter.requires_grad_(True)
     total = counter.get_total_flops()
     assert total % 2 == 0
     return total // 2

@@ -116,6 +116,18 @@ def test_auxiliary_heads_follow() -> None:
     assert {m.parameter for m in network.group("a").consumers} == {"b.weight", "side.0.weight"}
 
 
+def test_what_cannot_be_followed_in_training_stays_whole() -> None:
+    """On a small image the auxiliary head breaks half way: what it reads stays, so that it fits on larger ones."""
+    net = Auxiliary()
+    net.side = nn.Sequential(conv(8, 7), nn.AvgPool2d(5, 3), nn.Conv2d(7, 5, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = check_exact(net, image(side=8), form="module", cost=False, train=False)
+    assert owners(network) == {"b": (6, True)}
+    assert any(b.parameter == "a.weight" and b.operator == "training" for b in network.blocked) and network.notes
+    done = remove(net, network, Plan({"b": [0, 1]}))
+    logits, side = done.model.train()(image(side=32, batch=2).double())
+    assert logits.shape == side.shape == (2, 5)
+
+
 def test_a_model_in_training_mode_stays_so_and_its_copy_too() -> None:
     net = small().train()
     before = state_of(net)

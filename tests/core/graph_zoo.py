@@ -1,0 +1,158 @@
+"""One thorough look at one network of a zoo: capture, a random plan, removal, and everything that must agree."""
+
+from __future__ import annotations
+
+import gc
+import time
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from pruning_core.errors import UserError
+from pruning_core.graph import Network, Plan, capture, remove, silenced_tensors
+from pruning_core.graph.record import named_tensors
+from pruning_core.zoo.architectures import architecture
+from tests.core.graph_checks import (
+    assert_cost,
+    assert_untouched,
+    difference,
+    gradients,
+    images,
+    outputs,
+    random_plan,
+    randomise,
+    state_of,
+)
+
+TORCHVISION = tuple(torchvision.models.list_models(module=torchvision.models))
+# in float64 these two, their silenced copy and their pruned one do not fit in 16 GB: float32, to 1e-4 of the output
+SINGLE = ("regnet_y_128gf", "vit_h_14")
+# networks named by the first requirement, and one of each family that is built differently
+QUICK = (
+    *("alexnet", "vgg16_bn", "resnet18", "resnet50", "googlenet", "densenet121", "mobilenet_v2", "mobilenet_v3_small"),
+    *("efficientnet_b0", "shufflenet_v2_x1_0", "regnet_y_400mf", "squeezenet1_1"),
+    *("convnext_tiny", "vit_b_32", "swin_t", "swin_v2_t"),
+)
+DEMOS = ("digits_resnet", "digits_vgg", "cifar_resnet20", "cifar_resnet20_pad")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a look found; ``difference`` is relative to the largest output, ``refused`` a sentence."""
+
+    name: str
+    side: int
+    exact: int
+    approximate: int
+    heads: int
+    form: str
+    difference: float
+    macs: int
+    macs_after: int
+    capture_s: float
+    remove_s: float
+    refused: str = ""
+
+
+def smallest_side(name: str) -> int:
+    """A small image that the network still accepts."""
+    if name in DEMOS:
+        return architecture(name).input_size[1]
+    if name == "inception_v3":
+        return 299  # less is too little for its auxiliary head
+    return 224 if name == "maxvit_t" else 64
+
+
+def build(name: str, side: int) -> nn.Module:
+    """Random weights; nothing is downloaded."""
+    torch.manual_seed(0)
+    if name in DEMOS:
+        demo: nn.Module = architecture(name).build(10, architecture(name).input_size[0])
+        return demo
+    options: dict[str, object] = {"image_size": side} if name.startswith("vit_") else {}
+    if name in ("googlenet", "inception_v3"):
+        options["init_weights"] = False
+    model: nn.Module = torchvision.models.get_model(name, weights=None, **options)
+    return model
+
+
+def examine(
+    name: str, model: nn.Module, side: int, *, channels: int = 3, share: float = 0.5, single: bool = False
+) -> Row:
+    """Every exact group loses a random half; removed and silenced are compared at other inputs and batch sizes.
+
+    Raises AssertionError when anything disagrees; a refusal is written into the row.
+    """
+    dtype = torch.float32 if single else torch.float64
+    model = randomise(model).to(dtype).eval()
+    example = (torch.randn(1, channels, side, side, dtype=dtype, generator=torch.Generator().manual_seed(1)),)
+    before = None if single else state_of(model)
+    network = capture(model, example)
+    plan = random_plan(network, np.random.default_rng(0), share=share)
+    began = time.perf_counter()
+    refused, done = "", None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            done = remove(model, network, plan)
+    except UserError as sentence:
+        refused = str(sentence)
+    seconds = time.perf_counter() - began
+    if before is not None:
+        assert_untouched(model, before)
+    worst = 0.0
+    if done is not None:
+        worst = _compare(model, network, plan, done.model, example, 1e-4 if single else 1e-10)
+        assert_cost(network, plan, done.model, example)
+        if not single:
+            gradients(done.model, images(example, 2, seed=5))
+    return Row(
+        name,
+        side,
+        sum(g.exact for g in network.groups),
+        sum(not g.exact for g in network.groups),
+        heads(network),
+        "" if done is None else done.form,
+        worst,
+        network.cost().macs,
+        network.cost(plan).macs,
+        network.seconds,
+        seconds,
+        refused,
+    )
+
+
+def _compare(
+    model: nn.Module, network: Network, plan: Plan, removed: nn.Module, example: tuple[Tensor, ...], tolerance: float
+) -> float:
+    """The silenced network is the original with its weights exchanged for a moment: nothing is copied."""
+    tensors = named_tensors(model)
+    kept = {}
+    for name, value in silenced_tensors(model, network, plan).items():
+        kept[name], tensors[name].data = tensors[name].data, value
+    try:
+        worst = 0.0
+        for batch in (1, 2):
+            x = images(example, batch, seed=batch)
+            worst = max(worst, difference(outputs(removed.eval(), x), outputs(model, x)))
+    finally:
+        for name, value in kept.items():
+            tensors[name].data = value
+        gc.collect()
+    assert worst < tolerance, f"removed and silenced differ by {worst:.1e}"
+    return worst
+
+
+def heads(network: Network) -> int:
+    """Groups whose units are whole attention heads: several rows of a packed or separate projection per unit."""
+    return sum(
+        any(
+            m.index.shape[1] > 1 and any(part in m.parameter for part in ("qkv", "in_proj", ".q.", "q_proj", "to_q"))
+            for m in group.producers
+        )
+        for group in network.groups
+    )
