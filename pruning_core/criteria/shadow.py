@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from pruning_core.errors import UserError
+
 Change = Callable[[str, Tensor], Tensor]
 
 
@@ -15,6 +17,7 @@ def shadow(model: nn.Module, gradients: bool = False, change: Change | None = No
 
     ``gradients``: whether floating-point parameters require gradients in the copy.
     ``change`` maps the name and value of every parameter and buffer to the value the copy holds.
+    Raises UserError when the model holds something that cannot be copied.
     """
     memo: dict[int, object] = {}
     for name, parameter in model.named_parameters():
@@ -24,4 +27,10 @@ def shadow(model: nn.Module, gradients: bool = False, change: Change | None = No
     for name, buffer in model.named_buffers():
         value = buffer.detach().clone()
         memo[id(buffer)] = change(name, value) if change else value
-    return copy.deepcopy(model, memo).eval()
+    try:
+        return copy.deepcopy(model, memo).eval()
+    except (RuntimeError, TypeError) as error:  # a tensor in the middle of a graph, an open file, a lock
+        raise UserError(
+            f"This network cannot be copied, so it cannot be looked at without changing it: {error} "
+            "Remove what cannot be copied, or export the network and load the exported program."
+        ) from error

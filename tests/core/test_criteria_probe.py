@@ -390,6 +390,13 @@ def test_a_shadow_shares_weights_and_nothing_else():
     assert list(copy_of.state_dict()) == list(case.model.state_dict())
 
 
+def test_a_network_that_cannot_be_copied_is_told_to_the_person():
+    case = make(Plain)
+    case.model.cache = case.model.one.weight * 2  # in the middle of a graph
+    with pytest.raises(UserError, match="cannot be copied"):
+        score(case.model, case.network, [L1Norm()])
+
+
 def test_scoring_tells_its_progress_and_can_be_closed():
     case = make(Plain)
     criteria = [ActivationMean(), TaylorSecond()]
