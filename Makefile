@@ -1,11 +1,12 @@
 # make run    start the dashboard            make test   everything that must hold
+# make test-zoo   the slow part: every classifier of torchvision (15 minutes, 16 GB)
 # make lint   ruff and mypy alone            make clean  forget the environment and the caches
 # make demo-assets   train the demo networks again (CIFAR=folder with cifar10_train.zip and cifar10_test.zip adds those)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench demo-assets clean
+.PHONY: help run test test-zoo lint bench demo-assets clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,7 +25,7 @@ RUN_READY := $(VENV)/.run-$(shell cat requirements.txt | cksum | tr ' ' '-')
 TEST_READY := $(VENV)/.test-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' '-')
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
 
 run: $(RUN_READY)
 	@exec $(BIN)/python -m streamlit run app.py --server.address=$(ADDRESS) $(if $(PORT),--server.port=$(PORT)) $(if $(MODEL),-- --model $(MODEL))
@@ -32,6 +33,10 @@ run: $(RUN_READY)
 test: lint
 	@$(BIN)/python -m tests.browser.chromium
 	@$(BIN)/python -m pytest
+
+# What a plain pytest leaves out, because it takes minutes and memory.
+test-zoo: $(TEST_READY)
+	@$(BIN)/python -m pytest -m slow
 
 # Pages stand in folders that are no packages, so that Streamlit does not take them for its old style of pages.
 lint: $(TEST_READY)
