@@ -1,19 +1,21 @@
-"""Searches whose next draw Optuna's samplers choose."""
+"""Searches whose next draw Optuna's samplers choose.
+
+Optuna takes half a second to import, and nobody needs it before a search begins: so not when the registry is read.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
-
-import optuna
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pruning_core.allocation.card import AllocationCard
 from pruning_core.allocation.space import Draw, Explorer, Space, Walk
 from pruning_core.knobs import Range
 from pruning_core.taxonomy import Paper
 
-_UP, _DOWN = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
+if TYPE_CHECKING:
+    import optuna
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,11 @@ class Sampled(Explorer):
     def sampler(self, seed: int) -> optuna.samplers.BaseSampler: ...
 
     def walk(self, space: Space, seed: int) -> Walk:
+        import optuna
+
+        up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would report every trial on the console
-        goals = (_UP,) if space.budgeted else (_UP, _DOWN)
+        goals = (up,) if space.budgeted else (up, down)
         study = optuna.create_study(sampler=self.sampler(seed), directions=goals)
         shares: dict[str, optuna.distributions.BaseDistribution] = {
             key: optuna.distributions.FloatDistribution(space.least, 1.0) for key in space.keys
@@ -60,6 +65,8 @@ class RandomWidths(Sampled):
     )
 
     def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+        import optuna
+
         return optuna.samplers.RandomSampler(seed=seed)
 
 
@@ -80,6 +87,8 @@ class Tpe(Sampled):
     startup: Annotated[int, Range(2, 50, "Random trials first")] = 10
 
     def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+        import optuna
+
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.startup, multivariate=True)
 
 
@@ -105,4 +114,6 @@ class Nsga2(Sampled):
     population: Annotated[int, Range(4, 100, "Population")] = 16
 
     def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+        import optuna
+
         return optuna.samplers.NSGAIISampler(seed=seed, population_size=self.population)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from pruning_core.allocation.annealing import Annealing
-from pruning_core.allocation.budget import Budget, gauge, least, reach_of
+from pruning_core.allocation.budget import Budget, Kind, Reach, gauge, least, reach_of
 from pruning_core.allocation.greedy import Greedy
 from pruning_core.allocation.latency import Measure, Running, Stopwatch, settle
 from pruning_core.allocation.pool import Counts, Pool
@@ -23,9 +23,12 @@ from pruning_core.knobs import Range, check_knobs
 
 EXPLORERS: tuple[type[Explorer], ...] = (Tpe, RandomWidths, Nsga2, Annealing, Greedy)
 """The registry of searches: a new one is its class and its line here."""
+BASELINE: type[Explorer] = RandomWidths
+"""What every search is compared with: as many trials without any cleverness."""
 
 Objective = Callable[[Plan], float | Running[float]]
 """Plan -> accuracy in [0, 1], higher is better; a generator may yield events of its own before it returns."""
+MOST = 1000  # trials
 LATENCY_STEPS = 5  # timed plans per trial: the noise hides more
 
 
@@ -37,7 +40,7 @@ class Search:
     """
 
     explorer: Explorer = field(default_factory=Tpe)
-    trials: Annotated[int, Range(1, 1000, "Trials")] = 50
+    trials: Annotated[int, Range(1, MOST, "Trials")] = 50
     least: Annotated[float, Range(0.02, 1.0, "Smallest share kept of a layer", 0.02)] = 0.1
     seed: int = 0
 
@@ -116,6 +119,12 @@ def searching(
 def longest(search: Search, pool: Pool, budget: Budget | None = None) -> int:
     """How many trials :func:`searching` makes at most."""
     return search.explorer.longest(Space(pool, search.least, search.trials, budget is not None))
+
+
+def reach(search: Search, pool: Pool, kind: Kind) -> Reach:
+    """The budgets that any search of ``pool`` can keep to; for MACs and parameters, which have closed forms."""
+    space = Space(pool, search.least, search.trials, True)
+    return reach_of(space.family((1.0,) * len(space.keys)), pool, kind)
 
 
 def _same(a: Sequence[float], b: Sequence[float]) -> bool:

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from pruning_core.allocation.trial import LatencyStep, Trial
 from pruning_core.analysis.measures import Accuracy, Cell, Drop, Latency
 from pruning_core.runs.codec import Codec, dump
 from pruning_core.runs.points import OutOfReach, Point, Scored
+from pruning_core.runs.tried import Finalist, Tried
 from pruning_core.training.events import Checking, Epoch, Step, TrainOutcome
 
 
@@ -90,6 +92,10 @@ EVENTS: tuple[type, ...] = (
     Scored,
     Point,
     OutOfReach,
+    LatencyStep,
+    Trial,
+    Tried,
+    Finalist,
 )
 
 _CODEC = Codec(EVENTS)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pruning_core.allocation.budget import Budget
+from pruning_core.allocation.limits import Limits
+from pruning_core.allocation.search import EXPLORERS, Search
 from pruning_core.analysis.sensitivity import Exact, Fast
 from pruning_core.criteria import CRITERIA
 from pruning_core.datasets import DataRef
@@ -10,9 +13,19 @@ from pruning_core.runs.fine_tune import FineTuneRun
 from pruning_core.runs.measure import EvaluateRun, LatencyRun
 from pruning_core.runs.prune import PruneRun
 from pruning_core.runs.scores import ScoresRun
+from pruning_core.runs.search import SearchRun
 from pruning_core.runs.sensitivity import SensitivityRun
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import ModelRef
 
-RUNS: tuple[type, ...] = (EvaluateRun, LatencyRun, FineTuneRun, SensitivityRun, PruneRun, ScoresRun, CompareRun)
-VALUES: tuple[type, ...] = (ModelRef, DataRef, FineTune, Exact, Fast, *CRITERIA)
+RUNS: tuple[type, ...] = (
+    EvaluateRun,
+    LatencyRun,
+    FineTuneRun,
+    SensitivityRun,
+    PruneRun,
+    ScoresRun,
+    CompareRun,
+    SearchRun,
+)
+VALUES: tuple[type, ...] = (ModelRef, DataRef, FineTune, Exact, Fast, Budget, Limits, Search, *EXPLORERS, *CRITERIA)

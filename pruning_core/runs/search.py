@@ -1,0 +1,242 @@
+"""The search for ratios as a run: every trial really pruned, recalibrated and measured on held-out images."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from pruning_core.allocation.budget import Budget
+from pruning_core.allocation.latency import Running
+from pruning_core.allocation.limits import Limits
+from pruning_core.allocation.pool import Pool
+from pruning_core.allocation.search import BASELINE, MOST, Search, longest, searching
+from pruning_core.allocation.trial import Trial, best_of
+from pruning_core.analysis.device import choose_device
+from pruning_core.analysis.evaluate import Tally, predicting
+from pruning_core.analysis.intervals import paired_drop
+from pruning_core.analysis.latency import measuring_latency
+from pruning_core.analysis.measures import Accuracy
+from pruning_core.criteria import Criterion, L1Norm
+from pruning_core.datasets import DataRef, Dataset, hold_out
+from pruning_core.errors import UserError
+from pruning_core.graph import Plan
+from pruning_core.runs.events import Event, Progress, Stage
+from pruning_core.runs.inputs import both_splits, fitted, the_model
+from pruning_core.runs.points import ORIGIN
+from pruning_core.runs.sensitivity import captured, scored
+from pruning_core.runs.spec import RunSpec
+from pruning_core.runs.treatments import Treatment, cut, recalibrated
+from pruning_core.runs.tried import UNIFORM, Finalist, Tried
+from pruning_core.runs.workspace import Workspace
+from pruning_core.zoo import LoadedModel, ModelRef
+
+EVERY = 0.4  # seconds between two reports inside one trial
+RECONSTRUCTION_IMAGES = 128  # of the fitted part, for criteria whose paper mends the next layers
+
+
+@dataclass(frozen=True)
+class SearchRun(RunSpec):
+    """Search the ratios of all groups of ``model``; ``criterion`` says which channels go, ``limits`` which may not.
+
+    Each trial's network gets batch-norm statistics of its own (from ``calibration_images`` of the fitted part) and is
+    measured on ``images`` held-out images: one ``Tried`` per trial. With ``control`` random widths take turns with the
+    search, so that both have had as many trials at any moment. An ``Accuracy`` tells the unpruned network's.
+
+    With a budget the best of each, the uniform allocation and the unpruned network are measured on the test images in
+    the end (``Finalist``): the best of many trials is partly luck on the images that chose it.
+    """
+
+    kind: ClassVar[str] = "search"
+    model: ModelRef
+    data: DataRef
+    criterion: Criterion = field(default_factory=L1Norm)
+    search: Search = field(default_factory=Search)
+    budget: Budget | None = field(default_factory=lambda: Budget("macs", fraction=0.5))
+    limits: Limits = field(default_factory=Limits)
+    control: bool = True
+    images: int | None = None
+    calibration_images: int = 256
+    device: str = "auto"
+
+    @property
+    def title(self) -> str:
+        return f"{self.search.explorer.card.name} over the widths of {self.model.name}"
+
+    def queue(self) -> str:
+        return choose_device(self.device)
+
+    @property
+    def explorers(self) -> tuple[str, ...]:
+        """Keys of the cards of those who take turns, the control last."""
+        own = self.search.explorer.card.key
+        return (own, BASELINE.card.key) if self.control and own != BASELINE.card.key else (own,)
+
+    def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
+        loaded = yield from the_model(self.model, workspace)
+        train, test = yield from both_splits(self.data, workspace)
+        fit, held_out = hold_out(train, self.data)
+        if self.images is not None:
+            held_out = held_out.subset(min(self.images, len(held_out)), self.search.seed)
+        network = captured(loaded)
+        scores = yield from scored(loaded, network, self.criterion, workspace, self.data, self.search.seed)
+        pool = Pool.of(network, scores, self.limits)
+        fit, held_out, test = (fitted(part, self.data, loaded) for part in (fit, held_out, test))
+        yield from _Contest(self, loaded, pool, fit, held_out, test, past).run()
+
+    def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
+        """Every trial: they are told to the search again, not made again."""
+        return tuple(event for event in past if isinstance(event, Tried | Accuracy))
+
+
+@dataclass
+class _Contest:
+    """The inside of one attempt."""
+
+    spec: SearchRun
+    loaded: LoadedModel
+    pool: Pool
+    fit: Dataset
+    held_out: Dataset
+    test: Dataset
+    past: tuple[Event, ...]
+    trials: dict[str, list[Trial]] = field(default_factory=dict)
+    latest: Accuracy | None = None  # of the trial being made
+    began: float = field(default_factory=time.monotonic)
+    told: float = 0.0
+    fresh: int = 0
+
+    def run(self) -> Iterator[Event]:
+        self.trials = {key: [] for key in self.spec.explorers}
+        for event in self.past:
+            if isinstance(event, Tried):
+                self.trials[event.by].append(event.trial)
+        if not any(isinstance(event, Accuracy) for event in self.past):
+            yield Stage("measuring the unpruned network")
+            accuracy, _ = yield from self._measured(self.loaded.model, self.held_out)
+            yield accuracy
+        yield Stage("trying widths")
+        yield from self._tries()
+        if self.spec.budget is not None:
+            yield Stage("measuring the best on the test images")
+            yield from self._tests()
+        done = sum(map(len, self.trials.values()))
+        yield Progress(done, max(1, done), "trials", 0.0)
+
+    def _tries(self) -> Iterator[Event]:
+        """The search and its control in turns, until the search has ended."""
+        walks = {key: self._walk(key) for key in self.trials}
+        try:
+            while True:
+                turn = min(walks, key=lambda key: len(self.trials[key]))  # a tie goes to the search itself
+                found = yield from _next(walks[turn])
+                if found is None and turn == self.spec.explorers[0]:
+                    return
+                if found is None:
+                    del walks[turn]
+                    continue
+                assert self.latest is not None  # the objective has just set it
+                self.trials[turn].append(found)
+                self.fresh += 1
+                yield Tried(turn, found, self.latest.low, self.latest.high, self.latest.images)
+                yield self._progress()
+        finally:
+            for walk in walks.values():
+                walk.close()
+
+    def _walk(self, key: str) -> Running[tuple[Trial, ...]]:
+        search = self.spec.search
+        if key != search.explorer.card.key:
+            # Another seed: some searches begin with draws of their own at random, which would be the same ones.
+            search = replace(search, explorer=BASELINE(), trials=min(self._most, MOST), seed=search.seed + 1)
+        past = tuple(self.trials[key])
+        return searching(search, self.pool, self._judged, self.spec.budget, measure=self._latency, past=past)
+
+    @property
+    def _most(self) -> int:
+        return longest(self.spec.search, self.pool, self.spec.budget)
+
+    def _judged(self, plan: Plan) -> Running[float]:
+        """Removal, statistics of its own, accuracy on the held-out images."""
+        model = yield from self._prepared(plan)
+        self.latest, _ = yield from self._measured(model, self.held_out)
+        return self.latest.top1
+
+    def _latency(self, plan: Plan) -> Running[float]:
+        model, median = (yield from self._shown(self._cut(plan))), 0.0
+        for latency in measuring_latency(model, self.loaded.input_size, device=self.spec.device):
+            median = latency.median_ms
+            yield from self._alive()
+        return median
+
+    def _cut(self, plan: Plan) -> Treatment:
+        network, criterion = self.pool.network, self.spec.criterion
+        return cut(self.loaded.model, network, plan, criterion, self.fit, RECONSTRUCTION_IMAGES)
+
+    def _prepared(self, plan: Plan) -> Generator[Event, None, nn.Module]:
+        spec = self.spec
+        model = yield from self._shown(self._cut(plan))
+        fresh = recalibrated(model, self.fit, spec.calibration_images, spec.search.seed, spec.device)
+        return (yield from self._shown(fresh))
+
+    def _measured(self, model: nn.Module, data: Dataset) -> Generator[Event, None, tuple[Accuracy, Tensor]]:
+        """The accuracy, and which images were right."""
+        tally, accuracy = Tally(data), None
+        for batch in predicting(model, data, device=self.spec.device, seed=self.spec.search.seed):
+            accuracy = tally.add(batch)
+            yield from self._alive()
+        if accuracy is None:
+            raise UserError("There are no images to measure on. Choose another data set.")
+        return accuracy, tally.correct
+
+    def _shown(self, treatment: Treatment) -> Generator[Event, None, nn.Module]:
+        try:
+            while True:
+                try:
+                    next(treatment)
+                except StopIteration as end:
+                    found: nn.Module = end.value
+                    return found
+                yield from self._alive()
+        finally:
+            treatment.close()
+
+    def _alive(self) -> Iterator[Event]:
+        """Inside a long trial: that it goes on, and a place to be cancelled at."""
+        if time.monotonic() - self.told > EVERY:
+            yield self._progress()
+
+    def _progress(self) -> Progress:
+        """No time left is told where nobody knows how many trials it takes."""
+        self.told = time.monotonic()
+        done, total, left = sum(map(len, self.trials.values())), self._most * len(self.trials), None
+        if self.fresh and self._most == self.spec.search.trials:
+            left = (self.told - self.began) / self.fresh * (total - done)
+        return Progress(done, total, "trials", left)
+
+    def _tests(self) -> Iterator[Event]:
+        """The best of each on images that nobody has chosen by, all compared on the same ones."""
+        whole, right = yield from self._measured(self.loaded.model, self.test)
+        yield Finalist(ORIGIN, 0, whole)
+        firsts = [trials[0] for trials in self.trials.values() if trials and trials[0].within]
+        finals = [(UNIFORM, firsts[-1])] if firsts else []
+        finals += [(key, best) for key in reversed(self.trials) if (best := best_of(self.trials[key]))]
+        rival: Tensor | None = None
+        for by, trial in finals:
+            model = yield from self._prepared(Plan(trial.plan))
+            accuracy, correct = yield from self._measured(model, self.test)
+            behind = paired_drop(rival, correct) if rival is not None else None
+            yield Finalist(by, trial.number, accuracy, paired_drop(right, correct), behind)
+            rival = correct if by == BASELINE.card.key else None
+
+
+def _next(walk: Running[tuple[Trial, ...]]) -> Generator[Event, None, Trial | None]:
+    """The next trial among the events of a search; None when it has ended."""
+    for event in walk:
+        if isinstance(event, Trial):
+            return event
+        yield event
+    return None
