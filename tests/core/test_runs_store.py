@@ -50,18 +50,25 @@ PLAIN = st.recursive(
 )
 BY_HINT = {"int": st.integers(), "float": FLOATS, "str": st.text(), "bool": st.booleans()}
 BY_HINT["Mapping[str, str]"] = st.dictionaries(KEYS, st.text())
+BY_HINT["Mapping[str, float]"] = st.dictionaries(KEYS, FLOATS, max_size=4)
+BY_HINT["tuple[float, ...]"] = st.lists(FLOATS, max_size=4).map(tuple)
+BY_HINT["Mapping[str, tuple[int, ...]]"] = st.dictionaries(KEYS, st.lists(st.integers()).map(tuple), max_size=4)
 
 
 def events() -> st.SearchStrategy[Any]:
     """Any event of any class, from the field types alone: a new event class is tested by being listed."""
+
+    by_name = {cls.__name__: cls for cls in EVENTS}  # an event may stand in a field of another one
+
+    def hinted(hint: str) -> st.SearchStrategy[Any]:
+        return st.none() if hint == "None" else BY_HINT[hint] if hint in BY_HINT else of(by_name[hint])
 
     def of(cls: type) -> st.SearchStrategy[Any]:
         if cls is Result:
             return st.builds(Result, st.dictionaries(KEYS, PLAIN))
         fields = {}
         for field in dataclasses.fields(cls):
-            parts = str(field.type).split(" | ")
-            fields[field.name] = st.one_of(*[st.none() if part == "None" else BY_HINT[part] for part in parts])
+            fields[field.name] = st.one_of(*[hinted(part) for part in str(field.type).split(" | ")])
         return st.builds(cls, **fields)
 
     return st.one_of(*[of(cls) for cls in EVENTS])
