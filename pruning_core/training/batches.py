@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pruning_core.datasets.dataset import Dataset
@@ -52,18 +51,21 @@ def shuffled(
 
 
 def augmented(images: Tensor, augment: str, generator: torch.Generator) -> Tensor:
-    """uint8 (n, C, H, W), each image shifted by up to an eighth of its sides (black comes in) and perhaps mirrored."""
+    """uint8 (n, C, H, W), each image shifted by up to an eighth of its sides and perhaps mirrored.
+
+    What comes in is the edge, repeated: a black frame would be a colour of its own, and batch-norm statistics taken
+    with it do not fit the images that a network meets later.
+    """
     if augment == "none":
         return images
     n, channels, height, width = images.shape
     down, right = max(1, height // 8), max(1, width // 8)
-    rows = torch.randint(0, 2 * down + 1, (n, 1), generator=generator) + torch.arange(height)  # (n, H)
-    columns = torch.randint(0, 2 * right + 1, (n, 1), generator=generator) + torch.arange(width)  # (n, W)
+    rows = torch.randint(-down, down + 1, (n, 1), generator=generator) + torch.arange(height)  # (n, H)
+    columns = torch.randint(-right, right + 1, (n, 1), generator=generator) + torch.arange(width)  # (n, W)
     if augment == "shift and flip":
         mirrored = torch.rand(n, 1, generator=generator) < 0.5
         columns = torch.where(mirrored, columns.flip(1), columns)
-    rows, columns = rows.to(images.device), columns.to(images.device)
-    framed = F.pad(images, (right, right, down, down))
+    rows, columns = rows.clamp(0, height - 1).to(images.device), columns.clamp(0, width - 1).to(images.device)
     which = torch.arange(n, device=images.device)[:, None, None, None]
     channel = torch.arange(channels, device=images.device)[None, :, None, None]
-    return framed[which, channel, rows[:, None, :, None], columns[:, None, None, :]]
+    return images[which, channel, rows[:, None, :, None], columns[:, None, None, :]]

@@ -45,7 +45,7 @@ class Demo:
         return ASSETS / f"{self.name}.json"
 
 
-ON_DIGITS = Recipe(epochs=60, batch_size=64, learning_rate=0.1, shift=1, mirror=False, mixed=False)
+ON_DIGITS = Recipe(epochs=60, batch_size=64, learning_rate=0.1, augment="shift", mixed=False)
 ON_CIFAR = Recipe(epochs=200, batch_size=512, learning_rate=0.4)
 
 DEMOS: tuple[Demo, ...] = (

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from pruning_core.datasets import Dataset
+from pruning_core.training.batches import shuffled, steps_per_epoch
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,8 @@ class Recipe:
     """SGD with Nesterov momentum, linear warm-up, cosine decay, label smoothing, shifts and perhaps mirroring.
 
     learning_rate: at the end of the warm-up; weight_decay: on weights of layers, not on biases or batch norm;
-    shift: pixels in each direction; mirror: only where a mirrored image is of the same class. mixed: bfloat16 and
-    channels-last where the device multiplies bfloat16 in hardware; without it every processor computes alike.
+    augment: as in ``training.FineTune``. mixed: bfloat16 and channels-last where the device multiplies bfloat16 in
+    hardware; without it every processor computes alike.
     """
 
     epochs: int
@@ -29,8 +30,7 @@ class Recipe:
     momentum: float = 0.9
     smoothing: float = 0.1
     warm_up: float = 0.05
-    shift: int = 4
-    mirror: bool = True
+    augment: str = "shift and flip"
     mixed: bool = True
 
 
@@ -47,15 +47,14 @@ class EpochDone:
 def train(model: nn.Module, data: Dataset, recipe: Recipe, seed: int, device: str = "cpu") -> Iterator[EpochDone]:
     """Train ``model`` in place on ``device``; it is in train mode between epochs.
 
-    Random numbers for the order, shifts and mirroring come from a generator of its own, so that the caller's are left
+    Random numbers for the order, shifts and mirroring come from generators of their own, so that the caller's are left
     alone; initial weights are the caller's.
     """
     mixed = recipe.mixed and has_bfloat16(device)
     layout = torch.channels_last if mixed else torch.contiguous_format
     model.to(device).to(memory_format=layout).train()
     data = data.to(device)
-    generator = torch.Generator(device=device).manual_seed(seed)
-    steps = -(-len(data) // recipe.batch_size)
+    steps = steps_per_epoch(len(data), recipe.batch_size)
     optimizer = torch.optim.SGD(
         _groups(model, recipe), lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=True
     )
@@ -70,18 +69,16 @@ def train(model: nn.Module, data: Dataset, recipe: Recipe, seed: int, device: st
     )
     began = time.perf_counter()
     for epoch in range(recipe.epochs):
-        order = torch.randperm(len(data), generator=generator, device=device)
         losses = torch.zeros((), device=device)
-        for chosen in order.split(recipe.batch_size):
-            images = augmented(data.images[chosen], recipe, generator)
-            x = data.normalised(images).contiguous(memory_format=layout)
+        for x, y in shuffled(data, recipe.batch_size, recipe.augment, seed, epoch, device):
+            x = x.contiguous(memory_format=layout)
             with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=mixed):
-                loss = F.cross_entropy(model(x), data.labels[chosen], label_smoothing=recipe.smoothing)
+                loss = F.cross_entropy(model(x), y, label_smoothing=recipe.smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
-            losses += loss.detach() * len(chosen)
+            losses += loss.detach() * len(y)
         mean = float(losses) / len(data)
         yield EpochDone(epoch, mean, float(schedule.get_last_lr()[0]), time.perf_counter() - began)
 
@@ -92,23 +89,6 @@ def accuracy(model: nn.Module, data: Dataset, device: str = "cpu", batch_size: i
     model.to(device).eval()
     right = sum(int((model(x).argmax(1) == y).sum()) for x, y in data.to(device).batches(batch_size, device))
     return right / len(data)
-
-
-def augmented(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """uint8 (n, C, H, W) -> the same, each image shifted by its own random amount (black comes in) and mirrored."""
-    n, c, h, w = images.shape
-    device = images.device
-    if recipe.shift:
-        padded = F.pad(images, (recipe.shift,) * 4)
-        top, left = torch.randint(0, 2 * recipe.shift + 1, (2, n, 1, 1, 1), generator=generator, device=device)
-        rows = top + torch.arange(h, device=device).view(1, 1, h, 1)
-        columns = left + torch.arange(w, device=device).view(1, 1, 1, w)
-        index = torch.arange(n, device=device).view(n, 1, 1, 1)
-        images = padded[index, torch.arange(c, device=device).view(1, c, 1, 1), rows, columns]
-    if recipe.mirror:
-        flip = torch.rand((n, 1, 1, 1), generator=generator, device=device) < 0.5
-        images = torch.where(flip, images.flip(3), images)
-    return images
 
 
 def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:

@@ -82,6 +82,11 @@ def test_orders_differ_by_seed_and_epoch_and_one_image_is_not_enough() -> None:
     assert len({derived(a, b) for a in range(40) for b in range(40)}) == 1600
 
 
+def edged(image: torch.Tensor, right: int, down: int) -> torch.Tensor:
+    frame = (right, right, down, down)
+    return torch.nn.functional.pad(image[None].float(), frame, mode="replicate")[0].to(image.dtype)
+
+
 @given(st.integers(0, 10**6), st.sampled_from([(8, 8), (16, 24), (5, 9)]))
 @settings(deadline=None, max_examples=30)
 def test_augmentation_only_shifts_and_mirrors(seed: int, size: tuple[int, int]) -> None:
@@ -94,7 +99,7 @@ def test_augmentation_only_shifts_and_mirrors(seed: int, size: tuple[int, int]) 
         down, right = max(1, height // 8), max(1, width // 8)
         for before, after in zip(images, moved):
             options = [before] + ([before.flip(2)] if kind != "shift" else [])
-            framed = [torch.nn.functional.pad(o, (right, right, down, down)) for o in options]
+            framed = [edged(o, right, down) for o in options]
             windows = [
                 f[:, dy : dy + height, dx : dx + width]
                 for f in framed
