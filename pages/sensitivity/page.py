@@ -5,13 +5,14 @@ import streamlit as st
 from pages.sensitivity import sections, settings
 from pages.ui import state
 from pages.ui.errors import plain_errors
+from pages.ui.held_out import held_out_size
 
 desk = state.desk()
 model = state.loaded(desk.model)
 network = state.network(desk.model)
 
 st.title("Sensitivity")
-available = settings.held_out_size(desk.data)
+available = held_out_size(desk.data)
 sections.introduction(desk, model, available)
 if not network.groups:
     st.info(

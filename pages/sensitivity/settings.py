@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import state
 from pages.ui.desk import Desk
+from pages.ui.held_out import choose_images
 from pages.ui.ranking import choose_criterion
 from pages.ui.sweeps import judged_on
 from pruning_core.analysis.sensitivity import Exact, Fast
-from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.runs.sensitivity import RATIOS, SensitivityRun
 
 EXACT, FAST = "Exact", "Fast"
 OFFERED = (0.05, *RATIOS, 0.95)
-COUNTS = (32, 64, 128, 256, 512, 1000, 2000, 5000, 10_000, 20_000)
-AT_FIRST = 1000  # images, where there are more: enough to tell three points apart
 TOLERANCES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
-
-
-def held_out_size(data: DataRef) -> int:
-    """Raises UserError when nothing can be held out."""
-    return _held_out_size(data.to_json(), str(state.workspace().root))
-
-
-@st.cache_data(show_spinner=False, max_entries=32)
-def _held_out_size(data: str, root: str) -> int:
-    from pruning_core.datasets.load import hold_out
-
-    ref = DataRef.from_json(data)
-    train, _ = state.splits(ref)
-    return len(hold_out(train, ref)[1])
 
 
 def ask(desk: Desk, network: Network, available: int) -> SensitivityRun:
@@ -41,7 +24,7 @@ def ask(desk: Desk, network: Network, available: int) -> SensitivityRun:
     with first:
         criterion = choose_criterion()
     with second:
-        images = _images(available)
+        images = choose_images(available, "sensitivity")
         mode = _mode()
     with third:
         ratios = st.pills(
@@ -66,21 +49,6 @@ def ask(desk: Desk, network: Network, available: int) -> SensitivityRun:
         mode=mode,
         images=None if images >= available else images,
         approximate=approximate,
-    )
-
-
-def _images(available: int) -> int:
-    offered = [count for count in COUNTS if count < available] + [available]
-    return int(
-        st.select_slider(
-            "Images",
-            offered,
-            max(count for count in offered if count <= AT_FIRST or count == offered[0]),
-            format_func=lambda count: f"all {count:,}" if count == available else f"{count:,}",
-            key=f"sensitivity.images.{available}",
-            help="More images, narrower intervals: 1,000 tell about three points of accuracy apart.",
-            persist_state="session",
-        )
     )
 
 

@@ -89,12 +89,12 @@ def lines(
     return figure
 
 
-def add_baseline(figure: go.Figure, value: float, label: str) -> None:
+def add_baseline(figure: go.Figure, value: float, label: str, position: str = "bottom right") -> None:
     figure.add_hline(
         y=value,
         line={"color": theme.NEUTRAL, "width": 1.5, "dash": "dot"},
         annotation={"text": label, "font": {"color": theme.NEUTRAL, "size": 12}},
-        annotation_position="bottom right",
+        annotation_position=position,
     )
 
 

@@ -57,7 +57,7 @@ class Reach:
     def text(self) -> str:
         unit = UNITS[self.kind]
         low, high = (f"{v:.2f}" if self.kind == "latency" else f"{int(v):,}" for v in (self.low, self.high))
-        return f"between {low} and {high} {unit} ({self.low / self.high:.1%} to 100 % of the unpruned network)"
+        return f"between {low} and {high} {unit} ({100 * self.low / self.high:.1f} % to 100 % of the unpruned network)"
 
     def check(self, budget: Budget) -> float:
         """The amount allowed. Raises UserError when not even the most removal keeps to it."""

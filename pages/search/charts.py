@@ -1,0 +1,113 @@
+"""Every trial as a point and the front as a line; and how fast the best was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from pages.ui import charts, theme
+
+TRIALS = "trials"  # the trace that takes the clicks
+HUES = (theme.ACCENT, theme.NEUTRAL)  # the search, its control
+MARKS = ("circle", "square")
+
+
+def front(
+    frame: pd.DataFrame,
+    *,
+    told: Sequence[str],
+    names: Sequence[str],
+    origin: float | None,
+    selected: int | None,
+    limit: float | None,
+    timed: bool,
+) -> go.Figure:
+    """Accuracy against what is left of the MACs, or against milliseconds when `timed`.
+
+    `frame` as `frames.table` makes it, `told` the text of each row, `names` the search and then its control;
+    `selected` the position of a row, `limit` the budget in the unit of the x axis, `origin` the unpruned accuracy.
+    """
+    x_title = "Latency (ms)" if timed else "MACs left (share of the unpruned network)"
+    figure = charts.blank(_alt(frame, names), height=460, x_title=x_title, y_title="Top-1 accuracy, held-out images")
+    order = {name: index for index, name in enumerate(names)}
+    for name, part in frame.groupby("name", sort=False):
+        index = order.get(str(name), 0)
+        best = part[part["front"]].sort_values("cost")
+        figure.add_scatter(
+            x=best["cost"], y=best["top1"], mode="lines", name=f"front: {name}", hoverinfo="skip",
+            line={"color": HUES[index % 2], "width": 2.5 - index, "dash": theme.DASHES[index], "shape": "hv"},
+            error_y={
+                "type": "data", "array": best["high"] - best["top1"], "arrayminus": best["top1"] - best["low"],
+                "color": theme.faded(HUES[index % 2], 0.4), "thickness": 1.1, "width": 3,
+            },
+        )  # fmt: skip
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", name=f"{name} ({len(part)})",
+            marker={"color": HUES[index % 2], "symbol": MARKS[index % 2], "size": 9},
+        )  # fmt: skip
+    places = [order.get(name, 0) % 2 for name in frame["name"]]
+    figure.add_scatter(
+        x=frame["cost"],
+        y=frame["top1"],
+        mode="markers",
+        name=TRIALS,
+        showlegend=False,
+        marker={
+            "color": [HUES[place] for place in places],
+            "symbol": [
+                MARKS[place] + ("" if within else "-open")
+                for place, within in zip(places, frame["within"], strict=True)
+            ],
+            "size": [13 if row == selected else 9 if is_front else 7 for row, is_front in enumerate(frame["front"])],
+            "opacity": [1.0 if row == selected or is_front else 0.6 for row, is_front in enumerate(frame["front"])],
+            "line": {
+                "color": [theme.CUT if row == selected else HUES[place] for row, place in enumerate(places)],
+                "width": [3 if row == selected else 1 for row in range(len(frame))],
+            },
+        },
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 0.6}},
+        hovertext=list(told),
+        hovertemplate="%{hovertext}<extra></extra>",
+    )
+    if origin is not None:
+        charts.add_baseline(figure, origin, "unpruned", "bottom left")
+    if limit is not None:
+        figure.add_vline(x=limit, line={"color": theme.CUT, "width": 1.5, "dash": "dash"})
+        figure.add_annotation(
+            x=limit, y=0, yref="paper", text="budget", showarrow=False, xanchor="right", yanchor="bottom", xshift=-4,
+            font={"color": theme.CUT, "size": 12},
+        )  # fmt: skip
+    figure.update_xaxes(tickformat=None if timed else ".1~%")
+    figure.update_yaxes(tickformat=".0%")
+    return figure
+
+
+def progress(frame: pd.DataFrame, *, names: Sequence[str], uniform: float | None) -> go.Figure:
+    """The best accuracy so far over the trials; `frame` as `frames.best_so_far` makes it."""
+    ends = [f"{name} {100 * part['best'].iloc[-1]:.1f} %" for name, part in frame.groupby("name", sort=False)]
+    alt = f"Best accuracy within the budget so far, over the trials: {', '.join(ends) or 'no trial yet'}."
+    figure = charts.blank(alt, height=280, x_title="Trials made", y_title="Best so far")
+    for name, part in frame.groupby("name", sort=False):
+        index = list(names).index(str(name)) % 2
+        figure.add_scatter(
+            x=part["trial"], y=part["best"], mode="lines", name=str(name),
+            line={"color": HUES[index], "width": 2, "dash": theme.DASHES[index], "shape": "hv"},
+            hovertemplate=f"{name}<br>after %{{x}} trials: %{{y:.1%}}<extra></extra>",
+        )  # fmt: skip
+    if uniform is not None:
+        charts.add_baseline(figure, uniform, "uniform")
+    figure.update_yaxes(tickformat=".0%")
+    figure.update_layout(showlegend=True)
+    return figure
+
+
+def _alt(frame: pd.DataFrame, names: Sequence[str]) -> str:
+    text = f"Accuracy against cost of {len(frame)} trials by {' and '.join(names)}."
+    inside = frame[frame["within"]]
+    if len(inside):
+        best = inside.loc[inside["top1"].idxmax()]
+        text += f" Best: {best['name']} with {100 * best['top1']:.1f} % at {best['macs']:,} MACs."
+    return text

@@ -1,0 +1,62 @@
+"""One trial: its widths, and the way to go on with it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.search import frames
+from pages.search.frames import Place
+from pages.ui import charts, links, numbers, plots, state
+from pages.whatif import history
+from pruning_core.analysis.measures import Accuracy
+from pruning_core.graph import Network, Plan
+from pruning_core.runs.search import SearchRun
+from pruning_core.runs.tried import Tried
+
+CHOSEN = "search.trial"
+
+
+def choose(place: Place) -> None:
+    st.session_state[CHOSEN] = place
+
+
+def forget() -> None:
+    st.session_state.pop(CHOSEN, None)
+
+
+def place(found: dict[Place, Tried], spec: SearchRun, origin: Accuracy | None) -> Place:
+    """The trial that was clicked, else the best of the search, else the newest."""
+    wanted = st.session_state.get(CHOSEN)
+    if wanted in found:
+        return tuple(wanted)
+    best = frames.best(found, spec.explorers[0], spec, origin)
+    return (best.by, best.trial.number) if best is not None else list(found)[-1]
+
+
+def show(each: Tried, network: Network) -> None:
+    trial = each.trial
+    st.markdown(f"**{frames.name_of(each.by)}, trial {trial.number}**")
+    full = network.cost()
+    timed = f", {numbers.milliseconds(trial.latency_ms)}" if trial.latency_ms is not None else ""
+    st.markdown(
+        f"Top-1 **{numbers.accuracy_text(trial.accuracy, each.low, each.high)}** with "
+        f"**{numbers.percent(trial.macs / full.macs)}** of the MACs ({numbers.count(trial.macs)}) and "
+        f"{numbers.percent(trial.parameters / full.parameters)} of the parameters{timed}."
+        + ("" if trial.within else " :orange-badge[over the budget]")
+    )
+    plan = Plan(trial.plan)
+    if state.desk().plan == plan:
+        st.success("This plan is on the desk." if plan else "Nothing is removed.", icon=":material/check:")
+        links.to_what_if("Apply it on What-if")
+        links.to_fine_tune("Reach it in steps on Fine-tune")
+    elif st.button(
+        "Take this plan", type="primary", icon=":material/playlist_add:", key="search.take", width="stretch",
+        help="Puts these very channels on the desk. What-if applies them, and its Undo brings the old plan back.",
+    ):  # fmt: skip
+        history.change(plan)
+        st.toast("The plan is on the desk.")
+        st.rerun()
+    frame = frames.widths(trial, network)
+    cut = int((frame["after"] < frame["before"]).sum())
+    alt = f"Channels of {len(frame)} groups before and after trial {trial.number}; {cut} groups are cut."
+    plots.show(charts.widths(frame, alt=alt), "search.widths")

@@ -1,0 +1,93 @@
+"""What is known once a search has ended: the winners on unseen images, and all trials as a table."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.search import frames
+from pages.ui import cards, numbers, provenance
+from pruning_core.graph import Network
+from pruning_core.runs.search import SearchRun
+from pruning_core.runs.view import JobView
+
+
+def show(view: JobView, spec: SearchRun) -> None:
+    """The test images decide what the held-out images have chosen."""
+    found = frames.finalists(view)
+    if not found:
+        return
+    st.subheader("The best, on images that nobody chose by")
+    rows = [
+        {
+            "network": frames.name_of(each.by),
+            "trial": str(each.number) if each.drop is not None else "–",
+            "top1": numbers.accuracy_text(each.accuracy.top1, each.accuracy.low, each.accuracy.high),
+            "lost": _change(each.drop),
+        }
+        for each in found.values()
+    ]
+    st.dataframe(
+        rows,
+        hide_index=True,
+        key="search.finalists",
+        column_config={
+            "network": "Network",
+            "trial": "Trial",
+            "top1": st.column_config.TextColumn("Test accuracy (95 % interval)"),
+            "lost": st.column_config.TextColumn("Against the unpruned network", help="Paired, on the same images."),
+        },
+    )
+    own, behind = found.get(spec.explorers[0]), None
+    if own is not None and own.behind is not None:
+        behind, rival = own.behind, frames.name_of(spec.explorers[-1])
+        noise = "inside the noise: on these images nobody can tell them apart" if behind.within_noise else "more than "
+        noise += "" if behind.within_noise else "the noise of these images"
+        st.markdown(
+            f"**{frames.name_of(own.by)} against {rival}: {numbers.points(-behind.drop)}** (95 % interval "
+            f"{numbers.points(-behind.high)} to {numbers.points(-behind.low)}), {noise}. Both made as many networks "
+            "under the same budget."
+        )
+    first = next(iter(found.values())).accuracy
+    cards.source_line(provenance.measured(first.dataset, images=first.images, device=view.device.upper()))
+
+
+def _change(drop: object) -> str:
+    if drop is None:
+        return "–"
+    lost, low, high = (100 * getattr(drop, name) for name in ("drop", "low", "high"))
+    return f"{numbers.points(-lost / 100)} ({-high:.1f} to {-low:.1f})".replace("-", "−")
+
+
+def table(view: JobView, spec: SearchRun, network: Network) -> None:
+    found = frames.trials(view)
+    if view.active or not found:
+        return
+    frame = frames.spreadsheet(found, network)
+    with st.expander(f"All {len(frame)} trials as a table", icon=":material/table:"):
+        percents = {"top1": "Accuracy", "low": "from", "high": "to", "share": "MACs left"}
+        st.dataframe(
+            frame,
+            hide_index=True,
+            height=min(420, 38 + 35 * len(frame)),
+            key="search.table",
+            column_config={
+                "name": st.column_config.TextColumn("Search", pinned=True),
+                "number": "Trial",
+                **{name: st.column_config.NumberColumn(title, format="percent") for name, title in percents.items()},
+                "macs": st.column_config.NumberColumn("MACs", format="localized"),
+                "parameters": st.column_config.NumberColumn("Parameters", format="localized"),
+                "latency_ms": st.column_config.NumberColumn("Latency", format="%.3g ms"),
+                "within": "Within the budget",
+                "front": "On the front",
+                "seconds": st.column_config.NumberColumn("Seconds", format="%.2f"),
+                **{g.key: st.column_config.NumberColumn(f"{g.key} removed", format="percent") for g in network.groups},
+            },
+        )
+    st.download_button(
+        f"Download the {len(frame)} trials (CSV)",
+        frame.to_csv(index=False).encode(),
+        file_name=f"search_{spec.model.name}_{spec.search.explorer.card.key}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        key="search.csv",
+    )

@@ -1,0 +1,147 @@
+"""From the events of a search to tables. No streamlit, no plotly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from pruning_core.allocation.search import EXPLORERS
+from pruning_core.allocation.trial import Trial, best_of, on_front
+from pruning_core.analysis.measures import Accuracy
+from pruning_core.graph import Network
+from pruning_core.runs.points import ORIGIN
+from pruning_core.runs.search import SearchRun
+from pruning_core.runs.tried import UNIFORM, Finalist, Tried
+from pruning_core.runs.view import JobView
+
+COLUMNS = [
+    "by", "name", "number", "top1", "low", "high", "images", "macs", "share", "parameters", "latency_ms", "cost",
+    "within", "front", "seconds",
+]  # fmt: skip
+TOLERATED = 0.02  # accuracy that a smaller network may lose and still count as one like the unpruned
+GROUPS_TOLD = 8  # ratios in the text of one point
+Place = tuple[str, int]  # an explorer's key and the number of its trial
+
+
+def name_of(by: str) -> str:
+    """What people call an explorer, by the key of its card; also of what stands beside the explorers."""
+    names = {each.card.key: each.card.name for each in EXPLORERS}
+    return names.get(by, {UNIFORM: "Uniform", ORIGIN: "Unpruned"}.get(by, by))
+
+
+def trials(view: JobView) -> dict[Place, Tried]:
+    return {(each.by, each.trial.number): each for each in view.all(Tried)}
+
+
+def table(found: Iterable[Tried], network: Network) -> pd.DataFrame:
+    """One row per trial as they were made; `front`: nobody of the same explorer is as cheap and better."""
+    rows, full = list(found), network.cost().macs
+    front: dict[Place, bool] = {}
+    for by in dict.fromkeys(each.by for each in rows):
+        own = [each.trial for each in rows if each.by == by]
+        front |= {(by, trial.number): flag for trial, flag in zip(own, on_front(own))}
+    return pd.DataFrame(
+        [
+            {
+                "by": each.by,
+                "name": name_of(each.by),
+                "number": each.trial.number,
+                "top1": each.trial.accuracy,
+                "low": each.low,
+                "high": each.high,
+                "images": each.images,
+                "macs": each.trial.macs,
+                "share": each.trial.macs / full,
+                "parameters": each.trial.parameters,
+                "latency_ms": each.trial.latency_ms,
+                "cost": each.trial.macs / full if each.trial.latency_ms is None else each.trial.latency_ms,
+                "within": each.trial.within,
+                "front": front[each.by, each.trial.number],
+                "seconds": each.trial.seconds,
+            }
+            for each in rows
+        ],
+        columns=COLUMNS,
+    )
+
+
+def spreadsheet(found: dict[Place, Tried], network: Network) -> pd.DataFrame:
+    """One row per trial, with the ratio of every group in a column of its own."""
+    frame = table(found.values(), network).drop(columns=["by", "cost", "images"])
+    for group in network.groups:
+        frame[group.key] = [each.trial.ratios.get(group.key, 0.0) for each in found.values()]
+    return frame
+
+
+def told(each: Tried, network: Network) -> str:
+    """What the figure says of one point."""
+    trial = each.trial
+    cut = sorted(trial.ratios.items(), key=lambda pair: -pair[1])
+    ratios = [f"{key} −{100 * ratio:.0f} %" for key, ratio in cut[:GROUPS_TOLD] if ratio > 0]
+    more = len([ratio for _, ratio in cut if ratio > 0]) - len(ratios)
+    parts = [
+        f"<b>{name_of(each.by)}</b>, trial {trial.number}",
+        f"top-1 {100 * trial.accuracy:.1f} % (95 % interval {100 * each.low:.1f}–{100 * each.high:.1f})",
+        f"{trial.macs:,} MACs ({100 * trial.macs / network.cost().macs:.1f} %), {trial.parameters:,} parameters",
+        *([f"{trial.latency_ms:.3g} ms"] if trial.latency_ms is not None else []),
+        *([] if trial.within else ["over the budget"]),
+        *(ratios or ["nothing removed"]),
+        *([f"and {more} more groups"] if more > 0 else []),
+    ]
+    return "<br>".join(parts)
+
+
+def best_so_far(frame: pd.DataFrame) -> pd.DataFrame:
+    """`trial` (1 for the first), `name`, `best`: the highest accuracy within the budget up to there."""
+    rows = []
+    for name, part in frame.groupby("name", sort=False):
+        best = float("nan")
+        for place, (top1, within) in enumerate(zip(part["top1"], part["within"]), 1):
+            best = max(best, top1) if within and best == best else top1 if within else best
+            rows.append((place, name, best))
+    return pd.DataFrame(rows, columns=["trial", "name", "best"])
+
+
+def best(found: dict[Place, Tried], by: str, spec: SearchRun, origin: Accuracy | None) -> Tried | None:
+    """The most accurate trial of one explorer within the budget; without a budget, the cheapest that lost little."""
+    own = [each.trial for each in found.values() if each.by == by]
+    if spec.budget is None:
+        floor = origin.top1 - TOLERATED if origin else 1.0
+        winner = min((t for t in own if t.accuracy >= floor), key=lambda t: (t.cost, t.number), default=None)
+    else:
+        winner = best_of(own)
+    return found[by, winner.number] if winner is not None else None
+
+
+def finalists(view: JobView) -> dict[str, Finalist]:
+    return {each.by: each for each in view.all(Finalist)}
+
+
+def widths(trial: Trial, network: Network) -> pd.DataFrame:
+    """`layer`, `before`, `after`: channels of every group."""
+    return pd.DataFrame(
+        {
+            "layer": [group.key for group in network.groups],
+            "before": [group.size for group in network.groups],
+            "after": [group.size - len(trial.plan.get(group.key, ())) for group in network.groups],
+        }
+    )
+
+
+def label(spec: SearchRun) -> str:
+    """What tells this search from another one of the same network."""
+    budget = "no budget" if spec.budget is None else f"{100 * (spec.budget.fraction or 0):.0f} % {_unit(spec)}"
+    parts = [
+        spec.search.explorer.card.name, budget, f"{spec.search.trials} trials", spec.criterion.label,
+        f"seed {spec.search.seed}",
+    ]  # fmt: skip
+    if spec.limits.multiple > 1:
+        parts.append(f"multiples of {spec.limits.multiple}")
+    if spec.limits.protected:
+        parts.append(f"{len(spec.limits.protected)} protected")
+    return " · ".join(parts)
+
+
+def _unit(spec: SearchRun) -> str:
+    return {"macs": "MACs", "parameters": "parameters", "latency": "latency"}[spec.budget.kind] if spec.budget else ""

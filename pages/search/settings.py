@@ -1,0 +1,153 @@
+"""What to search: the widgets, and the run they describe."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import streamlit as st
+import torch
+
+from pages.ui import numbers
+from pages.ui.desk import Desk
+from pages.ui.held_out import choose_images
+from pages.ui.ranking import choose_criterion
+from pages.ui.widgets import knob_widget, knob_widgets
+from pruning_core.allocation.budget import UNITS, Budget, Kind
+from pruning_core.allocation.limits import Limits
+from pruning_core.allocation.pool import Pool
+from pruning_core.allocation.search import BASELINE, EXPLORERS, Search, reach
+from pruning_core.allocation.space import Explorer
+from pruning_core.graph import Network
+from pruning_core.runs.search import SearchRun
+
+KEY = "search"
+KINDS: dict[str, Kind | None] = {"MACs": "macs", "Parameters": "parameters", "Latency": "latency", "No budget": None}
+TRIALS = (10, 20, 40, 60, 100, 150, 200, 300, 500, 1000)
+USUAL = 60
+
+
+def ask(desk: Desk, network: Network, available: int) -> SearchRun | None:
+    """The widgets; None when what they describe cannot run, which they then say."""
+    first, second, third = st.columns([5, 5, 5], gap="medium")
+    with first:
+        explorer = _explorer()
+        control = _control(explorer)
+    with second:
+        budget = _budget()
+        trials = _trials(explorer)
+    with third:
+        criterion = choose_criterion()
+        with st.popover("Limits and settings", icon=":material/straighten:", width="stretch"):
+            limits = _limits(network)
+            least = knob_widget(Search, "least", KEY)
+            images = choose_images(available, KEY)
+            seed = int(st.number_input("Seed", 0, 2**31 - 2, 0, key=f"{KEY}.seed", persist_state="session"))
+    search = Search(explorer, trials, least, seed)
+    if not _reachable(search, network, limits, budget):
+        return None
+    return SearchRun(
+        desk.model,
+        desk.data,
+        criterion,
+        search,
+        budget,
+        limits,
+        control,
+        None if images >= available else images,
+    )
+
+
+def _explorer() -> Explorer:
+    classes = {each.card.key: each for each in EXPLORERS}
+    wanted = st.selectbox(
+        "Search by",
+        list(classes),
+        format_func=lambda key: classes[key].card.name,
+        key=f"{KEY}.explorer",
+        help="What proposes the next widths after it has seen how the last ones did.",
+        persist_state="session",
+    )
+    chosen = classes[wanted or next(iter(classes))]
+    st.caption(f"{chosen.card.idea} {chosen.card.fails}")
+    return knob_widgets(chosen, KEY)
+
+
+def _control(explorer: Explorer) -> bool:
+    if isinstance(explorer, BASELINE):
+        return False
+    return bool(
+        st.toggle(
+            f"{BASELINE.card.name} beside it, as the control",
+            True,
+            key=f"{KEY}.control",
+            help="As many networks of random widths under the same budget, measured in the same way. A search that "
+            "does not beat them has found nothing. It doubles the time.",
+            persist_state="session",
+        )
+    )
+
+
+def _budget() -> Budget | None:
+    name = st.segmented_control(
+        "The budget counts", list(KINDS), default="MACs", required=True, key=f"{KEY}.kind", persist_state="session",
+        help="Without a budget the search looks for the whole front: the best accuracy at every size.",
+    )  # fmt: skip
+    kind = KINDS[name or "MACs"]
+    percent = st.slider(
+        "Keep at most", 1, 100, 50, format="%d %%", key=f"{KEY}.budget", disabled=kind is None,
+        persist_state="session", help="Of the unpruned network. Every trial is scaled to use the budget up.",
+    )  # fmt: skip
+    return None if kind is None else Budget(kind, fraction=percent / 100)
+
+
+def _trials(explorer: Explorer) -> int:
+    return int(
+        st.select_slider(
+            "Trials", TRIALS, USUAL, key=f"{KEY}.trials", persist_state="session",
+            help=f"Networks that are really made and measured. {explorer.card.name}: {explorer.card.cost}.",
+        )
+    )  # fmt: skip
+
+
+def _limits(network: Network) -> Limits:
+    limits = knob_widgets(Limits, f"{KEY}.limits")
+    protected = st.multiselect(
+        "Protected layers",
+        [group.key for group in network.groups],
+        key=f"{KEY}.protected.{len(network.groups)}",
+        help="They keep all their channels.",
+        persist_state="session",
+    )
+    return dataclasses.replace(limits, protected=tuple(protected))
+
+
+def _reachable(search: Search, network: Network, limits: Limits, budget: Budget | None) -> bool:
+    """Says what the budget allows and whether it can be had, before anything runs."""
+    # Which channels go does not matter to the cost, so nothing needs to be scored for this.
+    level = {group.key: torch.zeros(group.size, dtype=torch.float64) for group in network.groups}
+    pool = Pool.of(network, level, limits)
+    if budget is None:
+        if not search.explorer.pareto:
+            st.warning(
+                f"{search.explorer.card.name} needs a budget. Set one, or choose another search.",
+                icon=":material/block:",
+            )
+        return search.explorer.pareto
+    share = numbers.percent(budget.fraction or 0.0, 0)
+    if budget.kind == "latency":
+        st.caption(
+            f":material/timer: At most {share} of the unpruned network's latency. What can be reached is timed before "
+            "the first trial, and a budget out of reach is refused then, with the range."
+        )
+        return True
+    found = reach(search, pool, budget.kind)
+    limit = budget.limit(found.high)
+    asked = f"At most {share}: {numbers.count(limit)} {UNITS[budget.kind]}"
+    if limit < found.low:
+        st.warning(
+            f"{asked} cannot be reached. Within these limits the network can have {found.text}.",
+            icon=":material/block:",
+        )
+        return False
+    st.markdown(f":green-badge[:material/check: can be reached] {asked}. The network can have {found.text}.")
+    return True
