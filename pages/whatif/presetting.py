@@ -10,6 +10,7 @@ from pages.ui.sweeps import Found, label, sweeps
 from pages.ui.widgets import knob_widgets
 from pages.whatif import history, presets
 from pruning_core.allocation.budget import Allocated, Kind, Reach, reachable
+from pruning_core.allocation.global_threshold import OWN
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.pool import Pool
 from pruning_core.errors import UserError
@@ -36,6 +37,8 @@ def _form(network: Network, ranked: Ranking) -> None:
         cls = offered[chosen or next(iter(offered))]
         st.caption(f"{cls.card.idea} {cls.card.fails}")
         allocation = knob_widgets(cls, "whatif.preset", without=(cls.strength,))
+        if getattr(allocation, "normalise", None) == OWN:
+            st.caption(f":material/balance: {ranked.criterion.card.name}: {ranked.criterion.fair.sentence}.")
     with right:
         name = st.segmented_control(
             "The budget counts", list(KINDS), default="MACs", required=True, key="whatif.budget.kind",
@@ -53,7 +56,7 @@ def _form(network: Network, ranked: Ranking) -> None:
     complete = presets.completed(allocation, presets.material(network, state.desk().plan, view))
     if sweep and hasattr(complete, "table"):
         _say_sweep(sweep, ranked)
-    pool = Pool.of(network, ranked.values, limits)
+    pool = Pool.of(network, ranked.values, limits, ranked.criterion.fair.by)
     reach = reachable(complete, pool, kind)
     feasible = _feasibility(reach, percent / 100, name or "MACs")
     if st.button(

@@ -41,17 +41,18 @@ NORMALISE: dict[str, Callable[[Scores], Scores]] = {
     "rank": _ranks,
 }
 """How the scores (C,) of one group are made comparable with those of others; all keep the order within the group."""
+OWN = "the criterion's own"
 
 
 @dataclass(frozen=True)
 class GlobalThreshold(Allocation):
     """The lowest scores of the whole network go, wherever they are.
 
-    Layers with many unimportant channels lose more. Scores must be comparable between layers: Taylor scores and
-    batch-norm scales are as they stand, norms, ranks and distances need a normalisation. ``penalty`` subtracts from
-    each score the MACs that the channel costs, in units of the average channel, so that costly layers lose more.
-    ``floor`` keeps a share of every layer, because a threshold alone may empty one. With ``isomorphic`` only layers of
-    the same kind are ranked together, each class losing the same share.
+    Layers with many unimportant channels lose more. Scores must be comparable between layers, which each criterion says
+    for itself (``criteria.Fairness``): Taylor scores and batch-norm scales are so as they stand, norms are divided by
+    their layer's mean. ``penalty`` subtracts from each score the MACs that the channel costs, in units of the average
+    channel, so that costly layers lose more. ``floor`` keeps a share of every layer, because a threshold alone may
+    empty one. With ``isomorphic`` only layers of the same kind are ranked together, each class losing the same share.
     """
 
     card: ClassVar[AllocationCard] = AllocationCard(
@@ -65,10 +66,25 @@ class GlobalThreshold(Allocation):
     strength: ClassVar[str] = "ratio"
 
     ratio: Annotated[float, Range(0.0, 0.95, "Share of all channels removed", 0.01)] = 0.5
-    normalise: Annotated[str, Choice(tuple(NORMALISE), "Divide each layer's scores by")] = "mean"
+    normalise: Annotated[
+        str,
+        Choice(
+            (OWN, *NORMALISE),
+            "Divide each layer's scores by",
+            help="Makes the scores of different layers comparable. Each criterion says what its paper does.",
+        ),
+    ] = OWN
     penalty: Annotated[float, Range(0.0, 1.0, "Cost penalty", 0.01, help="Weight of its MACs against a score")] = 0.0
     floor: Annotated[float, Range(0.0, 0.5, "Keep at least this share of every layer", 0.05)] = 0.1
-    isomorphic: Annotated[bool, Toggle("Rank only layers of the same kind together")] = False
+    isomorphic: Annotated[
+        bool,
+        Toggle(
+            "Rank only layers of the same kind together",
+            help="Layers are of one kind when a channel of them owns the same kinds of weights in layers of the same "
+            "type: the inner convolutions of all residual blocks, say, apart from the residual stream itself. Their "
+            "scores mean the same, so they share a ranking, and every kind loses the same share of its channels.",
+        ),
+    ] = False
 
     def family(self, pool: Pool) -> Family:
         parts = classes(pool.network, pool.size) if self.isomorphic else [tuple(pool.size)]
@@ -88,10 +104,11 @@ class GlobalThreshold(Allocation):
         """Positions in ``keys`` of the channels that may go, the least important first; ties to the earlier layer."""
         costs = pool.macs_per_channel if self.penalty else dict.fromkeys(keys, 0.0)
         average = float(np.mean([costs[key] for key in pool.size])) if self.penalty else 1.0
+        by = pool.fair if self.normalise == OWN else self.normalise
         values, owners = [], []
         for number, key in enumerate(keys):
             most = min(pool.most[key], removed_count(1 - self.floor, pool.size[key]))
-            fair = NORMALISE[self.normalise](pool.values[key]) - self.penalty * costs[key] / (average or 1.0)
+            fair = NORMALISE[by](pool.values[key]) - self.penalty * costs[key] / (average or 1.0)
             values.append(fair[pool.order[key][:most]])
             owners.append(np.full(most, number, dtype=np.int64))
         return np.concatenate(owners)[np.argsort(np.concatenate(values), kind="stable")]

@@ -23,7 +23,8 @@ Counts = dict[str, int]
 class Pool:
     """``values``: (C,) float64 per group that may lose channels, higher = keep; ``order``: its channels, least first.
 
-    ``notes`` says which groups were left out, and why. Make one with :meth:`of`.
+    ``fair`` is what makes the values of different groups comparable, by the criterion's own account
+    (``criteria.Fairness``); ``notes`` says which groups were left out, and why. Make one with :meth:`of`.
     """
 
     network: Network
@@ -31,9 +32,10 @@ class Pool:
     values: Mapping[str, NDArray[np.float64]]
     order: Mapping[str, NDArray[np.int64]]
     notes: tuple[str, ...] = ()
+    fair: str = "mean"
 
     @staticmethod
-    def of(network: Network, scores: Mapping[str, Tensor], limits: Limits | None = None) -> Pool:
+    def of(network: Network, scores: Mapping[str, Tensor], limits: Limits | None = None, fair: str = "mean") -> Pool:
         """``scores`` maps group keys to (C,); groups without scores keep all their channels.
 
         Raises UserError for limits that name unknown groups, scores that do not fit or are not finite, and when no
@@ -63,6 +65,7 @@ class Pool:
             {g.key: scores[g.key].detach().cpu().double().numpy() for g in free},
             {g.key: ascending(scores[g.key]) for g in free},
             notes,
+            fair,
         )
 
     @cached_property

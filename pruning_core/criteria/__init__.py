@@ -1,6 +1,6 @@
 """Criteria: which channels matter. One class each; this tuple is the only list of them."""
 
-from pruning_core.criteria.base import Criterion, Need, NotScorable, Place, Reconstructing, Scores, Site
+from pruning_core.criteria.base import Criterion, Fairness, Need, NotScorable, Place, Reconstructing, Scores, Site
 from pruning_core.criteria.control import Random
 from pruning_core.criteria.discrimination import DiscriminationAware
 from pruning_core.criteria.engine import Step, score, scoring
@@ -57,6 +57,7 @@ CRITERIA: tuple[type[Criterion], ...] = (
 __all__ = [
     "CRITERIA",
     "Criterion",
+    "Fairness",
     "Need",
     "NotScorable",
     "Place",

@@ -53,6 +53,26 @@ class Place(Enum):
     CONSUMER = "layer reads these channels through weights of its own"
 
 
+@dataclass(frozen=True)
+class Fairness:
+    """What makes the scores of one criterion comparable between groups, for a cut through the whole network.
+
+    ``by`` is what the scores of each group are divided by: "none", "mean", "L2" or "max", or "rank", which keeps the
+    order alone (``allocation.global_threshold.NORMALISE``). ``source`` says who does so, or why we do.
+    """
+
+    by: str
+    source: str
+
+    @property
+    def sentence(self) -> str:
+        what = {
+            "none": "scores of all layers are compared as they are",
+            "rank": "only the order within each layer counts",
+        }.get(self.by, f"each layer's scores are divided by their {self.by}")
+        return f"{what} ({self.source})"
+
+
 class Trial(ABC):
     """Tries other weights at a site; only the criterion that asks for it gets one."""
 
@@ -99,6 +119,9 @@ class Criterion(ABC):
     place: ClassVar[Place] = Place.PRODUCER
     joint: ClassVar[bool] = False
     needs: ClassVar[Need] = Need.NOTHING
+    fair: ClassVar[Fairness] = Fairness(
+        "mean", "our choice: the paper compares within a layer alone, and the scale differs between layers"
+    )
 
     def __post_init__(self) -> None:
         check_knobs(self)

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Site
+from pruning_core.criteria.base import Criterion, Fairness, Site
 from pruning_core.criteria.cards import channel_card
 from pruning_core.knobs import Range
 from pruning_core.taxonomy import Data, Family, Paper
@@ -26,6 +26,7 @@ class Random(Criterion):
     """
 
     joint: ClassVar = True  # coupled layers get one draw, not a sum that would no longer be uniform
+    fair: ClassVar = Fairness("none", "chance is the same everywhere")
     card: ClassVar = channel_card(
         "random",
         "Random",

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Need, Place, Site
+from pruning_core.criteria.base import Criterion, Fairness, Need, Place, Site
 from pruning_core.criteria.cards import channel_card
 from pruning_core.criteria.rank import ranks
 from pruning_core.taxonomy import Data, Family, Paper, Published
@@ -28,6 +28,9 @@ class FeatureMapRank(Criterion):
 
     place: ClassVar = Place.CONSUMER
     needs: ClassVar = Need.MAPS
+    fair: ClassVar = Fairness(
+        "max", "our choice: a rank is at most the smaller side of the map, which differs between layers"
+    )
     card: ClassVar = channel_card(
         "hrank",
         "Feature-map rank (HRank)",

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Need, Place, Site
+from pruning_core.criteria.base import Criterion, Fairness, Need, Place, Site
 from pruning_core.criteria.cards import channel_card
 from pruning_core.taxonomy import Card, Data, Family, Paper, Published
 
@@ -18,6 +18,7 @@ MOLCHANOV_2019 = Paper(
     2019,
     "1906.10771",
 )
+ONE_RANKING = Fairness("none", "Molchanov et al., CVPR 2019: one ranking of all layers, scores as they are")
 RESNET_101 = Published(
     "ResNet-101", "ImageNet", "0.02 points of top-1 lost at 40 % fewer FLOPs", "abstract of the paper", True
 )
@@ -59,6 +60,7 @@ class TaylorWeight(Criterion):
     """
 
     needs: ClassVar = Need.BATCH_GRADIENTS
+    fair: ClassVar = ONE_RANKING
     card: ClassVar = _card(
         "taylor-weight",
         "Taylor, weights",
@@ -93,6 +95,7 @@ class TaylorGate(Criterion):
     place: ClassVar = Place.CONSUMER
     joint: ClassVar = True
     needs: ClassVar = Need.BATCH_GRADIENTS
+    fair: ClassVar = ONE_RANKING
     card: ClassVar = _card(
         "taylor",
         "Taylor, gates",
@@ -122,6 +125,7 @@ class TaylorSecond(Criterion):
     """
 
     needs: ClassVar = Need.GRADIENT | Need.CURVATURE
+    fair: ClassVar = ONE_RANKING
     card: ClassVar = _card(
         "taylor-so",
         "Taylor, second order",
@@ -148,6 +152,7 @@ class GradientMagnitude(Criterion):
     """
 
     needs: ClassVar = Need.BATCH_GRADIENTS
+    fair: ClassVar = Fairness("L2", "as Molchanov et al., ICLR 2017, do with their gradient criterion")
     card: ClassVar = _card(
         "grad",
         "Gradient magnitude",

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Need, Site
+from pruning_core.criteria.base import Criterion, Fairness, Need, Site
 from pruning_core.criteria.cards import channel_card
 from pruning_core.criteria.objectives import CrossEntropy, Objective, SynapticFlow
 from pruning_core.knobs import Range
@@ -26,6 +26,7 @@ class Snip(Criterion):
     """
 
     needs: ClassVar = Need.GRADIENT
+    fair: ClassVar = Fairness("none", "Lee et al., ICLR 2019: the highest of the whole network are kept")
     card: ClassVar = channel_card(
         "snip",
         "SNIP",
@@ -62,6 +63,7 @@ class Grasp(Criterion):
     """
 
     needs: ClassVar = Need.GRADIENT | Need.PUSH
+    fair: ClassVar = Fairness("none", "Wang et al., ICLR 2020: the highest of the whole network are kept")
     card: ClassVar = channel_card(
         "grasp",
         "GraSP",
@@ -104,6 +106,7 @@ class SynFlow(Criterion):
     """
 
     needs: ClassVar = Need.GRADIENT
+    fair: ClassVar = Fairness("none", "Tanaka et al., NeurIPS 2020: the highest of the whole network are kept")
     card: ClassVar = channel_card(
         "synflow",
         "SynFlow",

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Place, Site
+from pruning_core.criteria.base import Criterion, Fairness, Place, Site
 from pruning_core.criteria.cards import channel_card
 from pruning_core.knobs import Range
 from pruning_core.taxonomy import Data, Family, Paper, Published
@@ -139,6 +139,7 @@ class BatchNormScale(Criterion):
     """
 
     place: ClassVar = Place.NORM
+    fair: ClassVar = Fairness("none", "Liu et al., ICCV 2017: one percentile of all scales")
     card: ClassVar = channel_card(
         "bn-scale",
         "Batch-norm scale",

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pruning_core.criteria.base import NotScorable, Reconstructing, Site
+from pruning_core.criteria.base import Fairness, NotScorable, Reconstructing, Site
 from pruning_core.criteria.cards import channel_card
 from pruning_core.criteria.compiled import compiled
 from pruning_core.criteria.samples import Samples
@@ -43,6 +43,7 @@ class GreedyReconstruction(Reconstructing):
     layer at a time, although errors pile up through the network.
     """
 
+    fair: ClassVar = Fairness("none", "our choice: an error in units of what the whole layer answers has no scale")
     card: ClassVar = channel_card(
         "thinet",
         "Greedy reconstruction (ThiNet)",

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Need, Site
+from pruning_core.criteria.base import Criterion, Fairness, Need, Site
 from pruning_core.criteria.cards import channel_card
 from pruning_core.criteria.distances import cosine, euclidean
 from pruning_core.criteria.trees import absorption, average, ward
@@ -76,6 +76,7 @@ class CosineRedundancy(Criterion):
     wide layers random filters are all nearly orthogonal, and the score then says little. A filter of zeros scores 0.
     """
 
+    fair: ClassVar = Fairness("none", "an angle has no scale")
     card: ClassVar = channel_card(
         "cosine",
         "Cosine redundancy",
@@ -129,6 +130,7 @@ class ClusterPruning(Criterion):
 
     joint: ClassVar = True
     needs: ClassVar = Need.KERNELS
+    fair: ClassVar = Fairness("none", "the paper cuts the trees of all layers at one height")
     card: ClassVar = channel_card(
         "cup",
         "Cluster pruning (CUP)",

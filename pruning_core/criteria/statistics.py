@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Need, NotScorable, Place, Site
+from pruning_core.criteria.base import Criterion, Fairness, Need, NotScorable, Place, Site
 from pruning_core.criteria.cards import channel_card
 from pruning_core.criteria.moments import Moments
 from pruning_core.knobs import Range
@@ -35,6 +35,7 @@ class ZeroFraction(Criterion):
 
     place: ClassVar = Place.CONSUMER
     needs: ClassVar = Need.MAPS
+    fair: ClassVar = Fairness("none", "a share of positions has no scale")
     card: ClassVar = channel_card(
         "apoz",
         "Share of non-zeros (APoZ)",

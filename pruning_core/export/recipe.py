@@ -79,7 +79,8 @@ class Recipe:
             raise UserError(
                 "This plan was picked by hand: there is no allocation to repeat. Apply the plan as it stands."
             )
-        return allocate(how.allocation, Pool.of(network, scores, how.limits), how.budget)
+        fair = how.criterion.fair.by if how.criterion is not None else "mean"
+        return allocate(how.allocation, Pool.of(network, scores, how.limits, fair), how.budget)
 
     def _zeros(self, model: nn.Module) -> Any:
         shapes = self.content.get("base", {}).get("input_shapes") or []

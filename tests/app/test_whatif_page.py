@@ -103,6 +103,21 @@ def test_a_budget_in_reach_is_kept_to_and_one_out_of_reach_is_said_before(page):
     assert page.button(key="whatif.preset.use").disabled
 
 
+def test_the_criterion_says_how_layers_compare_and_layers_of_a_kind_can_be_ranked_together(page):
+    page.button_group(key="whatif.preset").set_value("alloc-global").run()
+    assert CRITERIA[0].fair.sentence in text_of(page)
+    page.slider(key="whatif.budget").set_value(50).run()
+    page.button(key="whatif.preset.use").click().run()
+    together = desk(page).plan
+    kinds = next(each for each in page.toggle if each.key == "whatif.preset.GlobalThreshold.isomorphic")
+    assert "same kinds of weights" in kinds.help
+    kinds.set_value(True).run()
+    page.button(key="whatif.preset.use").click().run()
+    assert desk(page).plan != together and network().cost(desk(page).plan).macs <= 0.5 * network().cost().macs
+    page.selectbox(key="whatif.preset.GlobalThreshold.normalise").set_value("rank").run()
+    assert CRITERIA[0].fair.sentence not in text_of(page), "somebody else has decided"
+
+
 def test_an_allocation_that_needs_a_sweep_says_so_and_takes_one(page, monkeypatch):
     page.button_group(key="whatif.preset").set_value("alloc-sens").run()
     assert "needs a sensitivity sweep" in page.warning[0].value

@@ -119,6 +119,16 @@ def test_a_global_threshold_cuts_where_the_scores_are_low():
     assert allocate(GlobalThreshold(0.5, "none", floor=0.5), pool).plan == Plan({"0": [0, 1], "3": [0, 2]})
 
 
+def test_the_criterion_says_what_is_fair_unless_somebody_else_does():
+    pool = two_layers([0.1, 0.2, 0.3, 0.4], [1.0, 5.0, 2.0, 9.0])
+    values = {key: torch.as_tensor(scores) for key, scores in pool.values.items()}
+    for by in ("none", "mean", "max"):
+        fair = Pool.of(pool.network, values, fair=by)
+        named = allocate(GlobalThreshold(0.5, by, floor=0.0), pool).plan
+        assert allocate(GlobalThreshold(0.5, floor=0.0), fair).plan == named
+        assert allocate(GlobalThreshold(0.5, "none", floor=0.0), fair).plan == Plan({"0": [0, 1, 2], "3": [0]})
+
+
 @pytest.mark.parametrize("normalise", sorted(NORMALISE))
 def test_a_normalisation_keeps_the_order_within_a_layer(normalise):
     scores = torch.randn(50, dtype=torch.float64).numpy()

@@ -9,6 +9,7 @@ import torch
 from criteria_nets import Case, Grouped, Plain, Residual, make
 from torch import nn
 
+from pruning_core.allocation.global_threshold import NORMALISE
 from pruning_core.criteria import CRITERIA, LassoReconstruction, Need, Random, Reconstructing, Scores, score
 from pruning_core.errors import UserError
 from pruning_core.knobs import knobs_of
@@ -200,3 +201,9 @@ def test_the_registry_has_unique_keys_and_names():
     assert len({c.card.key for c in CRITERIA}) == len({c.card.name for c in CRITERIA}) == len(CRITERIA) == 29
     assert sum(issubclass(c, Reconstructing) for c in CRITERIA) == 2
     assert all(Need.SAMPLES in c.needs for c in CRITERIA if issubclass(c, Reconstructing))
+
+
+@each
+def test_it_says_how_its_scores_of_different_layers_compare(criterion):
+    assert criterion.fair.by in NORMALISE
+    assert criterion.fair.source in criterion.fair.sentence and len(criterion.fair.source) > 10
