@@ -13,6 +13,7 @@ from pruning_core.allocation.trial import LatencyStep, Trial
 from pruning_core.analysis.measures import Accuracy, Cell, Drop, Latency
 from pruning_core.runs.codec import Codec, dump
 from pruning_core.runs.points import OutOfReach, Point, Scored
+from pruning_core.runs.reached import Reached, Shrunk
 from pruning_core.runs.tried import Finalist, Tried
 from pruning_core.training.events import Checking, Epoch, Step, TrainOutcome
 
@@ -96,6 +97,8 @@ EVENTS: tuple[type, ...] = (
     Trial,
     Tried,
     Finalist,
+    Shrunk,
+    Reached,
 )
 
 _CODEC = Codec(EVENTS)

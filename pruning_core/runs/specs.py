@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.limits import Limits
+from pruning_core.allocation.schedule import SCHEDULES
 from pruning_core.allocation.search import EXPLORERS, Search
 from pruning_core.analysis.sensitivity import Exact, Fast
 from pruning_core.criteria import CRITERIA
 from pruning_core.datasets import DataRef
 from pruning_core.runs.compare import CompareRun
 from pruning_core.runs.fine_tune import FineTuneRun
+from pruning_core.runs.gradual import GradualRun
 from pruning_core.runs.measure import EvaluateRun, LatencyRun
 from pruning_core.runs.prune import PruneRun
 from pruning_core.runs.scores import ScoresRun
@@ -27,5 +29,18 @@ RUNS: tuple[type, ...] = (
     ScoresRun,
     CompareRun,
     SearchRun,
+    GradualRun,
 )
-VALUES: tuple[type, ...] = (ModelRef, DataRef, FineTune, Exact, Fast, Budget, Limits, Search, *EXPLORERS, *CRITERIA)
+VALUES: tuple[type, ...] = (
+    ModelRef,
+    DataRef,
+    FineTune,
+    Exact,
+    Fast,
+    Budget,
+    Limits,
+    Search,
+    *EXPLORERS,
+    *SCHEDULES,
+    *CRITERIA,
+)

@@ -1,0 +1,174 @@
+"""Pruning in steps as a run: it ends at the plan's widths, resumes without repeating a step, and has its control."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from pruning_core.allocation.course import course, share_of, steps_of
+from pruning_core.allocation.schedule import SCHEDULES, Linear, LittleByLittle, OneShot
+from pruning_core.analysis.evaluate import evaluate
+from pruning_core.analysis.measures import Drop
+from pruning_core.criteria import L1Norm, score
+from pruning_core.datasets import DIGITS, load_splits
+from pruning_core.errors import UserError
+from pruning_core.graph import Network, Plan, capture
+from pruning_core.runs.events import Event, Progress, event_from_json, event_to_json
+from pruning_core.runs.gradual import GradualRun, shared_out
+from pruning_core.runs.inputs import fitted
+from pruning_core.runs.reached import AT_ONCE, SCHEDULED, Reached, Shrunk, tag_of, way_of
+from pruning_core.runs.spec import spec_from_json, spec_to_json
+from pruning_core.runs.specs import RUNS, VALUES
+from pruning_core.runs.workspace import Workspace
+from pruning_core.training.config import FineTune
+from pruning_core.training.events import Epoch, Step
+from pruning_core.zoo import DEMOS, LoadedModel, load_model
+
+DEMO = DEMOS[0].ref
+TWO = FineTune(epochs=2, batch_size=256, lr=0.02, schedule="constant", device="cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory) -> LoadedModel:
+    return load_model(DEMO, Workspace(tmp_path_factory.mktemp("demo")))
+
+
+@pytest.fixture(scope="module")
+def network(loaded: LoadedModel) -> Network:
+    return capture(loaded.model, torch.zeros(1, *loaded.input_size))
+
+
+def planned(network: Network, share: float = 0.5) -> Plan:
+    return Plan({group.key: range(int(group.size * share)) for group in network.groups[1:]})
+
+
+def of(events, kind, way: str = SCHEDULED) -> dict[int, Shrunk | Reached]:
+    return {e.step: e for e in events if isinstance(e, kind) and e.way == way}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_course_begins_with_nothing_grows_and_ends_at_the_plan(schedule, network: Network) -> None:
+    plan = planned(network, 0.7)
+    steps = steps_of(schedule(), network, plan, 6)
+    found = course(schedule(), network, plan, steps)
+    assert len(found) == steps + 1
+    assert found[-1] == {key: len(units) for key, units in plan.items()}
+    assert all(a[key] <= b[key] for a, b in pairwise(found) for key in plan)
+    shares = [share_of(network, counts) for counts in found]
+    assert shares[0] == (schedule().ratio(0, steps, 0.7) if schedule is not OneShot else 0.0)
+    assert shares == sorted(shares) and shares[-1] == pytest.approx(0.7, abs=0.03)
+
+
+def test_a_linear_course_worked_by_hand(network: Network) -> None:
+    key = network.groups[-1].key
+    size = network.group(key).size
+    plan = Plan({key: range(size // 2)})
+    found = course(Linear(), network, plan, 4)
+    assert [counts[key] for counts in found] == [0, size // 8, size // 4, 3 * size // 8, size // 2]
+    assert steps_of(LittleByLittle(shallow=0.1, deep=0.1, of="original"), network, plan, 99) == 5
+
+
+def test_epochs_are_shared_out_and_too_few_are_a_sentence() -> None:
+    assert shared_out(replace(TWO, epochs=8), 3) == (2, 3, 3)
+    with pytest.raises(UserError, match="at least 5 epochs"):
+        shared_out(replace(TWO, epochs=4), 5)
+    with pytest.raises(UserError, match="number of epochs"):
+        shared_out(FineTune(epochs=0, minutes=1.0), 2)
+
+
+def test_steps_end_at_the_plan_and_are_compared_with_the_same_at_once(
+    workspace: Workspace, loaded: LoadedModel, network: Network
+) -> None:
+    plan = planned(network)
+    spec = GradualRun(DEMO, DIGITS, plan.to_json(), steps=2, config=TWO)
+    events = list(spec.run(workspace))
+    shrunk, reached = of(events, Shrunk), of(events, Reached)
+    once, end = of(events, Shrunk, AT_ONCE), of(events, Reached, AT_ONCE)
+    assert list(shrunk) == list(reached) == [1, 2] and list(once) == list(end) == [1]
+    assert [e.epochs for e in shrunk.values()] == [1, 1] and once[1].epochs == 2, "as much training for both"
+    last = Plan.from_json(shrunk[2].plan)
+    assert {key: len(units) for key, units in last.items()} == {key: len(units) for key, units in plan.items()}
+    assert shrunk[2].macs == once[1].macs == network.cost(plan).macs < shrunk[1].macs
+    first = Plan.from_json(shrunk[1].plan)
+    assert all(set(units) <= set(last[key]) for key, units in first.items()), "what is gone stays gone"
+    scores = score(loaded.model, network, (L1Norm(),))[L1Norm()].values
+    for key, units in Plan.from_json(once[1].plan).items():
+        assert set(units) == set(scores[key].argsort(stable=True)[: len(units)].tolist())
+
+    test = fitted(load_splits(DIGITS)[1], DIGITS, loaded)
+    measured = {}
+    for way, (cuts, ends) in {SCHEDULED: (shrunk, reached), AT_ONCE: (once, end)}.items():
+        step = max(ends)
+        again = load_model(spec.reference(DEMO, cuts[step], ends[step]), workspace)
+        measured[way] = evaluate(again.model, test, device="cpu").top1
+        assert measured[way] == ends[step].after, "the network that is handed over is the one that was measured"
+    (drop,) = (e for e in events if isinstance(e, Drop))
+    assert drop.drop == pytest.approx(measured[AT_ONCE] - measured[SCHEDULED]) and drop.images == 450
+    assert {way_of(e.tag) for e in events if isinstance(e, Epoch)} == {(SCHEDULED, 1), (SCHEDULED, 2), (AT_ONCE, 1)}
+    done = [e.done for e in events if isinstance(e, Step)]
+    assert done == sorted(done) and done[0] > 0 and done[-1] <= 1
+    assert isinstance(events[-1], Progress) and events[-1].done == events[-1].total == 4
+    assert [event_from_json(event_to_json(event)) for event in events] == events
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["between steps", "inside a step"])
+def test_a_stopped_run_repeats_no_step_and_ends_the_same(inside, workspace, tmp_path, network: Network) -> None:
+    config = replace(TWO, batch_size=128, epochs=4)
+    spec = GradualRun(DEMO, DIGITS, planned(network).to_json(), steps=2, config=config, control=False)
+    whole = list(spec.run(Workspace(tmp_path / "other")))
+    events: list[Event] = []
+    run = spec.run(workspace)
+    for event in run:
+        events.append(event)
+        if isinstance(event, Epoch) and event.tag == tag_of(SCHEDULED, 2) and event.epoch == 1 and inside:
+            break
+        if isinstance(event, Reached) and not inside:
+            break
+    run.close()
+    kept = spec.keep(workspace, tuple(events))
+    assert len([e for e in kept if isinstance(e, Reached)]) == 1
+    assert len([e for e in kept if isinstance(e, Shrunk)]) == 1 + inside
+    after = list(spec.run(workspace, tuple(event_from_json(event_to_json(event)) for event in kept)))
+    together = [*kept, *after]
+    for kind in (Shrunk, Reached):
+        expected = [replace(e, seconds=0.0) if kind is Reached else e for e in whole if isinstance(e, kind)]
+        assert [replace(e, seconds=0.0) if kind is Reached else e for e in together if isinstance(e, kind)] == expected
+    epochs = [(e.tag, e.epoch, e.top1) for e in together if isinstance(e, Epoch)]
+    assert epochs == [(e.tag, e.epoch, e.top1) for e in whole if isinstance(e, Epoch)]
+
+
+def test_what_cannot_be_done_is_said_before_anything_is_trained(workspace: Workspace, network: Network) -> None:
+    def said(**given) -> str:
+        settings = {"plan": planned(network).to_json(), "steps": 2, "config": TWO, **given}
+        with pytest.raises(UserError) as error:
+            assert not [e for e in GradualRun(DEMO, DIGITS, **settings).run(workspace) if isinstance(e, Epoch)]
+        return str(error.value)
+
+    assert "removes nothing" in said(plan=Plan().to_json())
+    assert "at least 3 epochs" in said(steps=3)
+    assert "at least" in said(schedule=LittleByLittle())
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_gradual_run_survives_the_store(schedule) -> None:
+    spec = GradualRun(DEMO, DIGITS, "{}", schedule=schedule())
+    assert spec_from_json(spec_to_json(spec), RUNS, VALUES) == spec
+    assert list(spec.ways) == ([SCHEDULED] if schedule is OneShot else [SCHEDULED, AT_ONCE])
