@@ -4,6 +4,7 @@ import io
 
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from pages.search import charts, frames
 from pages.ui import state
@@ -13,7 +14,7 @@ from pruning_core.graph import Plan
 from pruning_core.runs.search import SearchRun
 from pruning_core.runs.tried import Tried
 from pruning_core.runs.view import State
-from tests.app.page_under_test import carried, metrics, opened, text_of
+from tests.app.page_under_test import ROOT, carried, metrics, text_of
 
 TRIALS = 10
 
@@ -33,9 +34,20 @@ def searched(page):
     return ended
 
 
+def framed(monkeypatch, **session):
+    """The page within the frame, because it links to others."""
+    monkeypatch.chdir(ROOT)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    for key, value in session.items():
+        app.session_state[key] = value
+    app.run().switch_page("pages/search/page.py").run()
+    assert not app.exception and not app.error
+    return app
+
+
 @pytest.fixture
 def page(monkeypatch):
-    return opened("search", monkeypatch)
+    return framed(monkeypatch)
 
 
 def test_every_search_of_the_registry_is_offered_and_explained(page):
@@ -90,7 +102,7 @@ def test_a_search_shows_its_trials_its_control_and_the_test_and_its_plan_is_take
     assert "This plan is on the desk" in text_of(page)
     what_if = carried("whatif", page, monkeypatch)
     assert "Removes" in text_of(what_if), "What-if goes on with it"
-    again = carried("search", page, monkeypatch)
+    again = framed(monkeypatch, owner=page.session_state["owner"])
     assert "nobody chose by" in "".join(each.value for each in again.subheader), "another session finds it"
 
     found = frames.trials(view)
