@@ -11,9 +11,12 @@ from torch import Tensor
 
 from pages.ui import state
 from pages.ui.desk import Desk
+from pruning_core.analysis.embedding import Embedding, principal_components
 from pruning_core.analysis.similarity import (
+    EUCLIDEAN,
     LINKAGES,
     METRICS,
+    WARD,
     Labels,
     Linkage,
     Metric,
@@ -44,6 +47,12 @@ class Clusters:
     tree: Tree
     labels: Labels
     cut: float | None
+    place: tuple[str, ...]  # what names the points: model, data, layer, source
+
+    @property
+    def components(self) -> Embedding:
+        """The principal components of the points; computed once for all visitors."""
+        return _components(self.place, self.points)
 
     @property
     def count(self) -> int:
@@ -83,18 +92,31 @@ def ask(desk: Desk, groups: tuple[Group, ...]) -> Clusters:
     place = (desk.model.to_json(), desk.data.to_json(), key, source, str(state.workspace().root))
     tree = _tree(place, metric.name, linkage.name, points, metric, linkage)
     with right:
-        labels, cut = _cut(tree, points, method, f"{key}.{source}.{metric.name}.{linkage.name}")
-    return Clusters(group, source, metric, points, tree, labels, cut)
+        if method == MEANS:
+            labels, cut = _means(_tree(place, EUCLIDEAN.name, WARD.name, points, EUCLIDEAN, WARD)), None
+        else:
+            labels, cut = _cut(tree, f"{key}.{source}.{metric.name}.{linkage.name}")
+    return Clusters(group, source, metric, points, tree, labels, cut, place)
 
 
-def _cut(tree: Tree, points: Tensor, method: str, name: str) -> tuple[Labels, float | None]:
+def _means(ward: Tree) -> Labels:
+    count = ward.channels
+    if count < 2:
+        return np.zeros(count, np.int64)
+    wanted = st.slider("Number of clusters", 1, count, _usual(count), key=f"similarity.count.{count}")
+    return k_means(ward, int(wanted))
+
+
+def _usual(count: int) -> int:
+    """Clusters to begin with: a cut that leaves most channels."""
+    return max(1, round(0.7 * count))
+
+
+def _cut(tree: Tree, name: str) -> tuple[Labels, float | None]:
     count = tree.channels
     if count < 2:
         return np.zeros(count, np.int64), None
-    usual = max(1, round(0.7 * count))
-    if method == MEANS:
-        wanted = int(st.slider("Number of clusters", 1, count, usual, key=f"similarity.count.{count}"))
-        return k_means(points, wanted), None
+    usual = _usual(count)
     heights = tree.merges[:, 2]
     top = float(heights[-1]) * 1.02 or 1.0
     start = float(heights[count - usual - 1]) if usual < count else 0.0
@@ -125,3 +147,8 @@ def _tree(
     place: tuple[str, ...], metric: str, linkage: str, _points: Tensor, _metric: Metric, _linkage: Linkage
 ) -> Tree:
     return grow(_metric.distances(_points), _linkage)
+
+
+@st.cache_resource(show_spinner=False, max_entries=24)
+def _components(place: tuple[str, ...], _points: Tensor) -> Embedding:
+    return principal_components(_points)

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from pages.criteria.registry import by_key
 from pages.criteria.stored import verdicts
 from pages.similarity import charts, filters
-from pages.similarity.clusters import Clusters
-from pages.ui import cards, numbers, plots, provenance, state
+from pages.similarity.clusters import ANSWERS, Clusters
+from pages.ui import cards, jobs, numbers, plots, provenance, state
 from pages.ui.desk import Desk
-from pruning_core.analysis.similarity import principal_components, silhouette, silhouette_curve
+from pruning_core.analysis.similarity import silhouette
 from pruning_core.graph import Network
+from pruning_core.runs.embed import EmbedRun, read_places
+from pruning_core.runs.view import State
 
 SHOWN = 256  # pictures at once
 COUNTS = 60  # points of the silhouette curve
@@ -37,7 +39,7 @@ def numbers_of(found: Clusters) -> None:
 
 
 def tree_and_matrix(found: Clusters) -> None:
-    drawn = found.tree.dendrogram()
+    drawn = found.tree.dendrogram
     left, right = st.columns(2, gap="large")
     title = f"{found.metric.name} distance"
     with left:
@@ -66,7 +68,7 @@ def pictures(desk: Desk, found: Clusters) -> NDArray[np.float64]:
 
 
 def plane(desk: Desk, network: Network, found: Clusters, drawn: NDArray[np.float64]) -> None:
-    """The channels as points: PCA at once, t-SNE on a button."""
+    """The channels as points: PCA at once, t-SNE in the background."""
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader("In the plane")
@@ -80,7 +82,7 @@ def plane(desk: Desk, network: Network, found: Clusters, drawn: NDArray[np.float
             format_func=lambda key: classes[key].card.name if key in classes else key,
         )  # fmt: skip
         scores = _scores(desk, network, found, color) if color in classes else None
-        place = _projected(found, how)
+        place = _projected(desk, found, how)
         if place is not None:
             points, axes = place
             texts = [
@@ -99,7 +101,7 @@ def plane(desk: Desk, network: Network, found: Clusters, drawn: NDArray[np.float
         if not counts:
             st.info("This layer has too few channels for clusters of several sizes.")
             return
-        values = silhouette_curve(found.tree, counts)
+        values = [float(found.tree.silhouettes[count - 1]) for count in counts]
         plots.show(charts.silhouettes(counts, values, chosen=found.count), "similarity.silhouettes")
         best = counts[int(np.argmax(values))]
         st.caption(
@@ -120,26 +122,16 @@ def _scores(desk: Desk, network: Network, found: Clusters, key: str) -> NDArray[
     return values.numpy()
 
 
-def _projected(found: Clusters, how: str) -> tuple[NDArray[np.float64], tuple[str, str]] | None:
+def _projected(desk: Desk, found: Clusters, how: str) -> tuple[NDArray[np.float64], tuple[str, str]] | None:
+    """Places in the plane and the names of the axes; None while they are being computed."""
     if how == "PCA":
-        made = principal_components(found.points)
+        made = found.components
         first, second = (numbers.percent(share) for share in made.explained[:2])
         return made.points, (f"First component ({first} of the variance)", f"Second component ({second})")
-    kept = st.session_state.setdefault("similarity.tsne", {})
-    key = (state.desk().model.key, found.group.key, found.source, found.metric.name)
-    if key not in kept:
-        st.caption("t-SNE places neighbours beside each other; distances between far groups mean nothing.")
-        if not st.button("Compute t-SNE", type="primary", key="similarity.tsne.start"):
-            return None
-        with st.spinner("Placing the channels …", show_time=True):
-            kept.clear()
-            kept[key] = _t_sne(found.distances)
-    return kept[key], ("t-SNE 1", "t-SNE 2")
-
-
-def _t_sne(distances: NDArray[np.float64]) -> NDArray[np.float64]:
-    from sklearn.manifold import TSNE  # late: it takes most of a second to import
-
-    near = max(2.0, min(30.0, (len(distances) - 1) / 3))
-    made = TSNE(metric="precomputed", init="random", perplexity=near, random_state=0)
-    return np.asarray(made.fit_transform(distances), dtype=np.float64)
+    st.caption("t-SNE places neighbours beside each other; distances between far groups mean nothing.")
+    run = EmbedRun(desk.model, found.group.key, found.metric.name, desk.data if found.source == ANSWERS else None)
+    known = state.jobs().find(run) or state.jobs().snapshot(state.jobs().submit(run, state.owner()))
+    view = known if known.state is State.DONE else jobs.watch(known.id, key="similarity.tsne")
+    if view.state is not State.DONE:
+        return None
+    return read_places(state.workspace(), view), ("t-SNE 1", "t-SNE 2")

@@ -83,7 +83,7 @@ def kernel_redundancy(
     labels = trees.labels(trees.common_cut(min(math.ceil(criterion.ratio * group.size), group.size - 1)))
     weight = torch.cat([rows(tensor, member) for tensor, member in made], 1)
     order, gains = covering_order(labels, lots(weight, criterion.seed))
-    clusters = labels.max(1) + 1
+    clusters = labels.max(1).astype(np.int64) + 1
     # once everything is covered the count starts anew; the share stays at 1
     coverage = np.minimum(np.cumsum(gains.numpy()) / clusters.sum(), 1.0)
     return KernelRedundancy(group.key, clusters, order.numpy(), coverage)

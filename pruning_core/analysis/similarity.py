@@ -1,8 +1,8 @@
-"""Which channels of a layer are alike: distances, cluster trees, embeddings, and what to keep of each cluster."""
+"""Which channels of a layer are alike: distances, cluster trees, and what to keep of each cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,12 +11,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
-from scipy.linalg import eigh
-from scipy.sparse.linalg import LinearOperator, eigsh
 from scipy.spatial.distance import squareform
 from torch import Tensor, nn
 
 from pruning_core.analysis.redundancy import producers
+from pruning_core.analysis.silhouettes import mean_silhouette, silhouettes_of, sums_by_cluster
 from pruning_core.criteria.base import Place
 from pruning_core.criteria.distances import correlation, cosine, euclidean
 from pruning_core.criteria.places import index_of, members_at, rows
@@ -28,6 +27,7 @@ from pruning_core.graph import Group
 
 Labels = NDArray[np.int64]  # (C,) cluster of each channel, counted from 0
 ORDERED_UP_TO = 256  # channels: the optimal order of leaves takes time that grows with the square and more
+LLOYD_STEPS = 100  # at most; from Ward's clusters a few are enough
 POOLED = 7  # maps are averaged down to at most 7 x 7 before channels are compared by what they answer
 
 
@@ -144,6 +144,7 @@ class Tree:
         labels[self.order] = [first[root] for root in roots.tolist()]
         return labels
 
+    @cached_property
     def dendrogram(self) -> Dendrogram:
         """Coordinates of all brackets."""
         count = self.channels
@@ -157,6 +158,11 @@ class Tree:
             height[step] = top[left], level, level, top[right]
             at[count + step], top[count + step] = (at[left] + at[right]) / 2, level
         return Dendrogram(self.order, x, height)
+
+    @cached_property
+    def silhouettes(self) -> NDArray[np.float64]:
+        """(C,) mean silhouette of 1, 2, ..., C clusters of this tree."""
+        return silhouettes_of(self.distances.numpy(), self.merges)
 
 
 def grow(distances: Tensor, kind: Linkage = AVERAGE) -> Tree:
@@ -173,20 +179,28 @@ def grow(distances: Tensor, kind: Linkage = AVERAGE) -> Tree:
     return Tree(merges, distances)
 
 
-def k_means(points: Tensor, count: int, seed: int = 0) -> Labels:
-    """``count`` clusters of the rows (C, d), the better of two starts."""
-    from sklearn.cluster import KMeans  # imported late: it takes most of a second
+def k_means(ward: Tree, count: int) -> Labels:
+    """``count`` clusters by Lloyd's steps from those of Ward's tree over Euclidean distances.
 
-    found = KMeans(min(count, len(points)), n_init=2, random_state=seed).fit(isometric(points).float().numpy())
-    return found.labels_.astype(np.int64)
-
-
-def isometric(points: Tensor) -> Tensor:
-    """(C, d) with the same distances between rows and, where d is much larger than C, only C columns; on the CPU."""
-    points = points.double().cpu()
-    if points.shape[1] <= 2 * len(points):
-        return points
-    return torch.linalg.qr((points - points.mean(0)).T, mode="r").R.T
+    The tree is a better start than random centres, and the same every time. Means are never made: the squared
+    distance to the mean of a cluster is the mean of those to its members less half the mean of those among them. The
+    channel nearest to its mean stays, so that no cluster is left empty.
+    """
+    square = np.square(ward.distances.numpy())
+    labels = ward.split(min(count, ward.channels))
+    channels = np.arange(len(labels))
+    for _ in range(LLOYD_STEPS):
+        sums, sizes = sums_by_cluster(square, labels)
+        means = sums / sizes[:, None]  # (K, C)
+        apart = means - np.bincount(labels, means[labels, channels])[:, None] / (2 * sizes[:, None])
+        own = apart[labels, channels]
+        by_nearness = np.lexsort((own, labels))
+        nearer = apart.min(0) < own * (1 - 1e-9)
+        nearer[by_nearness[np.cumsum(sizes) - sizes]] = False
+        if not nearer.any():
+            break
+        labels = np.where(nearer, apart.argmin(0), labels)
+    return labels
 
 
 def silhouette(distances: Tensor, labels: Labels) -> float:
@@ -194,66 +208,7 @@ def silhouette(distances: Tensor, labels: Labels) -> float:
 
     Channels that are alone in their cluster count 0, as Rousseeuw defined it. 0 for a single cluster.
     """
-    member = F.one_hot(torch.from_numpy(labels)).to(distances)  # (C, K)
-    return _silhouette(distances @ member, labels)
-
-
-def silhouette_curve(tree: Tree, counts: Sequence[int]) -> tuple[float, ...]:
-    """Mean silhouette of the tree's clusters for each number of clusters."""
-    finest = tree.split(max(counts))
-    sums = tree.distances @ F.one_hot(torch.from_numpy(finest)).to(tree.distances)
-    curve = []
-    for count in counts:
-        labels = tree.split(count)
-        coarser = np.empty(max(counts), np.int64)  # clusters are nested: where each of the finest went
-        coarser[finest] = labels
-        merged = sums.new_zeros(len(sums), count).index_add_(1, torch.from_numpy(coarser), sums)
-        curve.append(_silhouette(merged, labels))
-    return tuple(curve)
-
-
-def _silhouette(sums: Tensor, labels: Labels) -> float:
-    """From the summed distances (C, K) of each channel to each cluster."""
-    if sums.shape[1] < 2:
-        return 0.0
-    own_cluster = torch.from_numpy(labels)[:, None]
-    sizes = torch.bincount(own_cluster[:, 0], minlength=sums.shape[1]).to(sums)
-    own_size = sizes[own_cluster[:, 0]]
-    own = sums.gather(1, own_cluster)[:, 0] / (own_size - 1).clamp_min(1)
-    other = (sums / sizes).scatter(1, own_cluster, torch.inf).amin(1)
-    value = (other - own) / torch.maximum(own, other).clamp_min(1e-300)
-    return float(value.masked_fill(own_size == 1, 0).mean())
-
-
-@dataclass(frozen=True, eq=False)
-class Embedding:
-    """``points`` (C, k) in which distances are as close to the original ones as k dimensions allow."""
-
-    points: NDArray[np.float64]
-    explained: tuple[float, ...]  # share of the variance along each axis
-
-
-def principal_components(points: Tensor, dimensions: int = 2) -> Embedding:
-    """PCA of the rows (C, d); axes are turned so that their largest entry is positive."""
-    centred = (points.double() - points.double().mean(0)).cpu().numpy()
-    count, size = centred.shape
-    tall = count >= size
-    side, wanted = min(count, size), min(dimensions, count, size)
-    if side <= 64:
-        values, vectors = eigh(centred.T @ centred if tall else centred @ centred.T)
-        values, vectors = values[-wanted:], vectors[:, -wanted:]
-    else:  # a few products with the matrix itself; its Gram matrix is never made
-        one = np.linspace(1, 2, side)
-        apply = (lambda v: centred.T @ (centred @ v)) if tall else (lambda v: centred @ (centred.T @ v))
-        values, vectors = eigsh(LinearOperator((side, side), apply, dtype=np.float64), wanted, v0=one, tol=1e-5)
-    order = np.argsort(values)[::-1]
-    values, vectors = values[order].clip(min=0), vectors[:, order]
-    found = centred @ vectors if tall else vectors * np.sqrt(values)
-    found = np.pad(found, ((0, 0), (0, dimensions - wanted)))
-    turn = np.sign(found[np.abs(found).argmax(0), np.arange(dimensions)])
-    total = float(np.square(centred).sum()) or 1.0
-    explained = [float(v) / total for v in values] + [0.0] * (dimensions - wanted)
-    return Embedding(found * np.where(turn == 0, 1, turn), tuple(explained))
+    return mean_silhouette(distances.numpy(), labels)
 
 
 @dataclass(frozen=True)

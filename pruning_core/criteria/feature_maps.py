@@ -117,8 +117,8 @@ def row_independence(rows: Tensor) -> Tensor:
     For every matrix $\|A\|_* = \frac{1}{\pi} \int_0^\infty \ln\det(1 + G / s^2)\, ds$ with $G = A A^T$, and a minor
     of a matrix over its determinant is an entry of its inverse: zeroing row i takes $-\frac{1}{\pi} \int_0^\infty
     \ln\big(s^2 B_{ii}\big) ds$ with it, $B = (G + s^2)^{-1}$. So one eigendecomposition of $G$ serves all rows. With
-    more rows than columns the same follows from $A^T A$, since $s^2 B = 1 - A (A^T A + s^2)^{-1} A^T$. The integral is a
-    trapezoid sum over ln s; both tails are geometric and added in closed form.
+    more rows than columns the same follows from $A^T A$, since $s^2 B = 1 - A (A^T A + s^2)^{-1} A^T$. The integral is
+    a trapezoid sum over ln s; both tails are geometric and added in closed form.
 
     Double precision throughout: squares of singular values span more digits than single precision has.
     """
@@ -135,12 +135,10 @@ def row_independence(rows: Tensor) -> Tensor:
     largest = eigenvalues[-1].sqrt()
     count = math.ceil(math.log(HIGHEST / LOWEST) / STEP) + 1
     s = largest * LOWEST * torch.exp(STEP * torch.arange(count, dtype=a.dtype, device=a.device))  # (Q,)
-    resolvent = 1 / (eigenvalues[:, None] + s.square())  # (n, Q)
-    if wide:
-        kept = vectors.square_() @ (resolvent * s.square())  # (C, Q): s^2 B_ii
-    else:
-        kept = 1 - (a @ vectors).square_() @ resolvent
-    lost = kept.clamp_(1e-300, 1).log_().neg_()
+    square = s.square()
+    resolvent = 1 / (eigenvalues[:, None] + square)  # (n, Q)
+    kept = vectors.square_() @ (resolvent * square) if wide else 1 - (a @ vectors).square_() @ resolvent
+    lost = kept.clamp_(1e-300, 1).log_().neg_()  # (C, Q): -ln(s^2 B_ii)
     # towards 0 it grows so slowly that it counts as constant, towards infinity it falls with |row|^2 / s^2
     energy = gram.diagonal() if wide else a.square().sum(1)
     tails = (lost[:, 0] * s[0] + energy / s[-1]) / math.expm1(STEP)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pruning_core.criteria.kernel_loops import Floats, Integers, cover, labels_at, line_trees, trees_of
+from pruning_core.criteria.kernel_loops import Floats, Small, cover, labels_at, line_trees, trees_of
 
 SLACK = 1 + 1e-9  # merges at the very height of the cut belong to it
 
@@ -22,8 +22,8 @@ class KernelTrees:
     squared.
     """
 
-    left: Integers
-    right: Integers
+    left: Small
+    right: Small
     cost: Floats
 
     @property
@@ -34,32 +34,33 @@ class KernelTrees:
         """The lowest cost that lets every tree make at least ``removed`` merges."""
         return float(self.cost[:, removed - 1].max()) if removed > 0 else 0.0
 
-    def labels(self, cut: float) -> Integers:
+    def labels(self, cut: float) -> Small:
         """Cluster of each filter per input channel, (J, C), counted from 0, for merges that cost at most ``cut``."""
         return labels_at(self.left, self.right, self.cost, cut * SLACK)
 
 
 def kernel_trees(kernels: tuple[Tensor, ...]) -> KernelTrees:
     """Trees of (C, J, k) kernels, those of several layers one after the other."""
-    parts: list[tuple[Integers, Integers, Floats]] = []
+    parts: list[tuple[Small, Small, Floats]] = []
     for layer in kernels:
         points = np.ascontiguousarray(layer.double().cpu().numpy().transpose(1, 0, 2))  # (J, C, k)
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             parts += pool.map(_grow, np.array_split(points, min(torch.get_num_threads(), len(points))))
     left, right, cost = (np.concatenate(p) for p in zip(*parts))
-    order = np.argsort(cost, axis=1, kind="stable")
-    take = np.take_along_axis
-    return KernelTrees(take(left, order, 1), take(right, order, 1), take(cost, order, 1))
+    return KernelTrees(left, right, cost)
 
 
-def _grow(points: Floats) -> tuple[Integers, Integers, Floats]:
+def _grow(points: Floats) -> tuple[Small, Small, Floats]:
     if points.shape[2] > 1:
-        return trees_of(points)
-    line = points[:, :, 0].copy()
-    return line_trees(line, np.argsort(line, axis=1))
+        left, right, cost = trees_of(points)
+    else:
+        line = points[:, :, 0].copy()
+        left, right, cost = line_trees(line, np.argsort(line, axis=1))
+    order = np.argsort(cost, axis=1, kind="stable") + np.arange(len(cost))[:, None] * cost.shape[1]
+    return left.take(order), right.take(order), cost.take(order)
 
 
-def covering_order(labels: Integers, lottery: Tensor) -> tuple[Tensor, Tensor]:
+def covering_order(labels: Small, lottery: Tensor) -> tuple[Tensor, Tensor]:
     """Filters in the order in which a greedy cover takes them, and how many clusters each newly covers.
 
     Each step takes the filter that lies in most clusters not covered so far, ties by the larger ``lottery`` number

@@ -9,18 +9,19 @@ from pruning_core.criteria.compiled import compiled
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Small = NDArray[np.int32]  # trees of wide layers fill hundreds of megabytes: half of them, half of the time
 
 
 @compiled
-def trees_of(points: Floats) -> tuple[Integers, Integers, Floats]:
+def trees_of(points: Floats) -> tuple[Small, Small, Floats]:
     """Nearest-neighbour chains with centroids: no distance matrix is stored.
 
     Living clusters sit side by side in the first columns of ``centre``, so that the distances from one cluster to all
     others are vector code.
     """
     trees, count, size = points.shape
-    left = np.empty((trees, count - 1), np.int64)
-    right = np.empty((trees, count - 1), np.int64)
+    left = np.empty((trees, count - 1), np.int32)
+    right = np.empty((trees, count - 1), np.int32)
     cost = np.empty((trees, count - 1), np.float64)
     centre = np.empty((size, count), np.float32)
     mass = np.empty(count, np.float32)
@@ -86,14 +87,14 @@ def trees_of(points: Floats) -> tuple[Integers, Integers, Floats]:
 
 
 @compiled
-def line_trees(points: Floats, order: Integers) -> tuple[Integers, Integers, Floats]:
+def line_trees(points: Floats, order: Integers) -> tuple[Small, Small, Floats]:
     """The same for scalar kernels (J, C) and the order that sorts each row.
 
     On a line only neighbours ever merge, so a chain walks over a linked list.
     """
     trees, count = points.shape
-    left = np.empty((trees, count - 1), np.int64)
-    right = np.empty((trees, count - 1), np.int64)
+    left = np.empty((trees, count - 1), np.int32)
+    right = np.empty((trees, count - 1), np.int32)
     cost = np.empty((trees, count - 1), np.float64)
     mean = np.empty(count, np.float64)
     mass = np.empty(count, np.float64)
@@ -143,10 +144,10 @@ def line_trees(points: Floats, order: Integers) -> tuple[Integers, Integers, Flo
 
 
 @compiled
-def labels_at(left: Integers, right: Integers, cost: Floats, cut: float) -> Integers:
+def labels_at(left: Small, right: Small, cost: Floats, cut: float) -> Small:
     trees, merges = cost.shape
     count = merges + 1
-    labels = np.empty((trees, count), np.int64)
+    labels = np.empty((trees, count), np.int32)
     parent = np.empty(count, np.int64)
     for tree in range(trees):
         for i in range(count):
@@ -176,16 +177,18 @@ def labels_at(left: Integers, right: Integers, cost: Floats, cut: float) -> Inte
 
 
 @compiled
-def cover(labels: Integers, lottery: Floats) -> tuple[Integers, Integers]:
+def cover(labels: Small, lottery: Floats) -> tuple[Integers, Integers]:
     trees, count = labels.shape
+    of = np.empty((count, trees), np.int32)  # turned around: a step reads all clusters of one filter
     covered = np.zeros((trees, count), np.bool_)
     gain = np.zeros(count, np.int64) + trees
     taken = np.zeros(count, np.bool_)
     # members of each cluster side by side: those of cluster c of a tree end before ``end[tree, c]``
-    member = np.empty((trees, count), np.int64)
-    end = np.zeros((trees, count + 1), np.int64)
+    member = np.empty((trees, count), np.int32)
+    end = np.zeros((trees, count + 1), np.int32)
     for tree in range(trees):
         for i in range(count):
+            of[i, tree] = labels[tree, i]
             end[tree, labels[tree, i] + 1] += 1
         for c in range(count):
             end[tree, c + 1] += end[tree, c]
@@ -214,7 +217,7 @@ def cover(labels: Integers, lottery: Floats) -> tuple[Integers, Integers]:
         gains[step] = gain[best]
         taken[best] = True
         for tree in range(trees):
-            cluster = labels[tree, best]
+            cluster = of[best, tree]
             if not covered[tree, cluster]:
                 covered[tree, cluster] = True
                 for at in range(end[tree, cluster - 1] if cluster > 0 else 0, end[tree, cluster]):

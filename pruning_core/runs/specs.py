@@ -10,6 +10,7 @@ from pruning_core.analysis.sensitivity import Exact, Fast
 from pruning_core.criteria import CRITERIA
 from pruning_core.datasets import DataRef
 from pruning_core.runs.compare import CompareRun
+from pruning_core.runs.embed import EmbedRun
 from pruning_core.runs.fine_tune import FineTuneRun
 from pruning_core.runs.gradual import GradualRun
 from pruning_core.runs.measure import EvaluateRun, LatencyRun
@@ -30,6 +31,7 @@ RUNS: tuple[type, ...] = (
     CompareRun,
     SearchRun,
     GradualRun,
+    EmbedRun,
 )
 VALUES: tuple[type, ...] = (
     ModelRef,

@@ -12,6 +12,7 @@ from pages.similarity import charts, filters
 from pages.ui import links, state
 from pruning_core.analysis.similarity import EUCLIDEAN, all_but_one, grow, weight_rows
 from pruning_core.graph import Plan
+from pruning_core.runs.embed import EmbedRun, read_places
 from pruning_core.runs.prune import PruneRun
 from pruning_core.runs.view import State
 
@@ -83,6 +84,17 @@ def test_activations_and_every_metric_are_drawn(page):
     assert not page.exception and not page.error
 
 
+def test_t_sne_runs_in_the_background_and_is_kept(page):
+    desk, _, _, group = first_layer()
+    page.segmented_control(key="similarity.how").set_value("t-SNE").run()
+    assert not page.exception and not page.error
+    view = state.jobs().wait(state.jobs().find(EmbedRun(desk.model, group.key, "Euclidean")).id, 120)
+    assert view.state is State.DONE, view.error
+    page.run()
+    assert read_places(state.workspace(), view).shape == (group.size, 2)
+    assert not page.exception and not page.error
+
+
 def test_a_picture_is_the_mean_kernel_of_its_filter():
     _, _, model, group = first_layer()
     drawn = filters.pictures(model, group)
@@ -107,7 +119,7 @@ def test_branches_below_the_cut_have_the_colour_of_their_cluster():
     import torch
 
     tree = grow(EUCLIDEAN.distances(torch.from_numpy(points)))
-    drawn = tree.dendrogram()
+    drawn = tree.dendrogram
     figure = charts.dendrogram(drawn.x, drawn.height, drawn.order, tree.cut(1.0), cut=1.0, title="Euclidean")
     branches = [trace for trace in figure.data if trace.mode == "lines"]
     assert len(branches) == 3, "two clusters below the cut, and the branch above it"

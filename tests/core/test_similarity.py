@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import dendrogram as scipy_dendrogram
 from scipy.cluster.hierarchy import fcluster
+from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 from torch import Tensor, nn
 
+from pruning_core.analysis.embedding import principal_components, t_sne
 from pruning_core.analysis.redundancy import channel_redundancy, kernel_redundancy, producers
 from pruning_core.analysis.similarity import (
     AVERAGE,
@@ -26,12 +28,9 @@ from pruning_core.analysis.similarity import (
     WARD,
     all_but_one,
     grow,
-    isometric,
     k_means,
-    principal_components,
     response_rows,
     silhouette,
-    silhouette_curve,
     weight_rows,
 )
 from pruning_core.criteria import ClusterPruning, KernelRepresentatives, score
@@ -85,7 +84,7 @@ def test_a_cut_joins_what_lies_below_it(seed: int, count: int, height: float, ki
 @given(seeds, st.integers(2, 25), st.sampled_from(LINKAGES))
 def test_the_dendrogram_is_the_one_scipy_draws(seed: int, count: int, kind):
     tree = grow(EUCLIDEAN.distances(noise(seed, count, 3)), kind)
-    drawn, expected = tree.dendrogram(), scipy_dendrogram(tree.merges, no_plot=True)
+    drawn, expected = tree.dendrogram, scipy_dendrogram(tree.merges, no_plot=True)
     assert sorted(drawn.order.tolist()) == list(range(count))
     ours = sorted(map(tuple, np.round(np.sort(drawn.height, axis=1), 9)))
     assert ours == sorted(map(tuple, np.round(np.sort(np.array(expected["dcoord"]), axis=1), 9)))
@@ -97,13 +96,13 @@ def test_the_dendrogram_is_the_one_scipy_draws(seed: int, count: int, kind):
 def test_a_deep_tree_needs_no_deep_recursion():
     line = torch.cumsum(torch.arange(1500.0), 0)[:, None]
     tree = grow(EUCLIDEAN.distances(line), SINGLE)
-    assert tree.dendrogram().x.shape == (1499, 4)
+    assert tree.dendrogram.x.shape == (1499, 4)
     assert len(set(tree.split(3).tolist())) == 3
 
 
 def test_trees_of_one_and_no_merge():
     tree = grow(torch.zeros(1, 1, dtype=torch.float64))
-    assert tree.order.tolist() == [0] and tree.split(1).tolist() == [0] and tree.dendrogram().x.shape == (0, 4)
+    assert tree.order.tolist() == [0] and tree.split(1).tolist() == [0] and tree.dendrogram.x.shape == (0, 4)
 
 
 def test_like_stands_by_like():
@@ -121,42 +120,75 @@ def test_silhouettes_are_sklearns(seed: int, count: int):
     labels = tree.split(count)
     expected = silhouette_score(distances.numpy(), labels, metric="precomputed")
     assert silhouette(distances, labels) == pytest.approx(expected)
-    assert silhouette_curve(tree, range(1, count + 1))[-1] == pytest.approx(expected)
+    assert tree.silhouettes[count - 1] == pytest.approx(expected)
 
 
 def test_the_silhouette_peaks_at_the_true_number_of_clusters():
     points, _ = blobs(4)
-    counts = range(1, 10)
-    curve = silhouette_curve(grow(EUCLIDEAN.distances(points)), counts)
-    assert counts[int(np.argmax(curve))] == 4 and curve[0] == 0
+    tree = grow(EUCLIDEAN.distances(points))
+    assert int(np.argmax(tree.silhouettes)) + 1 == 4
+    assert len(tree.silhouettes) == 24 and tree.silhouettes[0] == tree.silhouettes[-1] == 0
     assert silhouette(EUCLIDEAN.distances(points), np.arange(24)) == 0
 
 
-def test_k_means_finds_the_clusters_and_repeats_itself():
+def inertia(points: Tensor, labels: np.ndarray) -> float:
+    """Sum of squared distances to the means."""
+    rows = points.numpy()
+    return sum(float(np.square(rows[labels == k] - rows[labels == k].mean(0)).sum()) for k in np.unique(labels))
+
+
+def test_k_means_finds_the_clusters():
     points, truth = blobs()
-    assert same_partition(k_means(points, 4), truth)
-    assert np.array_equal(k_means(points, 5, seed=1), k_means(points, 5, seed=1))
-    assert len(set(k_means(points[:3], 10).tolist())) == 3
+    tree = grow(EUCLIDEAN.distances(points), WARD)
+    assert same_partition(k_means(tree, 4), truth)
+    assert sorted(k_means(tree, 100).tolist()) == list(range(24))
+    assert k_means(grow(torch.zeros(3, 3, dtype=torch.float64), WARD), 2).max() == 1
 
 
-def test_shorter_rows_with_the_same_distances():
-    points = noise(2, 6, 400)
-    short = isometric(points)
-    assert short.shape == (6, 6)
-    assert torch.allclose(EUCLIDEAN.distances(short), EUCLIDEAN.distances(points))
+@quick
+@given(seeds, st.integers(5, 60), st.integers(1, 4))
+def test_k_means_ends_where_no_mean_is_nearer_and_is_no_worse_than_ward(seed: int, count: int, size: int):
+    points = noise(seed, count, size)
+    tree = grow(EUCLIDEAN.distances(points), WARD)
+    wanted = 1 + count // 4
+    labels = k_means(tree, wanted)
+    assert set(labels.tolist()) == set(range(wanted))
+    assert inertia(points, labels) <= inertia(points, tree.split(wanted)) * (1 + 1e-9)
+    means = torch.stack([points[torch.from_numpy(labels == k)].mean(0) for k in range(wanted)])
+    apart = torch.cdist(points, means)
+    own = apart[torch.arange(count), torch.from_numpy(labels)]
+    strays = (own > apart.amin(1) * (1 + 1e-6)).nonzero().flatten().tolist()
+    for i in strays:  # only the one that is nearest to its mean may not leave
+        assert own[i] == own[torch.from_numpy(labels == labels[i])].min()
 
 
-@pytest.mark.parametrize("shape", [(30, 5), (5, 30), (90, 300), (300, 90), (2, 7), (3, 1)])
+def test_k_means_is_as_good_as_many_random_starts():
+    points = noise(7, 300, 20).relu()
+    found = inertia(points, k_means(grow(EUCLIDEAN.distances(points), WARD), 40))
+    assert found <= 1.02 * KMeans(40, n_init=4, random_state=0).fit(points.numpy()).inertia_
+
+
+@pytest.mark.parametrize("shape", [(30, 5), (5, 30), (90, 300), (300, 90), (520, 600), (2, 7), (3, 1)])
 def test_principal_components_are_sklearns(shape):
     points = noise(3, *shape) * torch.linspace(1, 3, shape[1], dtype=torch.float64) ** 2
     found = principal_components(points)
     assert found.points.shape == (shape[0], 2)
     wanted = min(2, *shape)
-    expected = PCA(wanted).fit(points.numpy())
+    expected = PCA(wanted, svd_solver="full").fit(points.numpy())
     places = expected.transform(points.numpy())
     assert np.allclose(np.abs(found.points[:, :wanted]), np.abs(places), atol=2e-2 * np.abs(places).max())
     assert found.explained[:wanted] == pytest.approx(expected.explained_variance_ratio_.tolist(), rel=1e-3, abs=1e-9)
     assert (found.points[np.abs(found.points).argmax(0), [0, 1]] >= 0).all()
+
+
+def test_t_sne_keeps_neighbours_together_and_repeats_itself():
+    points, truth = blobs(3, 12)
+    distances = EUCLIDEAN.distances(points)
+    places = t_sne(distances)
+    apart = np.linalg.norm(places[:, None] - places[None], axis=2) + np.diag(np.full(36, np.inf))
+    assert (truth[apart.argmin(1)] == truth).all()
+    assert np.array_equal(places, t_sne(distances))
+    assert t_sne(distances[:2, :2]).shape == (2, 2)
 
 
 def test_one_of_each_cluster_stays():
