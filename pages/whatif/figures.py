@@ -7,9 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import cards, charts, numbers, plots, provenance, state
 from pages.ui.desk import Desk
-from pages.ui.sweeps import label, sweeps
-from pages.whatif import history, outcome, plans
-from pruning_core.analysis.measures import Cell
+from pages.whatif import history, live, plans
 from pruning_core.graph import Network
 from pruning_core.zoo import LoadedModel
 
@@ -36,7 +34,8 @@ def compute_unit() -> tuple[str, int]:
     return ("FLOPs", 2) if st.session_state.get(UNIT) == "FLOPs" else ("MACs", 1)
 
 
-def row(network: Network, desk: Desk) -> None:
+def row(network: Network, desk: Desk) -> tuple[DeltaGenerator, bool]:
+    """Returns where the accuracy stands, and whether the visitor asks to measure it."""
     before, after = network.cost(), network.cost(desk.plan)
     unit, factor = compute_unit()
     sizes = sum(group.size for group in network.groups)
@@ -59,34 +58,9 @@ def row(network: Network, desk: Desk) -> None:
             help=help,
             container=place,
         )
-    _accuracy(network, desk, places[4])
-
-
-def _accuracy(network: Network, desk: Desk, place: DeltaGenerator) -> None:
-    """A guess from the sweep until the plan is applied, and called a guess."""
-    if applied := outcome.measured(desk):
-        view, payload = applied
-        after = payload["accuracy"]["after"]
-        cards.number(
-            "Accuracy",
-            numbers.percent(after["top1"]),
-            outcome.source(view, after),
-            detail=f"{100 * after['low']:.1f}–{100 * after['high']:.1f}",
-            delta=numbers.points(-payload["drop"]["drop"]) if payload["drop"]["drop"] else None,
-            help="Of the smaller network on the test images; below: the 95 % interval.",
-            container=place,
-        )
-        return
-    found = next(((view, spec) for view, spec in sweeps(desk) if view.count), None)
-    guess = plans.expected(state.jobs().snapshot(found[0].id).all(Cell), network, desk.plan) if found else None
-    if not desk.plan or found is None or guess is None:
-        why = "apply the plan to measure it" if desk.plan else "nothing is cut yet"
-        cards.pending("Accuracy", why, help="A sensitivity sweep gives an estimate here.", container=place)
-        return
-    source = provenance.estimated(
-        f"the drops of single groups in the sweep {label(found[1])}, added up. Cut together, groups usually lose more."
-    )
-    cards.number("Accuracy", f"≈ {numbers.percent(guess, 0)}", source, detail="until applied", container=place)
+    slot = places[4].empty()
+    asked = live.show(network, desk, slot) and live.ask(network)
+    return slot, asked
 
 
 def overview(network: Network) -> None:

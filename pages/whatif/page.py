@@ -1,9 +1,9 @@
-"""What would it cost to cut these channels: at once in closed form, and on a click for real."""
+"""What would it cost to cut these channels: at once in closed form, a moment later measured, on a click for real."""
 
 import streamlit as st
 
 from pages.ui import state
-from pages.whatif import applying, figures, presetting, sliders
+from pages.whatif import applying, figures, live, presetting, record, sliders
 
 desk = state.desk()
 model = state.loaded(desk.model)
@@ -15,7 +15,8 @@ if not network.groups:
     st.info("Nothing in this network can be cut. The Model page says which operators stand in the way.")
 else:
     ranking = sliders.head(desk, network)
-    figures.row(network, state.desk())
+    slot, asked = figures.row(network, state.desk())
+    told, about = st.container(), st.empty()
     by_hand, computed, overview = st.tabs(["By hand", "Under a budget", "Requested and actual"])
     with by_hand:
         sliders.every_group(network, ranking)
@@ -24,3 +25,7 @@ else:
     with overview:
         figures.overview(network)
     applying.section(network, state.desk())
+    if asked or live.unasked(network):
+        live.follow(network, state.desk(), slot, about)
+    with told:
+        record.section(state.desk())

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from torch import Tensor
 
 from pruning_core.allocation.lowest import lowest, removed_count
-from pruning_core.analysis.measures import Cell
 from pruning_core.graph import Group, Network, Plan
 
 MOST_OPEN = 24  # sliders of one stage
@@ -109,27 +107,6 @@ def plan_table(found: Sequence[Cut]) -> pd.DataFrame:
             "exact": [cut.exact for cut in found],
         }
     )
-
-
-def expected(cells: Iterable[Cell], network: Network, plan: Plan) -> float | None:
-    """Accuracy if the drops of single groups added up, in [0, 1]; None when a cut group was not measured that far.
-
-    Between measured ratios the drop is a straight line. Groups cut together usually lose more.
-    """
-    curves: dict[str, dict[float, float]] = {}
-    whole = None
-    for cell in cells:
-        curves.setdefault(cell.group, {0.0: 0.0})[cell.ratio] = cell.drop
-        whole = cell.top1 + cell.drop
-    if whole is None:
-        return None
-    for key in plan:
-        ratio, curve = network.ratio(plan, key), sorted(curves.get(key, {}).items())
-        if not curve or ratio > curve[-1][0] + 1e-9:
-            return None
-        ratios, drops = [at for at, _ in curve], [drop for _, drop in curve]
-        whole -= float(np.interp(ratio, ratios, drops))
-    return min(1.0, max(0.0, whole))
 
 
 def widths(found: Sequence[Cut]) -> pd.DataFrame:

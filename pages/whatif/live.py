@@ -1,0 +1,154 @@
+"""The accuracy beside the sliders: an estimate at once, overwritten by what is measured as soon as the page stands.
+
+All in the run of the page itself: a slider that moves in the meantime ends this run between two batches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from pages.ui import cards, numbers, provenance, state
+from pages.ui.desk import Desk
+from pages.whatif import outcome, record
+from pruning_core.analysis.slider import Estimate, Measured, Slider
+from pruning_core.datasets import DataRef, hold_out
+from pruning_core.errors import UserError
+from pruning_core.graph import Network
+from pruning_core.runs.inputs import fitted
+from pruning_core.zoo import ModelRef
+
+UNASKED_MACS = 1.2e11  # of a measurement that need not be asked for: about a second
+IMAGES, FEW = 512, 64  # measured on; the few when it has to be asked for
+SLIDERS_KEPT = 2
+READY = "whatif.slider"
+LABEL = "Accuracy"
+FIRST_ORDER = (
+    "class scores taken as linear in the gates of the channels around the plan measured last (first-order Taylor, "
+    "{images} held-out images). Far from that plan it is too high."
+)
+
+
+def unasked(network: Network) -> bool:
+    """Whether the network is small enough to be measured after every move."""
+    return network.cost().macs * IMAGES <= UNASKED_MACS
+
+
+def show(network: Network, desk: Desk, slot: DeltaGenerator) -> bool:
+    """What is known of the plan's accuracy without measuring. Returns whether the visitor asks to measure it."""
+    if applied := outcome.measured(desk):
+        view, payload = applied
+        after = payload["accuracy"]["after"]
+        cards.number(
+            LABEL,
+            numbers.percent(after["top1"]),
+            outcome.source(view, after),
+            detail=f"{100 * after['low']:.1f}–{100 * after['high']:.1f}",
+            delta=numbers.points(-payload["drop"]["drop"]) if payload["drop"]["drop"] else None,
+            help="Of the smaller network on the test images; below: the 95 % interval.",
+            container=slot.container(),
+        )
+        return False
+    slider = _slider(desk, network) if _key(desk) in _ready() else None
+    if slider is not None and (known := slider.measured(desk.plan)):
+        _measured(slider, known, slot)
+        return False
+    estimate = slider.estimate(desk.plan) if slider else None
+    if estimate:
+        _estimated(estimate, desk, slot)
+    else:
+        cards.pending(LABEL, "measuring …" if unasked(network) else "not measured yet", container=slot.container())
+    return not unasked(network)
+
+
+def ask(network: Network) -> bool:
+    """For a network that is too large to be measured after every move."""
+    text, button = st.columns([4, 1], vertical_alignment="center")
+    text.caption(
+        f":material/hourglass_empty: One image takes {numbers.count(network.cost().macs)} MACs, so the accuracy is "
+        f"measured when you ask, on {FEW} held-out images; estimates for the next moves follow from it."
+    )
+    return button.button("Measure this plan", key="whatif.measure", icon=":material/speed:", width="stretch")
+
+
+def follow(network: Network, desk: Desk, slot: DeltaGenerator, about: DeltaGenerator) -> None:
+    """Measure the plan, batch after batch, and take first-order terms there; `about` tells how far that is.
+
+    Nothing to do for a plan that was applied: it was measured on the test images.
+    """
+    if outcome.measured(desk):
+        return
+    try:
+        with about.container(), st.spinner("Preparing estimates …"):
+            slider = _slider(desk, network)
+        _ready().add(_key(desk))
+        plan = desk.plan
+        if slider.measured(plan) is None:
+            estimate = slider.estimate(plan)
+            for found in slider.measuring(plan):
+                _measured(slider, found, slot)
+            if plan and estimate:
+                record.add(desk, network, estimate, found)
+        for images in slider.expanding(plan):
+            about.caption(f":gray[:material/timeline: first-order terms for the next move: {images} images]")
+        about.empty()
+    except UserError as error:
+        about.empty()
+        cards.pending(LABEL, str(error), container=slot.container())
+
+
+def _measured(slider: Slider, found: Measured, slot: DeltaGenerator) -> None:
+    accuracy, drop = found.accuracy, found.drop
+    source = provenance.measured(
+        accuracy.dataset,
+        images=accuracy.images,
+        device=slider.title,
+        note=f"Top-1, without fine-tuning. Paired change: {numbers.points(-drop.drop)} "
+        f"(95 % interval {numbers.points(-drop.high)} to {numbers.points(-drop.low)}).",
+    )
+    cards.number(
+        LABEL,
+        numbers.percent(accuracy.top1),
+        source,
+        detail=f"{100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}, {accuracy.images} images",
+        delta=numbers.points(-drop.drop) if drop.drop else None,
+        help="On held-out images, before applying; below: the 95 % Wilson interval.",
+        container=slot.container(),
+    )
+
+
+def _estimated(estimate: Estimate, desk: Desk, slot: DeltaGenerator) -> None:
+    off = record.mean_error(desk)
+    source = provenance.estimated(
+        FIRST_ORDER.format(images=estimate.images), None if off is None else f"{100 * off:.1f} points"
+    )
+    cards.number(LABEL, f"≈ {numbers.percent(estimate.top1)}", source, detail="first order", container=slot.container())
+
+
+# -- the shared engine -------------------------------------------------------------------------------------------------
+
+
+def _key(desk: Desk) -> str:
+    return f"{desk.model.to_json()} {desk.data.to_json()}"
+
+
+def _ready() -> set[str]:
+    """What this visitor has waited for."""
+    found: set[str] = st.session_state.setdefault(READY, set())
+    return found
+
+
+def _slider(desk: Desk, network: Network) -> Slider:
+    images = IMAGES if unasked(network) else FEW
+    data = replace(desk.data, split="test")  # as the other pages name it, so that the images are loaded once
+    return _shared(desk.model.to_json(), data.to_json(), images, str(state.workspace().root))
+
+
+@st.cache_resource(show_spinner=False, max_entries=SLIDERS_KEPT)
+def _shared(model: str, data: str, images: int, root: str) -> Slider:
+    ref, images_of = ModelRef.from_json(model), DataRef.from_json(data)
+    loaded = state.loaded(ref)
+    _, held_out = hold_out(state.splits(images_of)[0], images_of)
+    return Slider(loaded.model, state.network(ref), fitted(held_out.subset(images), images_of, loaded))

@@ -1,0 +1,230 @@
+"""What a person moving sliders asks of a network: an accuracy at once, and a measured one right after it.
+
+The estimate is first order. Around the plan measured last, every class score of every image is taken as linear in the
+gates of the channels (:mod:`gates`); an image counts as right when its true class keeps the highest of the predicted
+scores. Predicted changes are added to the accuracy measured there. Far from that plan the estimate is too high: scores
+are not linear, and channels that are cut together stand in for each other. So it is overwritten by a measurement, and
+the terms are taken anew there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from pruning_core.analysis.device import choose_device, device_title
+from pruning_core.analysis.evaluate import Batch, Tally
+from pruning_core.analysis.forward import class_scores, precision, ready
+from pruning_core.analysis.gates import Expansion, Gates
+from pruning_core.analysis.intervals import paired_drop
+from pruning_core.analysis.measures import Accuracy, Drop
+from pruning_core.analysis.planned import Kept, PlannedReplay
+from pruning_core.analysis.scorers import CheckedScorer, bfloat16_is_fast
+from pruning_core.analysis.steps import NotReplayable
+from pruning_core.datasets.dataset import Dataset
+from pruning_core.graph import Network, Plan, remove
+
+BATCH_MACS = 5.5e9  # of one batch: a first answer within a tenth of a second on two processor cores
+LARGEST, SMALLEST = 128, 8  # images of a batch
+EXPANDED, LEAST_EXPANDED = 128, 32  # images that the first-order terms are taken on
+EXPANDED_MACS = 3e10  # of them together, where that is enough for the least
+KEPT_BYTES = 192 << 20  # activations kept between plans
+EXPANSIONS, ANSWERS = 6, 200  # plans remembered
+
+Key = TypeVar("Key")
+Known = TypeVar("Known")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """``top1`` in [0, 1] by first-order terms of ``images`` images around a plan that ``units`` units differ from."""
+
+    top1: float
+    images: int
+    units: int
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A plan's accuracy, and what it lost against the unpruned network on the same images."""
+
+    accuracy: Accuracy
+    drop: Drop
+
+
+class Slider:
+    """One network on one sample of images; may be shared by threads.
+
+    ``dataset`` holds the sample, in the size that the network takes; the first images are asked first, so it must be
+    in random order. Raises UserError when network and data do not fit.
+    """
+
+    def __init__(self, model: nn.Module, network: Network, dataset: Dataset, *, device: str = "auto") -> None:
+        self.device = choose_device(device)
+        self.model, self.network, self.dataset = ready(model, self.device), network, dataset
+        macs = max(1, network.cost().macs)
+        self.size = max(SMALLEST, min(LARGEST, int(BATCH_MACS / macs)))
+        self.rows = torch.arange(len(dataset)).split(self.size)
+        wanted = max(LEAST_EXPANDED, min(EXPANDED, EXPANDED_MACS / macs))
+        self.expanded = max(1, min(len(self.rows), round(wanted / self.size)))  # batches
+        example = self._images(0)[:1]
+        class_scores(self.model, example.to(self.device, precision(self.model)), len(dataset.classes))
+        self.full, self.fast = self._replays(example)
+        self.gates = Gates(self.fast) if self.fast else None
+        self.keep = self.fast.worth_keeping(KEPT_BYTES // len(dataset)) if self.fast else frozenset()
+        self.kept: dict[int, Kept] = {}
+        self.errors: dict[int, float] = {}  # of the rough scores of each batch
+        self.base: dict[int, Tensor] = {}  # predictions of the unpruned network, per batch
+        self.expansions: OrderedDict[Plan, Expansion] = OrderedDict()
+        self.answers: OrderedDict[Plan, Measured] = OrderedDict()
+        self.removed: tuple[Plan, nn.Module] | None = None
+        self.lock = threading.Lock()
+
+    def _replays(self, example: Tensor) -> tuple[PlannedReplay | None, PlannedReplay | None]:
+        """(one to be trusted, a fast one); the same where nothing is faster."""
+        try:
+            if precision(self.model) is torch.float64:
+                full = PlannedReplay(self.model, self.network, example, device=self.device, dtype=torch.float64)
+                return full, full
+            full = PlannedReplay(self.model, self.network, example, device=self.device)
+            if not bfloat16_is_fast(self.device) or precision(self.model) is not torch.float32:
+                return full, full
+            return full, PlannedReplay(self.model, self.network, example, device=self.device, dtype=torch.bfloat16)
+        except NotReplayable:
+            return None, None
+
+    def _images(self, batch: int) -> Tensor:
+        return self.dataset.normalised(self.dataset.images[self.rows[batch]], precision(self.model))
+
+    # -- the estimate --------------------------------------------------------------------------------------------------
+    def estimates(self, plan: Plan) -> bool:
+        """Whether a plan has first-order terms: all its groups are exact, and the network runs in steps."""
+        return self.fast is not None and self.fast.can(plan)
+
+    def expanding(self, plan: Plan) -> Iterator[int]:
+        """Take the first-order terms around ``plan``, yielding the images done; nothing when they are known."""
+        if self.gates is None or not self.estimates(plan) or plan in self.expansions:
+            return
+        parts = []
+        for batch in range(self.expanded):
+            labels = self.dataset.labels[self.rows[batch]]
+            with self.lock:
+                parts.append(self.gates.expand(self._images(batch), labels, plan))
+            yield sum(len(part.scores) for part in parts)
+        _remember(self.expansions, plan, Expansion.joined(parts), EXPANSIONS)
+
+    def estimate(self, plan: Plan) -> Estimate | None:
+        """From the nearest plan whose terms are known; None where there is none or it cannot say."""
+        began = time.perf_counter()
+        if not self.expansions or not self.estimates(plan):
+            return None
+        there = torch.from_numpy(self.network.keep(plan))[:-1].float()
+        nearest, units, change = None, torch.empty(0, dtype=torch.int64), torch.empty(0)
+        for found in tuple(self.expansions.values()):
+            difference = there - torch.from_numpy(self.network.keep(found.plan))[:-1].float()
+            differing = difference.nonzero().flatten()
+            if nearest is None or len(differing) < len(units):
+                nearest, units, change = found, differing, difference[differing]
+        assert nearest is not None
+        before, after = (s.argmax(1) == 0 for s in (nearest.scores, nearest.predicted(units, change)))
+        measured = self.answers.get(nearest.plan)
+        start = measured.accuracy.top1 if measured else float(before.float().mean())
+        top1 = start + float(after.float().mean() - before.float().mean())
+        return Estimate(min(1.0, max(0.0, top1)), len(before), len(units), 1000 * (time.perf_counter() - began))
+
+    # -- the measurement -----------------------------------------------------------------------------------------------
+    def measured(self, plan: Plan) -> Measured | None:
+        """The complete answer, where this plan was measured before."""
+        return self.answers.get(plan)
+
+    def measuring(self, plan: Plan) -> Iterator[Measured]:
+        """Measure a plan, yielding after every batch; the last one has seen every image.
+
+        Predictions are those of the really smaller network. Raises UserError when the plan does not fit the network.
+        """
+        self.network.validate(plan)
+        tally = Tally(self.dataset)
+        base = torch.zeros(len(self.dataset), dtype=torch.bool)
+        for batch, rows in enumerate(self.rows):
+            with self.lock:
+                labels = self.dataset.labels[rows]
+                base[rows] = self._unpruned(batch) == labels
+                accuracy = tally.add(Batch(rows, self._scores(plan, batch), labels))
+            seen = accuracy.images
+            found = Measured(accuracy, paired_drop(base[:seen], tally.correct[:seen]))
+            if accuracy.complete:
+                _remember(self.answers, plan, found, ANSWERS)
+            yield found
+
+    def _unpruned(self, batch: int) -> Tensor:
+        """Predictions (n,) of the network as it is; and how far off its rough scores are."""
+        if batch not in self.base:
+            if self.full is None:
+                sure = self._scores(Plan(), batch)
+            else:
+                sure = self.full.planned(Plan(), self.full.kept(self._images(batch))).float().cpu()
+                self.errors[batch] = _error(self._rough(Plan(), batch), sure)
+            self.base[batch] = sure.argmax(1)
+        return self.base[batch]
+
+    def _rough(self, plan: Plan, batch: int) -> Tensor:
+        assert self.fast is not None
+        if batch not in self.kept:
+            self.kept[batch] = self.fast.kept(self._images(batch))
+        return self.fast.planned(plan, self.kept[batch], self.keep).float().cpu()
+
+    def _scores(self, plan: Plan, batch: int) -> Tensor:
+        """(n, K) float32 on the CPU; enough of it at full precision to trust the predictions."""
+        if self.full is None or not self.full.can(plan):
+            return class_scores(self._smaller(plan), self._images(batch).to(self.device), None).float().cpu()
+        scores = self._rough(plan, batch)
+        return scores if self.fast is self.full else self._checked(plan, batch, scores)
+
+    def _smaller(self, plan: Plan) -> nn.Module:
+        if self.removed is None or self.removed[0] != plan:
+            smaller = remove(self.model, self.network, plan).model if plan else self.model
+            self.removed = plan, smaller.eval()
+        return self.removed[1]
+
+    def _checked(self, plan: Plan, batch: int, rough: Tensor) -> Tensor:
+        """Images whose two best classes are too close to trust rough scores, computed again: as ``CheckedScorer``."""
+        assert self.full is not None
+        best = rough.topk(2, dim=1).values
+        margins, order = (best[:, 0] - best[:, 1]).sort()
+        x, error, checked = self._images(batch), self.errors[batch], 0
+        while checked < len(order):
+            doubtful = int((margins < CheckedScorer.SAFETY * error).sum())
+            doubtful = max(doubtful, CheckedScorer.SAMPLE if checked == 0 else 0)
+            if doubtful <= checked:
+                break
+            rows = order[checked:doubtful]
+            sure = self.full.planned(plan, self.full.kept(x[rows])).float().cpu()
+            error = max(error, _error(rough[rows], sure))
+            rough[rows] = sure
+            checked = doubtful
+        return rough
+
+    @property
+    def title(self) -> str:
+        """Where it is computed, for a person."""
+        return device_title(self.device)
+
+
+def _error(rough: Tensor, sure: Tensor) -> float:
+    """The largest error of a difference between classes; nothing else matters."""
+    difference = rough - sure
+    return float((difference - difference.mean(dim=1, keepdim=True)).abs().max())
+
+
+def _remember(known: OrderedDict[Key, Known], key: Key, value: Known, most: int) -> None:
+    known[key] = value
+    while len(known) > most:
+        known.popitem(last=False)
