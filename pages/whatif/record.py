@@ -64,7 +64,7 @@ def described(network: Network, before: Plan, after: Plan) -> str:
     if len(moved) != 1:
         return f"{len(moved)} groups"
     (group,) = moved
-    return f"{group.key}: {numbers.percent(network.ratio(after, group.key), 0)} removed"
+    return f"{group.key}: {len(after.get(group.key, ()))} of {group.size} removed"
 
 
 def mean_error(desk: Desk) -> float | None:

@@ -139,7 +139,7 @@ class PlannedReplay(Replay):
         weights = {name: self._slice(name, alive, quiet, plan) for name in names}
         wanted = keep & {r for i in order for r in self.steps[i].outs}
         self._run(order, env, weights, len(batch.x), alive, {self.result, *wanted})
-        for r in wanted:
+        for r in wanted & env.keys():  # operators may keep back what nobody reads
             batch.values[r] = Value(env[r], gone, absent)
         return env[self.result]
 

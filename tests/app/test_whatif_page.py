@@ -4,11 +4,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.ui import state
-from pages.whatif import plans
+from pages.ui.numbers import percent
+from pages.whatif import live, plans
 from pruning_core.allocation.lowest import lowest
-from pruning_core.analysis.measures import Cell
+from pruning_core.analysis.evaluate import evaluate
 from pruning_core.criteria import CRITERIA, score
-from pruning_core.graph import Plan
+from pruning_core.datasets import hold_out
+from pruning_core.errors import UserError
+from pruning_core.graph import Plan, remove
 from pruning_core.runs.events import Result
 from pruning_core.runs.sensitivity import SensitivityRun
 from pruning_core.runs.view import State
@@ -84,7 +87,7 @@ def test_a_ratio_that_would_remove_whole_layers_keeps_one_channel_and_says_so(pa
 
 def test_requested_and_actual_stand_side_by_side(page):
     page.slider(key="whatif.all").set_value(33).run()
-    table = page.dataframe[0].value
+    table = next(each.value for each in page.dataframe if "asked" in each.value)
     assert set(table["asked"]) == {0.33}
     assert (table["actual"] <= 0.33).all() and (table["kept"] < table["channels"]).all()
 
@@ -132,7 +135,6 @@ def test_an_allocation_that_needs_a_sweep_says_so_and_takes_one(page, monkeypatc
     page.slider(key="whatif.budget").set_value(60).run()
     page.button(key="whatif.preset.use").click().run()
     assert network().cost(desk(page).plan).macs <= 0.60 * network().cost().macs
-    assert "until applied" in text_of(page) and metrics(page)["Accuracy"].startswith("≈")
 
 
 def test_channels_chosen_otherwise_stay_until_they_are_chosen_again(page):
@@ -145,6 +147,52 @@ def test_channels_chosen_otherwise_stay_until_they_are_chosen_again(page):
     assert desk(page).plan != before
     assert {k: len(v) for k, v in desk(page).plan.items()} == {k: len(v) for k, v in before.items()}
     assert "removes other channels than" not in text_of(page)
+
+
+def test_a_move_is_estimated_then_measured_and_the_record_says_how_far_off(page):
+    held_out = hold_out(state.splits(desk(page).data)[0], desk(page).data)[1]
+    whole = evaluate(state.loaded(desk(page).model).model, held_out)
+    assert metrics(page)["Accuracy"] == percent(whole.top1)
+    moved = []
+    for group, share in ((network().groups[0], 40), (network().groups[1], 60)):
+        page.slider(key=f"whatif.group.{group.key}").set_value(share).run()
+        smaller = remove(state.loaded(desk(page).model).model, network(), desk(page).plan).model
+        moved.append(evaluate(smaller, held_out))
+        assert metrics(page)["Accuracy"] == percent(moved[-1].top1)
+        assert f"{100 * moved[-1].low:.1f}–{100 * moved[-1].high:.1f}, {len(held_out)} images" in text_of(page)
+    table = next(each.value for each in page.dataframe if "estimate" in each.value)
+    assert list(table["measured"]) == [pytest.approx(100 * each.top1) for each in reversed(moved)]
+    assert list(table["off"]) == [pytest.approx(off) for off in table["estimate"] - table["measured"]]
+    assert (table["estimate"] > 20).all()  # not the guess of one in ten
+    removed = [(g.key, len(desk(page).plan[g.key]), g.size) for g in (network().groups[1], network().groups[0])]
+    assert list(table["move"]) == [f"{key}: {gone} of {size} removed" for key, gone, size in removed]
+    assert f"Mean over 2 moves: {table['off'].abs().mean():.1f} points" in text_of(page)
+    page.button(key="whatif.undo").click().run()
+    assert metrics(page)["Accuracy"] == percent(moved[0].top1)
+    assert "Mean over 2 moves" in text_of(page)  # known already: nothing was estimated
+
+
+def test_a_large_network_is_measured_when_asked_and_then_estimated(page, monkeypatch):
+    monkeypatch.setattr(live, "UNASKED_MACS", 0)
+    monkeypatch.setattr(live, "FEW", 48)
+    group = network().groups[0]
+    page.slider(key=f"whatif.group.{group.key}").set_value(20).run()
+    page.button(key="whatif.measure").click().run()
+    assert "48 images" in text_of(page) and not metrics(page)["Accuracy"].startswith("≈")
+    page.slider(key=f"whatif.group.{group.key}").set_value(40).run()
+    assert metrics(page)["Accuracy"].startswith("≈") and "first order" in text_of(page)
+    page.button(key="whatif.measure").click().run()
+    assert not metrics(page)["Accuracy"].startswith("≈") and "Mean over 1 move:" in text_of(page)
+
+
+def test_data_that_do_not_fit_are_said_where_the_accuracy_would_stand(page, monkeypatch):
+    def refuse(*_):
+        raise UserError("These images do not fit.")
+
+    monkeypatch.setattr(live, "_slider", refuse)
+    page.session_state[live.READY] = set()
+    page.run()
+    assert "These images do not fit." in text_of(page) and not page.exception
 
 
 def test_applying_proves_measures_and_hands_over_the_smaller_network(page, monkeypatch):
@@ -196,16 +244,3 @@ def test_a_slider_shows_what_was_asked_only_while_it_explains_the_plan():
     assert plans.cuts(network(), plan, {group.key: 30})[0].asked == 30
     other = plans.cuts(network(), plan, {group.key: 80})[0].asked
     assert plans.counted(other, group.size) == len(plan[group.key])
-
-
-def test_the_estimate_adds_the_drops_of_single_groups_and_keeps_silent_beyond_them():
-    first, second = network().groups[:2]
-
-    def cell(group, ratio, drop):
-        return Cell(group.key, ratio, 0, 0.9 - drop, None, 100, 0, 1, drop, 0, 0, 0, 0, True, 0.0)
-
-    cells = [cell(first, 0.5, 0.2), cell(second, 0.5, 0.1)]
-    plan = Plan({first.key: range(first.size // 4), second.key: range(second.size // 2)})
-    assert plans.expected(cells, network(), plan) == pytest.approx(0.9 - 0.1 - 0.1)
-    assert plans.expected(cells, network(), Plan({first.key: range(first.size - 1)})) is None
-    assert plans.expected([], network(), plan) is None
