@@ -1,8 +1,8 @@
-"""Train the network on the desk a little further, beside the unpruned one as a control."""
+"""Train the network on the desk a little further, beside the unpruned one; or prune it in steps, training between."""
 
 import streamlit as st
 
-from pages.finetune import sections
+from pages.finetune import gradual, sections
 from pages.ui import state
 
 desk = state.desk()
@@ -12,3 +12,4 @@ st.title("Fine-tune")
 sections.introduction(desk, model)
 sections.start(desk, model)
 sections.runs(desk)
+gradual.section(desk)

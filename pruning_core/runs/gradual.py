@@ -73,12 +73,10 @@ class GradualRun(RunSpec):
         own: dict[str, Schedule] = {SCHEDULED: self.schedule}
         return own | ({AT_ONCE: OneShot()} if self.control and not isinstance(self.schedule, OneShot) else {})
 
-    def reference(self, loaded: ModelRef, shrunk: Shrunk, reached: Reached) -> ModelRef:
+    def reference(self, shrunk: Shrunk, reached: Reached) -> ModelRef:
         """The network that a step ended with."""
-        size = loaded.input_size
-        return ModelRef(
-            "pruned", loaded.name, weights=reached.weights, input_size=size, base=self.model, plan=shrunk.plan
-        )
+        name, size = self.model.name, self.model.input_size
+        return ModelRef("pruned", name, weights=reached.weights, input_size=size, base=self.model, plan=shrunk.plan)
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
         plan = Plan.from_json(self.plan)

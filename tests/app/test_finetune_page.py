@@ -6,9 +6,11 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from pages.finetune import frames
+from pages.finetune import courses, frames, stairs
 from pages.ui import state
 from pages.ui.desk import recall
+from pruning_core.allocation.schedule import SCHEDULES
+from pruning_core.runs.reached import AT_ONCE, SCHEDULED
 from pruning_core.runs.view import State
 from pruning_core.training.events import Epoch, Step
 from tests.app.pruned_desk import pruned_desk
@@ -132,3 +134,57 @@ def test_a_long_loss_curve_is_thinned_and_keeps_its_newest_point():
     assert len(frame) <= frames.POINTS and frame["loss"].iloc[-1] == 1233
     assert frame["epoch"].is_monotonic_increasing
     assert frames.losses(()).empty and list(frames.accuracies(()).columns) == ["epoch", "run", "top1", "low", "high"]
+
+
+def test_without_a_plan_there_is_nothing_to_reach_in_steps(open_page):
+    app = open_page()
+    assert "no plan to reach yet" in words(app)
+    assert not [each for each in app.button if each.key == "gradual.start"]
+
+
+def test_every_schedule_is_offered_drawn_and_explained(open_page):
+    pruned_desk(state.workspace(), ME, 0.5)
+    app = open_page()
+    assert app.selectbox(key="gradual.schedule").options == [each.card.name for each in SCHEDULES]
+    for cls in SCHEDULES:
+        app.selectbox(key="gradual.schedule").set_value(cls.card.key)
+        app.number_input(key="gradual.epochs").set_value(40)
+        healthy(app.run())
+        assert cls.card.idea in words(app)
+        assert app.latex[0].value.strip("$ \n") == cls.card.formula
+        frame = courses.frame(cls(), 4, 0.5)
+        ends = frame.groupby("name")["last"].last()
+        assert set(ends.index) == {each.card.name for each in SCHEDULES} and set(ends.round(9)) == {0.5}
+        figure = courses.chart(frame, chosen=cls.card.name, steps=4)
+        (chosen,) = [line for line in figure.data if line.mode == "lines+markers"]
+        assert chosen.name == cls.card.name and cls.card.name in figure.layout.meta["alt"]
+    app.number_input(key="gradual.epochs").set_value(1)
+    app.selectbox(key="gradual.schedule").set_value(SCHEDULES[1].card.key)
+    healthy(app.run())
+    assert "cannot be shared out" in words(app) and not [each for each in app.button if each.key == "gradual.start"]
+
+
+def test_a_plan_is_reached_in_steps_and_compared_with_the_same_at_once(open_page):
+    desk = pruned_desk(state.workspace(), ME, 0.5)
+    app = open_page()
+    app.slider(key="gradual.steps").set_value(2)
+    app.number_input(key="gradual.epochs").set_value(2)
+    healthy(app.run())
+    healthy(app.button(key="gradual.start").click().run())
+    job = app.session_state["gradual.job"]
+    view = state.jobs().wait(job, 180)
+    assert view.state is State.DONE, view.error
+    healthy(app.run())
+    called = stairs.names(state.jobs().spec(job))
+    rows = stairs.table(view.events, called)
+    assert [(row["way"], row["step"]) for row in rows] == [
+        (called[SCHEDULED], "1 of 2"), (called[SCHEDULED], "2 of 2"), (called[AT_ONCE], "1 of 1"),
+    ]  # fmt: skip
+    assert rows[1]["macs"] == rows[2]["macs"] < rows[0]["macs"]
+    frame = stairs.accuracies(view.events, called)
+    assert list(frame["epoch"]) == [0, 1, 1, 2, 0, 1, 2], "two points where a step ends and the next cut falls"
+    assert "against the same at once" in words(app)
+    healthy(app.button(key=f"gradual.keep.{SCHEDULED}").click().run())
+    kept = recall(state.workspace(), ME).model
+    assert kept.base == desk.model.base and kept != desk.model
+    assert state.network(kept).cost() == state.network(desk.model).cost(), "the widths of the plan"

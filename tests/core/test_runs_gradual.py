@@ -117,7 +117,7 @@ def test_steps_end_at_the_plan_and_are_compared_with_the_same_at_once(
     measured = {}
     for way, (cuts, ends) in {SCHEDULED: (shrunk, reached), AT_ONCE: (once, end)}.items():
         step = max(ends)
-        again = load_model(spec.reference(DEMO, cuts[step], ends[step]), workspace)
+        again = load_model(spec.reference(cuts[step], ends[step]), workspace)
         measured[way] = evaluate(again.model, test, device="cpu").top1
         assert measured[way] == ends[step].after, "the network that is handed over is the one that was measured"
     (drop,) = (e for e in events if isinstance(e, Drop))

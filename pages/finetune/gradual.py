@@ -1,0 +1,152 @@
+"""The second half of the page: the widths of a plan reached in steps, with training in between."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.finetune import courses, stairs
+from pages.ui import jobs, links, plots, state
+from pages.ui.desk import Desk
+from pages.ui.errors import plain_errors
+from pages.ui.ranking import choose_criterion
+from pages.ui.widgets import knob_widget, knob_widgets
+from pruning_core.allocation.course import steps_of
+from pruning_core.allocation.schedule import SCHEDULES, Schedule
+from pruning_core.errors import UserError
+from pruning_core.graph import Network, Plan
+from pruning_core.runs.gradual import GradualRun, shared_out
+from pruning_core.runs.view import JobView, State
+from pruning_core.training.config import FineTune
+from pruning_core.zoo import ModelRef
+
+KEY = "gradual"
+SHOWN = "gradual.job"
+POLL_S = 1.5
+
+
+def section(desk: Desk) -> None:
+    st.header("Prune in steps", divider="gray")
+    st.markdown(
+        "Cut a little, train a little: the network meets each loss while it can still make up for it. Whether that is "
+        "worth its time only shows beside the same cut **at once** with **as many epochs in all**."
+    )
+    target = aim(desk)
+    if target is None:
+        st.info("There is no plan to reach yet. Make one on What-if or Search; its widths are the target.")
+        links.to_what_if("Make a plan on What-if")
+        return
+    model, plan = target
+    with plain_errors():
+        _start(desk, model, plan, state.network(model))
+    _results(desk, model)
+
+
+def aim(desk: Desk) -> tuple[ModelRef, Plan] | None:
+    """Which network to begin with, and the plan to reach: the one on the desk, else the one it was cut by."""
+    if desk.plan:
+        return desk.model, desk.plan
+    if desk.model.base is not None:
+        return desk.model.base, Plan.from_json(desk.model.plan)
+    return None
+
+
+def _start(desk: Desk, model: ModelRef, plan: Plan, network: Network) -> None:
+    with st.container(border=True):
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            schedule = _schedule()
+            places = st.columns(2)
+            with places[0]:
+                wanted = st.slider("Steps", 2, 20, 5, key=f"{KEY}.steps", persist_state="session")
+            steps = steps_of(schedule, network, plan, int(wanted))
+            with places[1]:
+                epochs = st.number_input(
+                    "Epochs in all", 1, 1000, 10, key=f"{KEY}.epochs", persist_state="session",
+                    help="Shared out evenly among the steps; the control trains as many after its one cut.",
+                )  # fmt: skip
+            with st.popover("Training", icon=":material/tune:", width="stretch"):
+                config = FineTune(
+                    epochs=int(epochs),
+                    lr=knob_widget(FineTune, "lr", KEY),
+                    optimizer=knob_widget(FineTune, "optimizer", KEY),
+                    schedule=knob_widget(FineTune, "schedule", KEY),
+                    augment=knob_widget(FineTune, "augment", KEY),
+                    seed=int(st.number_input("Seed", 0, 2**31 - 1, 0, key=f"{KEY}.seed", persist_state="session")),
+                )
+            criterion = choose_criterion()
+        with right:
+            target = max(network.ratio(plan, key) for key in plan)
+            frame = courses.frame(schedule, steps, target)
+            plots.show(courses.chart(frame, chosen=schedule.card.name, steps=steps), "gradual.courses")
+            st.caption(
+                f"Share of its channels that the group with the highest ratio ({100 * target:.0f} %) has lost. Marks: "
+                "the chosen schedule. A band: from the first layer to the last."
+            )
+        several = len(GradualRun(model, desk.data, "", schedule=schedule).ways) > 1
+        control = several and st.toggle(
+            "The same at once as the control", True, key=f"{KEY}.control", persist_state="session",
+            help="One cut to the same widths by the same criterion, then as many epochs in all.",
+        )  # fmt: skip
+        spec = GradualRun(model, desk.data, plan.to_json(), criterion, schedule, int(wanted), config, control)
+        pace = f"{steps} step" + ("s" if steps > 1 else "")
+        shares = shared_out(config, steps)
+        each = f"{min(shares)}" if min(shares) == max(shares) else f"{min(shares)} to {max(shares)}"
+        st.caption(f"{pace} of {each} epochs to the widths of the plan: {len(plan)} groups are cut.")
+        if st.button("Prune in steps", type="primary", key="gradual.start", icon=":material/stairs:"):
+            known = state.jobs().find(spec)
+            if known is not None and known.state is State.DONE:
+                st.toast("This very run is done already; here is its result. Another seed makes another one.")
+            st.session_state[SHOWN] = state.jobs().submit(spec, state.owner())
+            st.rerun()
+
+
+def _schedule() -> Schedule:
+    classes = {each.card.key: each for each in SCHEDULES}
+    wanted = st.selectbox(
+        "Schedule",
+        list(classes),
+        index=1,  # the first is everything at once, which stands beside it anyway
+        format_func=lambda key: classes[key].card.name,
+        key=f"{KEY}.schedule",
+        help="How much of the target is gone after each step.",
+        persist_state="session",
+    )
+    chosen = classes[wanted or next(iter(classes))]
+    st.caption(f"{chosen.card.idea} {chosen.card.fails}")
+    st.latex(chosen.card.formula)
+    return knob_widgets(chosen, KEY)
+
+
+# -- what was started --------------------------------------------------------------------------------------------------
+
+
+def _results(desk: Desk, model: ModelRef) -> None:
+    found = _of(desk, model)
+    if not found:
+        return
+    ids = [view.id for view, _ in found]
+    if st.session_state.get(SHOWN) not in ids:
+        st.session_state[SHOWN] = ids[0]
+    if len(found) > 1:
+        labels = {view.id: f"{stairs.label(spec)} · {view.state}" for view, spec in found}
+        st.selectbox("Run", ids, key=SHOWN, format_func=lambda job: labels.get(job, job))
+    spec = next(spec for view, spec in found if view.id == st.session_state[SHOWN])
+    view = jobs.watch(
+        str(st.session_state[SHOWN]), key="gradual", draw=lambda view: stairs.draw(view, spec), poll_s=POLL_S
+    )
+    stairs.finish(view, spec, desk)
+
+
+def _of(desk: Desk, model: ModelRef) -> list[tuple[JobView, GradualRun]]:
+    """The visitor's runs from this network with this data, newest first."""
+    found = []
+    for view in state.jobs().of(state.owner()):
+        if view.kind != GradualRun.kind:
+            continue
+        try:
+            spec = state.jobs().spec(view.id)
+        except UserError:  # written by another version; it can be neither resumed nor drawn
+            continue
+        if isinstance(spec, GradualRun) and spec.model == model and spec.data == desk.data:
+            found.append((view, spec))
+    return found
