@@ -73,37 +73,31 @@ def draw(view: JobView, spec: GradualRun) -> None:
         st.caption("The first cut is being made.")
         return
     frame = accuracies(view.events, called)
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        said = "; ".join(f"{row['way']}, step {row['step']}: {row['before']} to {row['after']}" for row in rows)
-        figure = charts.lines(
-            frame, x="epoch", y="top1", by="run", low="low", high="high", height=330, y_percent=True,
-            x_title="Epochs of training", y_title="Test accuracy, top-1",
-            alt=f"Test accuracy over the epochs, falling at each cut. {said}.",
-        )  # fmt: skip
-        figure.update_yaxes(tickformat=".0%")
-        figure.update_layout(showlegend=True)
-        plots.show(figure, "gradual.stairs")
-    with right:
-        st.dataframe(
-            rows,
-            hide_index=True,
-            height=min(330, 38 + 35 * len(rows)),
-            key="gradual.table",
-            column_config={
-                "way": st.column_config.TextColumn("Way", pinned=True),
-                "step": "Step",
-                "ratio": st.column_config.NumberColumn(
-                    "Removed", format="percent", help="Share of the channels of the planned groups that is gone."
-                ),
-                "macs": st.column_config.NumberColumn("MACs", format="localized"),
-                "epochs": "Epochs",
-                "before": st.column_config.TextColumn("After the cut", help="Test accuracy with its 95 % interval."),
-                "after": st.column_config.TextColumn(
-                    "After training", help="Of the weights that were best on held-out images."
-                ),
-            },
-        )
+    said = "; ".join(f"{row['way']}, step {row['step']}: {row['before']} to {row['after']}" for row in rows)
+    figure = charts.lines(
+        frame, x="epoch", y="top1", by="run", low="low", high="high", height=330, y_percent=True,
+        x_title="Epochs of training", y_title="Test accuracy, top-1",
+        alt=f"Test accuracy over the epochs, falling at each cut. {said}.",
+    )  # fmt: skip
+    figure.update_yaxes(tickformat=".0%")
+    figure.update_layout(showlegend=True)
+    plots.show(figure, "gradual.stairs")
+    st.dataframe(
+        rows,
+        hide_index=True,
+        key="gradual.table",
+        column_config={
+            "way": st.column_config.TextColumn("Way", pinned=True),
+            "step": "Step",
+            "ratio": st.column_config.NumberColumn(
+                "Removed", format="percent", help="Share of the channels of the planned groups that is gone."
+            ),
+            "macs": st.column_config.NumberColumn("MACs", format="localized"),
+            "epochs": "Epochs",
+            "before": st.column_config.TextColumn("After the cut", help="Test accuracy with its 95 % interval."),
+            "after": st.column_config.TextColumn("After training", help="Of the weights best on held-out images."),
+        },
+    )
     ends = view.all(Reached)
     if ends:
         cards.source_line(
