@@ -32,6 +32,8 @@ class Family(StrEnum):
     CLUSTERING = "clustering"
     KERNELS = "kernels"
     SEARCH = "search"
+    RATIOS = "ratio per layer"
+    SCHEDULE = "schedule"
     INITIALISATION = "at initialisation"
     DYNAMIC = "dynamic"
     CONTROL = "control"
@@ -51,6 +53,7 @@ class Execution(StrEnum):
 class Data(StrEnum):
     NONE = "none"
     UNLABELLED = "unlabelled batches"
+    LABELS = "labelled batches"
     LABELLED = "labelled batches with gradients"
     TRAINING = "full training"
 

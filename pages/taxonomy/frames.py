@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from pages.criteria.registry import by_key
 from pruning_core.taxonomy import Card
 
 AXES: Mapping[str, str] = {
@@ -18,11 +17,6 @@ AXES: Mapping[str, str] = {
     "execution": "Execution",
 }
 SEPARATOR = "\x1f"  # between the parts of a node's id: no name holds it
-
-
-def cards() -> tuple[Card, ...]:
-    """Only what runs has a card here."""
-    return tuple(each.card for each in by_key().values())
 
 
 def table(found: Iterable[Card]) -> pd.DataFrame:

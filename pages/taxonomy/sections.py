@@ -6,7 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from pages.criteria.registry import by_key
-from pages.taxonomy import charts, frames
+from pages.taxonomy import charts, frames, registry
+from pages.taxonomy.registry import Home
 from pages.ui import cards, jobs, numbers, plots, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.widgets import knob_widgets
@@ -94,7 +95,7 @@ def lists(shown: pd.DataFrame) -> str | None:
     if clicked is not None:
         st.session_state[CHOSEN] = clicked["customdata"]
         st.rerun()
-    known = set(by_key())
+    known = {each.key for each in registry.cards()}
     chosen = st.session_state.get(CHOSEN)
     return chosen if chosen in known else (shown["key"].iloc[0] if len(shown) else None)
 
@@ -159,6 +160,14 @@ def try_it(found: Card, desk: Desk) -> None:
         view = jobs.watch(job, key="taxonomy.run")
     with right:
         _scores(view, found, network, layer)
+
+
+def go_to(found: Card, where: Home) -> None:
+    """What is no criterion is tried on the page made for it, already chosen there."""
+    st.subheader("Try it")
+    if st.button(f"Try it {where.label}", type="primary", key="taxonomy.go", icon=":material/arrow_forward:"):
+        st.session_state[where.choice] = found.key
+        st.switch_page(where.script)
 
 
 def _scores(view: JobView, found: Card, network: Network, layer: str) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from pruning_core.allocation.card import AllocationCard
+from pruning_core.allocation.card import search_card
 from pruning_core.allocation.space import Draw, Explorer, Space, Walk
 from pruning_core.knobs import Range
 from pruning_core.taxonomy import Paper
@@ -24,7 +24,7 @@ class Annealing(Explorer):
     A worse network is accepted with probability exp(-drop / (temperature * 1e-4)).
     """
 
-    card: ClassVar[AllocationCard] = AllocationCard(
+    card: ClassVar = search_card(
         key="annealing",
         name="Simulated annealing",
         idea="Change the accepted network a little; sometimes accept a worse one.",

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pruning_core.allocation.card import AllocationCard
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.knobs import check_knobs
+from pruning_core.taxonomy import Card
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Allocation(ABC):
     its knobs. ``strength`` names the field that says how much is removed; under a budget it is solved for instead.
     """
 
-    card: ClassVar[AllocationCard]
+    card: ClassVar[Card]
     strength: ClassVar[str]
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from pruning_core.allocation.base import Allocation, Family
-from pruning_core.allocation.card import AllocationCard
+from pruning_core.allocation.card import ratio_card
 from pruning_core.allocation.lowest import removed_count
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.errors import UserError
@@ -23,7 +23,7 @@ class ByHand(Allocation):
     Raises UserError for a ratio outside [0, 1).
     """
 
-    card: ClassVar[AllocationCard] = AllocationCard(
+    card: ClassVar = ratio_card(
         key="alloc-by-hand",
         name="By hand",
         idea="One ratio per group, chosen by a person.",

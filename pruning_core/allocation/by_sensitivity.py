@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from pruning_core.allocation.base import Allocation, Family
-from pruning_core.allocation.card import AllocationCard
+from pruning_core.allocation.card import ratio_card
 from pruning_core.allocation.lowest import removed_count
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.errors import UserError
 from pruning_core.knobs import Range, Toggle, check_knobs
-from pruning_core.taxonomy import Paper
+from pruning_core.taxonomy import Data, Paper
 
 Curve = tuple[tuple[float, float], ...]
 
@@ -28,7 +28,7 @@ class BySensitivity(Allocation):
     Raises UserError for a table without measurements or with a ratio outside [0, 1).
     """
 
-    card: ClassVar[AllocationCard] = AllocationCard(
+    card: ClassVar = ratio_card(
         key="alloc-sens",
         name="By sensitivity",
         idea="The same tolerated accuracy drop for every group decides its ratio.",
@@ -38,6 +38,7 @@ class BySensitivity(Allocation):
         paper=Paper(
             "Pruning Filters for Efficient ConvNets", "Li, Kadav, Durdanovic, Samet, Graf", "ICLR", 2017, "1608.08710"
         ),
+        data=Data.LABELS,
     )
     strength: ClassVar[str] = "tolerance"
 

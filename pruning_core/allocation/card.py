@@ -1,20 +1,41 @@
-"""What the pages say about a way to allocate, to search or to schedule; the docstring adds the prose."""
+"""The cards of ways to allocate, to search and to schedule: what all of them have in common is said once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 
-from pruning_core.taxonomy import Paper
+from pruning_core.taxonomy import Card, Data, Execution, Family, Granularity, Paper, Structure, Time
 
 
-@dataclass(frozen=True)
-class AllocationCard:
-    """``formula`` is LaTeX without delimiters; ``cost`` says in words what it takes to run."""
+def ratio_card(
+    key: str,
+    name: str,
+    idea: str,
+    formula: str,
+    cost: str,
+    fails: str,
+    paper: Paper | None = None,
+    *,
+    family: Family = Family.RATIOS,
+    data: Data = Data.NONE,
+) -> Card:
+    """The card of something that says how many channels go, of a trained network and once for all inputs."""
+    return Card(
+        key=key,
+        name=name,
+        idea=idea,
+        formula=formula,
+        granularity=Granularity.CHANNEL,
+        structure=Structure.STRUCTURED,
+        family=family,
+        time=Time.AFTER,
+        execution=Execution.STATIC,
+        data=data,
+        cost=cost,
+        fails=fails,
+        paper=paper,
+    )
 
-    key: str
-    name: str
-    idea: str
-    formula: str
-    cost: str
-    fails: str
-    paper: Paper | None = None
+
+search_card = partial(ratio_card, family=Family.SEARCH, data=Data.LABELS)
+schedule_card = partial(ratio_card, family=Family.SCHEDULE, data=Data.TRAINING)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pruning_core.allocation.base import Allocation, Family
-from pruning_core.allocation.card import AllocationCard
+from pruning_core.allocation.card import ratio_card
 from pruning_core.allocation.isomorphic import classes
 from pruning_core.allocation.lowest import ROUNDING, removed_count
 from pruning_core.allocation.pool import Counts, Pool
@@ -55,7 +55,7 @@ class GlobalThreshold(Allocation):
     empty one. With ``isomorphic`` only layers of the same kind are ranked together, each class losing the same share.
     """
 
-    card: ClassVar[AllocationCard] = AllocationCard(
+    card: ClassVar = ratio_card(
         key="alloc-global",
         name="Global threshold",
         idea="Rank the channels of all groups together and cut the lowest.",

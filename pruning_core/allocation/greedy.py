@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from pruning_core.allocation.card import AllocationCard
+from pruning_core.allocation.card import search_card
 from pruning_core.allocation.space import Draw, Explorer, Space, Walk
 from pruning_core.allocation.trial import Trial
 from pruning_core.knobs import Range
@@ -22,7 +22,7 @@ class Greedy(Explorer):
     whatever was asked for; those before the last round exceed the budget.
     """
 
-    card: ClassVar[AllocationCard] = AllocationCard(
+    card: ClassVar = search_card(
         key="autoslim",
         name="Greedy (AutoSlim)",
         idea="Try each group, commit the step that loses the least accuracy.",

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pruning_core.allocation.card import AllocationCard
+from pruning_core.allocation.card import search_card
 from pruning_core.allocation.space import Draw, Explorer, Space, Walk
 from pruning_core.knobs import Range
 from pruning_core.taxonomy import Paper
@@ -48,7 +48,7 @@ class Sampled(Explorer):
 class RandomWidths(Sampled):
     """Independent uniform shares for every group: a strong baseline that every search must beat."""
 
-    card: ClassVar[AllocationCard] = AllocationCard(
+    card: ClassVar = search_card(
         key="random-cp",
         name="Random widths",
         idea="Draw the width of every group at random, keep the best network.",
@@ -74,7 +74,7 @@ class RandomWidths(Sampled):
 class Tpe(Sampled):
     """Tree-structured Parzen estimator: draws where good trials were dense and bad ones were not."""
 
-    card: ClassVar[AllocationCard] = AllocationCard(
+    card: ClassVar = search_card(
         key="tpe",
         name="TPE",
         idea="Model good and bad trials, draw where their ratio is best.",
@@ -96,7 +96,7 @@ class Tpe(Sampled):
 class Nsga2(Sampled):
     """A genetic algorithm that keeps a whole front: its natural use is without a budget."""
 
-    card: ClassVar[AllocationCard] = AllocationCard(
+    card: ClassVar = search_card(
         key="nsga2",
         name="NSGA-II",
         idea="Cross and mutate the networks on the Pareto front.",

@@ -6,17 +6,17 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from pruning_core.allocation.card import AllocationCard
+from pruning_core.allocation.card import schedule_card
 from pruning_core.errors import UserError
 from pruning_core.knobs import Choice, Range, check_knobs
-from pruning_core.taxonomy import Paper
+from pruning_core.taxonomy import Card, Paper
 
 
 @dataclass(frozen=True)
 class Schedule(ABC):
     """A subclass is a frozen dataclass with knobs that says which ratio is reached when."""
 
-    card: ClassVar[AllocationCard]
+    card: ClassVar[Card]
 
     def __post_init__(self) -> None:
         check_knobs(self)
@@ -45,7 +45,7 @@ class Schedule(ABC):
 class OneShot(Schedule):
     """Everything at the first step, then training alone: the default when there is little time."""
 
-    card: ClassVar[AllocationCard] = AllocationCard(
+    card: ClassVar = schedule_card(
         "sched-oneshot",
         "One shot",
         "Cut once to the target, then fine-tune.",
@@ -62,7 +62,7 @@ class OneShot(Schedule):
 class Linear(Schedule):
     """The same share of the original channels at every step; the last steps remove a growing share of what is left."""
 
-    card: ClassVar[AllocationCard] = AllocationCard(
+    card: ClassVar = schedule_card(
         "sched-iter",
         "Linear",
         "Equal steps of the original size.",
@@ -79,7 +79,7 @@ class Linear(Schedule):
 class Geometric(Schedule):
     """The same share of what remains at every step, as in lottery-ticket pruning."""
 
-    card: ClassVar[AllocationCard] = AllocationCard(
+    card: ClassVar = schedule_card(
         "sched-geo",
         "Geometric",
         "Equal shares of what remains.",
@@ -103,7 +103,7 @@ class Geometric(Schedule):
 class Cubic(Schedule):
     """Slow first, fast at the end: small steps while it is not yet known what the network bears."""
 
-    card: ClassVar[AllocationCard] = AllocationCard(
+    card: ClassVar = schedule_card(
         "sched-cubic",
         "Cubic",
         "Small steps first, growing later.",
@@ -124,7 +124,7 @@ class Agp(Schedule):
     first removal.
     """
 
-    card: ClassVar[AllocationCard] = AllocationCard(
+    card: ClassVar = schedule_card(
         "sched-agp",
         "Gradual (AGP)",
         "Fast first, then ever smaller steps.",
@@ -158,7 +158,7 @@ class LittleByLittle(Schedule):
     heuristic from practice, without a paper.
     """
 
-    card: ClassVar[AllocationCard] = AllocationCard(
+    card: ClassVar = schedule_card(
         "sched-inc",
         "Little by little",
         "Five to ten per cent a step, more in deeper layers, training in between.",

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from pruning_core.allocation.base import Family
-from pruning_core.allocation.card import AllocationCard
 from pruning_core.allocation.lowest import removed_count
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.allocation.trial import Trial
 from pruning_core.knobs import check_knobs
+from pruning_core.taxonomy import Card
 
 
 class Draw(NamedTuple):
@@ -61,7 +61,7 @@ class Explorer(ABC):
     ``pareto`` says whether it can also search without a budget, for accuracy and cost at once.
     """
 
-    card: ClassVar[AllocationCard]
+    card: ClassVar[Card]
     pareto: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

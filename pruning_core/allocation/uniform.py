@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from pruning_core.allocation.base import Allocation, Family
-from pruning_core.allocation.card import AllocationCard
+from pruning_core.allocation.card import ratio_card
 from pruning_core.allocation.lowest import removed_count
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.knobs import Range
@@ -21,7 +21,7 @@ class Uniform(Allocation):
     layer loses as much as a redundant one.
     """
 
-    card: ClassVar[AllocationCard] = AllocationCard(
+    card: ClassVar = ratio_card(
         key="alloc-uniform",
         name="Uniform",
         idea="The same ratio for every group.",

@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.taxonomy import charts, frames
+from pages.taxonomy import charts, frames, registry
 from pages.ui import state
 from pruning_core import criteria
+from pruning_core.allocation.schedule import SCHEDULES
+from pruning_core.allocation.search import EXPLORERS
+from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.criteria import CRITERIA, L1Norm
+from pruning_core.graph import Plan
 from pruning_core.runs.scores import ScoresRun
 from pruning_core.runs.view import State
 from tests.app.fake_criterion import Alphabet
@@ -32,20 +36,23 @@ def page(monkeypatch):
     return open_page()
 
 
-def test_every_criterion_that_runs_has_its_place_once():
-    table = frames.table(frames.cards())
+ALL = (*CRITERIA, *ALLOCATIONS, *EXPLORERS, *SCHEDULES)
+
+
+def test_all_that_runs_has_its_place_once():
+    table = frames.table(registry.cards())
     nodes = frames.tree(table, AXES, "all")
     leaves = nodes[nodes["depth"] == len(AXES) + 1]
-    assert sorted(leaves["label"]) == sorted(each.card.name for each in CRITERIA)
+    assert sorted(leaves["label"]) == sorted(each.card.name for each in ALL)
     assert nodes["id"].is_unique and set(nodes["parent"]) <= {*nodes["id"], ""}
-    assert nodes.loc[nodes["depth"] == 0, "count"].iloc[0] == len(CRITERIA)
+    assert nodes.loc[nodes["depth"] == 0, "count"].iloc[0] == len(ALL)
     below = nodes.groupby("parent")["count"].sum()
     inner = nodes[nodes["depth"] <= len(AXES)].set_index("id")["count"]
     assert all(below[node] == count for node, count in inner.items()), "a part is as large as what is in it"
 
 
 def test_a_node_narrows_the_table_to_what_is_below_it():
-    table = frames.table(frames.cards())
+    table = frames.table(registry.cards())
     nodes = frames.tree(table, AXES, "all")
     for node in nodes.itertuples():
         assert len(frames.members(table, AXES, node.id)) == node.count
@@ -53,12 +60,12 @@ def test_a_node_narrows_the_table_to_what_is_below_it():
 
 
 def test_the_timeline_shows_every_paper_in_its_year():
-    table = frames.table(frames.cards())
+    table = frames.table(registry.cards())
     families = list(dict.fromkeys(table["family"]))
     figure = charts.timeline(table, families=families, selected=None)
     dots = next(trace for trace in figure.data if trace.name == charts.PAPERS)
     years = dict(zip(dots.customdata, dots.x))
-    dated = {each.card.key: each.card.paper.year for each in CRITERIA if each.card.paper}
+    dated = {each.card.key: each.card.paper.year for each in ALL if each.card.paper}
     assert set(years) == set(dated)
     assert all(abs(years[key] - year) < 0.5 for key, year in dated.items()), "beside each other, in the same year"
 
@@ -93,3 +100,31 @@ def test_a_new_criterion_has_a_card_without_another_line(page, monkeypatch):
     assert Alphabet.card.name in list(page.dataframe[0].value["name"])
     assert any(Alphabet.card.name in heading.value for heading in page.subheader)
     assert any(f"**{len(CRITERIA) + 1} criteria**" in text.value for text in page.markdown)
+
+
+def test_no_two_things_share_a_key():
+    assert len({each.card.key for each in ALL}) == len(ALL)
+
+
+@pytest.mark.parametrize(
+    ("cls", "widget"),
+    [(ALLOCATIONS[-2], "button_group"), (EXPLORERS[-1], "selectbox"), (SCHEDULES[-1], "selectbox")],
+    ids=["allocation", "search", "schedule"],
+)
+def test_what_is_no_criterion_is_tried_on_its_own_page_and_chosen_there(cls, widget, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    network = state.network(state.desk().model)
+    desk = state.desk().with_plan(Plan({network.groups[-1].key: (0, 1)}))
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    app.session_state["taxonomy.card"], app.session_state["desk"] = cls.card.key, desk
+    app.run().switch_page("pages/taxonomy/page.py").run()
+    assert not app.exception
+    shown = [each.value.strip("$ \n") for each in app.latex]
+    assert cls.card.formula in shown
+    if cls.card.paper:
+        assert any(cls.card.paper.title in each.value for each in app.markdown)
+    app.button(key="taxonomy.go").click().run()
+    assert not app.exception
+    where = registry.home(cls.card.key)
+    assert getattr(app, widget)(key=where.choice).value == cls.card.key
+    assert not [each for each in app.warning if "default value" in each.value]

@@ -1,0 +1,47 @@
+"""Everything that runs and has a card, and where it is tried. No streamlit here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pages.criteria.registry import by_key
+from pruning_core.allocation.schedule import SCHEDULES
+from pruning_core.allocation.search import EXPLORERS
+from pruning_core.allocation.strategies import ALLOCATIONS
+from pruning_core.taxonomy import Card
+
+
+@dataclass(frozen=True)
+class Home:
+    """The page where something is tried: its script, what to read on the link, and what keeps the page's choice."""
+
+    script: str
+    label: str
+    choice: str
+
+
+HOMES = (
+    (ALLOCATIONS, Home("pages/whatif/page.py", "under a budget on What-if", "whatif.preset")),
+    (EXPLORERS, Home("pages/search/page.py", "on Search", "search.explorer")),
+    (SCHEDULES, Home("pages/finetune/page.py", "in steps on Fine-tune", "gradual.schedule")),
+)
+
+
+def cards() -> tuple[Card, ...]:
+    """Only what runs has a card here: the criteria first, in the order of their registries."""
+    found = [each.card for each in by_key().values()]
+    return (*found, *(each.card for classes, _ in HOMES for each in classes))
+
+
+def home(key: str) -> Home | None:
+    """Where it is tried; None for a criterion, which is tried on the spot."""
+    return next((where for classes, where in HOMES for each in classes if each.card.key == key), None)
+
+
+def counted() -> str:
+    """How many there are of each sort, in Markdown."""
+    allocations, explorers, schedules = (len(classes) for classes, _ in HOMES)
+    return (
+        f"**{len(by_key())} criteria**, **{allocations} ways to share out ratios**, **{explorers} searches** and "
+        f"**{schedules} schedules**"
+    )
