@@ -80,6 +80,7 @@ def distance_matrix(
         sums = np.add.reduceat(np.add.reduceat(shown, edges, 0), edges, 1)
         shown = sums / np.outer(sizes, sizes)
     place = np.arange(0, count, block)
+    apart = shown[~np.eye(len(shown), dtype=bool)]  # the zeros on the diagonal would take up half of the colours
     figure = charts.blank(
         f"{title} distances of {count} channels in the order of the tree; largest {distances.max():.3g}.",
         height=480,
@@ -90,6 +91,8 @@ def distance_matrix(
         z=shown,
         x=place,
         y=place,
+        zmin=apart.min() if len(apart) else 0.0,
+        zmax=apart.max() if len(apart) else 1.0,
         customdata=None if block > 1 else [[f"{a} and {b}" for b in order] for a in order],
         hovertemplate=("%{z:.4g}" if block > 1 else "channels %{customdata}<br>%{z:.4g}") + "<extra></extra>",
         colorbar={"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0},
@@ -122,6 +125,10 @@ def dendrogram(
         x_title="Channels in the order of the tree",
         y_title=title,
     )
+    lowest, top = (float(height[:, 1].min()), float(height.max())) if len(height) else (0.0, 1.0)
+    # where nothing is alike all merges lie close together, far above 0: then the leaves hang just below the first
+    floor = lowest - 0.2 * (top - lowest) if top / 2 < lowest < top else 0.0
+    height = np.maximum(height, floor)
     hues: dict[str, list[int]] = {}
     for step in range(len(x)):
         leaf = order[min(len(order) - 1, max(0, round(float(x[step].mean()))))]
@@ -137,7 +144,7 @@ def dendrogram(
         )
     figure.add_scatter(
         x=np.arange(len(order)),
-        y=np.zeros(len(order)),
+        y=np.full(len(order), floor),
         mode="markers",
         marker={"size": 7, "color": [theme.color(labels[c]) for c in order]},
         hovertext=[f"channel {c}<br>cluster {labels[c] + 1}" for c in order],
@@ -151,7 +158,7 @@ def dendrogram(
         tickvals=np.arange(len(order)) if few else [], ticktext=[str(c) for c in order], showgrid=False,
         tickfont={"size": 10},
     )  # fmt: skip
-    figure.update_yaxes(rangemode="tozero")
+    figure.update_yaxes(range=[floor, None], autorange="max")
     return figure
 
 

@@ -112,6 +112,18 @@ def test_the_matrix_of_a_wide_layer_is_thinned_and_means_are_true():
     figure = charts.distance_matrix(distances, order, labels, title="Euclidean")
     assert np.asarray(figure.data[0].z).shape == (charts.MOST_CELLS, charts.MOST_CELLS)
     assert figure.data[0].z[0][1] == pytest.approx(distances[:2, 2:4].mean())
+    assert figure.data[0].zmin == pytest.approx(distances[:2, 2:4].mean()), "the diagonal takes no part in the colours"
+
+
+def test_leaves_hang_from_zero_or_where_nothing_is_alike_just_below_the_first_merge():
+    labels, order = np.zeros(3, np.int64), np.arange(3)
+    x = np.array([[0.0, 0, 1, 1], [0.5, 0.5, 2, 2]])
+    alike = charts.dendrogram(x, np.array([[0.0, 1, 1, 0], [1, 4, 4, 0]]), order, labels, cut=None, title="")
+    apart = charts.dendrogram(x, np.array([[0.0, 9, 9, 0], [9, 10, 10, 0]]), order, labels, cut=None, title="")
+    for figure, floor in ((alike, 0.0), (apart, 8.8)):
+        leaves = next(trace for trace in figure.data if trace.mode == "markers")
+        assert list(leaves.y) == pytest.approx([floor] * 3)
+        assert figure.layout.yaxis.range[0] == pytest.approx(floor)
 
 
 def test_branches_below_the_cut_have_the_colour_of_their_cluster():
