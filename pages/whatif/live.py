@@ -48,7 +48,7 @@ def show(network: Network, desk: Desk, slot: DeltaGenerator) -> bool:
             detail=f"{100 * after['low']:.1f}–{100 * after['high']:.1f}",
             delta=numbers.points(-payload["drop"]["drop"]) if payload["drop"]["drop"] else None,
             help="Of the smaller network on the test images; below: the 95 % interval.",
-            container=slot.container(),
+            container=slot.container(height="stretch"),
         )
         return False
     slider = _slider(desk, network) if _key(desk) in _ready() else None
@@ -59,7 +59,9 @@ def show(network: Network, desk: Desk, slot: DeltaGenerator) -> bool:
     if estimate:
         _estimated(estimate, desk, slot)
     else:
-        cards.pending(LABEL, "measuring …" if unasked(network) else "not measured yet", container=slot.container())
+        cards.pending(
+            LABEL, "measuring …" if unasked(network) else "not measured yet", container=slot.container(height="stretch")
+        )
     return not unasked(network)
 
 
@@ -96,7 +98,7 @@ def follow(network: Network, desk: Desk, slot: DeltaGenerator, about: DeltaGener
         about.empty()
     except UserError as error:
         about.empty()
-        cards.pending(LABEL, str(error), container=slot.container())
+        cards.pending(LABEL, str(error), container=slot.container(height="stretch"))
 
 
 def _measured(slider: Slider, found: Measured, slot: DeltaGenerator) -> None:
@@ -115,7 +117,7 @@ def _measured(slider: Slider, found: Measured, slot: DeltaGenerator) -> None:
         detail=f"{100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}, {accuracy.images} images",
         delta=numbers.points(-drop.drop) if drop.drop else None,
         help="On held-out images, before applying; below: the 95 % Wilson interval.",
-        container=slot.container(),
+        container=slot.container(height="stretch"),
     )
 
 
@@ -124,7 +126,13 @@ def _estimated(estimate: Estimate, desk: Desk, slot: DeltaGenerator) -> None:
     source = provenance.estimated(
         FIRST_ORDER.format(images=estimate.images), None if off is None else f"{100 * off:.1f} points"
     )
-    cards.number(LABEL, f"≈ {numbers.percent(estimate.top1)}", source, detail="first order", container=slot.container())
+    cards.number(
+        LABEL,
+        f"≈ {numbers.percent(estimate.top1)}",
+        source,
+        detail="first order",
+        container=slot.container(height="stretch"),
+    )
 
 
 # -- the shared engine -------------------------------------------------------------------------------------------------
