@@ -125,7 +125,7 @@ def measure(subject: Subject, sampled: int) -> dict[str, object]:
 
     def run(mode: Exact | Fast, scores: list[dict[str, Tensor]], into: dict[tuple[int, str, float], Cell]) -> None:
         for number, each in enumerate(scores):
-            for event in sweep(model, network, test, each, RATIOS, mode=mode, device="cpu", batch_size=128):
+            for event in sweep(model, network, test, each, RATIOS, mode=mode, device="cpu"):
                 if isinstance(event, Cell):
                     into[number, event.group, event.ratio] = event
 

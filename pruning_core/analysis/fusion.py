@@ -16,6 +16,7 @@ from pruning_core.analysis.operators import convolution_parts
 from pruning_core.analysis.steps import Register, Size, Step, Steps, Weight
 
 SMALL = 4  # pixels
+USUAL_BATCH = 128  # images that matrices are laid out for; others work too
 UnitOf = dict[tuple[str, int], NDArray[np.int64]]
 
 
@@ -47,10 +48,17 @@ class FusedConvolution:
     def pack(self, weight: Tensor) -> Tensor:
         s = self.settings
         if self.space is not None:
-            return _dense(weight, s["padding"], s["stride"], s["dilation"], self.space)
+            matrix = _dense(weight, s["padding"], s["stride"], s["dilation"], self.space)
+            if matrix.dtype != torch.bfloat16:
+                return matrix
+            # for tiles: the plain call would reorder the matrix every time
+            return torch.ops.mkldnn._reorder_linear_weight(matrix, USUAL_BATCH)
         return torch.ops.mkldnn._reorder_convolution_weight(
             weight, s["padding"], s["stride"], s["dilation"], self.groups(len(weight))
         )
+
+    def pack_bias(self, bias: Tensor) -> Tensor:
+        return bias if self.space is None else bias.repeat(self.space[2] * self.space[3])
 
     def groups(self, outputs: int) -> int:
         """Depthwise and whole-group cuts change the number of groups with the outputs."""
@@ -60,10 +68,10 @@ class FusedConvolution:
     def run(self, fill: Callable[[Register | Weight], Tensor]) -> Tensor:
         x, weight, bias = fill(Register(self.x)), fill(Weight(self.weight)), fill(Weight(self.bias))
         s = self.settings
-        groups = self.groups(len(bias))
         other = None if self.other is None else fill(Register(self.other))
         if self.packed and self.space is not None:
             return self._as_matrix(x, weight, bias, other)
+        groups = self.groups(len(bias))
         if self.packed:
             own = (weight, bias, s["padding"], s["stride"], s["dilation"], groups)
             if other is not None:
@@ -80,11 +88,17 @@ class FusedConvolution:
         assert self.space is not None
         height, width = self.space[2:]
         flat = x.permute(0, 2, 3, 1).reshape(len(x), -1)  # channels last: no copy
-        y = F.linear(flat, weight, bias.repeat(height * width))
+        relu = self.relu and other is None
+        if weight.is_mkldnn:
+            y = torch.ops.mkldnn._linear_pointwise(flat, weight, bias, "relu" if relu else "none", [], "")
+        else:
+            y = F.linear(flat, weight, bias)
+            y = y.relu_() if relu else y
         y = y.view(len(x), height, width, -1).permute(0, 3, 1, 2)
         if other is not None:
             y += other
-        return y.relu_() if self.relu else y
+            y = y.relu_() if self.relu else y
+        return y
 
 
 def _dense(

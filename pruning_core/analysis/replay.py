@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from pruning_core.analysis.fusion import FusedConvolution, fused
 from pruning_core.analysis.operators import POSITIONAL, Alive, run_step
-from pruning_core.analysis.steps import NotReplayable, Register, Size, Step, Steps, Weight, record_steps
+from pruning_core.analysis.steps import NotReplayable, Register, Size, Step, Steps, Weight
 from pruning_core.graph import Network, Plan, Role
 
 _VECTOR = {torch.float32: 16, torch.bfloat16: 32}  # channels that one vector or tile of the CPU's kernels holds
@@ -41,19 +42,16 @@ class Replay:
     """Runs batches through the unpruned network once, and through variants of it only where they differ.
 
     Works for removals in exact groups. ``dtype`` bfloat16 trades a few flipped predictions for speed.
-    Raises NotReplayable when the network cannot be taken apart into steps.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        recorded: Steps,
         network: Network,
-        example: Tensor,
         *,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        recorded = record_steps(model, network, example)
         self.network, self.device, self.dtype = network, torch.device(device), dtype
         self.packs = self.device.type == "cpu" and torch.backends.mkldnn.is_available() and dtype != torch.float64
         tensors = {n: self._placed(t) for n, t in recorded.tensors.items()}
@@ -61,6 +59,7 @@ class Replay:
         self.steps: list[Step | FusedConvolution] = fused(recorded, tensors, unit_of, pack=self.packs)
         self.unit_of, self.tensors = unit_of, tensors
         self.convolutions = {s.weight: s for s in self.steps if isinstance(s, FusedConvolution)}
+        self.biased = {s.bias: s for s in self.convolutions.values()}
         self.made_of = {name: s.sources[0] for name, s in self.convolutions.items()}
         self.base = {n: self._packed(n, t) for n, t in tensors.items()}
         self.input, self.result = recorded.inputs[0], recorded.result
@@ -81,7 +80,9 @@ class Replay:
         return t.to(self.dtype) if t.is_floating_point() else t
 
     def _packed(self, name: str, t: Tensor) -> Tensor:
-        """Convolution weights in the layout of the kernels that run them."""
+        """Convolution weights and biases in the layout of the kernels that run them."""
+        if self.packs and name in self.biased:
+            return self.biased[name].pack_bias(t)
         if t.dim() != 4 or not t.is_floating_point():
             return t
         t = t.contiguous(memory_format=torch.channels_last)
@@ -180,6 +181,20 @@ class Replay:
         """Whether the first dimension of a register counts images (a transposed weight has none)."""
         sizes = self.sizes.get(register)
         return sizes is None or (bool(sizes) and sizes[0].slope > 0)
+
+    def bytes_per_image(self, registers: Iterable[int]) -> int:
+        """What ``registers`` of the unpruned network take for one image."""
+        each = [prod(s.fixed + s.slope for s in self.sizes[r]) for r in registers if r in self.sizes]
+        return sum(each) * torch.empty(0, dtype=self.dtype).element_size()
+
+    def share(self, group: str) -> float:
+        """Multiply-adds of the layers that run again when units of ``group`` go, as a share of the network's."""
+        suffix = self.suffix(group)
+        if suffix is None:
+            return 1.0
+        again = {name.rpartition(".")[0] for i in suffix.steps for name in self.steps[i].sources}
+        costs = self.network.layer_costs()
+        return sum(c.macs for c in costs if c.name in again) / max(1, sum(c.macs for c in costs))
 
     # -- running ------------------------------------------------------------------------------------------------------
     def needed(self, groups: Iterable[str]) -> set[int]:

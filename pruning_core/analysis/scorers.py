@@ -10,9 +10,14 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from pruning_core.analysis.forward import class_scores, ready
+from pruning_core.analysis.evaluate import default_batch_size
+from pruning_core.analysis.forward import class_scores, precision, ready
 from pruning_core.analysis.replay import PACKED_BYTES, NotReplayable, Replay, Variant
+from pruning_core.analysis.steps import record_steps
 from pruning_core.graph import Network, Plan, remove, silenced_tensors
+
+BATCH_BYTES = 1 << 29  # kept activations of one batch
+MOST = {"cpu": 512, "gpu": 2048}  # images at once: beyond this nothing gets faster
 
 Removal = tuple[str, tuple[int, ...]]  # (group key, units removed)
 
@@ -20,9 +25,13 @@ Removal = tuple[str, tuple[int, ...]]  # (group key, units removed)
 class Scorer(Protocol):
     """``begin`` runs the unpruned network on a batch (n, C, H, W); ``scores`` a pruned one on the same batch.
 
-    Both return (n, K) float32 on the CPU.
+    Both return (n, K) float32 on the CPU. ``at_once``: how many images a batch may have. ``share``: what a removal from
+    one group costs, as a share of the whole network.
     """
 
+    @property
+    def at_once(self) -> int: ...
+    def share(self, group: str) -> float: ...
     def begin(self, x: Tensor) -> Tensor: ...
     def scores(self, removal: Removal) -> Tensor: ...
 
@@ -33,6 +42,11 @@ class WholeScorer:
     def __init__(self, model: nn.Module, network: Network, device: str) -> None:
         self.model, self.network, self.device = ready(model, device), network, device
         self.x: Tensor = torch.empty(0)
+        (shape,) = network.example_shapes[:1]
+        self.at_once = min(256, default_batch_size((shape[-3], shape[-2], shape[-1]), device))
+
+    def share(self, group: str) -> float:
+        return 1.0
 
     def begin(self, x: Tensor) -> Tensor:
         self.x = x.to(self.device)
@@ -73,6 +87,12 @@ class ReplayScorer:
         self.base: dict[int, Tensor] = {}
         self.base_scores = torch.empty(0)
         self.images = 0
+        self.bytes_per_image = replay.bytes_per_image(self.keep)
+        self.at_once = fitting(self.bytes_per_image, replay.device.type)
+        self.shares = {key: replay.share(key) for key in groups}
+
+    def share(self, group: str) -> float:
+        return self.shares[group]
 
     def begin(self, x: Tensor) -> Tensor:
         self.images = len(x)
@@ -129,6 +149,13 @@ class CheckedScorer:
     SAFETY = 2.0
     SAMPLE = 4
 
+    @property
+    def at_once(self) -> int:
+        return fitting(self.fast.bytes_per_image + self.full.bytes_per_image, "cpu")
+
+    def share(self, group: str) -> float:
+        return self.full.share(group)
+
     def begin(self, x: Tensor) -> Tensor:
         rough = self.fast.begin(x)
         sure = self.full.begin(x)
@@ -158,6 +185,12 @@ def _centred(difference: Tensor) -> Tensor:
     return difference - difference.mean(dim=1, keepdim=True)
 
 
+def fitting(bytes_per_image: int, device: str) -> int:
+    """The largest power of two of images, within limits, whose activations fit into ``BATCH_BYTES``."""
+    images = BATCH_BYTES // max(1, bytes_per_image)
+    return max(4, min(MOST["cpu" if device == "cpu" else "gpu"], 1 << max(0, images.bit_length() - 1)))
+
+
 def bfloat16_is_fast(device: str) -> bool:
     """Whether the CPU multiplies matrices in bfloat16 (AMX); elsewhere it is no faster than float32."""
     return device == "cpu" and torch.cpu._is_amx_tile_supported()
@@ -171,10 +204,12 @@ def make_scorer(
     if not any(network.group(key).exact for key in groups):
         return whole
     try:
-        full = ReplayScorer(Replay(model, network, example, device=device), groups, whole)
-        if not bfloat16_is_fast(device) or next(iter(model.parameters())).dtype != torch.float32:
-            return full
-        fast = ReplayScorer(Replay(model, network, example, device=device, dtype=torch.bfloat16), groups, whole)
-        return fast if rough else CheckedScorer(fast, full)
+        recorded = record_steps(model, network, example)
+        tiles = bfloat16_is_fast(device) and precision(model) == torch.float32
+        fast = ReplayScorer(Replay(recorded, network, dtype=torch.bfloat16), groups, whole) if tiles else None
+        if rough and fast is not None:
+            return fast
+        full = ReplayScorer(Replay(recorded, network, device=device), groups, whole)
+        return full if fast is None else CheckedScorer(fast, full)
     except NotReplayable:
         return whole

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from pruning_core.graph import Network
+from pruning_core.graph.hollow import NeedsValues
 from pruning_core.graph.labels import Labelled, cover
 from pruning_core.graph.record import Recording, follow, start
 from pruning_core.graph.recurrent import link_recurrent_layers, plain_recurrence
@@ -100,21 +101,26 @@ class Steps:
 def record_steps(model: nn.Module, network: Network, example: Tensor) -> Steps:
     """Run a copy of the model at two batch sizes and write down what happened.
 
+    Of the second run only the shapes are looked at, so its products are not computed.
+
     Raises NotReplayable for what steps cannot repeat: decisions on data, views changed in place.
     """
     clone = copy.deepcopy(model).eval()
-    takes = [_take(clone, torch.cat([example[:1]] * n)) for n in (2, 3)]
-    (one, out), (two, _) = takes
+    one, out = _take(clone, torch.cat([example[:1]] * 2), hollow=False)
+    try:
+        two, _ = _take(clone, torch.cat([example[:1]] * 3), hollow=True)
+    except NeedsValues:
+        two, _ = _take(clone, torch.cat([example[:1]] * 3), hollow=False)
     if len(one.calls) != len(two.calls):
         raise NotReplayable("another path is taken at another batch size")
     return _Writer(network, one, two, clone, out).write()
 
 
-def _take(model: nn.Module, x: Tensor) -> tuple[Recording, Any]:
+def _take(model: nn.Module, x: Tensor, *, hollow: bool) -> tuple[Recording, Any]:
     with plain_recurrence(model):
         recording, tensors = start(model)
         link_recurrent_layers(model, recording)
-        out = follow(model, (x,), recording, tensors, keep_calls=True)
+        out = follow(model, (x,), recording, tensors, keep_calls=True, hollow=hollow)
     recording.calls = [
         replace(c, name="alias", op=torch.ops.aten.alias.default, args=c.args[:1], kwargs={})
         if c.name.startswith("module:")

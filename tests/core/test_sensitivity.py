@@ -14,6 +14,7 @@ from pruning_core.analysis.measures import Accuracy, Cell
 from pruning_core.analysis.replay import NotReplayable, Replay
 from pruning_core.analysis.scorers import CheckedScorer, ReplayScorer, WholeScorer, make_scorer
 from pruning_core.analysis.sensitivity import Exact, Fast, sweep
+from pruning_core.analysis.steps import record_steps
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, capture, remove, silence
@@ -121,7 +122,7 @@ def test_a_replay_gives_the_scores_of_the_silenced_network(
     model: nn.Module, network: Network, data: Dataset, dtype: torch.dtype
 ) -> None:
     x = data.normalised(data.images[:32])
-    replay = Replay(model, network, x[:1], dtype=dtype)
+    replay = Replay(record_steps(model, network, x[:1]), network, dtype=dtype)
     base, kept = replay.forward(x, replay.needed(g.key for g in network.groups))
     tolerance = 1e-4 if dtype == torch.float32 else 0.1
     for group in network.groups:
@@ -138,8 +139,9 @@ def test_a_checked_score_predicts_as_full_precision_does(model: nn.Module, netwo
     x = data.normalised(data.images)
     keys = tuple(g.key for g in network.groups)
     whole = WholeScorer(model, network, "cpu")
-    full = ReplayScorer(Replay(model, network, x[:1]), keys, whole)
-    checked = CheckedScorer(ReplayScorer(Replay(model, network, x[:1], dtype=torch.bfloat16), keys, whole), full)
+    recorded = record_steps(model, network, x[:1])
+    full = ReplayScorer(Replay(recorded, network), keys, whole)
+    checked = CheckedScorer(ReplayScorer(Replay(recorded, network, dtype=torch.bfloat16), keys, whole), full)
     checked.begin(x)
     for group in network.groups:
         removal = (group.key, tuple(range(group.size // 2)))
@@ -228,7 +230,7 @@ def test_a_network_without_steps_is_run_as_a_whole(data: Dataset) -> None:
     network = capture(model, torch.zeros(1, 1, 8, 8))
     if network.groups:
         with pytest.raises(NotReplayable):
-            Replay(model, network, torch.zeros(1, 1, 8, 8))
+            record_steps(model, network, torch.zeros(1, 1, 8, 8))
     scorer = make_scorer(model, network, torch.zeros(1, 1, 8, 8), [g.key for g in network.groups], "cpu", rough=False)
     assert isinstance(scorer, WholeScorer)
 
