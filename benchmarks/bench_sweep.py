@@ -1,9 +1,10 @@
 """The sensitivity sweep against doing it one network at a time, side by side in one run.
 
-    python -m benchmarks.bench_sweep [--quick]
+    python -m benchmarks.bench_sweep [--quick] [--cifar10 cifar10_test.zip]
 
 The unit is one full forward of the evaluation set through the plain network ("full"), so figures of different machines
-compare. Processor seconds of one thread are counted, which other work on the machine disturbs least.
+compare. Processor seconds of one thread are counted, which other work on the machine disturbs least. With a zip of the
+CIFAR-10 test images (class folders) the fast sweep of the demo network is measured on all of them too.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from __future__ import annotations
 import argparse
 import copy
 import datetime
+import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,27 +30,35 @@ from pruning_core.allocation.lowest import lowest, removed_count
 from pruning_core.analysis.measures import Cell
 from pruning_core.analysis.sensitivity import Exact, Fast, sweep
 from pruning_core.datasets import DataRef, Dataset, load_splits
+from pruning_core.datasets.folder import read_file
+from pruning_core.datasets.raw import quiet
 from pruning_core.graph import Network, Plan, capture, remove
+from pruning_core.zoo import ModelRef, load_model
 from pruning_core.zoo.architectures import architecture
 
 RATIOS = tuple(i / 10 for i in range(1, 10))
 RESULT = Path(__file__).parent / "results" / "sweep.md"
+Cells = dict[tuple[int, str, float], Cell]
 
 
 @dataclass(frozen=True)
 class Subject:
+    """``epochs`` of training on the digits, so that predictions mean something; 0: only normalisation and the head."""
+
     name: str
     build: Callable[[], nn.Module]
     pixels: int
     images: int
-    epochs: int  # of training on the digits, so that predictions mean something; 0 leaves the weights random
+    epochs: int
+    ratios: tuple[float, ...] = RATIOS
+    checked: int = 18  # cells that are done the naive way and by real removal
 
 
 SUBJECTS = (
     Subject("ResNet-18 at 32 px", lambda: torchvision.models.resnet18(num_classes=10), 32, 512, 3),
-    Subject("ResNet-56 at 32 px", lambda: architecture("cifar_resnet56").build(10, 3), 32, 512, 2),
-    Subject("VGG-16-BN at 32 px", lambda: architecture("cifar_vgg16_bn").build(10, 3), 32, 512, 2),
-    Subject("ResNet-50 at 224 px", lambda: torchvision.models.resnet50(num_classes=10), 224, 32, 0),
+    Subject("ResNet-56 at 32 px", lambda: architecture("cifar_resnet56").build(10, 3), 32, 512, 2, checked=9),
+    Subject("VGG-16-BN at 32 px", lambda: architecture("cifar_vgg16_bn").build(10, 3), 32, 256, 2, checked=9),
+    Subject("ResNet-50 at 224 px", lambda: torchvision.models.resnet50(num_classes=10), 224, 64, 0, (0.4, 0.8), 4),
 )
 
 
@@ -65,6 +77,26 @@ def train(model: nn.Module, data: Dataset, epochs: int) -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+
+
+@torch.no_grad()
+def fit_head(model: nn.Module, head: nn.Linear, data: Dataset) -> None:
+    """Give a random network the statistics of ``data`` and its classes: ridge regression on its own features."""
+    x, y = data.normalised(data.images), F.one_hot(data.labels, head.out_features).float()
+    model.train()
+    for part in x.split(32):
+        model(part)
+    features: list[Tensor] = []
+    hook = head.register_forward_pre_hook(lambda _, given: features.append(given[0]))
+    forward(model.eval(), x)
+    hook.remove()
+    found = torch.cat(features).double()
+    centre = found.mean(0)
+    gram = (found - centre).T @ (found - centre)
+    gram.diagonal().add_(0.01 * gram.diagonal().mean())
+    weight = torch.linalg.solve(gram, (found - centre).T @ (y.double() - y.double().mean(0))).T
+    head.weight.copy_(weight)
+    head.bias.copy_(y.double().mean(0) - weight @ centre)
 
 
 def rounds(model: nn.Module, network: Network) -> Iterator[dict[str, Tensor]]:
@@ -101,94 +133,183 @@ def forward(model: nn.Module, x: Tensor) -> Tensor:
     return torch.cat([model(part) for part in x.split(64)])
 
 
-def processor(work: Callable[[], object]) -> float:
-    began = time.process_time()
+@dataclass(frozen=True)
+class Spent:
+    """Processor seconds, and megabytes that were taken at most beyond those before."""
+
+    seconds: float
+    megabytes: float
+
+
+def spent(work: Callable[[], object]) -> Spent:
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts here
+    before, began = status("VmRSS"), time.process_time()
     work()
-    return time.process_time() - began
+    return Spent(time.process_time() - began, (status("VmHWM") - before) / 1e3)
 
 
-def measure(subject: Subject, sampled: int) -> dict[str, object]:
+def status(field: str) -> float:
+    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return float(found[1])
+
+
+def full_forward(model: nn.Module, x: Tensor) -> float:
+    """Processor seconds: the median of as many as take ten seconds, three at most, after a short first one."""
+    found: list[float] = []
+    with torch.no_grad():
+        model(x[:16])
+        while len(found) < 3 and sum(found) < 10:
+            found.append(spent(lambda: forward(model, x)).seconds)
+    return sorted(found)[len(found) // 2]
+
+
+class Run:
+    """A sweep's last cells, and how long the first one took by the clock."""
+
+    def __init__(self) -> None:
+        self.cells: Cells = {}
+        self.first = 0.0
+
+    def sweep(
+        self,
+        model: nn.Module,
+        network: Network,
+        data: Dataset,
+        scores: list[dict[str, Tensor]],
+        ratios: tuple[float, ...],
+        mode: Exact | Fast,
+    ) -> Spent:
+        return spent(lambda: self._sweep(model, network, data, scores, ratios, mode))
+
+    def _sweep(
+        self,
+        model: nn.Module,
+        network: Network,
+        data: Dataset,
+        scores: list[dict[str, Tensor]],
+        ratios: tuple[float, ...],
+        mode: Exact | Fast,
+    ) -> None:
+        began = time.perf_counter()
+        for number, each in enumerate(scores):
+            for event in sweep(model, network, data, each, ratios, mode=mode, device="cpu"):
+                if isinstance(event, Cell):
+                    self.first = self.first or time.perf_counter() - began
+                    self.cells[number, event.group, event.ratio] = event
+
+
+def measure(subject: Subject) -> dict[str, object]:
     torch.manual_seed(0)
     fit, test = digits(subject.pixels)
     test = test.subset(subject.images)
     model = subject.build()
-    train(model, fit, subject.epochs)
+    if subject.epochs:
+        train(model, fit, subject.epochs)
+    else:
+        assert isinstance(model, torchvision.models.ResNet)
+        fit_head(model, model.fc, fit.subset(64))
     model.eval()
     x = test.normalised(test.images)
     network = capture(model, x[:1])
-    with torch.no_grad():
-        forward(model, x)
-        full = sorted(processor(lambda: forward(model, x)) for _ in range(3))[1]
     every = list(rounds(model, network))
-    rows = sum(len(scores) for scores in every)
-    found: dict[tuple[int, str, float], Cell] = {}
-
-    def run(mode: Exact | Fast, scores: list[dict[str, Tensor]], into: dict[tuple[int, str, float], Cell]) -> None:
-        for number, each in enumerate(scores):
-            for event in sweep(model, network, test, each, RATIOS, mode=mode, device="cpu"):
-                if isinstance(event, Cell):
-                    into[number, event.group, event.ratio] = event
-
-    exact = processor(lambda: run(Exact(), every, found))
-    sliders: dict[tuple[int, str, float], Cell] = {}
-    fast = processor(lambda: run(Fast(0.02), every[:1], sliders))
-    keys = sorted(found)
-    chosen = keys[:: max(1, len(keys) // sampled)]
-    seconds, wrong, different = 0.0, 0, 0
+    full = full_forward(model, x)
+    fast = Run()
+    quick = fast.sweep(model, network, test, every[:1], subject.ratios, Fast(0.02))
+    full = (full + full_forward(model, x)) / 2
+    exact = Run()
+    slow = exact.sweep(model, network, test, every, subject.ratios, Exact())
+    keys = sorted(exact.cells)
+    chosen = keys[:: max(1, len(keys) // subject.checked)][: subject.checked]
+    seconds, wrong = 0.0, 0
     for number, key, ratio in chosen:
         group = network.group(key)
         drop = lowest(every[number][key], removed_count(ratio, group.size))
-        layer = group.producers[number].layer
-        began = time.process_time()
-        other = naive(model, layer, drop, x)
-        seconds += time.process_time() - began
+        one = partial(naive, model, group.producers[number].layer, drop, x)
+        seconds += spent(one).seconds
         with torch.no_grad():
-            real = forward(remove(model, network, Plan({key: drop})).model.eval(), x) if drop else forward(model, x)
+            real = forward(remove(model, network, Plan({key: drop})).model.eval(), x)
         right = int((real.argmax(1) == test.labels).sum())
-        wrong += right != round(found[number, key, ratio].top1 * subject.images)
-        different += int((other.argmax(1) != real.argmax(1)).sum())
-    cells = len(keys)
-    slow = seconds / len(chosen) * cells
-    errors = [abs(sliders[at].drop - found[at].drop) for at in sliders]
-    inside = [sliders[at].drop_low <= found[at].drop <= sliders[at].drop_high for at in sliders]
+        wrong += right != round(exact.cells[number, key, ratio].top1 * subject.images)
+    each = seconds / len(chosen)
+    errors = [abs(fast.cells[at].drop - exact.cells[at].drop) for at in fast.cells]
+    inside = [fast.cells[at].drop_low <= exact.cells[at].drop <= fast.cells[at].drop_high for at in fast.cells]
+    with torch.no_grad():
+        right = int((forward(model, x).argmax(1) == test.labels).sum())
     return {
         "network": subject.name,
         "images": subject.images,
+        "right, unpruned": f"{100 * right / subject.images:.0f} %",
         "full (s)": f"{full:.2f}",
-        "grid": f"{rows} x {len(RATIOS)}",
-        "naive (full)": f"{slow / full:.0f}",
-        "exact (full)": f"{exact / full:.1f}",
-        "ahead": f"{slow / exact:.1f}x",
+        "grid": f"{len(keys) // len(subject.ratios)} x {len(subject.ratios)}",
+        "naive (full)": f"{each * len(keys) / full:.0f}",
+        "exact (full)": f"{slow.seconds / full:.1f}",
+        "ahead": f"{each * len(keys) / slow.seconds:.1f}x",
         "cells checked, wrong": f"{len(chosen)}, {wrong}",
-        "slider grid": f"{len(network.groups)} x {len(RATIOS)}",
-        "fast (full)": f"{fast / full:.1f}",
-        "fast, ahead": f"{slow / cells * len(sliders) / fast:.1f}x",
+        "slider grid": f"{len(every[0])} x {len(subject.ratios)}",
+        "fast (full)": f"{quick.seconds / full:.1f}",
+        "fast, ahead": f"{each * len(fast.cells) / quick.seconds:.1f}x",
         "fast, mean error": f"{100 * sum(errors) / len(errors):.2f} points",
         "fast, inside interval": f"{100 * sum(inside) / len(inside):.1f} %",
+        "first cell (s)": f"{fast.first:.1f}",
+        "peak memory exact, fast (MB)": f"{slow.megabytes:.0f}, {quick.megabytes:.0f}",
+        "load": f"{os.getloadavg()[0]:.0f}",
     }
+
+
+def ten_thousand(archive: Path) -> str:
+    """The fast sweep of the demo ResNet-20 on every CIFAR-10 test image, in full forwards."""
+    loaded = load_model(ModelRef("demo", "cifar_resnet20", "demo"))
+    assert loaded.mean is not None and loaded.std is not None
+    raw = read_file(archive, archive.name, None, quiet)
+    data = Dataset(raw.images, raw.labels, raw.classes, loaded.mean, loaded.std, "CIFAR-10")
+    network = capture(loaded.model, torch.zeros(1, *loaded.input_size))
+    scores = next(rounds(loaded.model, network))
+    with torch.no_grad():
+        full = spent(lambda: [loaded.model(data.normalised(part)) for part in data.images.split(64)]).seconds
+    run = Run()
+    quick = run.sweep(loaded.model, network, data, [scores], RATIOS, Fast(0.02))
+    seen = sum(cell.images for cell in run.cells.values()) / len(run.cells)
+    return (
+        f"ResNet-20 (demo) on {len(data):,} CIFAR-10 test images, {len(scores)} x {len(RATIOS)} cells, fast: "
+        f"{quick.seconds / full:.1f} full ({seen:,.0f} images per cell), first cell after {run.first:.1f} s, "
+        f"peak memory {quick.megabytes:.0f} MB, load {os.getloadavg()[0]:.0f}."
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the first network only, few cells of the naive way")
-    quick = parser.parse_args().quick
+    parser.add_argument("--cifar10", type=Path, help="a zip of the CIFAR-10 test images in class folders")
+    chosen = parser.parse_args()
     torch.set_num_threads(1)
-    results = [measure(subject, 9 if quick else 18) for subject in SUBJECTS[: 1 if quick else None]]
-    columns = list(results[0])
     lines = [
-        f"Sensitivity sweep, {datetime.date.today().isoformat()}, torch {torch.__version__}, one thread "
-        f"({torch.backends.cpu.get_cpu_capability()}, bfloat16 tiles: {torch.cpu._is_amx_tile_supported()}).",
+        f"Sensitivity sweep, {datetime.date.today().isoformat()}, torch {torch.__version__}, one thread of "
+        f"{os.cpu_count()} ({torch.backends.cpu.get_cpu_capability()}, bfloat16 tiles: "
+        f"{torch.cpu._is_amx_tile_supported()}).",
         "Unit: one full forward of the evaluation set. The naive way (copy, Torch-Pruning, evaluate) is timed on the",
         "cells checked and scaled to the grid. Wrong: cells whose number of right images differs from real removal.",
-        "",
-        "| " + " | ".join(columns) + " |",
-        "|" + "---|" * len(columns),
-        *("| " + " | ".join(str(row[c]) for c in columns) + " |" for row in results),
+        "Load: how many processes wanted the processors when the row was done.",
     ]
-    print("\n".join(lines))
-    if not quick:
+    done: list[dict[str, object]] = []
+    for subject in SUBJECTS[: 1 if chosen.quick else None]:
+        done.append(measure(subject))
+        write(lines, done, keep=not chosen.quick)
+    if chosen.cifar10 is not None:
+        lines.append(ten_thousand(chosen.cifar10))
+        write(lines, done, keep=not chosen.quick)
+
+
+def write(lines: list[str], rows: list[dict[str, object]], *, keep: bool) -> None:
+    """Print the table; ``keep`` it, whole after every row, so that a run that is stopped has not been for nothing."""
+    columns = list(rows[0])
+    table = ["", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    table += ["| " + " | ".join(str(row[c]) for c in columns) + " |" for row in rows]
+    text = "\n".join(lines + table)
+    print(text, flush=True)
+    if keep:
         RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        RESULT.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -193,8 +194,11 @@ class Replay:
         if suffix is None:
             return 1.0
         again = {name.rpartition(".")[0] for i in suffix.steps for name in self.steps[i].sources}
-        costs = self.network.layer_costs()
-        return sum(c.macs for c in costs if c.name in again) / max(1, sum(c.macs for c in costs))
+        return sum(self._macs.get(layer, 0) for layer in again) / max(1, sum(self._macs.values()))
+
+    @cached_property
+    def _macs(self) -> dict[str, int]:
+        return {cost.name: cost.macs for cost in self.network.layer_costs()}
 
     # -- running ------------------------------------------------------------------------------------------------------
     def needed(self, groups: Iterable[str]) -> set[int]:

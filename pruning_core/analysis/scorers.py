@@ -16,8 +16,7 @@ from pruning_core.analysis.replay import PACKED_BYTES, NotReplayable, Replay, Va
 from pruning_core.analysis.steps import record_steps
 from pruning_core.graph import Network, Plan, remove, silenced_tensors
 
-BATCH_BYTES = 1 << 29  # kept activations of one batch
-MOST = {"cpu": 512, "gpu": 2048}  # images at once: beyond this nothing gets faster
+BATCH_BYTES = 1 << 30  # kept activations of one batch
 
 Removal = tuple[str, tuple[int, ...]]  # (group key, units removed)
 
@@ -89,10 +88,9 @@ class ReplayScorer:
         self.images = 0
         self.bytes_per_image = replay.bytes_per_image(self.keep)
         self.at_once = fitting(self.bytes_per_image, replay.device.type)
-        self.shares = {key: replay.share(key) for key in groups}
 
     def share(self, group: str) -> float:
-        return self.shares[group]
+        return self.replay.share(group)
 
     def begin(self, x: Tensor) -> Tensor:
         self.images = len(x)
@@ -188,7 +186,12 @@ def _centred(difference: Tensor) -> Tensor:
 def fitting(bytes_per_image: int, device: str) -> int:
     """The largest power of two of images, within limits, whose activations fit into ``BATCH_BYTES``."""
     images = BATCH_BYTES // max(1, bytes_per_image)
-    return max(4, min(MOST["cpu" if device == "cpu" else "gpu"], 1 << max(0, images.bit_length() - 1)))
+    return max(4, min(most(device), 1 << max(0, images.bit_length() - 1)))
+
+
+def most(device: str) -> int:
+    """Images at once, beyond which nothing gets faster."""
+    return 512 if device == "cpu" else 2048
 
 
 def bfloat16_is_fast(device: str) -> bool:

@@ -20,14 +20,15 @@ from pruning_core.analysis.device import choose_device
 from pruning_core.analysis.intervals import paired_bounds, wilson
 from pruning_core.analysis.measures import Accuracy, Cell
 from pruning_core.analysis.memory import out_of_memory
-from pruning_core.analysis.scorers import Scorer, make_scorer
+from pruning_core.analysis.scorers import Scorer, make_scorer, most
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
 
 # The first batch is small, so that the first cells appear at once: so many images, and so many multiply-adds of theirs.
-FIRST_IMAGES, FIRST_WORK = 64, 1 << 34
-FAST_SHARE = 4  # a sweep that may stop between batches takes them this much smaller
+FIRST_IMAGES, FIRST_WORK = 64, 1 << 33
+LEAST = 1 / 64  # a cell that costs nearly nothing still stops, at a quarter of the tolerance
+FINER = 4  # a sweep whose cells may stop between batches takes them this much smaller, where they are large
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,8 @@ def sweep(
     total = len(order)
     for (key, _), count in counts.items():
         count.settled = count.images > 0 and _narrow(count, limits[key], total)
-    size = batch_size or max(4, scorer.at_once // (FAST_SHARE if isinstance(mode, Fast) else 1))
-    first = min(size, FIRST_IMAGES, max(4, FIRST_WORK // max(1, network.cost().macs)))
+    size = batch_size or min(scorer.at_once, most(where) // (FINER if isinstance(mode, Fast) else 1))
+    first = min(size, FIRST_IMAGES, max(2, FIRST_WORK // max(1, network.cost().macs)))
     base = _Base(chosen, total)
     start = 0
     while start < total:
@@ -152,8 +153,8 @@ def _limits(mode: Exact | Fast, scorer: Scorer, groups: Sequence[str]) -> dict[s
     if isinstance(mode, Exact):
         return dict.fromkeys(groups, -1.0)
     shares = {key: scorer.share(key) for key in groups}
-    most = max(shares.values(), default=1.0) or 1.0
-    return {key: mode.tolerance * (share / most) ** (1 / 3) for key, share in shares.items()}
+    dearest = max(shares.values(), default=1.0) or 1.0
+    return {key: mode.tolerance * max(LEAST, share / dearest) ** (1 / 3) for key, share in shares.items()}
 
 
 class _Base:

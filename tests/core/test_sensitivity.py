@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -10,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.allocation.lowest import lowest, removed_count
+from pruning_core.analysis import sensitivity
 from pruning_core.analysis.measures import Accuracy, Cell
 from pruning_core.analysis.replay import NotReplayable, Replay
 from pruning_core.analysis.scorers import CheckedScorer, ReplayScorer, WholeScorer, make_scorer
-from pruning_core.analysis.sensitivity import Exact, Fast, sweep
+from pruning_core.analysis.sensitivity import FIRST_IMAGES, Exact, Fast, sweep
 from pruning_core.analysis.steps import record_steps
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
@@ -179,6 +181,79 @@ def test_a_stopped_sweep_goes_on_where_it_was(
         )
     measured = sum(isinstance(e, Cell) for e in resumed)
     assert measured < len(whole) * 4  # four batches: what was seen before is not computed again
+
+
+def test_a_sweep_goes_on_in_batches_of_another_size(
+    model: nn.Module, network: Network, data: Dataset, scores: dict[str, Tensor]
+) -> None:
+    whole = cells(sweep(model, network, data, scores, RATIOS, device="cpu"))
+    events = sweep(model, network, data, scores, RATIOS, device="cpu", batch_size=50)
+    first = [e for _, e in zip(range(len(scores) * len(RATIOS) + 5), events) if isinstance(e, Cell)]
+    resumed = cells(sweep(model, network, data, scores, RATIOS, device="cpu", batch_size=64, past=first))
+    assert {at: (c.images, c.top1, c.lost, c.gained) for at, c in resumed.items()} == {
+        at: (c.images, c.top1, c.lost, c.gained) for at, c in whole.items()
+    }
+
+
+@pytest.mark.parametrize("mode", [Exact(), Fast(0.001)])
+def test_one_batch_of_activations_is_alive_whatever_the_number_of_images(
+    model: nn.Module,
+    network: Network,
+    data: Dataset,
+    scores: dict[str, Tensor],
+    mode: Exact | Fast,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alive: dict[int, int] = {}  # bytes of every activation that exists, by a number of its own
+    most = 0
+    forward = Replay.forward
+
+    def counted(self: Replay, x: Tensor, keep: set[int]) -> tuple[Tensor, dict[int, Tensor]]:
+        nonlocal most
+        result, kept = forward(self, x, keep)
+        for tensor in kept.values():
+            number = len(alive) if not alive else max(alive) + 1
+            alive[number] = tensor.numel() * tensor.element_size()
+            weakref.finalize(tensor, alive.pop, number)
+        most = max(most, sum(alive.values()))
+        return result, kept
+
+    monkeypatch.setattr(Replay, "forward", counted)
+
+    def peak(images: int, batch: int) -> int:
+        nonlocal most
+        most = 0
+        list(sweep(model, network, data, scores, (0.5,), mode=mode, images=images, device="cpu", batch_size=batch))
+        return most
+
+    few = peak(40, 20)
+    assert few > 20 * 20 * 8 * 8 * 2  # the counter sees the activations: a map of 20 channels at least
+    assert peak(200, 20) == few
+    assert peak(200, 40) > 1.9 * few
+
+
+def test_the_first_batch_of_a_heavy_network_is_small(
+    model: nn.Module, network: Network, data: Dataset, scores: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def first() -> int:
+        return next(e.images for e in sweep(model, network, data, scores, (0.5,), device="cpu") if isinstance(e, Cell))
+
+    assert first() == FIRST_IMAGES
+    monkeypatch.setattr(sensitivity, "FIRST_WORK", 8 * network.cost().macs)
+    assert first() == 8
+
+
+def test_cells_that_cost_less_are_measured_more_closely(
+    model: nn.Module, network: Network, data: Dataset, scores: dict[str, Tensor]
+) -> None:
+    keys = tuple(scores)
+    scorer = make_scorer(model, network, torch.zeros(1, 1, 8, 8), keys, "cpu", rough=True)
+    share = {key: scorer.share(key) for key in keys}
+    assert share["hidden"] == pytest.approx(30 * 10 / network.cost().macs)
+    assert 0 < share["hidden"] < share["tail"] < share["stem"] < 1
+    found = cells(sweep(model, network, data, scores, (0.9,), mode=Fast(0.08), device="cpu", batch_size=20))
+    width = {key: found[key, 0.9].drop_high - found[key, 0.9].drop_low for key in ("stem", "hidden")}
+    assert width["hidden"] < width["stem"]
 
 
 def test_a_sweep_with_everything_in_the_past_has_nothing_to_do(
