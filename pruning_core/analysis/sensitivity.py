@@ -26,7 +26,7 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Network
 
 # The first batch is small, so that the first cells appear at once: so many images, and so many multiply-adds of theirs.
-FIRST_IMAGES, FIRST_WORK = 64, 1 << 33
+FIRST_IMAGES, FIRST_WORK = 128, 1 << 33
 LEAST = 1 / 64  # a cell that costs nearly nothing still stops, at a quarter of the tolerance
 FINER = 4  # a sweep whose cells may stop between batches takes them this much smaller, where they are large
 
@@ -40,8 +40,8 @@ class Exact:
 class Fast:
     """A cell stops when the 95 % interval of its drop is within ``tolerance`` (a share of the images) to each side.
 
-    Cells that cost a fraction c of the most expensive ones stop at ``tolerance`` times the cube root of c: with n
-    images a cell errs as 1/sqrt(n) and costs c n, so the least error for the work has n ~ c^(-2/3), widths ~ c^(1/3).
+    Cells that cost a fraction c < 1 of the mean stop at ``tolerance`` times the cube root of c: with n images a cell
+    errs as 1/sqrt(n) and costs c n, so the least error for the work has n ~ c^(-2/3), widths ~ c^(1/3).
     """
 
     tolerance: float = 0.02
@@ -153,8 +153,8 @@ def _limits(mode: Exact | Fast, scorer: Scorer, groups: Sequence[str]) -> dict[s
     if isinstance(mode, Exact):
         return dict.fromkeys(groups, -1.0)
     shares = {key: scorer.share(key) for key in groups}
-    dearest = max(shares.values(), default=1.0) or 1.0
-    return {key: mode.tolerance * max(LEAST, share / dearest) ** (1 / 3) for key, share in shares.items()}
+    mean = sum(shares.values()) / max(1, len(shares)) or 1.0
+    return {key: mode.tolerance * min(1.0, max(LEAST, share / mean)) ** (1 / 3) for key, share in shares.items()}
 
 
 class _Base:
