@@ -10,11 +10,11 @@ from math import prod
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from pruning_core.analysis.fusion import FusedConvolution, fused
 from pruning_core.analysis.operators import POSITIONAL, Alive, run_step
-from pruning_core.analysis.steps import NotReplayable, Register, Size, Step, Steps, Weight
+from pruning_core.analysis.steps import NotReplayable, Register, Size, Step, Steps, Weight, record_steps
 from pruning_core.graph import Network, Plan, Role
 
 _VECTOR = {torch.float32: 16, torch.bfloat16: 32}  # channels that one vector or tile of the CPU's kernels holds
@@ -42,17 +42,21 @@ class Variant:
 class Replay:
     """Runs batches through the unpruned network once, and through variants of it only where they differ.
 
-    Works for removals in exact groups. ``dtype`` bfloat16 trades a few flipped predictions for speed.
+    Works for removals in exact groups. ``dtype`` bfloat16 trades a few flipped predictions for speed. ``recorded``: the
+    steps, where they are known already. Raises NotReplayable when the network cannot be taken apart into steps.
     """
 
     def __init__(
         self,
-        recorded: Steps,
+        model: nn.Module,
         network: Network,
+        example: Tensor,
         *,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
+        recorded: Steps | None = None,
     ) -> None:
+        recorded = recorded or record_steps(model, network, example)
         self.network, self.device, self.dtype = network, torch.device(device), dtype
         self.packs = self.device.type == "cpu" and torch.backends.mkldnn.is_available() and dtype != torch.float64
         tensors = {n: self._placed(t) for n, t in recorded.tensors.items()}

@@ -209,10 +209,15 @@ def make_scorer(
     try:
         recorded = record_steps(model, network, example)
         tiles = bfloat16_is_fast(device) and precision(model) == torch.float32
-        fast = ReplayScorer(Replay(recorded, network, dtype=torch.bfloat16), groups, whole) if tiles else None
+
+        def scorer(dtype: torch.dtype) -> ReplayScorer:
+            replay = Replay(model, network, example, device=device, dtype=dtype, recorded=recorded)
+            return ReplayScorer(replay, groups, whole)
+
+        fast = scorer(torch.bfloat16) if tiles else None
         if rough and fast is not None:
             return fast
-        full = ReplayScorer(Replay(recorded, network, device=device), groups, whole)
+        full = scorer(torch.float32)
         return full if fast is None else CheckedScorer(fast, full)
     except NotReplayable:
         return whole

@@ -124,7 +124,7 @@ def test_a_replay_gives_the_scores_of_the_silenced_network(
     model: nn.Module, network: Network, data: Dataset, dtype: torch.dtype
 ) -> None:
     x = data.normalised(data.images[:32])
-    replay = Replay(record_steps(model, network, x[:1]), network, dtype=dtype)
+    replay = Replay(model, network, x[:1], dtype=dtype)
     base, kept = replay.forward(x, replay.needed(g.key for g in network.groups))
     tolerance = 1e-4 if dtype == torch.float32 else 0.1
     for group in network.groups:
@@ -142,8 +142,9 @@ def test_a_checked_score_predicts_as_full_precision_does(model: nn.Module, netwo
     keys = tuple(g.key for g in network.groups)
     whole = WholeScorer(model, network, "cpu")
     recorded = record_steps(model, network, x[:1])
-    full = ReplayScorer(Replay(recorded, network), keys, whole)
-    checked = CheckedScorer(ReplayScorer(Replay(recorded, network, dtype=torch.bfloat16), keys, whole), full)
+    full = ReplayScorer(Replay(model, network, x[:1], recorded=recorded), keys, whole)
+    rough = Replay(model, network, x[:1], dtype=torch.bfloat16, recorded=recorded)
+    checked = CheckedScorer(ReplayScorer(rough, keys, whole), full)
     checked.begin(x)
     for group in network.groups:
         removal = (group.key, tuple(range(group.size // 2)))
@@ -305,7 +306,7 @@ def test_a_network_without_steps_is_run_as_a_whole(data: Dataset) -> None:
     network = capture(model, torch.zeros(1, 1, 8, 8))
     if network.groups:
         with pytest.raises(NotReplayable):
-            record_steps(model, network, torch.zeros(1, 1, 8, 8))
+            Replay(model, network, torch.zeros(1, 1, 8, 8))
     scorer = make_scorer(model, network, torch.zeros(1, 1, 8, 8), [g.key for g in network.groups], "cpu", rough=False)
     assert isinstance(scorer, WholeScorer)
 
