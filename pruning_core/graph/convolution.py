@@ -39,9 +39,14 @@ def convolution(
     groups: int,
     transposed: bool,
     shape: Sequence[int],
+    pointwise: bool = False,
 ) -> Labelled:
-    """Labels of the output; every plane that is no channel dimension is pinned."""
-    universe.pin([p for p in x.planes if cover(p) != {1}], "it is a position in space or in the batch")
+    """Labels of the output. ``pointwise`` (one pixel read, one written): units that are positions pass it by."""
+    passing = [p for p in x.planes if pointwise and groups == 1 and 1 not in cover(p)]
+    universe.pin(
+        [p for p in x.planes if cover(p) != {1} and not any(p is q for q in passing)],
+        "it is a position in space or in the batch",
+    )
     universe.pin([p for p in w.planes if cover(p) not in ({0}, {1})], "it is a position inside the kernel")
     incoming = next((p.reshape(-1) for p in x.planes if cover(p) == {1}), None)
     weight = _Weight(
@@ -60,12 +65,18 @@ def convolution(
         else:
             zero &= bias.zero
             universe.link(bias.planes[0].reshape(-1), outgoing)
-    space = prod(x.shape[2:] if transposed else shape[2:]) * shape[0]
+    positions = {d: p for p in passing for d in cover(p)}
+    pixels = x.shape if transposed else tuple(shape)
+    space = prod(n for d, n in enumerate(pixels) if d != 1 and d not in positions)
     counts = tuple((p, 0) for p in (weight.first, weight.second) if p is not None)
     fixed = prod(n for n, p in zip(w.shape[:2], (weight.first, weight.second)) if p is None)
-    ledger.products.append(Product(ledger.owner, space * prod(w.shape[2:]) * fixed, counts))
+    ledger.products.append(
+        Product(ledger.owner, space * prod(w.shape[2:]) * fixed, (*counts, *((p, d) for d, p in positions.items())))
+    )
     planes = (line(outgoing, 1, len(shape)),) if outgoing is not None and len(outgoing) > 1 else ()
-    return Labelled(tuple(shape), planes, Origin.ACTIVATION, zero)
+    if passing:
+        zero &= x.zero and bias is None
+    return Labelled(tuple(shape), (*planes, *passing), Origin.ACTIVATION, zero)
 
 
 def _plain(universe: Universe, ledger: Ledger, incoming: Plane | None, w: _Weight, transposed: bool) -> Plane | None:

@@ -6,6 +6,7 @@ The frequent ones have a rule that works on compressed planes; ``moved`` runs an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 import numpy as np
 import torch
@@ -164,7 +165,7 @@ def concatenated(universe: Universe, parts: Sequence[Labelled], shape: Sequence[
 
 
 def padded(universe: Universe, x: Labelled, shape: Sequence[int], pad: Sequence[int]) -> Labelled:
-    """Constant padding: new channels of constants get labels of their own."""
+    """Constant padding: new channels of constants get labels of their own, in every head where heads were split."""
     planes = []
     for plane in x.planes:
         for k in range(len(pad) // 2):
@@ -172,18 +173,16 @@ def padded(universe: Universe, x: Labelled, shape: Sequence[int], pad: Sequence[
             before, after = pad[2 * k], pad[2 * k + 1]
             if plane.shape[dim] == 1 or (before == 0 and after == 0):
                 continue
-            if len(cover(plane)) > 1:
-                universe.pin([plane], "a split dimension is padded")
-            shape_of = [n if d != dim else 0 for d, n in enumerate(plane.shape)]
+            shape_of = list(plane.shape)
             if before < 0 or after < 0:
                 stop = plane.shape[dim] + min(after, 0)
                 plane = plane[(slice(None),) * dim + (slice(max(-before, 0), stop),)]
             ends = []
             for count in (max(before, 0), max(after, 0)):
                 shape_of[dim] = count
-                labels = universe.fresh(count).reshape([count if d == dim else 1 for d in range(len(shape))])
-                ends.append(np.broadcast_to(labels, shape_of))
+                ends.append(universe.fresh(prod(shape_of)).reshape(shape_of))
             plane = np.concatenate([ends[0], plane, ends[1]], axis=dim)
+            universe.rectangle(plane)
         planes.append(plane)
     return x.to(shape, planes)
 

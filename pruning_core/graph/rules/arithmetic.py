@@ -142,6 +142,7 @@ def linear(c: Call) -> Labelled:
 
 def convolve(c: Call) -> Labelled:
     bias = c.args[2]
+    kernel, (stride, padding) = c.args[1].shape[2:], c.args[3:5]
     return convolution(
         c.universe,
         c.ledger,
@@ -151,6 +152,7 @@ def convolve(c: Call) -> Labelled:
         int(c.args[8]),
         bool(c.args[6]),
         c.shape,
+        pointwise=set(kernel) <= {1} and set(stride) <= {1} and not any(padding),
     )
 
 
