@@ -60,7 +60,9 @@ def product(
     universe: Universe, ledger: Ledger, x: Labelled, xs: str, y: Labelled, ys: str, out: str, shape: Sequence[int]
 ) -> Labelled:
     """``einsum(xs,ys->out)`` on labels, for letters that each stand once per operand."""
-    sizes = {**dict(zip(xs, x.shape)), **dict(zip(ys, y.shape))}
+    sizes: dict[str, int] = {}
+    for letter, size in (*zip(xs, x.shape), *zip(ys, y.shape)):
+        sizes[letter] = max(size, sizes.get(letter, 1))  # one operand may hold one key for all heads
     letters = sorted(sizes)
     at = {c: i for i, c in enumerate(letters)}
     shared = {at[c] for c in letters if c in xs and c in ys}

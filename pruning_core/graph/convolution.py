@@ -41,13 +41,9 @@ def convolution(
     shape: Sequence[int],
     pointwise: bool = False,
 ) -> Labelled:
-    """Labels of the output. ``pointwise`` (one pixel read, one written): units that are positions pass it by."""
-    passing = [p for p in x.planes if pointwise and groups == 1 and 1 not in cover(p)]
-    universe.pin(
-        [p for p in x.planes if cover(p) != {1} and not any(p is q for q in passing)],
-        "it is a position in space or in the batch",
-    )
-    universe.pin([p for p in w.planes if cover(p) not in ({0}, {1})], "it is a position inside the kernel")
+    """Labels of the output. Units that are images of the batch (heads folded into it) pass; where one pixel is read and
+    one written (``pointwise``), units that are positions pass too."""
+    passing = _passing(universe, x, pointwise)
     incoming = next((p.reshape(-1) for p in x.planes if cover(p) == {1}), None)
     weight = _Weight(
         w,
@@ -56,6 +52,9 @@ def convolution(
     )
     if groups == 1:
         outgoing = _plain(universe, ledger, incoming, weight, transposed)
+    elif passing and incoming is None:
+        universe.pin([*weight.firsts, *weight.seconds], "units that leave as a whole use all of it")
+        outgoing = None
     else:
         outgoing = _grouped(universe, ledger, incoming, weight, groups, x.shape[1], shape[1], transposed)
     zero = w.zero
@@ -77,6 +76,18 @@ def convolution(
     if passing:
         zero &= x.zero and bias is None
     return Labelled(tuple(shape), (*planes, *passing), Origin.ACTIVATION, zero)
+
+
+def _passing(universe: Universe, x: Labelled, pointwise: bool) -> list[Plane]:
+    """Planes that the kernel does not mix; where they vary over the channels too, all channels leave together."""
+    passing = []
+    for plane in x.planes:
+        beside = cover(plane) - {1}
+        if beside and (pointwise or beside == {0}):
+            passing.append(universe.tie(plane, [1]))
+        elif beside:
+            universe.pin([plane], "it is a position in space")
+    return passing
 
 
 def _plain(universe: Universe, ledger: Ledger, incoming: Plane | None, w: _Weight, transposed: bool) -> Plane | None:

@@ -57,7 +57,11 @@ DEMOS = ("digits_resnet", "digits_vgg", "cifar_resnet20", "cifar_resnet20_pad")
 
 @dataclass(frozen=True)
 class Row:
-    """What a look found; ``difference`` is relative to the largest output, ``refused`` a sentence."""
+    """What a look found; ``difference`` is relative to the largest output, ``refused`` a sentence.
+
+    ``blocked`` counts the entries of weights that nothing can remove (other than the outputs), ``why`` says what most
+    of them meet.
+    """
 
     name: str
     side: int
@@ -71,6 +75,8 @@ class Row:
     capture_s: float
     remove_s: float
     refused: str = ""
+    blocked: int = 0
+    why: str = ""
 
 
 def smallest_side(name: str) -> int:
@@ -142,7 +148,17 @@ def examine(
         network.seconds,
         seconds,
         refused,
+        *_blocked(network),
     )
+
+
+def _blocked(network: Network) -> tuple[int, str]:
+    found: dict[str, int] = {}
+    for entry in network.blocked:
+        if entry.operator != "output":
+            why = f"{entry.operator}: {entry.reason}" if entry.operator else entry.reason
+            found[why] = found.get(why, 0) + entry.entries
+    return sum(found.values()), max(found, key=lambda why: found[why], default="")
 
 
 def _compare(
