@@ -44,7 +44,10 @@ def convolution(
     """Labels of the output. Units that are images of the batch (heads folded into it) pass; where one pixel is read and
     one written (``pointwise``), units that are positions pass too."""
     passing = _passing(universe, x, pointwise)
-    incoming = next((p.reshape(-1) for p in x.planes if cover(p) == {1}), None)
+    channels = [p.reshape(-1) for p in x.planes if cover(p) == {1}]
+    incoming = channels[0] if channels else None
+    for other in channels[1:]:  # heads and widths folded into one dimension: they cannot leave apart from here on
+        universe.link(channels[0], other)
     weight = _Weight(
         w,
         tuple(p.reshape(-1) for p in w.planes if cover(p) == {0}),

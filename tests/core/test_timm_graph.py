@@ -77,14 +77,26 @@ def test_one_key_for_all_heads() -> None:
     """As in MobileNetV4's multi-query attention: widths are the units, and every head's product is counted."""
 
     def body(m: Net, x: Tensor) -> Tensor:
-        q = m.q(x).flatten(2).unflatten(1, (4, 6)).transpose(-1, -2)  # (N, 4, 64, 6)
-        k, v = (t.flatten(2).transpose(1, 2).unsqueeze(1) for t in (m.k(x), m.v(x)))  # (N, 1, 64, 6)
-        out = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).flatten(1, 2)
+        q = m.q(x).flatten(2).unflatten(1, (4, 6)).transpose(-1, -2).contiguous()  # (N, 4, 64, 6)
+        k, v = (t.flatten(2).transpose(1, 2).unsqueeze(1).contiguous() for t in (m.k(x), m.v(x)))  # (N, 1, 64, 6)
+        out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2).transpose(1, 2)
         return m.h(m.p(out.unflatten(2, (8, 8))))
 
     net = Net(body, q=nn.Conv2d(3, 24, 1), k=nn.Conv2d(3, 6, 1), v=nn.Conv2d(3, 6, 1), p=nn.Conv2d(24, 5, 1), h=head(5))
-    network = check_exact(net, image())
-    assert owners(network)["v"] == (6, True)
+    assert owners(check_exact(net, image())) == {"q": (6, True), "v": (6, True), "p": (5, True)}
+
+
+def test_heads_and_widths_folded_into_one_dimension_leave_together_or_not_at_all() -> None:
+    """Values shared by all heads, in products written by hand: both heads and widths are read by one convolution."""
+
+    def body(m: Net, x: Tensor) -> Tensor:
+        q = m.q(x).flatten(2).unflatten(1, (4, 6)).transpose(-1, -2)  # (N, 4, 64, 6)
+        k, v = (t.flatten(2).transpose(1, 2).unsqueeze(1) for t in (m.k(x), m.v(x)))  # (N, 1, 64, 6)
+        out = (q @ k.transpose(-1, -2)).softmax(-1) @ v
+        return m.h(m.p(out.transpose(-1, -2).flatten(1, 2).unflatten(2, (8, 8))))
+
+    net = Net(body, q=nn.Conv2d(3, 24, 1), k=nn.Conv2d(3, 6, 1), v=nn.Conv2d(3, 6, 1), p=nn.Conv2d(24, 5, 1), h=head(5))
+    assert owners(check_exact(net, image())) == {"p": (5, True)}
 
 
 FAMILIES = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in TIMM]
