@@ -94,7 +94,8 @@ def timeline(frame: pd.DataFrame, *, families: Sequence[str], selected: str | No
         name=PAPERS,
         showlegend=False,
     )
-    figure.update_xaxes(dtick=1, tickformat="d")
+    span = int(dated["year"].max() - dated["year"].min()) if len(dated) else 1
+    figure.update_xaxes(dtick=1 if span <= 10 else 5, tickformat="d")
     figure.update_yaxes(
         tickvals=list(row.values()), ticktext=list(row), range=[len(families) - 0.4, -0.6], showgrid=True
     )

@@ -85,7 +85,7 @@ def lists(shown: pd.DataFrame) -> str | None:
         clicked = plots.pick(figure, "taxonomy.timeline", charts.PAPERS)
         undated = int(shown["year"].isna().sum())
         if undated:
-            st.caption(f"{undated} without a paper of their own: plain statistics that several papers use.")
+            st.caption(f"{undated} without a paper of their own: common practice that several papers share.")
     rows = tuple(event["selection"]["rows"])
     if rows != st.session_state.get("taxonomy.rows"):
         st.session_state["taxonomy.rows"] = rows
