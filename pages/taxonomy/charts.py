@@ -22,7 +22,7 @@ def icicle(nodes: pd.DataFrame, *, selected: str | None) -> go.Figure:
     hue = {branch: theme.color(i) for i, branch in enumerate(branches)}
     deepest = max(1, int(nodes["depth"].max()))
     colors = [
-        theme.faded(hue[row.branch], 0.85 - 0.55 * row.depth / deepest) if row.branch else theme.EMPTY
+        theme.tinted(hue.get(row.branch, theme.NEUTRAL), 0.85 - 0.6 * row.depth / deepest if row.branch else 0.25)
         for row in nodes.itertuples(index=False)
     ]
     leaves = int((nodes["depth"] == deepest).sum())
@@ -49,7 +49,7 @@ def icicle(nodes: pd.DataFrame, *, selected: str | None) -> go.Figure:
         },
         tiling={"orientation": "h", "pad": 1},
         pathbar={"visible": False},
-        textfont={"size": 13},
+        textfont={"size": 13, "color": theme.ON_TINT},
         hovertemplate="<b>%{label}</b><br>%{value} of them<extra></extra>",
         name=NODES,
     )

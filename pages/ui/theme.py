@@ -39,6 +39,7 @@ CUT = CATEGORICAL[1]  # what is removed, what needs attention
 NEUTRAL = CATEGORICAL[9]  # baselines, what is not selected
 GRID = "rgba(124, 130, 140, 0.22)"
 EMPTY = "rgba(124, 130, 140, 0.13)"  # a cell without a value
+ON_TINT = "#1B2425"  # text on a tinted surface
 INK = "rgba(124, 130, 140, 0.9)"  # small marks that must be seen on both backgrounds
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "triangle-down", "star", "hexagon", "pentagon")
@@ -53,6 +54,12 @@ def faded(hex_color: str, opacity: float) -> str:
     """`#RRGGBB` with an opacity in [0, 1], for bands and for what is not selected."""
     red, green, blue = (int(hex_color[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, {opacity:g})"
+
+
+def tinted(hex_color: str, share: float) -> str:
+    """`share` of `#RRGGBB` in [0, 1], the rest white: a surface on which `ON_TINT` is readable on either page."""
+    mixed = (round(share * int(hex_color[i : i + 2], 16) + (1 - share) * 255) for i in (1, 3, 5))
+    return "#" + "".join(f"{value:02X}" for value in mixed)
 
 
 def template(dark: bool = False) -> go.layout.Template:

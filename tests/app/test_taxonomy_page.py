@@ -18,6 +18,7 @@ from pruning_core.graph import Plan
 from pruning_core.runs.scores import ScoresRun
 from pruning_core.runs.view import State
 from tests.app.fake_criterion import Alphabet
+from tests.app.test_ui_theme import contrast
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +50,12 @@ def test_all_that_runs_has_its_place_once():
     below = nodes.groupby("parent")["count"].sum()
     inner = nodes[nodes["depth"] <= len(AXES)].set_index("id")["count"]
     assert all(below[node] == count for node, count in inner.items()), "a part is as large as what is in it"
+
+
+def test_every_label_of_the_picture_can_be_read_on_either_page():
+    figure = charts.icicle(frames.tree(frames.table(registry.cards()), AXES, "all"), selected=None)
+    nodes = figure.data[0]
+    assert min(contrast(nodes.textfont.color, color) for color in nodes.marker.colors) >= 4.5
 
 
 def test_a_node_narrows_the_table_to_what_is_below_it():
