@@ -47,6 +47,7 @@ def icicle(nodes: pd.DataFrame, *, selected: str | None) -> go.Figure:
                 "color": [theme.CUT if node == selected else "rgba(255,255,255,0.55)" for node in nodes["id"]],
             },
         },
+        leaf={"opacity": 1},  # else the page shines through, and text that is read on a tint is not
         tiling={"orientation": "h", "pad": 1},
         pathbar={"visible": False},
         textfont={"size": 13, "color": theme.ON_TINT},
