@@ -56,8 +56,8 @@ class Replay:
         dtype: torch.dtype = torch.float32,
         recorded: Steps | None = None,
     ) -> None:
-        recorded = recorded or record_steps(model, network, example)
         self.network, self.device, self.dtype = network, torch.device(device), dtype
+        recorded = (recorded or record_steps(model, network, example)).on(self.device)
         self.packs = self.device.type == "cpu" and torch.backends.mkldnn.is_available() and dtype != torch.float64
         tensors = {n: self._placed(t) for n, t in recorded.tensors.items()}
         unit_of: dict[tuple[str, int], NDArray[np.int64]] = dict(network.layout.unit_of)

@@ -97,15 +97,25 @@ class Steps:
     tensors: dict[str, Tensor]  # parameters and buffers, and the constants made on the way
     units: int
 
+    def on(self, device: torch.device) -> Steps:
+        """The same steps where operators that are told a device are told this one; the tensors stay where they are."""
+
+        def told(value: Any) -> Any:
+            return device if isinstance(value, torch.device) else value
+
+        steps = [replace(s, args=tree_map(told, s.args), kwargs=tree_map(told, s.kwargs)) for s in self.steps]
+        return replace(self, steps=tuple(steps))
+
 
 def record_steps(model: nn.Module, network: Network, example: Tensor) -> Steps:
     """Run a copy of the model at two batch sizes and write down what happened.
 
+    They run on the CPU, whose operators are the ones that labels and steps know; see :meth:`Steps.on` for elsewhere.
     Of the second run only the shapes are looked at, so its products are not computed.
 
     Raises NotReplayable for what steps cannot repeat: decisions on data, views changed in place.
     """
-    clone = copy.deepcopy(model).eval()
+    clone, example = copy.deepcopy(model).cpu().eval(), example.cpu()
     one, out = _take(clone, torch.cat([example[:1]] * 2), hollow=False)
     try:
         two, _ = _take(clone, torch.cat([example[:1]] * 3), hollow=True)

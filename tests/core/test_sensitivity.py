@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from pruning_core.allocation.lowest import lowest, removed_count
 from pruning_core.analysis import sensitivity
@@ -16,7 +17,7 @@ from pruning_core.analysis.measures import Accuracy, Cell
 from pruning_core.analysis.replay import NotReplayable, Replay
 from pruning_core.analysis.scorers import CheckedScorer, ReplayScorer, WholeScorer, make_scorer
 from pruning_core.analysis.sensitivity import FIRST_IMAGES, Exact, Fast, sweep
-from pruning_core.analysis.steps import record_steps
+from pruning_core.analysis.steps import Steps, record_steps
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, capture, remove, silence
@@ -287,6 +288,30 @@ class Branching(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = torch.relu(self.one(x.flatten(1)))
         return self.two(y if float(y.detach()[0, 0]) > -1 else -y)
+
+
+class Padding(nn.Module):
+    """Makes a tensor of its own, on the device of its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(64, 12), nn.Linear(12, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.one(x.flatten(1)))
+        return self.two(y + torch.ones_like(y, device=y.device))
+
+
+def test_steps_for_another_device_name_no_other() -> None:
+    model = Padding().eval()
+    steps = record_steps(model, capture(model, torch.zeros(1, 1, 8, 8)), torch.zeros(1, 1, 8, 8))
+
+    def devices(steps: Steps) -> set[str]:
+        leaves = tree_leaves([[step.args, step.kwargs] for step in steps.steps])
+        return {leaf.type for leaf in leaves if isinstance(leaf, torch.device)}
+
+    assert devices(steps) == {"cpu"}
+    assert devices(steps.on(torch.device("cuda:0"))) == {"cuda"}
 
 
 class Normalised(nn.Module):
