@@ -1,5 +1,5 @@
 # make run    start the dashboard            make test   everything that must hold
-# make test-zoo   the slow part: every classifier of torchvision (15 minutes, 16 GB)
+# make test-zoo   the slow part: every classifier of torchvision, and timm's families (16 GB)
 # make lint   ruff and mypy alone            make clean  forget the environment and the caches
 # make demo-assets   train the demo networks again (CIFAR=folder with cifar10_train.zip and cifar10_test.zip adds those)
 

@@ -73,11 +73,12 @@ def write(lines: dict[str, str]) -> None:
         f"{len(lines)} of the {len(TIMM)} listed networks: {forms.count('module')} as modules, "
         f"{forms.count('program')} as programs, {forms.count('')} without an exact group, "
         f"{forms.count('refused')} refused, {forms.count('FAILED')} failed; the largest difference is {worst:.1e}.",
-        f"Last written {datetime.date.today().isoformat()} with timm {timm.__version__} and torch {torch.__version__},",
-        "one CPU thread beside a load of about ten on two cores (seconds: building and the whole look). Random weights",
-        "and statistics, ten classes, float64. For each: removed against silenced at batch 1 and 2, relative to the",
-        "largest output; forward and backward in training mode; closed forms of MACs and parameters equal to counting",
-        "on the smaller network; the original untouched. Blocked entries leave out the classes.",
+        f"Last written {datetime.date.today().isoformat()} with timm {timm.__version__}, torch {torch.__version__},",
+        "one CPU thread; each row at its own commit. Seconds are building and the whole look, so far on two cores",
+        "beside much other work (a load of 5 to 20): they say nothing about an idle machine. Random weights and",
+        "statistics, ten classes, float64. For each: removed against silenced at batch 1 and 2, relative to the largest",
+        "output; forward and backward in training mode; closed forms of MACs and parameters equal to counting on the",
+        "smaller network; the original untouched. Blocked entries leave out the classes.",
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "|" + "---|" * len(COLUMNS),

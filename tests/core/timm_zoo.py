@@ -10,20 +10,28 @@ from torch import nn
 
 # residual and plain convolutions, several branches, attention over channels or space
 CONVOLUTIONS = (
-    *("test_byobnet", "resnet10t", "skresnet18", "resnest14d", "res2net50_14w_8s", "gcresnext26ts"),
-    *("test_nfnet", "rdnet_tiny", "dla34", "hrnet_w18_small", "cs3darknet_s", "cspresnet50", "xception41"),
+    *("test_byobnet", "resnet10t", "resnetblur18", "resnet50_gn", "resnetrs50", "ecaresnet26t"),
+    *("legacy_seresnet18", "skresnet18", "resnest14d", "res2net50_14w_8s", "gcresnext26ts"),
+    *("resnetv2_50d_evos", "nf_resnet26", "test_nfnet", "nfnet_l0", "regnetx_002", "regnetz_005", "gernet_s"),
+    *("densenet121", "rdnet_tiny", "dla34", "dpn48b", "hrnet_w18_small", "ese_vovnet19b_slim", "selecsls42"),
+    *("cs3darknet_s", "cspresnet50", "darknet17", "tresnet_m", "inception_v4", "legacy_xception"),
+    *("xception41", "hgnetv2_b0", "convmixer_768_32"),
 )
 MOBILE = (
-    *("test_efficientnet_evos", "efficientnet_b0_gn", "efficientnet_cc_b0_4e", "mobilenetv2_035"),
+    *("test_efficientnet", "test_efficientnet_evos", "efficientnet_b0", "efficientnet_b0_gn"),
+    *("efficientnet_cc_b0_4e", "efficientnet_lite0", "tf_efficientnetv2_b0", "mobilenetv2_035"),
     *("mobilenetv3_small_050", "mobilenetv4_conv_small_035", "mobilenetv4_hybrid_medium_075"),
-    *("mnasnet_small", "mixnet_s", "lcnet_035", "ghostnet_050", "ghostnetv2_100", "ghostnetv3_050"),
-    *("starnet_s050", "shvit_s1", "fastvit_t8", "fastvit_sa12", "lowformer_b0", "cpubone_nano", "csatv2"),
+    *("mnasnet_small", "mixnet_s", "fbnetc_100", "fbnetv3_b", "hardcorenas_a", "tinynet_e", "lcnet_035"),
+    *("lcnetv2_small", "ghostnet_050", "ghostnetv2_100", "ghostnetv3_050", "rexnet_100", "mobileone_s0"),
+    *("repvgg_a0", "repghostnet_050", "repvit_m0_9", "fasternet_t0", "starnet_s050", "shvit_s1"),
+    *("fastvit_t8", "fastvit_sa12", "lowformer_b0", "cpubone_nano", "csatv2"),
 )
 # convolutions with the normalisation or the mixing of transformers, and mixers of tokens
 METAFORMERS = (
-    *("convnext_atto", "convnext_zepto_rms", "test_mambaout", "iformer_t", "poolformer_s12"),
-    *("convformer_s18", "caformer_s18", "focalnet_tiny_srf", "mixer_s32_224", "gmixer_12_224"),
-    *("gmlp_ti16_224", "resmlp_12_224", "sequencer2d_s", "efficientvim_m1"),
+    *("convnext_atto", "convnext_zepto_rms", "convnextv2_atto", "inception_next_atto", "test_mambaout"),
+    *("iformer_t", "poolformer_s12", "poolformerv2_s12", "convformer_s18", "caformer_s18"),
+    *("focalnet_tiny_srf", "mixer_s32_224", "gmixer_12_224", "gmlp_ti16_224", "resmlp_12_224"),
+    *("sequencer2d_s", "efficientvim_m1"),
 )
 ATTENTION = (
     *("test_vit", "deit_tiny_distilled_patch16_224", "beit_base_patch16_224", "cait_xxs24_224"),
@@ -50,6 +58,7 @@ QUICK = (
 )
 SIDES = MappingProxyType(
     {
+        "inception_v4": 96,
         "efficientformer_l1": 224,  # its last stage has a table of positions
         "crossvit_9_240": 240,
         **dict.fromkeys(("halonet26t", "eca_halonext26ts", "bat_resnext26ts"), 256),  # blocks of a written size
