@@ -36,7 +36,7 @@ def pick(figure: go.Figure, key: str, trace: str, container: DeltaGenerator | No
     points = [point for point in event["selection"]["points"] if names[point["curve_number"]] == trace]
     latest = dict(points[-1]) if points else None
     seen = f"{key}.seen"
-    index = latest["point_index"] if latest else None
+    index = latest.get("point_index", latest.get("point_number")) if latest else None  # trees have the second only
     if st.session_state.get(seen) == index:
         return None
     st.session_state[seen] = index

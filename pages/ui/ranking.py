@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pages.ui import state
 from pages.ui.widgets import knob_widgets
-from pruning_core.criteria import CRITERIA, Criterion
+from pruning_core import criteria
+from pruning_core.criteria import Criterion
 from pruning_core.datasets import DIGITS, DataRef
 from pruning_core.graph import Network
 from pruning_core.knobs import knobs_of
@@ -24,7 +25,7 @@ SCORES_KEPT = 24
 
 def choose_criterion() -> Criterion:
     """The criterion and its hyper-parameters. The choice lasts for the session and holds on every page."""
-    classes = {each.card.key: each for each in CRITERIA}
+    classes = {each.card.key: each for each in criteria.CRITERIA}
     wanted = st.selectbox(
         "Criterion",
         list(classes),
