@@ -31,6 +31,7 @@ from tests.core.graph_checks import (
     random_plan,
     randomise,
     state_of,
+    tensors_of,
 )
 
 TORCHVISION = tuple(torchvision.models.list_models(module=torchvision.models))
@@ -133,8 +134,7 @@ def examine(
     if done is not None:
         worst = _compare(model, network, plan, done.model, example, 1e-4 if single else 1e-10)
         assert_cost(network, plan, done.model, example)
-        if not single:
-            gradients(done.model, images(example, 2, seed=5))
+        _train(model, done.model, example)
     return Row(
         name,
         side,
@@ -180,6 +180,23 @@ def _compare(
         gc.collect()
     assert worst < tolerance, f"removed and silenced differ by {worst:.1e}"
     return worst
+
+
+def _train(model: nn.Module, removed: nn.Module, example: tuple[Tensor, ...]) -> None:
+    """Forward and backward in training mode; one image only where the original takes one (batch norm of one value)."""
+    for batch in (1, 2):
+        x = images(example, batch, seed=5)
+        try:
+            with torch.no_grad():
+                shapes = [t.shape for t in tensors_of(model.train()(*x))]
+        except ValueError:
+            assert batch == 1
+            continue
+        with torch.no_grad():
+            assert [t.shape for t in tensors_of(removed.train()(*x))] == shapes
+        if example[0].dtype == torch.float64:
+            grads = gradients(removed, x)
+            assert len(grads) == len(list(removed.parameters())) and all(g.isfinite().all() for g in grads.values())
 
 
 def heads(network: Network) -> int:
