@@ -80,8 +80,8 @@ def main() -> None:
         f"Commit {commit}, {datetime.date.today().isoformat()}, torch {torch.__version__}, torchvision "
         f"{torchvision.__version__}, one CPU thread beside other work. Random weights and statistics, small images.",
         "For each: removed against silenced at batch 1 and 2 (relative to the largest output; to 1e-10 in float64),",
-        "forward and backward in training mode at batch 1 and 2 (one image where the network itself takes one), MACs and",
-        "parameters in closed form equal to counting on the smaller network, the original untouched.",
+        "forward and backward in training mode at batch 1 and 2 (one image where the network itself takes one), closed",
+        "forms of MACs and parameters equal to counting on the smaller network, the original untouched.",
         f"In float32, to 1e-4 and without backward: {', '.join(SINGLE)}; in float64 they do not fit in 16 GB.",
         "",
         "| " + " | ".join(COLUMNS) + " |",

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from pruning_core.errors import UserError
 from pruning_core.graph.counting import Counter
-from pruning_core.graph.grouping import find_blocked, find_groups
+from pruning_core.graph.grouping import Places, find_blocked, find_groups
 from pruning_core.graph.hollow import NeedsValues
 from pruning_core.graph.labels import cover
 from pruning_core.graph.layout import LayerShape, Layout, TensorTerm
@@ -37,7 +36,7 @@ def capture(model: nn.Module, example: Tensor | tuple[Any, ...]) -> Network:
             take = _look(model, arguments, hollow=True)
         except NeedsValues:
             take = _look(model, arguments, hollow=False)
-    return _network(take, dict(model.named_parameters()), arguments, began)
+    return _network(take, arguments, began)
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def _look(model: nn.Module, arguments: tuple[Any, ...], *, hollow: bool) -> _Tak
             "Check the input size and the number of input channels."
         ) from error
     products, passages = list(recording.ledger.products), list(recording.passages)
-    idle = [n for n, p in model.named_parameters() if n not in recording.used]
+    idle = [n for n, t in tensors.items() if isinstance(t, nn.Parameter) and n not in recording.used]
     notes = _follow_training(model, arguments, recording, tensors, idle, hollow=hollow) if idle else ()
     recording.ledger.products[:] = products
     recording.passages[:] = passages
@@ -113,36 +112,31 @@ def _first_line(error: Exception) -> str:
     return line if line.endswith((".", "!", "?")) else line + "."
 
 
-def _network(take: _Take, trainable: dict[str, Any], arguments: tuple[Any, ...], began: float) -> Network:
+def _network(take: _Take, arguments: tuple[Any, ...], began: float) -> Network:
     recording = take.recording
     units = recording.universe.resolve()
-    free = np.where(units.pinned[units.of], -1, units.of)
-    unit_of: dict[tuple[str, int], NDArray[np.int64]] = {}
+    places = Places.of(recording)
     unused = {name for name in recording.parameters if name not in recording.used}
-    for name, labelled in recording.parameters.items():
-        for plane in labelled.planes:
-            found = free[plane.reshape(-1)]
-            unit_of[name, next(iter(cover(plane)))] = np.full_like(found, -1) if name in unused else found
-    groups, unit_ids, unit_of = find_groups(recording, units, unit_of)
+    removable = places.units(np.where(units.pinned[units.of], -1, units.of), unused)
+    groups, unit_ids, unit = find_groups(places, units, removable)
     group_of = np.full(units.count, -1, dtype=np.int64)
     for number, group in enumerate(groups):
         group_of[unit_ids[group.key]] = number
     silent = [units.of[p.ravel()] for p in recording.ledger.both_active]
     layout = Layout(
         units=units.count,
-        unit_of=unit_of,
+        unit_of=places.by_place(unit),
         grouping=_grouping(recording),
         silent_producers=frozenset(np.unique(np.concatenate(silent)).tolist()) if silent else frozenset(),
         **_sizes(
             take,
-            trainable,
             Counter(np.where(group_of[units.of] >= 0, units.of, -1), group_of, [g.size for g in groups]),
         ),
         batch=max(1, next((a.shape[0] for a in arguments if isinstance(a, Tensor) and a.dim()), 1)),
     )
     return Network(
         groups,
-        find_blocked(recording, units, unit_of, unused),
+        find_blocked(places, units, unit, unused),
         layout,
         unit_ids,
         arguments,
@@ -152,13 +146,17 @@ def _network(take: _Take, trainable: dict[str, Any], arguments: tuple[Any, ...],
     )
 
 
-def _sizes(take: _Take, trainable: dict[str, Any], counter: Counter) -> dict[str, Any]:
+def _sizes(take: _Take, counter: Counter) -> dict[str, Any]:
     """The parts of the layout that say how large things are after any plan."""
     recording = take.recording
+
+    def trainable(name: str) -> bool:
+        return isinstance(take.tensors[name], nn.Parameter)
+
     return {
         "products": tuple(counter.term(p.owner, p.factor, p.counts) for p in recording.ledger.products),
         "tensors": tuple(
-            TensorTerm(name, counter.size(name, x), take.tensors[name].element_size(), name in trainable)
+            TensorTerm(name, counter.size(name, x), take.tensors[name].element_size(), trainable(name))
             for name, x in recording.parameters.items()
         ),
         "layers": tuple(

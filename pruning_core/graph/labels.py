@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,12 @@ class Labelled:
 
 def cover(plane: Plane) -> frozenset[int]:
     """Dimensions along which a plane is not broadcast."""
-    return frozenset([i for i, n in enumerate(plane.shape) if n > 1])
+    return _longer_than_one(plane.shape)
+
+
+@lru_cache(maxsize=4096)
+def _longer_than_one(shape: tuple[int, ...]) -> frozenset[int]:
+    return frozenset([i for i, n in enumerate(shape) if n > 1])
 
 
 def first_along(plane: Plane, dims: Collection[int]) -> Plane:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -78,11 +78,22 @@ class Recording:
 
 def named_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers under the first name of each; shared ones appear once."""
-    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    held = [(f"{name}." if name else "", module) for name, module in model.named_modules()]
+    every = [
+        (prefix + leaf, tensor)
+        for kind in ("_parameters", "_buffers")
+        for prefix, module in held
+        for leaf, tensor in getattr(module, kind).items()
+        if tensor is not None
+    ]
+    first: dict[int, str] = {}
+    return {name: tensor for name, tensor in every if first.setdefault(id(tensor), name) == name}
 
 
 def tensors_in(value: Any, seen: frozenset[int] = frozenset()) -> list[Tensor]:
     """Tensors inside whatever a network returns: containers, and objects with fields."""
+    if isinstance(value, Tensor):
+        return [value]
     found = []
     for leaf in tree_leaves(value):
         if isinstance(leaf, Tensor):
@@ -146,7 +157,7 @@ class LabelMode(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = func._schema.name.split("::")[-1]
+        name, mutable = _known(func)
         if (
             self.hollow
             and reads_values(name, args)
@@ -161,7 +172,7 @@ class LabelMode(TorchDispatchMode):
         call = Call(func, name, tuple(args), dict(kwargs), out, self.look, recording.universe, recording.ledger)
         result = rule_for(func, name)(call)
         results = result if isinstance(result, list) else [result]
-        if func._schema.is_mutable and isinstance(args[0], Tensor):
+        if mutable and isinstance(args[0], Tensor):
             results = [self._mutated(call, results[0]), *results[1:]]
         if self.keep_calls:
             recording.calls.append(call)
@@ -181,6 +192,12 @@ class LabelMode(TorchDispatchMode):
             origin = max(before.origin, result.origin, key=lambda o: o.value)
             self.mark(base, replace(before, origin=origin, zero=before.zero and result.zero))
         return result
+
+
+@lru_cache(maxsize=1024)
+def _known(op: Any) -> tuple[str, bool]:
+    """Name of an operator, and whether it writes into its first argument."""
+    return op._schema.name.split("::")[-1], op._schema.is_mutable
 
 
 @contextlib.contextmanager

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Restore modes, attributes, buffers and the random numbers afterwards, whatever happens inside."""
     attributes = [(m, dict(m.__dict__)) for m in model.modules()]
+    buffers = {id(t): t for m, _ in attributes for t in m._buffers.values() if t is not None}
+    devices = {t.device for m, _ in attributes for t in m._parameters.values() if t is not None}
     containers = [(v, copy(v)) for _, held in attributes for v in held.values() if type(v) in (dict, list)]
     loose = [v for _, held in attributes for v in held.values() if isinstance(v, Tensor)]
-    values = [(t, t.detach().clone()) for t in [*model.buffers(), *loose]]
+    values = [(t, t.detach().clone()) for t in [*buffers.values(), *loose]]
     try:
-        with torch.random.fork_rng(
-            devices=sorted({t.device.index for t in model.parameters() if t.device.type == "cuda"})
-        ):
+        with torch.random.fork_rng(devices=sorted(d.index for d in devices if d.type == "cuda")):
             yield
     finally:
         for module, held in attributes:

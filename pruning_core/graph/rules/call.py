@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from pruning_core.graph.contract import Ledger
 from pruning_core.graph.labels import Labelled, Origin
@@ -40,7 +39,14 @@ class Call:
         return self.look(self.args[0])
 
     def leaves(self) -> list[Tensor]:
-        return [v for v in tree_leaves((self.args, self.kwargs)) if isinstance(v, Tensor)]
+        """Operators take tensors, and lists of them."""
+        found = []
+        for value in (*self.args, *self.kwargs.values()):
+            if isinstance(value, Tensor):
+                found.append(value)
+            elif isinstance(value, list | tuple):
+                found += [v for v in value if isinstance(v, Tensor)]
+        return found
 
     def tensors(self) -> list[Labelled]:
         return [self.look(v) for v in self.leaves()]
