@@ -29,7 +29,7 @@ class Counter:
 
     def _count(self, plane: Plane, dim: int) -> int | None:
         along = self.unit[plane[tuple(slice(None) if d == dim else 0 for d in range(plane.ndim))]]
-        if (along < 0).all() or (cover(plane) != {dim} and (along == along[0]).all()):
+        if along.max() < 0 or (cover(plane) != {dim} and (along == along[0]).all()):
             return None
         key = along.tobytes()
         if key not in self._numbers:

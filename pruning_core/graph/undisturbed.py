@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from copy import copy
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     attributes = [(m, dict(m.__dict__)) for m in model.modules()]
     buffers = {id(t): t for m, _ in attributes for t in m._buffers.values() if t is not None}
     devices = {t.device for m, _ in attributes for t in m._parameters.values() if t is not None}
-    containers = [(v, copy(v)) for _, held in attributes for v in held.values() if type(v) in (dict, list)]
+    containers = [(v, v.copy()) for _, held in attributes for v in held.values() if type(v) in (dict, list)]
     loose = [v for _, held in attributes for v in held.values() if isinstance(v, Tensor)]
     values = [(t, t.detach().clone()) for t in [*buffers.values(), *loose]]
     try:
@@ -24,7 +23,8 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         for module, held in attributes:
-            if module.__dict__.keys() != held.keys() or any(module.__dict__[k] is not v for k, v in held.items()):
+            now = module.__dict__
+            if now.keys() != held.keys() or list(map(id, now.values())) != list(map(id, held.values())):
                 module.__dict__.clear()
                 module.__dict__.update(held)
         for container, value in containers:  # caches that a forward pass fills

@@ -166,3 +166,31 @@ def test_fills_that_grow_with_the_batch(value: float) -> None:
     for batch in (1, 4):
         x = images((X,), batch, batch)
         assert difference(outputs(done.model, x), outputs(quiet, x)) < EXACT
+
+
+@pytest.mark.parametrize("name", ["small_swin", pytest.param("small_maxvit", marks=pytest.mark.slow)])
+def test_a_program_of_a_real_network_is_an_ordinary_module(name: str) -> None:
+    """Trained, exported, moved and cast as a whole, at other batch sizes too."""
+    x = torch.randn(1, 3, 32, 32, dtype=torch.float64)
+    done, quiet, _ = pruned(build(name, 32), x)
+    program = done.model
+    for batch in (1, 3):
+        other = images((x,), batch, batch)
+        assert difference(outputs(program, other), outputs(quiet, other)) < EXACT
+    assert copy.deepcopy(program).to("meta")(torch.empty(2, 3, 32, 32, dtype=torch.float64, device="meta")).is_meta
+    single = outputs(copy.deepcopy(program).float(), (x.float(),))
+    assert single[0].dtype == torch.float32 and difference(single, outputs(quiet, (x,))) < 1e-4
+    exported = torch.export.export(program, images((x,), 2, 0), dynamic_shapes=({0: torch.export.Dim("n", min=2)},))
+    other = images((x,), 3, 5)
+    assert difference(outputs(exported.module(), other), outputs(program, other)) < EXACT
+    program.float().train()
+    inputs, classes = images((x.float(),), 8, 1)[0], torch.arange(8)
+    optimizer = torch.optim.Adam(program.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(10):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(program(inputs), classes)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert min(losses[-3:]) < 0.95 * losses[0], losses
