@@ -28,8 +28,6 @@ COLUMNS = (
     "approximate",
     "relative difference",
     "MACs",
-    "capture (s)",
-    "removal (s)",
 )
 
 
@@ -42,8 +40,6 @@ def cells(row: Row) -> str:
         row.approximate,
         row.refused or f"{row.difference:.1e}" + (" (float32)" if row.name in SINGLE else ""),
         f"{row.macs / row.macs_after:.2f}x",
-        f"{row.capture_s:.2f}",
-        f"{row.remove_s:.2f}",
     )
     return "| " + " | ".join(map(str, values)) + " |"
 

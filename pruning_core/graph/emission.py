@@ -37,13 +37,16 @@ def fill(e: Emitter, a: Call, b: Call) -> Any:
     """Made on the device of the input, whatever that will be."""
     size = e.shape(a.look(a.out), b.look(b.out))
     value = 0 if "zeros" in a.name or "empty" in a.name else 1 if "ones" in a.name else a.args[-1]
-    return e.call(torch.ops.aten.new_full.default, e.input, size, value, dtype=a.out.dtype)
+    kind = {} if a.out.dtype == e.precision else {"dtype": a.out.dtype}  # else that of the input, whatever it will be
+    return e.call(torch.ops.aten.new_full.default, e.input, size, value, **kind)
 
 
 def arange(e: Emitter, a: Call, b: Call) -> Any:
     numbers = [e.value(p, q) for p, q in zip(a.args, b.args)]
     device = e.call(getattr, e.input, "device")
-    return e.call(torch.arange, *numbers, dtype=a.out.dtype, device=device)
+    follows = a.out.dtype == e.precision and a.out.is_floating_point()
+    kind = e.call(getattr, e.input, "dtype") if follows else a.out.dtype
+    return e.call(torch.arange, *numbers, dtype=kind, device=device)
 
 
 # -- parts ------------------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ class Emitter:
         for number, value in enumerate(leaves):
             self.nodes[id(value)] = self.graph.placeholder(f"x{number}" if len(leaves) > 1 else "x")
         batched = next((t for t in leaves if t.dim() and len(t) == BATCHES[0]), leaves[0])
-        self.input = self.nodes[id(batched)]
+        self.input, self.precision = self.nodes[id(batched)], batched.dtype
         for a, b in zip(self.one.recording.calls, self.two.recording.calls):
             self._call(a, b)
         result = tree_map(lambda v: self.node(v) if isinstance(v, Tensor) else v, self.one.out)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,8 +72,6 @@ class Row:
     difference: float
     macs: int
     macs_after: int
-    capture_s: float
-    remove_s: float
     refused: str = ""
     blocked: int = 0
     why: str = ""
@@ -119,7 +116,6 @@ def examine(
     before = None if single else state_of(model)
     network = capture(model, example)
     plan = random_plan(network, np.random.default_rng(0), share=share)
-    began = time.perf_counter()
     refused, done = "", None
     try:
         with warnings.catch_warnings():
@@ -127,7 +123,6 @@ def examine(
             done = remove(model, network, plan)
     except UserError as sentence:
         refused = str(sentence)
-    seconds = time.perf_counter() - began
     if before is not None:
         assert_untouched(model, before)
     worst = 0.0
@@ -145,8 +140,6 @@ def examine(
         worst,
         network.cost().macs,
         network.cost(plan).macs,
-        network.seconds,
-        seconds,
         refused,
         *_blocked(network),
     )
