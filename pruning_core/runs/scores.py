@@ -75,7 +75,8 @@ class ScoresRun(RunSpec):
 
     @property
     def title(self) -> str:
-        return f"Scoring {self.model.name} by {len(self.criteria)} criteria"
+        by = self.criteria[0].label if len(self.criteria) == 1 else f"{len(self.criteria)} criteria"
+        return f"Scoring {self.model.name} by {by}"
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
         if not self.criteria:
