@@ -171,6 +171,7 @@ def test_a_plan_is_reached_in_steps_and_compared_with_the_same_at_once(open_page
     app.number_input(key="gradual.epochs").set_value(2)
     healthy(app.run())
     healthy(app.button(key="gradual.start").click().run())
+    assert "gradual.job" in app.session_state, words(app)
     job = app.session_state["gradual.job"]
     view = state.jobs().wait(job, 180)
     assert view.state is State.DONE, view.error
