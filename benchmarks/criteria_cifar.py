@@ -92,10 +92,11 @@ def rows(model: nn.Module, data: Parts, seed: int, known: set[str]) -> Iterator[
         yield {"criterion": NONE, "seed": seed, "seconds": 0.0, "share": 1.0, **dict(measured(model))}
     for kind in CRITERIA:
         criterion: Criterion = Random(seed=seed) if kind is Random else kind()
-        if criterion.label in known:
+        name = kind.card.name  # without the seed that the random control was given
+        if name in known:
             continue
         found = score(model, network, [criterion], fit, images=SCORE_IMAGES, seed=seed)[criterion]
-        row: dict[str, Any] = {"criterion": criterion.label, "seed": seed, "seconds": found.seconds}
+        row: dict[str, Any] = {"criterion": name, "seed": seed, "seconds": found.seconds}
         try:
             plan = allocate(Uniform(), Pool.of(network, found.values), Budget("macs", fraction=MACS)).plan
         except UserError as error:
@@ -123,7 +124,7 @@ def table(found: list[dict[str, Any]]) -> list[str]:
         "fine-tuned (%) | fine-tuned, less random's (points, paired) |",
         "|---|---|---|---|---|---|---|",
     ]
-    control = {row["seed"]: row for row in per[Random().label]}
+    control = {row["seed"]: row for row in per[Random.card.name]}
     order = sorted(per, key=lambda name: -statistics.mean(row.get("tuned", 0.0) for row in per[name]))
     for name in order:
         group = sorted(per[name], key=lambda row: row["seed"])[:seeds]
@@ -134,7 +135,7 @@ def table(found: list[dict[str, Any]]) -> list[str]:
         error = statistics.stdev(ahead) / len(ahead) ** 0.5 if len(ahead) > 1 else float("nan")
         moments = " | ".join(spread([row[moment] for row in group]) for moment in MOMENTS)
         cost = "–" if name == NONE else f"{statistics.median(row['seconds'] for row in group):.2f}"
-        against = "–" if name in (NONE, Random().label) else f"{statistics.mean(ahead):+.1f} (s.e. {error:.1f})"
+        against = "–" if name in (NONE, Random.card.name) else f"{statistics.mean(ahead):+.1f} (s.e. {error:.1f})"
         lines.append(f"| {name} | {cost} | {100 * group[0]['share']:.1f} % | {moments} | {against} |")
     return [f"Seeds: {seeds}.", "", *lines]
 
@@ -143,7 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--rows", type=Path, default=RESULT.with_suffix(".jsonl"))
+    parser.add_argument("--rows", type=Path, default=Path("data/criteria_cifar.jsonl"))
     parser.add_argument("--store", type=Path, default=Path("data"), help="where the images are kept once read")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
