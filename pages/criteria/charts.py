@@ -241,7 +241,8 @@ def ranked(frame: pd.DataFrame, *, name: str, layer: str, ratio: float) -> go.Fi
         )
     if cut:
         figure.add_vline(x=cut - 0.5, line={"color": theme.CUT, "width": 2, "dash": "dash"})
-    figure.update_layout(hovermode="closest", dragmode="select")
+    # Drawing boxes from the start would take the clicks away: the tool for it is above the plot.
+    figure.update_layout(hovermode="closest", dragmode=False)
     return figure
 
 
@@ -274,7 +275,7 @@ def norms(values: NDArray[np.float64], *, layer: str) -> go.Figure:
         annotation_position="top right",
     )  # fmt: skip
     figure.add_vline(
-        x=least, line={"color": theme.CUT, "width": 2}, annotation_position="top left",
+        x=least, line={"color": theme.CUT, "width": 2}, annotation_position="bottom left",  # no bar stands left of it
         annotation={"text": "smallest", "font": {"color": theme.CUT, "size": 12}},
     )  # fmt: skip
     figure.update_xaxes(rangemode="tozero", range=[0, float(values.max()) * 1.05])

@@ -68,7 +68,7 @@ def _pick(group: Group, picked: list[int], below: list[int]) -> None:
     first.button(
         f"Add the {len(picked)} chosen to the plan" if picked else "Choose points in the plot",
         disabled=not picked, type="primary", key="criteria.add", width="stretch", on_click=_add, args=(group, picked),
-        help="Click a point, hold shift for more, or draw a box around them.",
+        help="Click a point, hold shift for more, or draw a box around them with the tool above the plot.",
     )  # fmt: skip
     second.button(
         f"Add the {len(below)} below the cut", disabled=not below, key="criteria.add_cut", width="stretch",

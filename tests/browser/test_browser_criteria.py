@@ -36,6 +36,20 @@ def test_criteria_are_compared_and_filters_clustered(server, visitor, shoot):
     expect(changed).not_to_have_text(before)
     shoot(page, "criteria-agreement")
 
+    page.get_by_role("tab", name="Scores of a layer").click()
+    expect(page.get_by_role("button", name="Choose points in the plot")).to_be_visible()
+    point = page.locator(".js-plotly-plot").first.locator(".scatterlayer .point").nth(3)
+    expect(point).to_be_visible()
+    settle(page)
+    point.hover(force=True)
+    page.wait_for_timeout(400)
+    point.click(force=True)
+    page.get_by_role("button", name="Add the 1 chosen to the plan").click()
+    expect(page.get_by_text(re.compile("The plan removes 1 of"))).to_be_visible()
+    page.get_by_role("button", name=re.compile("^Take .* out of the plan")).click()
+    expect(page.get_by_text(re.compile("The plan removes 1 of"))).to_be_hidden()
+    shoot(page, "criteria-scores")
+
     page.goto(f"{server.url}/similarity")
     channels = state.network(state.desk().model).groups[0].size
     expect(figure(page, "Channels")).to_contain_text(str(channels), timeout=120_000)
