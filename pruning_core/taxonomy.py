@@ -105,3 +105,36 @@ class Card:
     fails: str
     paper: Paper | None = None
     published: tuple[Published, ...] = ()
+
+
+def channel_card(
+    key: str,
+    name: str,
+    *,
+    idea: str,
+    formula: str,
+    family: Family,
+    data: Data,
+    cost: str,
+    fails: str,
+    time: Time = Time.AFTER,
+    paper: Paper | None = None,
+    published: tuple[Published, ...] = (),
+) -> Card:
+    """The card of what removes whole channels, once and for all inputs: what these have in common is said once."""
+    return Card(
+        key=key,
+        name=name,
+        idea=idea,
+        formula=formula,
+        granularity=Granularity.CHANNEL,
+        structure=Structure.STRUCTURED,
+        family=family,
+        time=time,
+        execution=Execution.STATIC,
+        data=data,
+        cost=cost,
+        fails=fails,
+        paper=paper,
+        published=published,
+    )

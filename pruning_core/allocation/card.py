@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from pruning_core.taxonomy import Card, Data, Execution, Family, Granularity, Paper, Structure, Time
+from pruning_core.taxonomy import Card, Data, Family, Paper, channel_card
 
 
 def ratio_card(
@@ -20,20 +20,8 @@ def ratio_card(
     data: Data = Data.NONE,
 ) -> Card:
     """The card of something that says how many channels go, of a trained network and once for all inputs."""
-    return Card(
-        key=key,
-        name=name,
-        idea=idea,
-        formula=formula,
-        granularity=Granularity.CHANNEL,
-        structure=Structure.STRUCTURED,
-        family=family,
-        time=Time.AFTER,
-        execution=Execution.STATIC,
-        data=data,
-        cost=cost,
-        fails=fails,
-        paper=paper,
+    return channel_card(
+        key, name, idea=idea, formula=formula, family=family, data=data, cost=cost, fails=fails, paper=paper
     )
 
 

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from pruning_core.criteria.base import Criterion, Fairness, Site
-from pruning_core.criteria.cards import channel_card
 from pruning_core.knobs import Range
-from pruning_core.taxonomy import Data, Family, Paper
+from pruning_core.taxonomy import Data, Family, Paper, channel_card
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from pruning_core.criteria.base import Criterion, Fairness, Need, Place, Site
-from pruning_core.criteria.cards import channel_card
 from pruning_core.criteria.rank import ranks
-from pruning_core.taxonomy import Data, Family, Paper, Published
+from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from pruning_core.criteria.base import Criterion, Fairness, Need, Place, Site
-from pruning_core.criteria.cards import channel_card
-from pruning_core.taxonomy import Card, Data, Family, Paper, Published
+from pruning_core.taxonomy import Card, Data, Family, Paper, Published, channel_card
 
 MOLCHANOV_2019 = Paper(
     "Importance Estimation for Neural Network Pruning",

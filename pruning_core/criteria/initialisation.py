@@ -8,10 +8,9 @@ from typing import Annotated, ClassVar
 from torch import Tensor
 
 from pruning_core.criteria.base import Criterion, Fairness, Need, Site
-from pruning_core.criteria.cards import channel_card
 from pruning_core.criteria.objectives import CrossEntropy, Objective, SynapticFlow
 from pruning_core.knobs import Range
-from pruning_core.taxonomy import Data, Family, Paper, Time
+from pruning_core.taxonomy import Data, Family, Paper, Time, channel_card
 
 
 @dataclass(frozen=True)

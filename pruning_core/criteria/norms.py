@@ -8,9 +8,8 @@ from typing import Annotated, ClassVar
 from torch import Tensor
 
 from pruning_core.criteria.base import Criterion, Fairness, Place, Site
-from pruning_core.criteria.cards import channel_card
 from pruning_core.knobs import Range
-from pruning_core.taxonomy import Data, Family, Paper, Published
+from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
 
 
 @dataclass(frozen=True)

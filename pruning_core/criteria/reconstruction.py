@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pruning_core.criteria.base import Fairness, NotScorable, Reconstructing, Site
-from pruning_core.criteria.cards import channel_card
 from pruning_core.criteria.compiled import compiled
 from pruning_core.criteria.samples import Samples
 from pruning_core.knobs import Range
-from pruning_core.taxonomy import Data, Family, Paper, Published
+from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
 
 Floats = NDArray[np.float64]
 

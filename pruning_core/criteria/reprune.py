@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from pruning_core.criteria.base import Criterion, Need, Site
-from pruning_core.criteria.cards import channel_card
 from pruning_core.criteria.kernel_clusters import covering_order, kernel_trees
 from pruning_core.criteria.lots import lots
 from pruning_core.knobs import Range
-from pruning_core.taxonomy import Data, Family, Paper, Published
+from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
 
 
 @dataclass(frozen=True)

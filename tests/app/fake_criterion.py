@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from pruning_core.criteria import Criterion, Site
-from pruning_core.criteria.cards import channel_card
-from pruning_core.taxonomy import Data, Family
+from pruning_core.taxonomy import Data, Family, channel_card
 
 
 @dataclass(frozen=True)

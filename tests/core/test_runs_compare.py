@@ -16,7 +16,6 @@ from pruning_core.allocation.uniform import Uniform
 from pruning_core.analysis.evaluate import evaluate
 from pruning_core.criteria import GreedyReconstruction, L1Norm, Random, Site, TaylorGate, score
 from pruning_core.criteria.base import Criterion
-from pruning_core.criteria.cards import channel_card
 from pruning_core.datasets import DIGITS, load_data, load_splits
 from pruning_core.errors import UserError
 from pruning_core.graph import capture, remove
@@ -28,7 +27,7 @@ from pruning_core.runs.scores import ScoresRun, draws, read_scores
 from pruning_core.runs.spec import spec_from_json, spec_to_json
 from pruning_core.runs.specs import RUNS, VALUES
 from pruning_core.runs.workspace import Workspace
-from pruning_core.taxonomy import Data, Family
+from pruning_core.taxonomy import Data, Family, channel_card
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import DEMOS, load_model
 
