@@ -26,6 +26,7 @@ from torch import nn
 
 from benchmarks.bench_sweep import digits, processor, train
 from pruning_core.allocation.lowest import lowest, removed_count
+from pruning_core.analysis.device import bfloat16_is_fast
 from pruning_core.analysis.evaluate import evaluate
 from pruning_core.analysis.slider import Slider
 from pruning_core.criteria import L1Norm, score
@@ -158,7 +159,7 @@ def main() -> None:
     load = Path("/proc/loadavg")
     lines = [
         f"The slider, {datetime.date.today().isoformat()}, torch {torch.__version__}, {given.threads} thread(s) "
-        f"({torch.backends.cpu.get_cpu_capability()}, bfloat16 tiles: {torch.cpu._is_amx_tile_supported()}); "
+        f"({torch.backends.cpu.get_cpu_capability()}, bfloat16 in hardware: {bfloat16_is_fast('cpu')}); "
         f"load of the machine at the end: {load.read_text().split()[0] if load.exists() else 'unknown'}.",
         "Medians over the moves, of processor time unless wall clock is said: other work disturbs it least.",
         "Wrong: accuracies that differ from real removal.",

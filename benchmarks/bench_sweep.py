@@ -27,6 +27,7 @@ import torchvision
 from torch import Tensor, nn
 
 from pruning_core.allocation.lowest import lowest, removed_count
+from pruning_core.analysis.device import bfloat16_is_fast
 from pruning_core.analysis.measures import Cell
 from pruning_core.analysis.sensitivity import Exact, Fast, sweep
 from pruning_core.datasets import DataRef, Dataset, load_splits
@@ -285,8 +286,8 @@ def main() -> None:
     torch.set_num_threads(1)
     lines = [
         f"Sensitivity sweep, {datetime.date.today().isoformat()}, torch {torch.__version__}, one thread of "
-        f"{os.cpu_count()} ({torch.backends.cpu.get_cpu_capability()}, bfloat16 tiles: "
-        f"{torch.cpu._is_amx_tile_supported()}).",
+        f"{os.cpu_count()} ({torch.backends.cpu.get_cpu_capability()}, bfloat16 in hardware: "
+        f"{bfloat16_is_fast('cpu')}).",
         "Unit: one full forward of the evaluation set. The naive way (copy, Torch-Pruning, evaluate) is timed on the",
         "cells checked and scaled to the grid. Wrong: cells whose number of right images differs from real removal.",
         "Load: how many processes wanted the processors when the row was done.",

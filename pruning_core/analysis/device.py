@@ -25,6 +25,14 @@ def choose_device(wanted: str = "auto") -> str:
     raise UserError(f"There is no device {wanted!r} here. Choose auto or cpu.")
 
 
+def bfloat16_is_fast(device: str) -> bool:
+    """Whether this is a CPU that multiplies bfloat16 in hardware: with matrix tiles (AMX) or AVX-512's bfloat16.
+
+    Convolutions take half as long there as in float32, or less; on other CPUs bfloat16 gains nothing.
+    """
+    return device == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
 def device_title(device: str) -> str:
     """What a person calls it: the name of the GPU, or CPU."""
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from pruning_core.analysis.device import bfloat16_is_fast
 from pruning_core.analysis.evaluate import default_batch_size
 from pruning_core.analysis.forward import class_scores, precision, ready
 from pruning_core.analysis.replay import PACKED_BYTES, NotReplayable, Replay, Variant
@@ -194,11 +195,6 @@ def most(device: str) -> int:
     return 512 if device == "cpu" else 2048
 
 
-def bfloat16_is_fast(device: str) -> bool:
-    """Whether the CPU multiplies matrices in bfloat16 (AMX); elsewhere it is no faster than float32."""
-    return device == "cpu" and torch.cpu._is_amx_tile_supported()
-
-
 def make_scorer(
     model: nn.Module, network: Network, example: Tensor, groups: Sequence[str], device: str, *, rough: bool
 ) -> Scorer:
@@ -208,13 +204,13 @@ def make_scorer(
         return whole
     try:
         recorded = record_steps(model, network, example)
-        tiles = bfloat16_is_fast(device) and precision(model) == torch.float32
+        short = bfloat16_is_fast(device) and precision(model) == torch.float32
 
         def scorer(dtype: torch.dtype) -> ReplayScorer:
             replay = Replay(model, network, example, device=device, dtype=dtype, recorded=recorded)
             return ReplayScorer(replay, groups, whole)
 
-        fast = scorer(torch.bfloat16) if tiles else None
+        fast = scorer(torch.bfloat16) if short else None
         if rough and fast is not None:
             return fast
         full = scorer(torch.float32)

@@ -19,14 +19,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from pruning_core.analysis.device import choose_device, device_title
+from pruning_core.analysis.device import bfloat16_is_fast, choose_device, device_title
 from pruning_core.analysis.evaluate import Batch, Tally
 from pruning_core.analysis.forward import class_scores, precision, ready
 from pruning_core.analysis.gates import Expansion, Gates
 from pruning_core.analysis.intervals import paired_drop
 from pruning_core.analysis.measures import Accuracy, Drop
 from pruning_core.analysis.planned import Kept, PlannedReplay
-from pruning_core.analysis.scorers import CheckedScorer, bfloat16_is_fast
+from pruning_core.analysis.scorers import CheckedScorer
 from pruning_core.analysis.steps import NotReplayable
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.graph import Network, Plan, remove

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pruning_core.analysis.device import bfloat16_is_fast
 from pruning_core.datasets import Dataset
 from pruning_core.training.batches import shuffled, steps_per_epoch
 
@@ -100,5 +101,5 @@ def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
 
 
 def has_bfloat16(device: str) -> bool:
-    """Where bfloat16 is multiplied in hardware: GPUs, and CPUs with matrix tiles."""
-    return torch.device(device).type == "cuda" or torch.cpu._is_amx_tile_supported()
+    """Where bfloat16 is multiplied in hardware: GPUs, and some CPUs."""
+    return torch.device(device).type == "cuda" or bfloat16_is_fast(device)

@@ -113,7 +113,10 @@ def _data(chosen: Demo, folder: Path | None, scratch: Path) -> DataRef:
             raise UserError(
                 f"There is no {path.name} in that folder. It should hold {zips[0].name} and {zips[1].name}."
             )
-    return import_data(zips[0], zips[0].name, scratch, test_file=zips[1])
+    read = import_data(zips[0], zips[0].name, scratch, test_file=zips[1])
+    return dataclasses.replace(
+        read, name=chosen.data.name
+    )  # the images are known by their digests, not by a file's name
 
 
 def _described(ref: DataRef, fit: Dataset, images: int | None) -> dict[str, Any]:

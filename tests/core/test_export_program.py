@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from pruning_core.errors import UserError
 from pruning_core.export.onnx_file import export_onnx
 from pruning_core.export.program import export_pt2
+from pruning_core.export.traced import difference, trace
+from pruning_core.graph.proof import largest_difference
 from pruning_core.zoo.exported import read_exported
 from tests.core.export_nets import Attention, Branches, Residual, Written, cut, elsewhere, same
 
@@ -130,3 +133,19 @@ def test_onnx_says_what_it_has_no_counterpart_for():
 
     with pytest.raises(UserError, match="cannot be written as ONNX"):
         export_onnx(Odd(), torch.zeros(1, 1, 8, 8))
+
+
+def test_an_output_that_is_not_a_number_is_never_close():
+    """Python's max passes over what is not a number when it does not come first."""
+    fine, broken = [torch.ones(2), torch.ones(2)], [torch.ones(2), torch.tensor([1.0, torch.nan])]
+    assert largest_difference(fine, fine) == 0
+    assert math.isnan(largest_difference(fine, broken)) and math.isnan(largest_difference(broken, fine))
+
+    class Broken(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.flatten(1) / (len(x) != 2)  # right but for batches of two
+
+    traced = trace(nn.Flatten(), images(2))
+    assert difference(traced, nn.Flatten()) == 0
+    with pytest.raises(UserError, match="differs"):
+        difference(traced, Broken())

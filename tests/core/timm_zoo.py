@@ -16,6 +16,7 @@ CONVOLUTIONS = (
     *("densenet121", "rdnet_tiny", "dla34", "dpn48b", "hrnet_w18_small", "ese_vovnet19b_slim", "selecsls42"),
     *("cs3darknet_s", "cspresnet50", "darknet17", "tresnet_m", "inception_v4", "legacy_xception"),
     *("xception41", "hgnetv2_b0", "convmixer_768_32"),
+    *("vgg11_bn", "inception_v3", "inception_resnet_v2", "nasnetalarge", "pnasnet5large", "cspnext_tiny"),
 )
 MOBILE = (
     *("test_efficientnet", "test_efficientnet_evos", "efficientnet_b0", "efficientnet_b0_gn"),
@@ -42,6 +43,7 @@ ATTENTION = (
     *("swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256", "swinv2_cr_tiny_ns_224"),
     *("twins_pcpvt_small", "twins_svt_small", "pvt_v2_b0", "pvt_v2_b2_li", "mvitv2_tiny", "hiera_tiny_224"),
     *("davit_tiny", "gcvit_xxtiny", "nest_tiny", "tiny_vit_5m_224", "vitamin_small_224"),
+    *("hieradet_small", "qwen3_vit_88m", "gemma4_vit_167m", "mobilenetv5_300m", "deepseek_vit_412m"),
 )
 HYBRIDS = (
     *("test_coatnet", "coatnet_nano_rw_224", "test_maxvit", "maxvit_rmlp_pico_rw_256", "botnet26t_256"),
@@ -58,7 +60,9 @@ QUICK = (
 )
 SIDES = MappingProxyType(
     {
-        "inception_v4": 96,
+        **dict.fromkeys(("inception_v4", "inception_resnet_v2", "nasnetalarge", "pnasnet5large"), 96),
+        "inception_v3": 128,
+        "deepseek_vit_412m": 70,  # patches of 14
         "efficientformer_l1": 224,  # its last stage has a table of positions
         "crossvit_9_240": 240,
         **dict.fromkeys(("halonet26t", "eca_halonext26ts", "bat_resnext26ts"), 256),  # blocks of a written size
