@@ -1,8 +1,8 @@
 """Typed hyper-parameters: a dataclass field annotated with its range becomes a widget.
 
-    @dataclass(frozen=True)
-    class FilterNorm(Criterion):
-        p: Annotated[int, Choice((1, 2), "Norm order")] = 1
+@dataclass(frozen=True)
+class FilterNorm(Criterion):
+    p: Annotated[int, Choice((1, 2), "Norm order")] = 1
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Looking at a network without computing its products: shapes are right, values are zeros.
+"""Looking at a network without computing what takes long: shapes are right, values are zeros.
 
-Labels do not depend on values, so a capture needs no multiplication. A network that reads numbers from its activations
-(to decide, or to index) is noticed, and looked at again with everything computed.
+Labels do not depend on values, so a capture needs no products, normalisations or pools. A network that reads numbers
+from its activations (to decide, or to index) is noticed, and looked at again with everything computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -27,29 +27,36 @@ def reads_values(name: str, args: Any) -> bool:
 
 
 def run_hollow(op: Any, name: str, args: Any, kwargs: Any) -> Any:
-    """The operator's result, or zeros of its shape where computing it would be long."""
+    """The operator's result, or zeros of its shapes where computing it would be long."""
     heavy = HEAVY.get(name)
-    shape = None if heavy is None else heavy(*args)
     # whatever is unusual is run for real: it may have to raise
-    return op(*args, **kwargs) if shape is None else torch.zeros(shape, dtype=args[0].dtype, device=args[0].device)
+    shapes = None if heavy is None or kwargs else heavy(*args)
+    if shapes is None:
+        return op(*args, **kwargs)
+    like, first = args[0], torch.zeros(shapes[0], dtype=args[0].dtype, device=args[0].device)
+    if len(shapes) == 1:
+        return first
+    other = torch.int64 if name in INDEXED else like.dtype
+    return first, *(torch.zeros(shape, dtype=other, device=like.device) for shape in shapes[1:])
 
 
-Shape = tuple[int, ...] | None
+Sizes = tuple[int, ...]
+Shapes = tuple[Sizes, ...] | None  # of every result
 
 
 def _fits(x: Tensor, y: Tensor, inner: int, other: int) -> bool:
     return inner == other and x.dtype == y.dtype and x.device == y.device
 
 
-def _mm(x: Tensor, y: Tensor) -> Shape:
-    return (x.shape[0], y.shape[1]) if _fits(x, y, x.shape[1], y.shape[0]) else None
+def _mm(x: Tensor, y: Tensor) -> Shapes:
+    return ((x.shape[0], y.shape[1]),) if _fits(x, y, x.shape[1], y.shape[0]) else None
 
 
-def _bmm(x: Tensor, y: Tensor) -> Shape:
-    return (*x.shape[:2], y.shape[2]) if _fits(x, y, x.shape[2], y.shape[1]) and len(x) == len(y) else None
+def _bmm(x: Tensor, y: Tensor) -> Shapes:
+    return ((*x.shape[:2], y.shape[2]),) if _fits(x, y, x.shape[2], y.shape[1]) and len(x) == len(y) else None
 
 
-def _addmm(bias: Tensor, x: Tensor, y: Tensor) -> Shape:
+def _addmm(bias: Tensor, x: Tensor, y: Tensor) -> Shapes:
     return _mm(x, y) if bias.dtype == x.dtype and bias.shape[-1] in (1, y.shape[1]) else None
 
 
@@ -63,7 +70,7 @@ def _convolution(
     transposed: bool,
     output_padding: list[int],
     groups: int,
-) -> Shape:
+) -> Shapes:
     space, kernel = x.shape[2:], w.shape[2:]
     read = w.shape[0] if transposed else w.shape[1] * groups
     numbers = (stride, padding, dilation, output_padding)
@@ -75,7 +82,73 @@ def _convolution(
         sizes = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d, _ in zip(space, kernel, *numbers)]
     made = w.shape[1] * groups if transposed else w.shape[0]
     fits = min(sizes) > 0 and (bias is None or bias.shape == (made,))
-    return (len(x), made, *sizes) if fits else None
+    return ((len(x), made, *sizes),) if fits else None
 
 
-HEAVY: dict[str, Callable[..., Shape]] = {"convolution": _convolution, "mm": _mm, "bmm": _bmm, "addmm": _addmm}
+def _batch_norm(
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Shapes:
+    """In training mode the running statistics are left as they are; a capture would put them back anyway."""
+    given = [t for t in (weight, bias, mean, variance) if t is not None]
+    if x.dim() < 2 or any(t.shape != x.shape[1:2] or t.dtype != x.dtype or t.device != x.device for t in given):
+        return None
+    kept = (x.shape[1],) if training else (0,)
+    return tuple(x.shape), kept, kept
+
+
+def _pooled(
+    x: Tensor, kernel: list[int], stride: list[int], padding: list[int], dilation: list[int], ceil: bool
+) -> Sizes | None:
+    """Of images (N, C, H, W); None for what a pool refuses or takes in another way."""
+    numbers = (kernel, stride or kernel, padding, dilation)
+    if x.dim() != 4 or any(len(v) != 2 for v in numbers) or any(2 * p > k for p, k in zip(padding, kernel)):
+        return None
+    sizes = []
+    for n, k, s, p, d in zip(x.shape[2:], *numbers):
+        spare = n + 2 * p - d * (k - 1) - 1
+        made = -(-spare // s) + 1 if ceil else spare // s + 1
+        sizes.append(made - 1 if ceil and (made - 1) * s >= n + p else made)  # no window starts in the padding
+    return (*x.shape[:2], *sizes) if min(sizes) > 0 else None
+
+
+def _max_pool(
+    x: Tensor,
+    kernel: list[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0, 0),
+    dilation: Sequence[int] = (1, 1),
+    ceil: bool = False,
+) -> Shapes:
+    shape = _pooled(x, kernel, list(stride), list(padding), list(dilation), ceil)
+    return None if shape is None else (shape, shape)
+
+
+def _mean_pool(
+    x: Tensor,
+    kernel: list[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0, 0),
+    ceil: bool = False,
+    *_: Any,
+) -> Shapes:
+    shape = _pooled(x, kernel, list(stride), list(padding), [1, 1], ceil)
+    return None if shape is None else (shape,)
+
+
+INDEXED = frozenset({"max_pool2d_with_indices"})  # their second result says where the first was found
+HEAVY: dict[str, Callable[..., Shapes]] = {
+    "convolution": _convolution,
+    "mm": _mm,
+    "bmm": _bmm,
+    "addmm": _addmm,
+    "native_batch_norm": _batch_norm,
+    "max_pool2d_with_indices": _max_pool,
+    "avg_pool2d": _mean_pool,
+}

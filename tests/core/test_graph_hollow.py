@@ -1,0 +1,69 @@
+"""What is not computed in a capture has the shapes and types that it would have had, or is computed after all."""
+
+import itertools
+import random
+
+import pytest
+import torch
+from torch import Tensor
+
+from pruning_core.graph.hollow import HEAVY, run_hollow
+
+ATEN = torch.ops.aten
+X = torch.randn(2, 6, 9, 7)
+
+
+def results(op, args: tuple) -> list[tuple[torch.Size, torch.dtype]] | None:
+    try:
+        found = op(*args)
+    except (RuntimeError, IndexError):
+        return None
+    return [(t.shape, t.dtype) for t in (found if isinstance(found, tuple) else (found,)) if isinstance(t, Tensor)]
+
+
+def hollow(name: str, op, args: tuple) -> list[tuple[torch.Size, torch.dtype]] | None:
+    return results(lambda *given: run_hollow(op, name, given, {}), args)
+
+
+def pools() -> list[tuple]:
+    pairs = ([1, 1], [2, 3], [3, 3], [5, 4])
+    every = list(itertools.product(pairs, ([], [1, 1], [2, 2], [3, 2]), ([0, 0], [1, 1], [2, 1]), (False, True)))
+    return random.Random(0).sample(every, 60)
+
+
+def test_pools_keep_their_shapes() -> None:
+    made = 0
+    for kernel, stride, padding, ceil in pools():
+        wanted = results(ATEN.avg_pool2d.default, (X, kernel, stride, padding, ceil))
+        assert hollow("avg_pool2d", ATEN.avg_pool2d.default, (X, kernel, stride, padding, ceil)) == wanted
+        for dilation in ([1, 1], [2, 1]):
+            given = (X, kernel, stride, padding, dilation, ceil)
+            wanted = results(ATEN.max_pool2d_with_indices.default, given)
+            assert hollow("max_pool2d_with_indices", ATEN.max_pool2d_with_indices.default, given) == wanted, given
+            made += HEAVY["max_pool2d_with_indices"](*given) is not None
+    assert made > 60, "most of them are not computed"
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("x", [X, torch.randn(3, 6), X[..., 0]])
+def test_batch_norm_keeps_its_shapes(x: Tensor, training: bool) -> None:
+    given = (x, torch.ones(6), torch.zeros(6), torch.zeros(6), torch.ones(6), training, 0.1, 1e-5)
+    assert hollow("native_batch_norm", ATEN.native_batch_norm.default, given) == results(
+        ATEN.native_batch_norm.default, given
+    )
+
+
+def test_what_batch_norm_would_not_take_is_left_to_it() -> None:
+    numbers = (torch.ones(6), torch.zeros(6), torch.zeros(6), torch.ones(6), False, 0.1, 1e-5)
+    assert HEAVY["native_batch_norm"](X, *numbers) is not None
+    for x in (X[0], X[:, :5], X[:, 0, 0, 0], X.double()):
+        assert HEAVY["native_batch_norm"](x, *numbers) is None
+
+
+def test_nothing_long_is_computed() -> None:
+    x = torch.ones(1, 6, 9, 7)
+    given = (x, torch.ones(6), torch.ones(6), torch.zeros(6), torch.ones(6), False, 0.1, 1e-5)
+    out, *_ = run_hollow(ATEN.native_batch_norm.default, "native_batch_norm", given, {})
+    assert not out.any() and ATEN.native_batch_norm.default(*given)[0].all()
+    pooled = run_hollow(ATEN.avg_pool2d.default, "avg_pool2d", (x, [3, 3]), {})
+    assert not pooled.any()
