@@ -1,4 +1,4 @@
-"""The second half of the page: the widths of a plan reached in steps, with training in between."""
+"""The other way: the widths of a plan reached in steps, with training in between."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ POLL_S = 1.5
 
 
 def section(desk: Desk) -> None:
-    st.header("Prune in steps", divider="gray")
     st.markdown(
         "Cut a little, train a little: the network meets each loss while it can still make up for it. Whether that is "
         "worth its time only shows beside the same cut **at once** with **as many epochs in all**."
@@ -118,6 +117,12 @@ def _schedule() -> Schedule:
 
 
 # -- what was started --------------------------------------------------------------------------------------------------
+
+
+def runs(desk: Desk) -> list[JobView]:
+    """The visitor's runs that set out from the network on the desk, newest first."""
+    target = aim(desk)
+    return [view for view, _ in _of(desk, target[0])] if target else []
 
 
 def _results(desk: Desk, model: ModelRef) -> None:

@@ -2,14 +2,18 @@
 
 import streamlit as st
 
-from pages.finetune import gradual, sections
+from pages.finetune import gradual, sections, ways
 from pages.ui import state
 
 desk = state.desk()
 model = state.loaded(desk.model)
 
 st.title("Fine-tune")
-sections.introduction(desk, model)
-sections.start(desk, model)
-sections.runs(desk)
-gradual.section(desk)
+way = ways.choose()
+ways.announce(desk, way)
+if way == ways.IN_STEPS:
+    gradual.section(desk)
+else:
+    sections.introduction(desk, model)
+    sections.start(desk, model)
+    sections.runs(desk)

@@ -88,7 +88,7 @@ def _misfit(desk: Desk, model: LoadedModel) -> str:
 
 
 def runs(desk: Desk) -> None:
-    found = _of_this_network(desk)
+    found = trainings(desk)
     if not found:
         st.caption("No training of this network yet. Its curves appear here; it goes on while you look at other pages.")
         return
@@ -105,7 +105,7 @@ def runs(desk: Desk) -> None:
         _keep(view, spec, desk)
 
 
-def _of_this_network(desk: Desk) -> list[JobView]:
+def trainings(desk: Desk) -> list[JobView]:
     """The visitor's trainings of this network and data, newest first, whatever weights it has meanwhile."""
     wanted = _without_weights(desk.model)
     found = []

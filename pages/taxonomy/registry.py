@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pages.criteria.registry import by_key
 from pruning_core.allocation.schedule import SCHEDULES
@@ -10,20 +11,26 @@ from pruning_core.allocation.search import EXPLORERS
 from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.taxonomy import Card
 
+IN_STEPS = {"finetune.way": "Prune in steps"}
+
 
 @dataclass(frozen=True)
 class Home:
-    """The page where something is tried: its script, what to read on the link, and what keeps the page's choice."""
+    """The page where something is tried: its script, what to read on the link, and what keeps the page's choice.
+
+    ``besides``: what else the page must have chosen, so that the thing is in view.
+    """
 
     script: str
     label: str
     choice: str
+    besides: Mapping[str, str] = field(default_factory=dict)
 
 
 HOMES = (
     (ALLOCATIONS, Home("pages/whatif/page.py", "under a budget on What-if", "whatif.preset")),
     (EXPLORERS, Home("pages/search/page.py", "on Search", "search.explorer")),
-    (SCHEDULES, Home("pages/finetune/page.py", "in steps on Fine-tune", "gradual.schedule")),
+    (SCHEDULES, Home("pages/finetune/page.py", "in steps on Fine-tune", "gradual.schedule", IN_STEPS)),
 )
 
 

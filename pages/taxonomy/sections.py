@@ -166,7 +166,7 @@ def go_to(found: Card, where: Home) -> None:
     """What is no criterion is tried on the page made for it, already chosen there."""
     st.subheader("Try it")
     if st.button(f"Try it {where.label}", type="primary", key="taxonomy.go", icon=":material/arrow_forward:"):
-        st.session_state[where.choice] = found.key
+        st.session_state.update({**where.besides, where.choice: found.key})
         st.switch_page(where.script)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from pages.finetune import courses, frames, stairs
+from pages.finetune import courses, frames, stairs, ways
 from pages.ui import state
 from pages.ui.desk import recall
 from pruning_core.allocation.schedule import SCHEDULES
@@ -32,12 +32,17 @@ def open_page(monkeypatch, one_thread):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(state, "owner", lambda: ME)
 
-    def opened():
+    def opened(way=ways.AT_ONCE):
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
-        return healthy(app.switch_page("pages/finetune/page.py").run())
+        healthy(app.switch_page("pages/finetune/page.py").run())
+        return turned(app, way)
 
     yield opened
     state.jobs().close()
+
+
+def turned(app, way):
+    return healthy(app.segmented_control(key=ways.KEY).set_value(way).run())
 
 
 def healthy(app):
@@ -137,14 +142,14 @@ def test_a_long_loss_curve_is_thinned_and_keeps_its_newest_point():
 
 
 def test_without_a_plan_there_is_nothing_to_reach_in_steps(open_page):
-    app = open_page()
+    app = open_page(ways.IN_STEPS)
     assert "no plan to reach yet" in words(app)
     assert not [each for each in app.button if each.key == "gradual.start"]
 
 
 def test_every_schedule_is_offered_drawn_and_explained(open_page):
     pruned_desk(state.workspace(), ME, 0.5)
-    app = open_page()
+    app = open_page(ways.IN_STEPS)
     assert app.selectbox(key="gradual.schedule").options == [each.card.name for each in SCHEDULES]
     for cls in SCHEDULES:
         app.selectbox(key="gradual.schedule").set_value(cls.card.key)
@@ -164,9 +169,25 @@ def test_every_schedule_is_offered_drawn_and_explained(open_page):
     assert "cannot be shared out" in words(app) and not [each for each in app.button if each.key == "gradual.start"]
 
 
+def test_the_way_is_kept_and_the_other_ways_run_is_announced(open_page):
+    pruned_desk(state.workspace(), ME)
+    app = shorten(open_page())
+    app.toggle(key="finetune.control").set_value(False)
+    assert "Prune in steps:" not in words(app)
+    healthy(app.button(key="finetune.start").click().run())
+    finished(app)
+    healthy(turned(app, ways.IN_STEPS))
+    assert "Fine-tune at once: :green-badge" in words(app)
+    assert [each for each in app.button if each.key == "gradual.start"]
+    assert not [each for each in app.button if each.key == "finetune.start"]
+    healthy(app.switch_page("pages/model/page.py").run())
+    healthy(app.switch_page("pages/finetune/page.py").run())
+    assert app.segmented_control(key=ways.KEY).value == ways.IN_STEPS
+
+
 def test_a_plan_is_reached_in_steps_and_compared_with_the_same_at_once(open_page):
     desk = pruned_desk(state.workspace(), ME, 0.5)
-    app = open_page()
+    app = open_page(ways.IN_STEPS)
     app.slider(key="gradual.steps").set_value(2)
     app.number_input(key="gradual.epochs").set_value(2)
     healthy(app.run())
@@ -185,6 +206,8 @@ def test_a_plan_is_reached_in_steps_and_compared_with_the_same_at_once(open_page
     frame = stairs.accuracies(view.events, called)
     assert list(frame["epoch"]) == [0, 1, 1, 2, 0, 1, 2], "two points where a step ends and the next cut falls"
     assert "against the same at once" in words(app)
+    assert "Prune in steps: :green-badge" in words(turned(app, ways.AT_ONCE))
+    turned(app, ways.IN_STEPS)
     healthy(app.button(key=f"gradual.keep.{SCHEDULED}").click().run())
     kept = recall(state.workspace(), ME).model
     assert kept.base == desk.model.base and kept != desk.model
