@@ -7,7 +7,7 @@ import streamlit as st
 import torch
 
 from pages.criteria import charts, frames
-from pages.ui import cards, jobs, numbers, plots, provenance, state
+from pages.ui import cards, jobs, numbers, plots, provenance, started, state
 from pages.ui.desk import Desk
 from pruning_core.allocation.budget import Reach, reachable
 from pruning_core.allocation.pool import Pool
@@ -31,8 +31,7 @@ def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> No
     if spec is not None and known is None:
         text = f"Compare {len(criteria)} {'criteria' if len(criteria) > 1 else 'criterion'}"
         if st.button(text, type="primary", icon=":material/play_arrow:", key="criteria.start"):
-            st.session_state[JOB] = state.jobs().submit(spec, state.owner())
-            st.rerun()
+            started.submit(spec, JOB)
         st.caption(f"{spec.points} measurements on really smaller networks; what is done is kept when you stop it.")
     if known is not None:
         st.session_state[JOB] = known.id

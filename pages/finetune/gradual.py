@@ -5,17 +5,16 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.finetune import courses, stairs
-from pages.ui import jobs, links, plots, state
+from pages.ui import jobs, links, plots, started, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.ranking import choose_criterion
 from pages.ui.widgets import knob_widget, knob_widgets
 from pruning_core.allocation.course import steps_of
 from pruning_core.allocation.schedule import SCHEDULES, Schedule
-from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan
 from pruning_core.runs.gradual import GradualRun, shared_out
-from pruning_core.runs.view import JobView, State
+from pruning_core.runs.view import JobView
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import ModelRef
 
@@ -92,11 +91,8 @@ def _start(desk: Desk, model: ModelRef, plan: Plan, network: Network) -> None:
         each = f"{min(shares)}" if min(shares) == max(shares) else f"{min(shares)} to {max(shares)}"
         st.caption(f"{pace} of {each} epochs to the widths of the plan: {len(plan)} groups are cut.")
         if st.button("Prune in steps", type="primary", key="gradual.start", icon=":material/stairs:"):
-            known = state.jobs().find(spec)
-            if known is not None and known.state is State.DONE:
-                st.toast("This very run is done already; here is its result. Another seed makes another one.")
-            st.session_state[SHOWN] = state.jobs().submit(spec, state.owner())
-            st.rerun()
+            started.say_when_done(spec)
+            started.submit(spec, SHOWN)
 
 
 def _schedule() -> Schedule:
@@ -129,29 +125,11 @@ def _results(desk: Desk, model: ModelRef) -> None:
     found = _of(desk, model)
     if not found:
         return
-    ids = [view.id for view, _ in found]
-    if st.session_state.get(SHOWN) not in ids:
-        st.session_state[SHOWN] = ids[0]
-    if len(found) > 1:
-        labels = {view.id: f"{stairs.label(spec)} · {view.state}" for view, spec in found}
-        st.selectbox("Run", ids, key=SHOWN, format_func=lambda job: labels.get(job, job))
-    spec = next(spec for view, spec in found if view.id == st.session_state[SHOWN])
-    view = jobs.watch(
-        str(st.session_state[SHOWN]), key="gradual", draw=lambda view: stairs.draw(view, spec), poll_s=POLL_S
-    )
+    chosen, spec = started.choose(found, "Run", stairs.label, shown=SHOWN)
+    view = jobs.watch(chosen.id, key="gradual", draw=lambda view: stairs.draw(view, spec), poll_s=POLL_S)
     stairs.finish(view, spec, desk)
 
 
 def _of(desk: Desk, model: ModelRef) -> list[tuple[JobView, GradualRun]]:
     """The visitor's runs from this network with this data, newest first."""
-    found = []
-    for view in state.jobs().of(state.owner()):
-        if view.kind != GradualRun.kind:
-            continue
-        try:
-            spec = state.jobs().spec(view.id)
-        except UserError:  # written by another version; it can be neither resumed nor drawn
-            continue
-        if isinstance(spec, GradualRun) and spec.model == model and spec.data == desk.data:
-            found.append((view, spec))
-    return found
+    return started.mine(GradualRun, lambda spec: spec.model == model and spec.data == desk.data)

@@ -8,12 +8,12 @@ import pandas as pd
 import streamlit as st
 
 from pages.finetune import alt, frames, settings
-from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, state
+from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, started, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pruning_core.errors import UserError
 from pruning_core.runs.fine_tune import CONTROL, PRUNED, FineTuneRun
-from pruning_core.runs.view import JobView, State
+from pruning_core.runs.view import JobView
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step
 from pruning_core.zoo import LoadedModel, ModelRef
@@ -62,11 +62,8 @@ def start(desk: Desk, model: LoadedModel) -> None:
     if pressed and config is not None:
         spec = FineTuneRun(desk.model, desk.data, config, control)
         with plain_errors():
-            known = state.jobs().find(spec)
-            if known is not None and known.state is State.DONE:
-                st.toast("This very training is done already; here is its result. Another seed makes another one.")
-            st.session_state[CHOSEN] = state.jobs().submit(spec, state.owner())
-            st.rerun()
+            started.say_when_done(spec)
+            started.submit(spec, CHOSEN)
 
 
 def _config() -> FineTune | None:
@@ -92,50 +89,26 @@ def runs(desk: Desk) -> None:
     if not found:
         st.caption("No training of this network yet. Its curves appear here; it goes on while you look at other pages.")
         return
-    ids = [view.id for view in found]
-    if st.session_state.get(CHOSEN) not in ids:
-        st.session_state[CHOSEN] = ids[0]
-    if len(found) > 1:
-        labels = {view.id: _label(view) for view in found}
-        st.selectbox("Training", ids, key=CHOSEN, format_func=lambda job_id: labels.get(job_id, job_id))
-    job_id = str(st.session_state[CHOSEN])
-    spec = _spec(job_id)
-    if spec is not None:
-        view = jobs.watch(job_id, key="finetune", draw=lambda view: _live(view, spec), poll_s=POLL_S)
-        _keep(view, spec, desk)
+    chosen, spec = started.choose(found, "Training", _label, shown=CHOSEN)
+    view = jobs.watch(chosen.id, key="finetune", draw=lambda view: _live(view, spec), poll_s=POLL_S)
+    _keep(view, spec, desk)
 
 
-def trainings(desk: Desk) -> list[JobView]:
+def trainings(desk: Desk) -> list[tuple[JobView, FineTuneRun]]:
     """The visitor's trainings of this network and data, newest first, whatever weights it has meanwhile."""
-    wanted = _without_weights(desk.model)
-    found = []
-    for view in state.jobs().of(state.owner()):
-        spec = _spec(view.id) if view.kind == FineTuneRun.kind else None
-        if spec is not None and _without_weights(spec.model) == wanted and spec.data == desk.data:
-            found.append(view)
-    return found
+    model = _without_weights(desk.model)
+    return started.mine(FineTuneRun, lambda spec: _without_weights(spec.model) == model and spec.data == desk.data)
 
 
 def _without_weights(ref: ModelRef) -> ModelRef:
     return replace(ref, weights="") if ref.source == "pruned" else ref
 
 
-def _spec(job_id: str) -> FineTuneRun | None:
-    try:
-        spec = state.jobs().spec(job_id)
-    except UserError:  # written by another version; it can be neither resumed nor drawn
-        return None
-    return spec if isinstance(spec, FineTuneRun) else None
-
-
-def _label(view: JobView) -> str:
-    spec = _spec(view.id)
-    if spec is None:
-        return view.title
+def _label(spec: FineTuneRun) -> str:
     config = spec.config
     length = f"{config.epochs} epochs" if config.epochs else f"{config.minutes:g} min"
     beside = ", with control" if spec.control else ""
-    return f"{length}, {config.optimizer}, learning rate {config.lr:g}, seed {config.seed}{beside} · {view.state}"
+    return f"{length}, {config.optimizer}, learning rate {config.lr:g}, seed {config.seed}{beside}"
 
 
 def _live(view: JobView, spec: FineTuneRun) -> None:
@@ -163,6 +136,8 @@ def _live(view: JobView, spec: FineTuneRun) -> None:
         height=280,
     )
     figure.update_xaxes(range=[-0.03 * until, 1.03 * until])
+    if accuracy.empty:
+        figure.update_yaxes(range=[0, 1])
     plots.show(figure, "finetune.accuracy", places[1])
     results = frames.brought(view.events)
     if results:

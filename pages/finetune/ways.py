@@ -25,7 +25,7 @@ def choose() -> str:
 def announce(desk: Desk, chosen: str) -> None:
     """One line about the newest run of the way that is not in view; nothing where there is none."""
     other = AT_ONCE if chosen == IN_STEPS else IN_STEPS
-    runs = sections.trainings(desk) if other == AT_ONCE else gradual.runs(desk)
+    runs = [view for view, _ in sections.trainings(desk)] if other == AT_ONCE else gradual.runs(desk)
     if runs:
         st.caption(f"{other}: {_said(runs[0])}. Its results stand there.")
 

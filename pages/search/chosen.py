@@ -20,10 +20,6 @@ def choose(place: Place) -> None:
     st.session_state[CHOSEN] = place
 
 
-def forget() -> None:
-    st.session_state.pop(CHOSEN, None)
-
-
 def place(found: dict[Place, Tried], spec: SearchRun, origin: Accuracy | None) -> Place:
     """The trial that was clicked, else the best of the search, else the newest."""
     wanted = st.session_state.get(CHOSEN)

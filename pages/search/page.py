@@ -1,24 +1,13 @@
 """Which widths are best under a budget: a search tries them, on real images, with chance beside it."""
 
-import streamlit as st
+from pages.search import sections
+from pages.ui import bench
 
-from pages.search import sections, settings
-from pages.ui import state
-from pages.ui.errors import plain_errors
-from pages.ui.held_out import held_out_size
-
-desk = state.desk()
-model = state.loaded(desk.model)
-network = state.network(desk.model)
-
-st.title("Search")
-available = held_out_size(desk.data)
-sections.introduction(desk, model, available)
-if not network.groups:
-    st.info(
-        "Nothing in this network can be cut, so there is nothing to search. The Model page says what is in the way."
-    )
-else:
-    with plain_errors():  # what cannot be started must not hide what was found
-        sections.start(settings.ask(desk, network, available))
-    sections.results(desk, network)
+bench.page(
+    "Search",
+    verb="search",
+    pointless="no width is better",
+    introduction=sections.introduction,
+    start=sections.start,
+    results=sections.results,
+)

@@ -6,16 +6,15 @@ from typing import Literal
 
 import streamlit as st
 
-from pages.sensitivity import charts, details, frames
-from pages.ui import cards, jobs, numbers, plots, provenance, state
-from pages.ui.desk import Desk
-from pages.ui.sweeps import Found, label, sweeps
+from pages.sensitivity import charts, details, frames, settings
+from pages.ui import cards, jobs, numbers, plots, provenance, started
+from pages.ui.bench import Bench
+from pages.ui.sweeps import label, sweeps
 from pruning_core.analysis.sensitivity import Fast
 from pruning_core.graph import Network
 from pruning_core.runs.events import Stage
 from pruning_core.runs.sensitivity import SensitivityRun
-from pruning_core.runs.view import JobView, State
-from pruning_core.zoo import LoadedModel
+from pruning_core.runs.view import JobView
 
 MAP_HEIGHT = 720
 SHOWN = "sensitivity.run"
@@ -23,44 +22,23 @@ CELL = "sensitivity.cell"
 POLL_S = 1.0  # a heatmap that changes is drawn anew, so not more often than one can look
 
 
-def introduction(desk: Desk, model: LoadedModel, available: int) -> None:
+def introduction(bench: Bench) -> None:
     st.markdown(
-        f"How much accuracy **{model.title}** keeps when one group of channels loses a share of them and everything "
-        f"else stays. Measured on the **{available:,} held-out images** of {desk.data.name}: a part of the "
-        "training data that is set apart for such choices. The test images stay unseen until a plan is applied."
+        f"How much accuracy **{bench.model.title}** keeps when one group of channels loses a share of them and "
+        f"everything else stays. Measured on the **{bench.available:,} held-out images** of {bench.desk.data.name}: a "
+        "part of the training data that is set apart for such choices. The test images stay unseen until a plan is "
+        "applied."
     )
-    if not model.trained:
-        st.warning(
-            "This network is untrained: its accuracy is chance, so no drop means anything.",
-            icon=":material/warning:",
-        )
 
 
-def start(spec: SensitivityRun) -> None:
-    """The button. The same settings are the same run: a finished one is shown, a stopped one goes on."""
-    known = state.jobs().find(spec)
-    if known is None:
-        words = "Start the sweep"
-    elif known.active:
-        words = "This sweep is running"
-    else:
-        words = "Show this sweep" if known.state is State.DONE else "Go on with this sweep"
-    shown = known is not None and known.id == st.session_state.get(SHOWN)
-    if st.button(
-        words,
-        type="primary",
-        icon=":material/play_arrow:",
-        key="sensitivity.start",
-        disabled=shown and known is not None and (known.active or known.state is State.DONE),
-    ):
-        st.session_state[SHOWN] = state.jobs().submit(spec, state.owner())
-        st.session_state.pop(CELL, None)
-        st.rerun()
+def start(bench: Bench) -> None:
+    spec = settings.ask(bench.desk, bench.network, bench.available)
+    started.button(spec, "sweep", key="sensitivity.start", shown=SHOWN, forget=CELL)
 
 
-def results(desk: Desk, network: Network, available: int) -> None:
-    """The sweep that was started last, also after a reload, or the one chosen among earlier ones."""
-    found = sweeps(desk)
+def results(bench: Bench) -> None:
+    network = bench.network
+    found = sweeps(bench.desk)
     if not found:
         st.info(
             f"Nothing is measured yet. A sweep fills a heatmap of {len(network.groups)} groups by ratios while one "
@@ -68,7 +46,7 @@ def results(desk: Desk, network: Network, available: int) -> None:
             icon=":material/grid_on:",
         )
         return
-    view, spec = _chosen(found, available)
+    view, spec = started.choose(found, "Sweep shown", lambda each: label(each, bench.available), shown=SHOWN)
 
     def draw(now: JobView) -> None:
         _heatmap(now, spec, network)
@@ -76,17 +54,6 @@ def results(desk: Desk, network: Network, available: int) -> None:
     ended = jobs.watch(view.id, key="sensitivity", draw=draw, poll_s=POLL_S)
     if not ended.active:
         _table(ended, spec, network)
-
-
-def _chosen(found: list[Found], available: int) -> Found:
-    ids = [view.id for view, _ in found]
-    if st.session_state.get(SHOWN) not in ids:
-        st.session_state[SHOWN] = ids[0]
-    if len(found) == 1:
-        return found[0]
-    labels = {view.id: f"{label(spec, available)} ({view.state})" for view, spec in found}
-    chosen = st.selectbox("Sweep shown", ids, format_func=lambda each: labels[each], key=SHOWN)
-    return found[ids.index(chosen)]
 
 
 def _heatmap(view: JobView, spec: SensitivityRun, network: Network) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pages.ui import state
+from pages.ui import started
 from pages.ui.desk import Desk
 from pruning_core.analysis.sensitivity import Fast
 from pruning_core.datasets import DataRef
-from pruning_core.errors import UserError
 from pruning_core.runs.sensitivity import SensitivityRun
 from pruning_core.runs.view import JobView
 
@@ -22,17 +21,7 @@ def judged_on(data: DataRef) -> DataRef:
 
 def sweeps(desk: Desk) -> list[Found]:
     """The visitor's sweeps of the network and data on the desk, newest first, without their events."""
-    runs, found = state.jobs(), []
-    for view in runs.of(state.owner()):
-        if view.kind != SensitivityRun.kind:
-            continue
-        try:
-            spec = runs.spec(view.id)
-        except UserError:  # written by another version: it cannot be read, and a new sweep takes its place
-            continue
-        if isinstance(spec, SensitivityRun) and spec.model == desk.model and spec.data == judged_on(desk.data):
-            found.append((view, spec))
-    return found
+    return started.mine(SensitivityRun, lambda spec: spec.model == desk.model and spec.data == judged_on(desk.data))
 
 
 def label(spec: SensitivityRun, available: int | None = None) -> str:

@@ -1,0 +1,81 @@
+"""The visitor's runs of one kind: starting one, finding those of earlier, choosing which is in view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import streamlit as st
+
+from pages.ui import state
+from pruning_core.errors import UserError
+from pruning_core.runs.spec import RunSpec
+from pruning_core.runs.view import JobView, State
+
+S = TypeVar("S", bound=RunSpec)
+
+
+def mine(kind: type[S], wanted: Callable[[S], bool]) -> list[tuple[JobView, S]]:
+    """Those that are ``wanted``, newest first, without their events."""
+    found = []
+    for view in state.jobs().of(state.owner()):
+        if view.kind != kind.kind:
+            continue
+        try:
+            spec = state.jobs().spec(view.id)
+        except UserError:  # written by another version: it cannot be read, and a new run takes its place
+            continue
+        if isinstance(spec, kind) and wanted(spec):
+            found.append((view, spec))
+    return found
+
+
+def button(spec: RunSpec, noun: str, *, key: str, shown: str, forget: str) -> None:
+    """Starts the run. The same settings are the same run: a finished one is shown, a stopped one goes on.
+
+    ``shown`` is where the session keeps which run is in view, ``forget`` what was chosen in the one before.
+    """
+    known = state.jobs().find(spec)
+    if known is None:
+        words = f"Start the {noun}"
+    elif known.active:
+        words = f"This {noun} is running"
+    else:
+        words = f"Show this {noun}" if known.state is State.DONE else f"Go on with this {noun}"
+    in_view = known is not None and known.id == st.session_state.get(shown)
+    if st.button(
+        words,
+        type="primary",
+        icon=":material/play_arrow:",
+        key=key,
+        disabled=in_view and known is not None and (known.active or known.state is State.DONE),
+    ):
+        st.session_state.pop(forget, None)
+        submit(spec, shown)
+
+
+def submit(spec: RunSpec, shown: str) -> None:
+    """Start it, or go on with it, and put it in view; the page runs again. Raises UserError."""
+    st.session_state[shown] = state.jobs().submit(spec, state.owner())
+    st.rerun()
+
+
+def say_when_done(spec: RunSpec) -> None:
+    """For a button that always reads the same: why nothing starts."""
+    known = state.jobs().find(spec)
+    if known is not None and known.state is State.DONE:
+        st.toast("This very run is done already; here is its result. Another seed makes another one.")
+
+
+def choose(
+    found: Sequence[tuple[JobView, S]], title: str, label: Callable[[S], str], *, shown: str
+) -> tuple[JobView, S]:
+    """The run that was started last, also after a reload, or the one chosen among earlier ones."""
+    ids = [view.id for view, _ in found]
+    if st.session_state.get(shown) not in ids:
+        st.session_state[shown] = ids[0]
+    if len(found) == 1:
+        return found[0]
+    labels = {view.id: f"{label(spec)} · {view.state}" for view, spec in found}
+    wanted = st.selectbox(title, ids, format_func=lambda each: labels.get(each, each), key=shown)
+    return found[ids.index(wanted)]
