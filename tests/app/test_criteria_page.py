@@ -160,3 +160,12 @@ def test_a_new_criterion_is_offered_without_another_line(visit, monkeypatch):
     assert not page.exception and not page.error
     assert Alphabet.card.name in page.multiselect(key="criteria.chosen").options
     assert any("Compare 1 criterion" in button.label for button in page.button)
+
+
+def test_the_word_at_the_cut_stands_above_the_bars():
+    figure = charts.distribution(np.arange(20.0), title="score", alt="", cut=3.0)
+    (word,) = figure.layout.annotations
+    assert (word.text, word.x, word.y, word.yref, word.yanchor) == ("cut", 3.0, 1, "paper", "bottom")
+    assert (
+        figure.layout.margin.t > charts.distribution(np.arange(20.0), title="score", alt="", cut=None).layout.margin.t
+    )
