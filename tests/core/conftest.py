@@ -1,15 +1,24 @@
 """What the tests of the core share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
+from pruning_core.runs import Workspace
 
-@pytest.fixture
+
+@pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Small networks gain nothing from a second thread, and on a busy machine two of them wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A data directory with nothing in it."""
+    return Workspace(tmp_path)

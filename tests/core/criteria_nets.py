@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pruning_core.criteria import score
 from pruning_core.datasets import Dataset
 from pruning_core.graph import Network, capture
 
@@ -94,3 +95,15 @@ def case_of(model: nn.Module, images: int = 24, size: int = 6) -> Case:
     data = Dataset(pictures, labels, ("a", "b", "c"), (0.5,), (0.25,), "noise", "train")
     dtype = next(model.parameters()).dtype
     return Case(model, capture(model, torch.zeros(1, 1, size, size, dtype=dtype)), data)
+
+
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def values(case: Case, criterion, **options) -> dict[str, Tensor]:
+    return score(case.model, case.network, [criterion], case.data, **options)[criterion].values
+
+
+def whole_batch(case: Case) -> tuple[Tensor, Tensor]:
+    return next(case.data.batches(len(case.data), dtype=torch.float64))

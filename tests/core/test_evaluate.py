@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,14 +17,7 @@ from pruning_core.analysis.latency import LEAST, measure_latency, measuring_late
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """More than one, on cores that are busy, wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def pictures(images: int = 50, classes: int = 10, shuffle: bool = False) -> Dataset:

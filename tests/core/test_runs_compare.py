@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,17 +35,7 @@ IMAGES = 120
 QUICK = {"budgets": (0.5,), "images": IMAGES, "recalibrate": False, "latency": False, "device": "cpu"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def points(events: list[Event] | tuple[Event, ...]) -> list[Point]:

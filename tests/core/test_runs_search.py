@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -38,17 +36,7 @@ DEMO = DEMOS[0].ref
 HALF = Budget("macs", fraction=0.5)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def quick(explorer=None, trials: int = 3, **given) -> SearchRun:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -37,18 +36,7 @@ DEMO = DEMOS[0].ref
 SHORT = FineTune(epochs=2, batch_size=256, lr=0.01, device="cpu")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """More than one, on cores that are busy, wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    return Workspace(tmp_path)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
