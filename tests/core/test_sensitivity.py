@@ -15,7 +15,7 @@ from pruning_core.allocation.lowest import lowest, removed_count
 from pruning_core.analysis import sensitivity
 from pruning_core.analysis.measures import Accuracy, Cell
 from pruning_core.analysis.replay import NotReplayable, Replay
-from pruning_core.analysis.scorers import CheckedScorer, ReplayScorer, WholeScorer, make_scorer
+from pruning_core.analysis.scorers import CheckedScorer, Removal, ReplayScorer, WholeScorer, make_scorer
 from pruning_core.analysis.sensitivity import FIRST_IMAGES, Exact, Fast, sweep
 from pruning_core.analysis.steps import Steps, record_steps
 from pruning_core.datasets import Dataset
@@ -131,6 +131,45 @@ def test_a_replay_gives_the_scores_of_the_silenced_network(
                 reference = silence(model, network, Plan({group.key: drop}))(x)
             difference = (replay.scores(variant, kept, len(x), base).float() - reference).abs().max()
             assert difference <= tolerance * reference.abs().max(), (group.key, drop)
+
+
+class _Given:
+    """Stands for a replay whose scores are known; remembers which images it was asked for again."""
+
+    def __init__(self, base: Tensor, pruned: Tensor) -> None:
+        self.base, self.pruned, self.asked = base, pruned, list[int]()
+
+    def begin(self, x: Tensor) -> Tensor:
+        return self.base.clone()
+
+    def scores(self, removal: Removal) -> Tensor:
+        return self.pruned.clone()
+
+    def some(self, removal: Removal, rows: Tensor) -> Tensor:
+        self.asked += rows.tolist()
+        return self.pruned[rows]
+
+
+@pytest.mark.parametrize("shrunk", [1.0, 1e-3])
+def test_images_are_checked_by_their_lead_relative_to_their_scores(shrunk: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    sure = torch.randn(400, 10, generator=generator)
+    wrong = 0.003 * torch.randn(400, 10, generator=generator)
+    full = _Given(sure, shrunk * sure)
+    checked = CheckedScorer(_Given(sure + wrong, shrunk * (sure - wrong)), full)  # type: ignore[arg-type]
+    checked.begin(torch.empty(400))
+    assert torch.equal(checked.scores(("g", (0,))).argmax(1), sure.argmax(1))
+    assert 0 < len(full.asked) < 100
+
+
+def test_a_removal_that_errs_more_than_the_whole_network_is_checked_more_widely() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sure = torch.randn(400, 10, generator=generator)
+    wrong = torch.randn(400, 10, generator=generator)
+    full = _Given(sure, sure)
+    checked = CheckedScorer(_Given(sure + 1e-3 * wrong, sure + 0.05 * wrong), full)  # type: ignore[arg-type]
+    checked.begin(torch.empty(400))
+    assert torch.equal(checked.scores(("g", (0,))).argmax(1), sure.argmax(1))
 
 
 def test_a_checked_score_predicts_as_full_precision_does(model: nn.Module, network: Network, data: Dataset) -> None:
