@@ -21,16 +21,16 @@ from functools import partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 import torch_pruning
 import torchvision
 from torch import Tensor, nn
 
+from benchmarks.trained import Stage, digits, trained
 from pruning_core.allocation.lowest import lowest, removed_count
 from pruning_core.analysis.device import bfloat16_is_fast
 from pruning_core.analysis.measures import Cell
 from pruning_core.analysis.sensitivity import Exact, Fast, sweep
-from pruning_core.datasets import DataRef, Dataset, load_splits
+from pruning_core.datasets import Dataset
 from pruning_core.datasets.folder import read_file
 from pruning_core.datasets.raw import quiet
 from pruning_core.graph import Network, Plan, capture, remove
@@ -44,60 +44,51 @@ Cells = dict[tuple[int, str, float], Cell]
 
 @dataclass(frozen=True)
 class Subject:
-    """``epochs`` of training on the digits, so that predictions mean something; 0: only normalisation and the head."""
+    """A network and how it is trained on the digits, so that predictions mean something."""
 
     name: str
+    key: str
     build: Callable[[], nn.Module]
+    stages: tuple[Stage, ...]
     pixels: int
     images: int
-    epochs: int
     ratios: tuple[float, ...] = RATIOS
     checked: int = 18  # cells that are done the naive way and by real removal
 
 
 SUBJECTS = (
-    Subject("ResNet-18 at 32 px", lambda: torchvision.models.resnet18(num_classes=10), 32, 512, 3),
-    Subject("ResNet-56 at 32 px", lambda: architecture("cifar_resnet56").build(10, 3), 32, 512, 2, checked=9),
-    Subject("VGG-16-BN at 32 px", lambda: architecture("cifar_vgg16_bn").build(10, 3), 32, 256, 2, checked=9),
-    Subject("ResNet-50 at 224 px", lambda: torchvision.models.resnet50(num_classes=10), 224, 64, 0, (0.4, 0.8), 4),
+    Subject(
+        "ResNet-18 at 32 px", "resnet18", partial(torchvision.models.resnet18, num_classes=10), (Stage(32, 6),), 32, 512
+    ),
+    Subject(
+        "ResNet-56 at 32 px",
+        "resnet56",
+        partial(architecture("cifar_resnet56").build, 10, 3),
+        (Stage(16, 8, 0.1), Stage(32, 4)),
+        32,
+        512,
+        checked=9,
+    ),
+    Subject(
+        "VGG-16-BN at 32 px",
+        "vgg16_bn",
+        partial(architecture("cifar_vgg16_bn").build, 10, 3),
+        (Stage(32, 5),),
+        32,
+        512,
+        checked=9,
+    ),
+    Subject(
+        "ResNet-50 at 224 px",
+        "resnet50",
+        partial(torchvision.models.resnet50, num_classes=10),
+        (Stage(64, 4), Stage(112, 1, 0.02), Stage(224, 2, 0.01, 256)),
+        224,
+        32,
+        (0.4, 0.8),
+        checked=4,
+    ),
 )
-
-
-def digits(pixels: int) -> tuple[Dataset, Dataset]:
-    """(train, test) in colour at the wanted size."""
-    train, test = load_splits(DataRef("digits", "digits", test_fraction=0.3))
-    return tuple(part.fitted((3, pixels, pixels)) for part in (train, test))  # type: ignore[return-value]
-
-
-def train(model: nn.Module, data: Dataset, epochs: int) -> None:
-    x, y = data.normalised(data.images), data.labels
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-    for _ in range(epochs):
-        for rows in torch.randperm(len(y)).split(64):
-            loss = F.cross_entropy(model(x[rows]), y[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-
-@torch.no_grad()
-def fit_head(model: nn.Module, head: nn.Linear, data: Dataset) -> None:
-    """Give a random network the statistics of ``data`` and its classes: ridge regression on its own features."""
-    x, y = data.normalised(data.images), F.one_hot(data.labels, head.out_features).float()
-    model.train()
-    for part in x.split(32):
-        model(part)
-    features: list[Tensor] = []
-    hook = head.register_forward_pre_hook(lambda _, given: features.append(given[0]))
-    forward(model.eval(), x)
-    hook.remove()
-    found = torch.cat(features).double()
-    centre = found.mean(0)
-    gram = (found - centre).T @ (found - centre)
-    gram.diagonal().add_(0.01 * gram.diagonal().mean())
-    weight = torch.linalg.solve(gram, (found - centre).T @ (y.double() - y.double().mean(0))).T
-    head.weight.copy_(weight)
-    head.bias.copy_(y.double().mean(0) - weight @ centre)
 
 
 def rounds(model: nn.Module, network: Network) -> Iterator[dict[str, Tensor]]:
@@ -201,16 +192,8 @@ class Run:
 
 
 def measure(subject: Subject) -> dict[str, object]:
-    torch.manual_seed(0)
-    fit, test = digits(subject.pixels)
-    test = test.subset(subject.images)
-    model = subject.build()
-    if subject.epochs:
-        train(model, fit, subject.epochs)
-    else:
-        assert isinstance(model, torchvision.models.ResNet)
-        fit_head(model, model.fc, fit.subset(64))
-    model.eval()
+    test = digits(subject.pixels)[1].subset(subject.images)
+    model = trained(subject.key, subject.build, subject.stages)
     x = test.normalised(test.images)
     network = capture(model, x[:1])
     every = list(rounds(model, network))
