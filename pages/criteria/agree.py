@@ -8,11 +8,11 @@ import numpy as np
 import streamlit as st
 
 from pages.criteria import charts
-from pages.criteria.stored import Verdicts, measured, verdicts
 from pages.similarity import filters
 from pages.similarity.charts import filter_pictures
 from pages.ui import cards, numbers, plots, state
 from pages.ui.desk import Desk
+from pages.ui.stored import Verdicts, measured, verdicts
 from pages.ui.widgets import knob_widgets
 from pruning_core.analysis.agreement import (
     MEASURES,

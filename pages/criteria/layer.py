@@ -6,10 +6,10 @@ import numpy as np
 import streamlit as st
 
 from pages.criteria import charts, frames
-from pages.criteria.stored import measured, verdicts
 from pages.ui import cards, links, numbers, plots, provenance, state
 from pages.ui.charts import alt_text
 from pages.ui.desk import Desk
+from pages.ui.stored import measured, verdicts
 from pruning_core.analysis.agreement import norm_conditions, separation
 from pruning_core.analysis.similarity import weight_rows
 from pruning_core.criteria import Criterion

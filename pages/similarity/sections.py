@@ -7,11 +7,11 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from pages.criteria.registry import by_key
-from pages.criteria.stored import verdicts
 from pages.similarity import charts, filters
 from pages.similarity.clusters import ANSWERS, Clusters
 from pages.ui import cards, jobs, numbers, plots, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.stored import verdicts
 from pruning_core.analysis.similarity import silhouette
 from pruning_core.graph import Network
 from pruning_core.runs.embed import EmbedRun, read_places

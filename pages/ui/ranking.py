@@ -9,6 +9,8 @@ import streamlit as st
 from torch import Tensor
 
 from pages.ui import state
+from pages.ui.desk import Desk
+from pages.ui.stored import verdicts
 from pages.ui.widgets import knob_widgets
 from pruning_core import criteria
 from pruning_core.criteria import Criterion
@@ -65,6 +67,20 @@ def ranking(model: ModelRef, network: Network, criterion: Criterion, data: DataR
         values = _values(model.to_json(), dump(criterion), images, seed, str(state.workspace().root), criterion)
     missing = {g.key: "this criterion cannot judge it" for g in network.groups if g.key not in values}
     return Ranking(criterion, values, missing)
+
+
+def ranking_when_there(desk: Desk, network: Network, criterion: Criterion, key: str) -> Ranking | None:
+    """The same ranking for a page that goes on meanwhile: at once from weights alone, else by a background run.
+
+    None while the run has not ended; the page shows how far it is, with a button to stop it. Raises UserError.
+    """
+    if not criterion.needs_images:
+        return ranking(desk.model, network, criterion, desk.data)
+    found = verdicts(desk, network, (criterion,), key)
+    if found is None:
+        return None
+    (scores,) = found.values()
+    return Ranking(criterion, scores.values, scores.missing)
 
 
 @st.cache_resource(show_spinner=False, max_entries=SCORES_KEPT)

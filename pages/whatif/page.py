@@ -18,10 +18,12 @@ else:
     slot, asked = figures.row(network, state.desk())
     told, about = st.container(), st.empty()
     by_hand, computed, overview = st.tabs(["By hand", "Under a budget", "Requested and actual"])
-    with by_hand:
-        sliders.every_group(network, ranking)
-    with computed:
-        presetting.form(network, ranking)
+    for place, body in ((by_hand, sliders.every_group), (computed, presetting.form)):
+        with place:
+            if ranking is None:
+                st.caption("No channel is ranked yet.")
+            else:
+                body(network, ranking)
     with overview:
         figures.overview(network)
     applying.section(network, state.desk())

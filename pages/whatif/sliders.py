@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.ui import state
 from pages.ui.desk import Desk
-from pages.ui.ranking import Ranking, choose_criterion, ranking
+from pages.ui.ranking import Ranking, choose_criterion, ranking_when_there
 from pages.whatif import history, plans
 from pages.whatif.figures import UNIT, UNITS
 from pages.whatif.plans import Cut
@@ -17,13 +17,17 @@ FEW = 20  # groups: so many sliders may stand open at once
 PER_ROW = 3
 
 
-def head(desk: Desk, network: Network) -> Ranking:
-    """Criterion, global slider, undo and reset."""
+def head(desk: Desk, network: Network) -> Ranking | None:
+    """Criterion, global slider, undo and reset. None while a criterion that looks at images is still at work."""
     first, second, third = st.columns([5, 7, 4], gap="medium")
     with first:
-        ranked = ranking(desk.model, network, choose_criterion(), desk.data)
+        criterion = choose_criterion()
+    ranked = ranking_when_there(desk, network, criterion, "whatif.scores")
     with second:
-        _global(network, ranked)
+        if ranked is None:
+            st.info(f"The sliders move once the channels are scored by {criterion.card.name}.", icon=":material/tune:")
+        else:
+            _global(network, ranked)
     with third:
         st.space("xsmall")
         undo, reset = st.columns(2)
@@ -39,7 +43,8 @@ def head(desk: Desk, network: Network) -> Ranking:
             "Count", UNITS, default=UNITS[0], required=True, key=UNIT, label_visibility="collapsed",
             persist_state="session", width="stretch",
         )  # fmt: skip
-    _otherwise(ranked)
+    if ranked is not None:
+        _otherwise(ranked)
     return ranked
 
 

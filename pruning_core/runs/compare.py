@@ -25,9 +25,9 @@ from pruning_core.datasets import DataRef, Dataset, hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan
 from pruning_core.runs.events import Event, Progress, Stage
-from pruning_core.runs.inputs import both_splits, fitted, the_model
+from pruning_core.runs.inputs import SCORED_ON, both_splits, fitted, the_model
 from pruning_core.runs.points import ORIGIN, OutOfReach, Point, Scored, When
-from pruning_core.runs.scores import IMAGES, Draw, draws, scored_all
+from pruning_core.runs.scores import Draw, draws, scored_all
 from pruning_core.runs.sensitivity import captured
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.treatments import Treatment, cut, recalibrated, tuned
@@ -62,7 +62,7 @@ class CompareRun(RunSpec):
     recalibrate: bool = True
     tune: FineTune | None = None
     latency: bool = True
-    score_images: int = IMAGES
+    score_images: int = SCORED_ON
     calibration_images: int = 512
     seed: int = 0
     device: str = "auto"

@@ -51,6 +51,7 @@ class GradualRun(RunSpec):
     """
 
     kind: ClassVar[str] = "gradual"
+    version: ClassVar[int] = 2  # since the images that a criterion looks at are drawn as in ScoresRun
     model: ModelRef
     data: DataRef
     plan: str

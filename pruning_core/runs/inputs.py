@@ -14,6 +14,7 @@ from pruning_core.runs.narrate import narrated
 from pruning_core.runs.workspace import Workspace
 from pruning_core.zoo import LoadedModel, ModelRef, load_model
 
+SCORED_ON = 128  # images that activations and gradients are read from
 SHARE = 0.5  # of the free memory that one resized data set may take
 
 
@@ -33,6 +34,17 @@ def both_splits(ref: DataRef, workspace: Workspace) -> Generator[Event, None, tu
     """(train, test). Use with ``yield from``."""
     yield Stage("loading the images")
     return (yield from narrated(lambda report: load_splits(ref, workspace, report), "items"))
+
+
+def to_score(
+    ref: DataRef, loaded: LoadedModel, workspace: Workspace, count: int = SCORED_ON, seed: int = 0
+) -> Generator[Event, None, Dataset]:
+    """``count`` images of the fitted part of the training data, drawn by ``seed``: the same ones for whoever scores.
+
+    Use with ``yield from``.
+    """
+    images = yield from the_split(dataclasses.replace(ref, split="fit"), workspace)
+    return fitted(images.subset(count, seed), ref, loaded)
 
 
 def fitted(data: Dataset, ref: DataRef, loaded: LoadedModel) -> Dataset:

@@ -18,7 +18,7 @@ from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.runs.events import Event, Progress, Stage
-from pruning_core.runs.inputs import fitted, the_model, the_split
+from pruning_core.runs.inputs import SCORED_ON, the_model, to_score
 from pruning_core.runs.points import Scored
 from pruning_core.runs.sensitivity import captured
 from pruning_core.runs.spec import RunSpec
@@ -26,7 +26,6 @@ from pruning_core.runs.workspace import Workspace
 from pruning_core.taxonomy import Family
 from pruning_core.zoo import LoadedModel, ModelRef
 
-IMAGES = 128  # that activations and gradients are read from
 SEED_KNOB = "seed"
 
 
@@ -70,7 +69,7 @@ class ScoresRun(RunSpec):
     model: ModelRef
     data: DataRef
     criteria: tuple[Criterion, ...]
-    images: int = IMAGES
+    images: int = SCORED_ON
     seed: int = 0
 
     @property
@@ -107,8 +106,7 @@ def scored_all(
         return found
     batches: Dataset | None = None
     if any(draw.criterion.needs_images for draw in rest):
-        batches = yield from the_split(replace(data, split="fit"), workspace)
-        batches = fitted(batches.subset(min(images, len(batches)), seed), data, loaded)
+        batches = yield from to_score(data, loaded, workspace, images, seed)
     yield Stage("scoring channels")
     steps = scoring(loaded.model, network, [draw.criterion for draw in rest], batches, images=images, seed=seed)
     while True:

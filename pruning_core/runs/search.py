@@ -51,6 +51,7 @@ class SearchRun(RunSpec):
     """
 
     kind: ClassVar[str] = "search"
+    version: ClassVar[int] = 2  # since the images that a criterion looks at are drawn as in ScoresRun
     model: ModelRef
     data: DataRef
     criterion: Criterion = field(default_factory=L1Norm)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -18,7 +18,7 @@ from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, capture
 from pruning_core.runs.events import Event, Progress, Stage
-from pruning_core.runs.inputs import fitted, the_model, the_split
+from pruning_core.runs.inputs import SCORED_ON, fitted, the_model, the_split, to_score
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.workspace import Workspace
 from pruning_core.zoo import LoadedModel, ModelRef
@@ -35,6 +35,7 @@ class SensitivityRun(RunSpec):
     """
 
     kind: ClassVar[str] = "sensitivity"
+    version: ClassVar[int] = 2  # since the images that a criterion looks at are drawn as in ScoresRun
     model: ModelRef
     data: DataRef
     criterion: Criterion = field(default_factory=L1Norm)
@@ -92,10 +93,9 @@ def scored(
     """Scores by group; images, where the criterion needs them, come from the fitted part of the training data."""
     images: Dataset | None = None
     if criterion.needs_images:
-        images = yield from the_split(replace(data, split="fit"), workspace)
-        images = fitted(images.subset(512, seed), data, loaded)
+        images = yield from to_score(data, loaded, workspace, seed=seed)
     yield Stage(f"scoring channels: {criterion.card.name}")
-    steps = scoring(loaded.model, network, (criterion,), images, seed=seed)
+    steps = scoring(loaded.model, network, (criterion,), images, images=SCORED_ON, seed=seed)
     while True:
         try:
             step = next(steps)

@@ -1,18 +1,23 @@
 """The what-if page: plans from sliders and budgets, and the demo network cut for real."""
 
+import threading
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.ui import state
+from pages.ui import state, stored
 from pages.ui.numbers import percent
+from pages.ui.ranking import ranking
 from pages.whatif import live, plans
 from pruning_core.allocation.lowest import lowest
 from pruning_core.analysis.evaluate import evaluate
-from pruning_core.criteria import CRITERIA, score
+from pruning_core.criteria import CRITERIA, TaylorGate, score
+from pruning_core.criteria.evidence import Evidence
 from pruning_core.datasets import hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, remove
 from pruning_core.runs.events import Result
+from pruning_core.runs.scores import ScoresRun
 from pruning_core.runs.sensitivity import SensitivityRun
 from pruning_core.runs.view import State
 from tests.app.page_under_test import carried, metrics, opened, text_of
@@ -244,3 +249,47 @@ def test_a_slider_shows_what_was_asked_only_while_it_explains_the_plan():
     assert plans.cuts(network(), plan, {group.key: 30})[0].asked == 30
     other = plans.cuts(network(), plan, {group.key: 80})[0].asked
     assert plans.counted(other, group.size) == len(plan[group.key])
+
+
+def test_a_criterion_that_looks_at_images_is_scored_by_a_run_and_the_page_goes_on(page, monkeypatch):
+    monkeypatch.setattr(stored, "AT_ONCE", 0)  # as if the network were large
+    page.slider(key="whatif.all").set_value(20).run()
+    before = desk(page).plan
+    page.selectbox(key="criterion").set_value(TaylorGate.card.key).run()
+    assert not page.exception
+    assert not [each for each in page.slider if each.key == "whatif.all"], "nothing is ranked yet"
+    assert page.button(key="whatif.apply") and desk(page).plan == before
+    page.button(key="whatif.scores.score").click().run()
+    run = ScoresRun(desk(page).model, desk(page).data, (TaylorGate(),))
+    view = state.jobs().wait(state.jobs().find(run).id, 60)
+    assert view.state is State.DONE, view.error
+    page.run()
+    page.slider(key="whatif.all").set_value(30).run()
+    assert not page.exception
+    ranked = ranking(desk(page).model, network(), TaylorGate(), desk(page).data)
+    assert desk(page).plan == Plan(
+        {g.key: lowest(ranked.values[g.key], int(0.3 * g.size + 1e-9)) for g in network().groups}
+    ), "the run chooses as the page would"
+
+
+def test_scoring_can_be_stopped_and_goes_on(page, monkeypatch):
+    gate = threading.Event()
+    read = Evidence.gather
+
+    def held(self):
+        for step in read(self):
+            gate.wait(60)
+            yield step
+
+    monkeypatch.setattr(Evidence, "gather", held)
+    page.selectbox(key="criterion").set_value(TaylorGate.card.key).run()
+    job = state.jobs().find(ScoresRun(desk(page).model, desk(page).data, (TaylorGate(),))).id
+    page.button(key="whatif.scores.run.cancel").click().run()
+    gate.set()
+    assert state.jobs().wait(job, 60).state is State.CANCELLED
+    page.run()
+    assert not page.exception and not [each for each in page.slider if each.key == "whatif.all"]
+    page.button(key="whatif.scores.run.resume").click().run()
+    assert state.jobs().wait(job, 60).state is State.DONE
+    page.run()
+    assert page.slider(key="whatif.all")

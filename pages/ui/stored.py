@@ -1,4 +1,4 @@
-"""The scores behind the page's figures: one run for all chosen criteria, read back from the store."""
+"""The scores behind a page's figures and sliders: one run for all chosen criteria, read back from the store."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pages.ui.desk import Desk
 from pages.ui.provenance import Provenance
 from pruning_core.criteria import Criterion, Scores
 from pruning_core.graph import Network
+from pruning_core.runs.inputs import SCORED_ON
 from pruning_core.runs.points import Scored
-from pruning_core.runs.scores import IMAGES, ScoresRun, read_scores
+from pruning_core.runs.scores import ScoresRun, read_scores
 from pruning_core.runs.view import State
 
 AT_ONCE = 2e9  # MACs of probing below which nobody has to press a button: about a second
@@ -49,7 +50,7 @@ def measured(scores: Scores, what: str, note: str = "") -> Provenance:
 
 def _quick(network: Network, criteria: tuple[Criterion, ...]) -> bool:
     hungry = sum(1 + each.needs_labels for each in criteria if each.needs_images)
-    return hungry * IMAGES * network.cost().macs < AT_ONCE
+    return hungry * SCORED_ON * network.cost().macs < AT_ONCE
 
 
 @st.cache_resource(show_spinner=False, max_entries=128)

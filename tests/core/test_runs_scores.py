@@ -1,0 +1,37 @@
+"""Scoring as a run of its own, and as the first part of another run: the same images, the same values."""
+
+import pytest
+import torch
+
+from pruning_core.criteria import FeatureMapRank, L1Norm, LassoReconstruction, TaylorGate
+from pruning_core.datasets import DIGITS
+from pruning_core.runs import Workspace
+from pruning_core.runs.inputs import SCORED_ON
+from pruning_core.runs.points import Scored
+from pruning_core.runs.scores import ScoresRun, read_scores
+from pruning_core.runs.sensitivity import captured, scored
+from pruning_core.zoo import DEMOS, load_model
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+DEMO = DEMOS[0].ref
+
+
+@pytest.mark.parametrize("criterion", [L1Norm(), TaylorGate(), FeatureMapRank(), LassoReconstruction()])
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_run_of_scores_and_a_sweep_see_the_same_images(criterion, seed: int, workspace: Workspace) -> None:
+    (event,) = [
+        each for each in ScoresRun(DEMO, DIGITS, (criterion,), seed=seed).run(workspace) if isinstance(each, Scored)
+    ]
+    stored = read_scores(workspace, event.digest)
+    loaded = load_model(DEMO, workspace)
+    steps = scored(loaded, captured(loaded), criterion, workspace, DIGITS, seed)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            values = end.value
+            break
+    assert set(values) == set(stored) and values
+    for key, found in values.items():
+        assert torch.equal(found.double(), torch.from_numpy(stored[key])), key
+    assert event.images == (SCORED_ON if criterion.needs_images else 0)
