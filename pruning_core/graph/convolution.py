@@ -44,6 +44,7 @@ def convolution(
     """Labels of the output. Units that are images of the batch (heads folded into it) pass; where one pixel is read and
     one written (``pointwise``), units that are positions pass too."""
     passing = _passing(universe, x, pointwise)
+    universe.pin([p for p in w.planes if cover(p) not in ({0}, {1})], "it is a position inside the kernel")
     channels = [p.reshape(-1) for p in x.planes if cover(p) == {1}]
     incoming = channels[0] if channels else None
     for other in channels[1:]:  # heads and widths folded into one dimension: they cannot leave apart from here on

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pruning_core.graph import capture
 from tests.core.graph_checks import Net, check_exact, consumers, head, image, owners
 from tests.core.graph_zoo import examine
 from tests.core.timm_zoo import QUICK, TIMM, build, smallest_side
@@ -97,6 +98,23 @@ def test_heads_and_widths_folded_into_one_dimension_leave_together_or_not_at_all
 
     net = Net(body, q=nn.Conv2d(3, 24, 1), k=nn.Conv2d(3, 6, 1), v=nn.Conv2d(3, 6, 1), p=nn.Conv2d(24, 5, 1), h=head(5))
     assert owners(check_exact(net, image())) == {"p": (5, True)}
+
+
+def test_kernels_mixed_from_flat_experts_stay_whole() -> None:
+    """As in CondConv: a kernel is mixed anew; its channels and positions are one flat dimension of the experts."""
+
+    def body(m: Net, x: Tensor) -> Tensor:
+        y = m.a(x)
+        kernel = (m.route(y.mean((0, 2, 3))).sigmoid() @ m.experts.weight).view(7, 6, 3, 3)
+        return m.h(m.norm(F.conv2d(y, kernel, padding=1)))
+
+    experts = nn.Linear(7 * 6 * 9, 4, bias=False)  # for its weight alone, (4 experts, 378)
+    net = Net(body, a=nn.Conv2d(3, 6, 1), route=nn.Linear(6, 4), experts=experts, norm=nn.BatchNorm2d(7), h=head(7))
+    network = capture(net.eval(), image())
+    assert owners(network) == {"route": (4, True)}
+    flat = [b for b in network.blocked if b.parameter == "experts.weight" and b.dim == 1]
+    assert [(b.operator, b.reason) for b in flat] == [("convolution", "it is a position inside the kernel")]
+    check_exact(net, image())
 
 
 FAMILIES = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in TIMM]
