@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,14 @@ import torch
 
 from pages.download.cut import Cut
 from pruning_core.analysis.measures import Accuracy, Latency
+from pruning_core.criteria import CRITERIA
+from pruning_core.datasets import DataRef
+from pruning_core.errors import UserError
 from pruning_core.export.builders import builder_of
-from pruning_core.export.document import Base, Figure, plan_document, to_json
+from pruning_core.export.document import Base, Figure, How, plan_document, to_json
 from pruning_core.export.onnx_file import export_onnx
 from pruning_core.export.program import Exported, export_pt2
-from pruning_core.export.recipe import recipe_of, to_yaml
+from pruning_core.export.recipe import how_of, recipe_of, to_yaml
 from pruning_core.export.script import write_script
 from pruning_core.export.weights import weights_bytes
 from pruning_core.runs.codec import encode
@@ -85,10 +89,10 @@ def script(cut: Cut) -> Built:
     return Built(name, "text/x-python", text.encode())
 
 
-def document(cut: Cut, safetensors: bytes) -> dict[str, Any]:
+def document(cut: Cut, safetensors: bytes, how: How | None = None) -> dict[str, Any]:
     """The plan without measured figures, which come last (``with_figures``)."""
     base = Base(cut.base.title, cut.base.ref.to_json(), how_to_build(cut.base.ref), cut.base.model.state_dict())
-    return plan_document(base, cut.network, cut.plan, cut.removal, weights=safetensors)
+    return plan_document(base, cut.network, cut.plan, cut.removal, how=how, weights=safetensors)
 
 
 def plan(cut: Cut, content: Mapping[str, Any]) -> Built:
@@ -97,6 +101,30 @@ def plan(cut: Cut, content: Mapping[str, Any]) -> Built:
 
 def recipe(cut: Cut, content: Mapping[str, Any]) -> Built:
     return Built(f"{stem(cut.small.ref)}.recipe.yaml", "application/yaml", to_yaml(recipe_of(content)).encode())
+
+
+def made(text: str) -> How | None:
+    """What made a plan, from the text that the desk keeps; None when nobody can say, or this version cannot read it."""
+    if not text:
+        return None
+    try:
+        return how_of({"how": json.loads(text)}, (DataRef, *CRITERIA))
+    except (UserError, ValueError):
+        return None
+
+
+def told(how: How) -> str:
+    """The same in a line of words."""
+    parts = []
+    if how.criterion is not None:
+        parts.append(f"channels ranked by {how.criterion.label}")
+    if how.images is not None:
+        parts.append(f"on {how.images} images of {how.data.name}, seed {how.seed}")
+    if how.allocation is not None:
+        parts.append(f"ratios: {how.allocation.card.name}")
+    if how.budget is not None and how.budget.fraction is not None:
+        parts.append(f"at most {100 * how.budget.fraction:.0f} % of the {how.budget.kind}")
+    return "; ".join(parts) or "picked by hand"
 
 
 def original(cut: Cut) -> Built | None:

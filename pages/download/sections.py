@@ -69,7 +69,7 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
     _row("onnx", "ONNX", ONNX, ref, lambda: files.onnx(model))
     st.subheader("To build on it")
     _row("weights", "Weights", _weights_text(model), ref, lambda: files.weights(model))
-    _plan_rows(ref, cut, figures)
+    _plan_rows(ref, cut, figures, desk.made_by(cut.base.ref, cut.plan))
     text = "Applies the plan to the original network with nothing but PyTorch, and checks its own work." + (
         " The weights above go in with `--tuned`." if cut.tuned else ""
     )
@@ -120,10 +120,12 @@ def _row(kind: str, title: str, text: str, ref: ModelRef, build: Callable[[], Bu
     )
 
 
-def _plan_rows(ref: ModelRef, cut: Cut, figures: tuple[Figure, ...]) -> None:
+def _plan_rows(ref: ModelRef, cut: Cut, figures: tuple[Figure, ...], made: str) -> None:
     """Small texts, written anew each time so that they carry every figure measured by then."""
     with plain_errors():
-        content = files.with_figures(_document(ref), figures)
+        content = files.with_figures(_document(ref, made), figures)
+        how = files.made(made)
+        st.caption(f"How the plan was made: {files.told(how)}." if how else "How the plan was made is not known here.")
         rows = (
             ("plan", "Plan", files.plan(cut, content), PLAN),
             ("recipe", "Recipe", files.recipe(cut, content), RECIPE),
@@ -171,14 +173,14 @@ def _cut_of(ref: str, root: str) -> Cut:
     return cut_of(state.loaded(ModelRef.from_json(ref)), state.loaded)
 
 
-def _document(ref: ModelRef) -> dict[str, Any]:
-    return _document_of(ref.to_json(), str(state.workspace().root))
+def _document(ref: ModelRef, made: str = "") -> dict[str, Any]:
+    return _document_of(ref.to_json(), made, str(state.workspace().root))
 
 
 @lru_cache(maxsize=CUTS_KEPT)
-def _document_of(ref: str, root: str) -> dict[str, Any]:
+def _document_of(ref: str, made: str, root: str) -> dict[str, Any]:
     cut = _cut_of(ref, root)
-    return files.document(cut, files.weights(cut.small).data)
+    return files.document(cut, files.weights(cut.small).data, files.made(made))
 
 
 # -- the numbers that go with it ---------------------------------------------------------------------------------------

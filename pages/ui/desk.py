@@ -21,11 +21,15 @@ PLANS_KEPT = 50
 
 @dataclass(frozen=True)
 class Desk:
-    """The model and data in view, and the plan last made for each model (by the model's key)."""
+    """The model and data in view, and the plan last made for each model (by the model's key).
+
+    ``made``: what made a plan, as JSON text, by the digest of model and plan.
+    """
 
     model: ModelRef
     data: DataRef
     plans: Mapping[str, Plan] = field(default_factory=dict)
+    made: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def plan(self) -> Plan:
@@ -38,21 +42,38 @@ class Desk:
     def with_data(self, data: DataRef) -> Desk:
         return replace(self, data=data)
 
-    def with_plan(self, plan: Plan) -> Desk:
+    def with_plan(self, plan: Plan, made: str = "") -> Desk:
+        """``made``: what made it, as JSON text; "" for what nobody can say."""
         others = {key: kept for key, kept in self.plans.items() if key != self.model.key}
         newest = [*others.items(), (self.model.key, plan)][-PLANS_KEPT:]
-        return replace(self, plans=dict(newest))
+        place = _place(self.model, plan)
+        told = {key: kept for key, kept in self.made.items() if key != place}
+        if made or place in self.made:  # an undo brings back a plan whose making is known
+            told[place] = made or self.made[place]
+        return replace(self, plans=dict(newest), made=dict([*told.items()][-PLANS_KEPT:]))
+
+    def made_by(self, model: ModelRef, plan: Plan) -> str:
+        """What made ``plan`` for ``model``, as JSON text; "" when it is not known."""
+        return self.made.get(_place(model, plan), "")
 
     def to_json(self) -> str:
         plans = {key: plan.to_json() for key, plan in self.plans.items()}
-        return json.dumps({"model": self.model.to_json(), "data": self.data.to_json(), "plans": plans})
+        return json.dumps(
+            {"model": self.model.to_json(), "data": self.data.to_json(), "plans": plans, "made": dict(self.made)}
+        )
 
     @staticmethod
     def from_json(text: str) -> Desk:
         """Raises ValueError, KeyError, TypeError or UserError for text of another version."""
         stored = json.loads(text)
         plans = {key: Plan.from_json(plan) for key, plan in stored["plans"].items()}
-        return Desk(ModelRef.from_json(stored["model"]), DataRef.from_json(stored["data"]), plans)
+        return Desk(
+            ModelRef.from_json(stored["model"]), DataRef.from_json(stored["data"]), plans, dict(stored.get("made", {}))
+        )
+
+
+def _place(model: ModelRef, plan: Plan) -> str:
+    return hashlib.sha256(f"{model.key} {plan.to_json()}".encode()).hexdigest()
 
 
 def first_desk() -> Desk:

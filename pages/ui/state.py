@@ -61,9 +61,9 @@ def choose_data(data: DataRef) -> None:
     _keep(desk().with_data(data))
 
 
-def choose_plan(plan: Plan) -> None:
-    """Keep `plan` for the model on the desk."""
-    _keep(desk().with_plan(plan))
+def choose_plan(plan: Plan, made: str = "") -> None:
+    """Keep `plan` for the model on the desk; `made`: what made it, as JSON text."""
+    _keep(desk().with_plan(plan, made))
 
 
 def _keep(changed: Desk) -> None:

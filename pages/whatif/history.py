@@ -7,7 +7,9 @@ from collections.abc import Mapping
 import streamlit as st
 
 from pages.ui import state
+from pruning_core.export.document import How
 from pruning_core.graph import Plan
+from pruning_core.runs.codec import dump
 
 KEPT = 100
 ASKED = "whatif.asked"
@@ -26,15 +28,15 @@ def past() -> list[Step]:
     return every.setdefault(state.desk().model.key, [])
 
 
-def change(plan: Plan, wishes: Mapping[str, int] | None = None) -> None:
-    """Put `plan` on the desk and remember the one before it, with what its sliders were set to."""
+def change(plan: Plan, wishes: Mapping[str, int] | None = None, how: How | None = None) -> None:
+    """Put `plan` on the desk and remember the one before it, with what its sliders were set to; `how` it was made."""
     before = state.desk().plan, dict(asked())
     asked().update(wishes or {})
     if plan == before[0]:
         return
     past().append(before)
     del past()[:-KEPT]
-    state.choose_plan(plan)
+    state.choose_plan(plan, dump(how) if how is not None else "")
 
 
 def undo() -> None:

@@ -8,8 +8,8 @@ from pages.ui import numbers, state
 from pages.ui.ranking import Ranking
 from pages.ui.sweeps import Found, label, sweeps
 from pages.ui.widgets import knob_widgets
-from pages.whatif import history, presets
-from pruning_core.allocation.budget import Allocated, Kind, Reach, reachable
+from pages.whatif import history, how, presets
+from pruning_core.allocation.budget import Allocated, Budget, Kind, Reach, reachable
 from pruning_core.allocation.global_threshold import OWN
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.pool import Pool
@@ -64,7 +64,10 @@ def _form(network: Network, ranked: Ranking) -> None:
         icon=":material/tune:",
     ):  # fmt: skip
         found = presets.solved(complete, pool, kind, percent / 100)
-        history.change(found.plan)
+        budget = Budget(kind, fraction=percent / 100)
+        history.change(
+            found.plan, how=how.computed(state.desk(), network, ranked, found.plan, complete, limits, budget)
+        )
         st.session_state["whatif.said"] = _said(found, network, kind)
         st.rerun()
     if said := st.session_state.pop("whatif.said", None):

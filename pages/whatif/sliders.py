@@ -7,7 +7,7 @@ import streamlit as st
 from pages.ui import state
 from pages.ui.desk import Desk
 from pages.ui.ranking import Ranking, choose_criterion, ranking_when_there
-from pages.whatif import history, plans
+from pages.whatif import history, how, plans
 from pages.whatif.figures import UNIT, UNITS
 from pages.whatif.plans import Cut
 from pruning_core.graph import Network
@@ -44,7 +44,7 @@ def head(desk: Desk, network: Network) -> Ranking | None:
             persist_state="session", width="stretch",
         )  # fmt: skip
     if ranked is not None:
-        _otherwise(ranked)
+        _otherwise(network, ranked)
     return ranked
 
 
@@ -83,10 +83,11 @@ def _global(network: Network, ranked: Ranking) -> None:
 def _moved_all(network: Network, ranked: Ranking) -> None:
     percent = int(st.session_state[ALL])
     wishes = {group.key: percent for group in network.groups if group.exact}
-    history.change(plans.everywhere(network, state.desk().plan, percent, ranked.values), wishes)
+    plan = plans.everywhere(network, state.desk().plan, percent, ranked.values)
+    history.change(plan, wishes, how.by_hand(state.desk(), network, ranked, plan))
 
 
-def _otherwise(ranked: Ranking) -> None:
+def _otherwise(network: Network, ranked: Ranking) -> None:
     """The plan may come from a sweep, another criterion or another page: say so, and change nothing unasked."""
     differing = plans.chosen_otherwise(state.desk().plan, ranked.values)
     if not differing:
@@ -97,11 +98,14 @@ def _otherwise(ranked: Ranking) -> None:
         f"{ranked.criterion.card.name} would. They stay as they are until their slider moves.",
         icon=":material/info:",
     )
-    button.button("Choose them again", key="whatif.again", on_click=_choose_again, args=(ranked,), width="stretch")
+    button.button(
+        "Choose them again", key="whatif.again", on_click=_choose_again, args=(network, ranked), width="stretch"
+    )
 
 
-def _choose_again(ranked: Ranking) -> None:
-    history.change(plans.chosen_again(state.desk().plan, ranked.values))
+def _choose_again(network: Network, ranked: Ranking) -> None:
+    plan = plans.chosen_again(state.desk().plan, ranked.values)
+    history.change(plan, how=how.by_hand(state.desk(), network, ranked, plan))
 
 
 def every_group(network: Network, ranked: Ranking) -> None:
@@ -173,4 +177,5 @@ def _help(cut: Cut, network: Network, ranked: Ranking) -> str:
 def _moved(key: str, group: str, network: Network, ranked: Ranking) -> None:
     percent = int(st.session_state[key])
     scores = ranked.values[group]
-    history.change(plans.with_percent(state.desk().plan, network.group(group), percent, scores), {group: percent})
+    plan = plans.with_percent(state.desk().plan, network.group(group), percent, scores)
+    history.change(plan, {group: percent}, how.by_hand(state.desk(), network, ranked, plan))

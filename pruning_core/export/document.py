@@ -53,7 +53,8 @@ class Figure:
 class How:
     """What the plan came from; each part is a frozen dataclass of ours, or None for a plan picked by hand.
 
-    ``images`` is how many images of ``data`` the criterion saw, drawn by ``seed``.
+    ``images`` is how many images of ``data`` the criterion saw, drawn by ``seed``; None when it saw none. ``ratios``:
+    the share of its channels that each group of the plan loses.
     """
 
     criterion: Any = None
@@ -63,6 +64,7 @@ class How:
     data: Any = None
     images: int | None = None
     seed: int = 0
+    ratios: Mapping[str, float] = field(default_factory=dict)
 
 
 def plan_document(

@@ -55,14 +55,7 @@ class Recipe:
 
         Raises UserError when it names something that this version does not know.
         """
-        codec = Codec((How, Limits, Budget, *ALLOCATIONS, *classes))
-        try:
-            found = codec.load(json.dumps(self.content.get("how")))
-        except (UnknownClass, TypeError, ValueError) as error:
-            raise UserError(f"This recipe cannot be repeated by this version of PruneScope: {error}.") from error
-        if not isinstance(found, How):
-            raise UserError("This recipe does not say how its plan was made. Apply the plan as it stands.")
-        return found
+        return how_of(self.content, classes)
 
     def apply(self, model: nn.Module, example: Tensor | None = None) -> tuple[Network, Removal]:
         """Cut ``model`` by the plan as it stands. Raises UserError when it fits another network."""
@@ -86,6 +79,21 @@ class Recipe:
         shapes = self.content.get("base", {}).get("input_shapes") or []
         reference = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
         return tuple(torch.zeros(*shape).to(reference) for shape in shapes)
+
+
+def how_of(content: Mapping[str, Any], classes: Iterable[type] = ()) -> How:
+    """What the plan of a recipe or of a plan document came from; ``classes`` as in :meth:`Recipe.how`.
+
+    Raises UserError when it names something that this version does not know.
+    """
+    codec = Codec((How, Limits, Budget, *ALLOCATIONS, *classes))
+    try:
+        found = codec.load(json.dumps(content.get("how")))
+    except (UnknownClass, TypeError, ValueError) as error:
+        raise UserError(f"This recipe cannot be repeated by this version of PruneScope: {error}.") from error
+    if not isinstance(found, How):
+        raise UserError("This recipe does not say how its plan was made. Apply the plan as it stands.")
+    return found
 
 
 def read_recipe(text: str) -> Recipe:

@@ -10,7 +10,20 @@ from streamlit.testing.v1 import AppTest
 from pages.download import files
 from pages.download.cut import composed, cut_of
 from pages.ui import state
+from pages.ui.desk import remember
+from pages.ui.ranking import ranking
+from pages.whatif import how
+from pages.whatif.plans import with_percent
+from pruning_core.allocation.budget import Budget, allocate
+from pruning_core.allocation.limits import Limits
+from pruning_core.allocation.pool import Pool
+from pruning_core.allocation.uniform import Uniform
+from pruning_core.criteria import CRITERIA, L1Norm, TaylorGate
+from pruning_core.datasets import DataRef
+from pruning_core.export.document import read_document
+from pruning_core.export.recipe import how_of
 from pruning_core.graph import Plan
+from pruning_core.runs.codec import dump
 from pruning_core.runs.sensitivity import captured
 from pruning_core.zoo import ModelRef
 from tests.app.pruned_desk import pruned_desk
@@ -135,3 +148,39 @@ def test_later_units_are_counted_among_those_that_were_left():
 def test_file_names_are_plain():
     assert files.stem(ModelRef("upload", "mein Netz (1).pt2", "0" * 64)) == "mein-netz-1"
     assert files.stem(ModelRef("upload", "../../x.pt", "0" * 64)) == "x"
+
+
+@pytest.mark.parametrize("criterion", [L1Norm(), TaylorGate()])
+def test_the_plan_says_how_it_was_made_and_is_read_back(open_page, criterion):
+    desk = state.desk()
+    network = state.network(desk.model)
+    ranked = ranking(desk.model, network, criterion, desk.data)
+    budget, limits = Budget("macs", fraction=0.6), Limits()
+    found = allocate(Uniform(), Pool.of(network, ranked.values, limits, criterion.fair.by), budget)
+    made = how.computed(desk, network, ranked, found.plan, Uniform(), limits, budget)
+    kept = desk.with_plan(found.plan, dump(made))
+    pruned = ModelRef("pruned", desk.model.name, base=desk.model, plan=found.plan.to_json())
+    remember(state.workspace(), ME, kept.with_model(pruned, desk.data))
+    app = open_page()
+    assert f"ranked by {criterion.label}" in words(app) and "at most 60 % of the macs" in words(app)
+    from pages.download.sections import _document
+
+    cut = cut_of(state.loaded(pruned), state.loaded)
+    text = files.plan(cut, _document(pruned, kept.made_by(desk.model, found.plan))).data.decode()
+    back = how_of(read_document(text), (DataRef, *CRITERIA))
+    assert back == made and back.criterion == criterion and back.budget == budget
+    assert back.ratios == {key: network.ratio(found.plan, key) for key in found.plan}
+    sample = (desk.data, 128, 0) if criterion.needs_images else (None, None, 0)
+    assert (back.data, back.images, back.seed) == sample
+
+
+def test_a_plan_by_hand_names_the_criterion_only_where_it_chose_the_channels():
+    desk = state.desk()
+    network = state.network(desk.model)
+    ranked = ranking(desk.model, network, L1Norm(), desk.data)
+    (first, *_) = network.groups
+    plan = with_percent(Plan(), first, 50, ranked.values[first.key])
+    assert how.by_hand(desk, network, ranked, plan).criterion == L1Norm()
+    kept = sorted(set(range(first.size)) - set(plan[first.key]))
+    other = how.by_hand(desk, network, ranked, Plan({first.key: kept}))
+    assert other.criterion is None and other.ratios == {first.key: len(kept) / first.size}

@@ -1,11 +1,13 @@
 """The what-if page: plans from sliders and budgets, and the demo network cut for real."""
 
+import json
 import threading
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.ui import state, stored
+from pages.ui.desk import Desk
 from pages.ui.numbers import percent
 from pages.ui.ranking import ranking
 from pages.whatif import live, plans
@@ -293,3 +295,18 @@ def test_scoring_can_be_stopped_and_goes_on(page, monkeypatch):
     assert state.jobs().wait(job, 60).state is State.DONE
     page.run()
     assert page.slider(key="whatif.all")
+
+
+def test_every_way_to_a_plan_says_how_and_an_undo_brings_it_back(page):
+    page.slider(key="whatif.all").set_value(30).run()
+    by_hand = desk(page)
+    said = json.loads(by_hand.made_by(by_hand.model, by_hand.plan))
+    assert said["allocation"]["$"] == "ByHand" and said["criterion"] and set(said["ratios"]) == set(by_hand.plan)
+    page.button(key="whatif.preset.use").click().run()
+    now = desk(page)
+    said = json.loads(now.made_by(now.model, now.plan))
+    assert said["budget"]["fraction"] == 0.5 and said["limits"] and said["allocation"]["$"] != "ByHand"
+    page.button(key="whatif.undo").click().run()
+    again = desk(page)
+    assert again.made_by(again.model, again.plan) == by_hand.made_by(by_hand.model, by_hand.plan)
+    assert Desk.from_json(again.to_json()) == again, "it is written down"
