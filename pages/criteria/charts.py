@@ -271,10 +271,13 @@ def norms(values: NDArray[np.float64], *, layer: str) -> go.Figure:
         alt=f"Norms of {len(values)} filters: mean {mean:.3g}, deviation {spread:.3g}, smallest {least:.3g}.",
     )  # fmt: skip
     figure.add_vrect(
-        x0=mean - spread, x1=mean + spread, fillcolor=theme.faded(theme.NEUTRAL, 0.18), line_width=0, layer="below",
-        annotation={"text": "spread (mean ± deviation)", "font": {"color": theme.NEUTRAL, "size": 12}},
-        annotation_position="top right",
+        x0=mean - spread, x1=mean + spread, fillcolor=theme.faded(theme.NEUTRAL, 0.18), line_width=0, layer="below"
     )  # fmt: skip
+    figure.add_annotation(  # in the margin, where no bar stands
+        text="spread (mean ± deviation)", x=mean, y=1, yref="paper", yanchor="bottom", showarrow=False,
+        font={"color": theme.NEUTRAL, "size": 12},
+    )  # fmt: skip
+    figure.update_layout(margin_t=30)
     figure.add_vline(
         x=least, line={"color": theme.CUT, "width": 2}, annotation_position="bottom left",  # no bar stands left of it
         annotation={"text": "smallest", "font": {"color": theme.CUT, "size": 12}},

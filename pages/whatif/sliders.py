@@ -22,7 +22,8 @@ def head(desk: Desk, network: Network) -> Ranking | None:
     first, second, third = st.columns([5, 7, 4], gap="medium")
     with first:
         criterion = choose_criterion()
-    ranked = ranking_when_there(desk, network, criterion, "whatif.scores")
+    with st.container():  # always there, so that what follows keeps its place while a run is shown
+        ranked = ranking_when_there(desk, network, criterion, "whatif.scores")
     with second:
         if ranked is None:
             st.info(f"The sliders move once the channels are scored by {criterion.card.name}.", icon=":material/tune:")
