@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from operator import is_
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +30,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
                 module.__dict__.clear()
                 module.__dict__.update(held)
         for container, value in containers:  # caches that a forward pass fills
-            if len(container) != len(value):
+            if not _same(container, value):
                 container.clear()
                 container.update(value) if isinstance(container, dict) else container.extend(value)
         with torch.no_grad():
@@ -36,3 +38,10 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
                 vars(tensor).pop("_unit_labels", None)
                 if not torch.equal(tensor, value):  # training statistics change without counting as a write
                     tensor.copy_(value)
+
+
+def _same(now: Any, then: Any) -> bool:
+    """Whether a list or dictionary holds the very same objects, under the same names."""
+    if isinstance(now, dict):
+        return now.keys() == then.keys() and all(map(is_, now.values(), then.values()))
+    return len(now) == len(then) and all(map(is_, now, then))

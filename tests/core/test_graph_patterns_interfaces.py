@@ -193,6 +193,29 @@ def test_hooks_and_attributes_of_the_caller_stay() -> None:
     assert net.note == {"mine": 1}
 
 
+def test_a_buffer_and_a_list_that_the_network_renews_are_put_back() -> None:
+    """As ConViT's table of relative positions: as many entries as before, but other ones."""
+
+    class Renewing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.h = nn.Conv2d(3, 6, 1), nn.Linear(6, 4)
+            self.register_buffer("table", torch.zeros(1))
+            self.seen: list[object] = ["nothing"]
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.table = torch.arange(float(x.shape[-1]), dtype=x.dtype)
+            self.seen[0] = x.shape
+            return self.h((self.a(x) + self.table).mean((2, 3)))
+
+    net = Renewing().double().eval()
+    table, before = net.table, state_of(net)
+    network = capture(net, X)
+    done = remove(net, network, Plan({"a": [0, 3]}))
+    assert_untouched(net, before)
+    assert net.table is table and net.seen == ["nothing"] and done.proof.max_rel < EXACT
+
+
 def test_values_cached_by_the_network_do_not_confuse_the_next_capture() -> None:
     class Caching(nn.Module):
         def __init__(self) -> None:
