@@ -24,7 +24,8 @@ import torch
 import torchvision
 from torch import nn
 
-from benchmarks.bench_sweep import digits, processor, train
+from benchmarks.bench_sweep import SUBJECTS, spent
+from benchmarks.trained import digits, trained
 from pruning_core.allocation.lowest import lowest, removed_count
 from pruning_core.analysis.device import bfloat16_is_fast
 from pruning_core.analysis.evaluate import evaluate
@@ -62,11 +63,10 @@ def demo(archive: Path | None) -> Subject:
 
 
 def resnet18() -> Subject:
-    torch.manual_seed(0)
-    fit, test = digits(32)
-    model = torchvision.models.resnet18(num_classes=10)
-    train(model, fit, 2)
-    return Subject("ResNet-18 at 32 px, digits", model.eval(), test.subset(IMAGES), True)
+    subject = SUBJECTS[0]
+    model = trained(subject.key, subject.build, subject.stages)
+    test = digits(subject.pixels)[1]
+    return Subject("ResNet-18 at 32 px, digits", model, test.subset(IMAGES), True)
 
 
 def moves(model: nn.Module, network: Network, count: int) -> list[Plan]:
@@ -86,7 +86,7 @@ def measure(subject: Subject, count: int) -> dict[str, str]:
     network = capture(model, torch.zeros(1, *data.size))
     x = data.normalised(data.images)
     with torch.no_grad():
-        full = min(processor(lambda: [model(part) for part in x.split(128)]) for _ in range(3))
+        full = min(spent(lambda: [model(part) for part in x.split(128)]).seconds for _ in range(3))
     slider = Slider(model, network, data, device="cpu")
     list(slider.measuring(Plan()))
     list(slider.expanding(Plan()))
@@ -143,7 +143,7 @@ def cost_of_resnet50() -> str:
     network = capture(model, torch.zeros(1, 3, 224, 224))
     plan = Plan({g.key: range(g.size // 2) for g in network.groups})
     network.cost(plan)
-    times = [1000 * processor(lambda: network.cost(plan)) for _ in range(200)]
+    times = [1000 * spent(lambda: network.cost(plan)).seconds for _ in range(200)]
     return f"ResNet-50 at 224 px, MACs and parameters of a plan: median {statistics.median(times):.2f} ms of 200 calls."
 
 
