@@ -58,7 +58,7 @@ def _train(model: nn.Module, stage: Stage) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=stage.rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
     steps = stage.epochs * (len(data) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, stage.rate, total_steps=steps)
-    model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last).train()
     for _ in range(stage.epochs):
         for rows in torch.randperm(len(data))[: len(data) // BATCH * BATCH].split(BATCH):
             x = data.normalised(data.images[rows]).contiguous(memory_format=torch.channels_last)
