@@ -14,7 +14,9 @@ from pruning_core.zoo import LoadedModel, ModelRef
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """``base`` is the network before, ``small`` the one on the desk; ``tuned`` says that it was trained after.
+    """``base`` is the network before, ``small`` the one on the desk; ``tuned`` says that its numbers changed after.
+
+    ``trained``: that weights did, not only batch-norm statistics.
 
     ``plan`` takes the one to the other. Where several removals followed each other it is all of them together, unless
     they cannot be told as one; then ``base`` is the network before the last, and ``steps`` is above 1.
@@ -26,6 +28,7 @@ class Cut:
     plan: Plan
     removal: Removal
     tuned: bool
+    trained: bool
     steps: int = 1
 
 
@@ -73,8 +76,9 @@ def _cut(base: LoadedModel, small: LoadedModel, plan: Plan, steps: int) -> Cut:
     made, wanted = removal.model.state_dict(), small.model.state_dict()
     if {name: tensor.shape for name, tensor in made.items()} != {name: t.shape for name, t in wanted.items()}:
         raise UserError("The plan no longer leads from the original network to this one. Remove the channels again.")
-    tuned = any(not torch.equal(made[name], tensor) for name, tensor in wanted.items())
-    return Cut(base, small, network, plan, removal, tuned, steps)
+    changed = {name for name, tensor in wanted.items() if not torch.equal(made[name], tensor)}
+    trained = not changed.isdisjoint(name for name, _ in small.model.named_parameters())
+    return Cut(base, small, network, plan, removal, bool(changed), trained, steps)
 
 
 def _captured(model: LoadedModel) -> Network:

@@ -56,8 +56,9 @@ def whole(desk: Desk, model: LoadedModel) -> None:
 def pruned(desk: Desk, model: LoadedModel) -> None:
     cut = _cut(desk.model)
     after = cut.network.cost(cut.plan)
+    since = "not trained since it was cut" + (", with batch-norm statistics of its own" if cut.tuned else "")
     st.markdown(
-        f"**{model.title}**, {'fine-tuned' if cut.tuned else 'not trained since it was cut'}: "
+        f"**{model.title}**, {'fine-tuned' if cut.trained else since}: "
         f"{numbers.count(after.parameters)} parameters, {numbers.count(after.macs)} MACs per image."
     )
     if cut.steps > 1:

@@ -54,8 +54,15 @@ def _result(found: Payload, view: JobView, desk: Desk) -> None:
     _counts(found)
     _layers(found)
     st.markdown("Put the smaller network on the desk to fine-tune and download it; the sliders then cut it further.")
+    renewed = found["renewed"] is not None and st.toggle(
+        "With batch-norm statistics of its own",
+        True,
+        key="whatif.renewed",
+        persist_state="session",
+        help="Without some channels, the statistics of the layers behind them are out of date. No weight changes.",
+    )
     if st.button("Work on the smaller network", key="whatif.adopt", type="primary", icon=":material/arrow_forward:"):
-        state.choose_model(ModelRef.from_json(found["model"]))
+        state.choose_model(ModelRef.from_json(found["renewed"]["model"] if renewed else found["model"]))
         st.toast("The smaller network is on the desk.")
         st.rerun()
 
@@ -80,34 +87,45 @@ def _proof(found: Payload) -> None:
 
 
 def _measures(found: Payload, view: JobView) -> None:
-    before, after, drop = found["accuracy"]["before"], found["accuracy"]["after"], found["drop"]
+    before, after, renewed = found["accuracy"]["before"], found["accuracy"]["after"], found["renewed"]
     source = outcome.source(view, after)
-    places = st.columns(4)
-    for name, accuracy, place in (("Accuracy before", before, places[0]), ("Accuracy after", after, places[1])):
+    shown = [("Accuracy before", before, None), ("Accuracy after", after, found["drop"])]
+    if renewed is not None:
+        shown.append(("With new statistics", renewed["accuracy"], renewed["drop"]))
+    places = st.columns(len(shown) + 2)
+    for (name, accuracy, drop), place in zip(shown, places):
         cards.number(
             name,
             numbers.percent(accuracy["top1"]),
             source,
             detail=f"{100 * accuracy['low']:.1f}–{100 * accuracy['high']:.1f}",
             help="Below: the 95 % Wilson interval.",
-            delta=numbers.points(-drop["drop"]) if accuracy is after and drop["drop"] else None,
+            delta=numbers.points(-drop["drop"]) if drop and drop["drop"] else None,
             container=place,
         )
-    noise = drop["low"] <= 0 <= drop["high"]
-    for name, when, place in (("Latency before", "before", places[2]), ("Latency after", "after", places[3])):
+    for name, when, place in zip(("Latency before", "Latency after"), ("before", "after"), places[-2:]):
         _latency(name, found["latency"], when, place)
-    st.markdown(
-        f"Paired change on the same {drop['images']:,} images: **{numbers.points(-drop['drop'])}** (95 % interval "
-        f"{numbers.points(-drop['high'])} to {numbers.points(-drop['low'])}); {drop['lost']} images were right before "
-        f"and are wrong after, {drop['gained']} the other way round."
-        + (" The change is inside the noise." if noise else "")
-    )
+    st.markdown(f"Paired change on the same {found['drop']['images']:,} images: {_change(found['drop'])}")
+    if renewed is not None:
+        st.markdown(
+            f"With batch-norm statistics measured anew on {renewed['images']:,} training images, no weight changed: "
+            f"{_change(renewed['drop'])}"
+        )
     first, second = found["latency"]["before"], found["latency"]["after"]
     if first["p10_ms"] <= second["median_ms"] <= first["p90_ms"]:
         st.caption(
             ":material/info: The latency after lies between the 10th and 90th percentile before: on this machine, as "
             "busy as it was, no difference can be told."
         )
+
+
+def _change(drop: Payload) -> str:
+    noise = " The change is inside the noise." if drop["low"] <= 0 <= drop["high"] else ""
+    return (
+        f"**{numbers.points(-drop['drop'])}** (95 % interval {numbers.points(-drop['high'])} to "
+        f"{numbers.points(-drop['low'])}); {drop['lost']} images were right before and are wrong after, "
+        f"{drop['gained']} the other way round.{noise}"
+    )
 
 
 def _latency(name: str, latencies: Payload, when: str, place: DeltaGenerator) -> None:

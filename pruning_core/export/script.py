@@ -119,7 +119,7 @@ def _header(
             "The pruned network is compared with the original in which the same channels are silenced.",
         ]
         if tuned:
-            lines += ["Weights of the pruned network after training go in with --tuned."]
+            lines += ["Weights that changed after the cut (training, new batch-norm statistics) go in with --tuned."]
     else:
         lines += [
             "This network's own code has sizes written into it, so it cannot run at the new ones: the script cuts the",

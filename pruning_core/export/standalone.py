@@ -228,7 +228,7 @@ def main() -> None:
         "--model", help="package.module:function or file.py:function that builds the original, or a .pt2"
     )
     parser.add_argument("--weights", help="state dict of the original (.pt, .pth, .safetensors)")
-    parser.add_argument("--tuned", help="weights of the pruned network after training, to load instead of the cut ones")
+    parser.add_argument("--tuned", help="weights that changed after the cut, to load instead of the cut ones")
     parser.add_argument("--out", default="pruned.pt", help="where the pruned state dict goes (default: %(default)s)")
     chosen = parser.parse_args()
     if not RUNS:

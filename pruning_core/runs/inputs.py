@@ -36,10 +36,10 @@ def both_splits(ref: DataRef, workspace: Workspace) -> Generator[Event, None, tu
     return (yield from narrated(lambda report: load_splits(ref, workspace, report), "items"))
 
 
-def to_score(
+def fit_sample(
     ref: DataRef, loaded: LoadedModel, workspace: Workspace, count: int = SCORED_ON, seed: int = 0
 ) -> Generator[Event, None, Dataset]:
-    """``count`` images of the fitted part of the training data, drawn by ``seed``: the same ones for whoever scores.
+    """``count`` images of the fitted part of the training data, drawn by ``seed``: the same ones for whoever asks.
 
     Use with ``yield from``.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -15,17 +15,22 @@ from pruning_core.analysis.device import choose_device
 from pruning_core.analysis.evaluate import Tally, predicting
 from pruning_core.analysis.intervals import paired_drop
 from pruning_core.analysis.latency import LEAST, measuring_latency
-from pruning_core.datasets import DataRef
+from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, remove
 from pruning_core.runs.events import Event, Progress, Result, Stage
-from pruning_core.runs.inputs import fitted, the_model, the_split
+from pruning_core.runs.inputs import fit_sample, fitted, the_model, the_split
 from pruning_core.runs.sensitivity import captured
 from pruning_core.runs.spec import RunSpec
+from pruning_core.runs.treatments import recalibrated
 from pruning_core.runs.workspace import Workspace
+from pruning_core.training.recalibrate import keeping_statistics
 from pruning_core.zoo import ModelRef, store_weights
 
 PROOF_IMAGES = 4
+RENEWED_ON, RENEWED_ON_LARGE = 512, 128  # images of the fitted part from which batch-norm statistics are taken anew
+LARGE = 400_000_000  # MACs per image
+WHEN = {"before": "before", "after": "after", "renewed": "with new statistics"}
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,13 @@ class PruneRun(RunSpec):
     """Remove the units of ``plan`` (JSON) from ``model`` and measure before and after on ``images`` of ``data``.
 
     Ends with one Result whose payload holds "model" (the pruned network's reference), "form", "proof", "notes", "cost",
-    "accuracy", "latency" (each {"before": …, "after": …}), "drop" and "layers" (rows before and after).
+    "accuracy", "latency" (each {"before": …, "after": …}), "drop" and "layers" (rows before and after). "renewed" is
+    the same network with batch-norm statistics of its own, measured on images that it was fitted on: "model",
+    "accuracy", "drop", and how many "images" that were; None where it keeps no such statistics.
     """
 
     kind: ClassVar[str] = "prune"
+    version: ClassVar[int] = 2  # since the statistics are renewed too
     model: ModelRef
     data: DataRef
     plan: str
@@ -61,19 +69,17 @@ class PruneRun(RunSpec):
         network = captured(loaded)
         yield Stage("removing channels")
         removal = remove(loaded.model, network, plan, data.normalised(data.images[:PROOF_IMAGES]))
-        digest = store_weights(removal.model.state_dict(), workspace)
-        reference = ModelRef(
-            "pruned",
-            loaded.ref.name,
-            weights=digest,
-            input_size=loaded.ref.input_size,
-            base=self.model,
-            plan=plan.to_json(),
-        )
+        networks = {"before": loaded.model, "after": removal.model}
+        seen = 0
+        if keeping_statistics(removal.model):
+            wanted = RENEWED_ON if network.cost(plan).macs < LARGE else RENEWED_ON_LARGE
+            fit = yield from fit_sample(self.data, loaded, workspace, wanted, self.seed)
+            seen = len(fit)
+            networks["renewed"] = yield from self._renewed(removal.model, fit)
         tallies: dict[str, Tally] = {}
         accuracies: dict[str, Any] = {}
-        for when, model in (("before", loaded.model), ("after", removal.model)):
-            yield Stage(f"measuring accuracy {when}")
+        for when, model in networks.items():
+            yield Stage(f"measuring accuracy {WHEN[when]}")
             tallies[when] = Tally(data)
             for batch in predicting(model, data, device=self.device, seed=self.seed):
                 accuracy = tallies[when].add(batch)
@@ -85,16 +91,37 @@ class PruneRun(RunSpec):
             for latency in measuring_latency(model, loaded.input_size, device=self.device):
                 latencies[when] = asdict(latency)
                 yield Progress(latency.runs, LEAST, "timed passes")
-        drop = paired_drop(tallies["before"].correct, tallies["after"].correct)
+
+        def drop(when: str) -> dict[str, Any]:
+            return asdict(paired_drop(tallies["before"].correct, tallies[when].correct))
+
+        def stored(when: str) -> str:
+            return ModelRef(
+                "pruned",
+                loaded.ref.name,
+                weights=store_weights(networks[when].state_dict(), workspace),
+                input_size=loaded.ref.input_size,
+                base=self.model,
+                plan=plan.to_json(),
+            ).to_json()
+
+        renewed = accuracies.pop("renewed", None)
         yield Result(
             {
-                "model": reference.to_json(),
+                "model": stored("after"),
+                "renewed": renewed
+                and {
+                    "model": stored("renewed"),
+                    "accuracy": renewed,
+                    "drop": drop("renewed"),
+                    "images": seen,
+                },
                 "form": removal.form,
                 "notes": removal.notes,
                 "proof": asdict(removal.proof),
                 "cost": {"before": asdict(network.cost()), "after": asdict(network.cost(plan))},
                 "accuracy": accuracies,
-                "drop": asdict(drop),
+                "drop": drop("after"),
                 "latency": latencies,
                 "layers": [[asdict(a), asdict(b)] for a, b in zip(network.layer_costs(), network.layer_costs(plan))],
                 "thop": {
@@ -103,6 +130,17 @@ class PruneRun(RunSpec):
                 },
             }
         )
+
+    def _renewed(self, removed: nn.Module, fit: Dataset) -> Generator[Event, None, nn.Module]:
+        """A copy with batch-norm statistics of its own; no weight changes."""
+        yield Stage("renewing batch-norm statistics")
+        work = recalibrated(removed, fit, len(fit), self.seed, self.device)
+        while True:
+            try:
+                yield Progress(round(100 * next(work)), 100, "%")
+            except StopIteration as end:
+                model: nn.Module = end.value
+                return model
 
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
         return ()  # a few seconds of work: simpler to begin again

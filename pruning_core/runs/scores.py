@@ -18,7 +18,7 @@ from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.runs.events import Event, Progress, Stage
-from pruning_core.runs.inputs import SCORED_ON, the_model, to_score
+from pruning_core.runs.inputs import SCORED_ON, fit_sample, the_model
 from pruning_core.runs.points import Scored
 from pruning_core.runs.sensitivity import captured
 from pruning_core.runs.spec import RunSpec
@@ -106,7 +106,7 @@ def scored_all(
         return found
     batches: Dataset | None = None
     if any(draw.criterion.needs_images for draw in rest):
-        batches = yield from to_score(data, loaded, workspace, images, seed)
+        batches = yield from fit_sample(data, loaded, workspace, images, seed)
     yield Stage("scoring channels")
     steps = scoring(loaded.model, network, [draw.criterion for draw in rest], batches, images=images, seed=seed)
     while True:

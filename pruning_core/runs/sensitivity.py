@@ -18,7 +18,7 @@ from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, capture
 from pruning_core.runs.events import Event, Progress, Stage
-from pruning_core.runs.inputs import SCORED_ON, fitted, the_model, the_split, to_score
+from pruning_core.runs.inputs import SCORED_ON, fit_sample, fitted, the_model, the_split
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.workspace import Workspace
 from pruning_core.zoo import LoadedModel, ModelRef
@@ -93,7 +93,7 @@ def scored(
     """Scores by group; images, where the criterion needs them, come from the fitted part of the training data."""
     images: Dataset | None = None
     if criterion.needs_images:
-        images = yield from to_score(data, loaded, workspace, seed=seed)
+        images = yield from fit_sample(data, loaded, workspace, seed=seed)
     yield Stage(f"scoring channels: {criterion.card.name}")
     steps = scoring(loaded.model, network, (criterion,), images, images=SCORED_ON, seed=seed)
     while True:

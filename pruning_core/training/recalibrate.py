@@ -17,6 +17,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from pruning_core.errors import UserError
 
 
+def keeping_statistics(model: nn.Module) -> list[_BatchNorm]:
+    """The batch-norm layers whose statistics can be measured anew."""
+    return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+
+
 def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     """A copy of ``model`` in eval mode whose batch-norm statistics are the plain averages over ``batches``.
 
@@ -38,7 +43,7 @@ def recalibrating(model: nn.Module, batches: Iterable[Tensor]) -> Generator[int,
     clone = copy.deepcopy(model)
     with contextlib.suppress(NotImplementedError):  # an exported program has one mode only
         clone.eval()
-    norms = [m for m in clone.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    norms = keeping_statistics(clone)
     if not norms:
         return clone
     usual = [norm.momentum for norm in norms]

@@ -9,12 +9,16 @@ from pruning_core.runs.sensitivity import captured
 from pruning_core.zoo import ModelRef, load_model
 
 
-def pruned_desk(workspace: Workspace, owner: str, share: float = 0.25) -> Desk:
-    """The digits ResNet without the first `share` of every group's channels, written down for `owner`."""
+def pruned_desk(workspace: Workspace, owner: str, share: float = 0.25, *, renewed: bool = False) -> Desk:
+    """The digits ResNet without the first `share` of every group's channels, written down for `owner`.
+
+    `renewed`: with batch-norm statistics of its own.
+    """
     first = first_desk()
     network = captured(load_model(first.model, workspace))
     plan = Plan({group.key: range(int(group.size * share)) for group in network.groups})
     *_, last = (e for e in PruneRun(first.model, first.data, plan.to_json()).run(workspace) if isinstance(e, Result))
-    desk = first.with_model(ModelRef.from_json(last.payload["model"]), first.data)
+    taken = last.payload["renewed"] if renewed else last.payload
+    desk = first.with_model(ModelRef.from_json(taken["model"]), first.data)
     remember(workspace, owner, desk)
     return desk

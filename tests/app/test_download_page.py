@@ -140,6 +140,16 @@ def test_two_removals_are_told_as_one_plan_for_the_original(open_page):
         assert torch.allclose(cut.removal.model(x), state.loaded(twice).model(x), atol=1e-5)
 
 
+@pytest.mark.parametrize("renewed", [False, True])
+def test_new_statistics_are_no_training(open_page, renewed):
+    desk = pruned_desk(state.workspace(), ME, renewed=renewed)
+    said = words(open_page())
+    assert "not trained since it was cut" in said and "fine-tuned" not in said
+    assert ("with batch-norm statistics of its own" in said) == renewed == ("`--tuned`" in said)
+    cut = cut_of(state.loaded(desk.model), state.loaded)
+    assert (cut.tuned, cut.trained) == (renewed, False)
+
+
 def test_later_units_are_counted_among_those_that_were_left():
     plan = composed([Plan({"a": (0, 2)}), Plan({"a": (0, 1), "b": (1,)})], {"a": 6, "b": 2, "c": 3})
     assert dict(plan) == {"a": (0, 1, 2, 3), "b": (1,)}

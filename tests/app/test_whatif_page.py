@@ -22,6 +22,7 @@ from pruning_core.runs.events import Result
 from pruning_core.runs.scores import ScoresRun
 from pruning_core.runs.sensitivity import SensitivityRun
 from pruning_core.runs.view import State
+from pruning_core.zoo import ModelRef
 from tests.app.page_under_test import carried, metrics, opened, text_of
 
 
@@ -215,6 +216,7 @@ def test_applying_proves_measures_and_hands_over_the_smaller_network(page, monke
     assert "Removed equals silenced" in page.success[0].value
     assert shown["Accuracy before"] == f"{100 * found['accuracy']['before']['top1']:.1f}\u202f%"
     assert found["accuracy"]["after"]["images"] == 450
+    assert shown["With new statistics"] == f"{100 * found['renewed']['accuracy']['top1']:.1f}\u202f%"
     assert shown["MACs after"] == f"{network().cost(plan).macs:,}"
     assert int(shown["MACs by thop"].replace(",", "")) == found["thop"]["after"] > network().cost(plan).macs
     layers = page.dataframe[-1].value
@@ -225,7 +227,7 @@ def test_applying_proves_measures_and_hands_over_the_smaller_network(page, monke
     page.button(key="whatif.adopt").click().run()
     assert not page.exception and not page.error
     small = desk(page).model
-    assert small.source == "pruned" and not desk(page).plan
+    assert small == ModelRef.from_json(found["renewed"]["model"]) and not desk(page).plan
     assert metrics(page)["MACs"] == f"{network_of(small).cost().macs:,}"
     page.button(key="whatif.back").click().run()
     assert desk(page).plan == plan
