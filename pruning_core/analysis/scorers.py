@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pruning_core.analysis.device import bfloat16_is_fast
 from pruning_core.analysis.evaluate import default_batch_size
 from pruning_core.analysis.forward import class_scores, precision, ready
+from pruning_core.analysis.recheck import error_of, rechecked
 from pruning_core.analysis.replay import PACKED_BYTES, NotReplayable, Replay, Variant
 from pruning_core.analysis.steps import record_steps
 from pruning_core.graph import Network, Plan, remove, silenced_tensors
@@ -138,16 +139,12 @@ def _size(variant: Variant | None) -> int:
 class CheckedScorer:
     """bfloat16 first; images whose two best classes are too close to trust it are computed again in float32.
 
-    Too close means: nearer than ``SAFETY`` times the largest error of the best class's lead that bfloat16 made on the
-    images rechecked so far (of this removal and batch, and of the unpruned network). Leads and errors are shares of an
-    image's largest score, because bfloat16 errs in proportion: a removal that shrinks all scores shrinks the errors.
+    See ``recheck`` for what is too close.
     """
 
     fast: ReplayScorer
     full: ReplayScorer
     error: float = 0.0
-    SAFETY = 2.0
-    SAMPLE = 4
 
     @property
     def at_once(self) -> int:
@@ -159,38 +156,11 @@ class CheckedScorer:
     def begin(self, x: Tensor) -> Tensor:
         rough = self.fast.begin(x)
         sure = self.full.begin(x)
-        self.error = float(_error(rough, sure).max())
+        self.error = error_of(rough, sure)
         return sure
 
     def scores(self, removal: Removal) -> Tensor:
-        rough = self.fast.scores(removal)
-        best = rough.topk(2, dim=1).values
-        leads = (best[:, 0] - best[:, 1]) / _largest(rough)
-        order = leads.argsort()
-        checked, error = 0, self.error
-        while checked < len(order):
-            doubtful = max(int((leads < self.SAFETY * error).sum()), self.SAMPLE if checked == 0 else 0)
-            if doubtful <= checked:
-                break
-            rows = order[checked:doubtful].sort().values
-            sure = self.full.some(removal, rows)
-            error = max(error, float(_error(rough[rows], sure).max()))
-            rough[rows] = sure
-            checked = doubtful
-        return rough
-
-
-def _error(rough: Tensor, sure: Tensor) -> Tensor:
-    """(n, K) scores twice -> (n,): how wrong ``rough`` is at most about its best class's lead over another."""
-    best = rough.argmax(1, keepdim=True)
-    wrong = rough - sure
-    return (wrong.gather(1, best) - wrong).abs().amax(1) / _largest(rough)
-
-
-def _largest(scores: Tensor) -> Tensor:
-    """(n, K) -> (n,): how far the most extreme class is from the mean of all; only differences matter."""
-    away = (scores - scores.mean(dim=1, keepdim=True)).abs().amax(1)
-    return away.clamp_min(torch.finfo(away.dtype).tiny)
+        return rechecked(self.fast.scores(removal), self.error, lambda rows: self.full.some(removal, rows))
 
 
 def fitting(bytes_per_image: int, device: str) -> int:

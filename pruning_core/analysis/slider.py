@@ -26,7 +26,7 @@ from pruning_core.analysis.gates import Expansion, Gates
 from pruning_core.analysis.intervals import paired_drop
 from pruning_core.analysis.measures import Accuracy, Drop
 from pruning_core.analysis.planned import Kept, PlannedReplay
-from pruning_core.analysis.scorers import CheckedScorer
+from pruning_core.analysis.recheck import error_of, rechecked
 from pruning_core.analysis.steps import NotReplayable
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.graph import Network, Plan, remove
@@ -171,7 +171,7 @@ class Slider:
                 sure = self._scores(Plan(), batch)
             else:
                 sure = self.full.planned(Plan(), self.full.kept(self._images(batch))).float().cpu()
-                self.errors[batch] = _error(self._rough(Plan(), batch), sure)
+                self.errors[batch] = error_of(self._rough(Plan(), batch), sure)
             self.base[batch] = sure.argmax(1)
         return self.base[batch]
 
@@ -195,33 +195,14 @@ class Slider:
         return self.removed[1]
 
     def _checked(self, plan: Plan, batch: int, rough: Tensor) -> Tensor:
-        """Images whose two best classes are too close to trust rough scores, computed again: as ``CheckedScorer``."""
-        assert self.full is not None
-        best = rough.topk(2, dim=1).values
-        margins, order = (best[:, 0] - best[:, 1]).sort()
-        x, error, checked = self._images(batch), self.errors[batch], 0
-        while checked < len(order):
-            doubtful = int((margins < CheckedScorer.SAFETY * error).sum())
-            doubtful = max(doubtful, CheckedScorer.SAMPLE if checked == 0 else 0)
-            if doubtful <= checked:
-                break
-            rows = order[checked:doubtful]
-            sure = self.full.planned(plan, self.full.kept(x[rows])).float().cpu()
-            error = max(error, _error(rough[rows], sure))
-            rough[rows] = sure
-            checked = doubtful
-        return rough
+        full, x = self.full, self._images(batch)
+        assert full is not None
+        return rechecked(rough, self.errors[batch], lambda rows: full.planned(plan, full.kept(x[rows])).float().cpu())
 
     @property
     def title(self) -> str:
         """Where it is computed, for a person."""
         return device_title(self.device)
-
-
-def _error(rough: Tensor, sure: Tensor) -> float:
-    """The largest error of a difference between classes; nothing else matters."""
-    difference = rough - sure
-    return float((difference - difference.mean(dim=1, keepdim=True)).abs().max())
 
 
 def _remember(known: OrderedDict[Key, Known], key: Key, value: Known, most: int) -> None:
