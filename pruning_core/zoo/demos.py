@@ -46,7 +46,7 @@ class Demo:
 
 
 ON_DIGITS = Recipe(epochs=60, batch_size=64, learning_rate=0.1, augment="shift", mixed=False)
-ON_CIFAR = Recipe(epochs=200, batch_size=512, learning_rate=0.4)
+ON_CIFAR = Recipe(epochs=200, batch_size=128, learning_rate=0.1)
 
 DEMOS: tuple[Demo, ...] = (
     Demo("digits_resnet", "ResNet on digits", "digits_resnet", DIGITS, ON_DIGITS),
