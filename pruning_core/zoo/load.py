@@ -114,6 +114,9 @@ def _whole(ref: ModelRef, path: Path) -> LoadedModel:
     return LoadedModel(model, ref, ref.name, True, size, classes, notes=notes)
 
 
+PRUNED = " (pruned)"
+
+
 def _pruned(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
     # The graph stands above the zoo; it is needed here only to cut again what was cut.
     from pruning_core.graph import Plan, capture, remove
@@ -124,10 +127,9 @@ def _pruned(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel
     model = remove(base.model, network, Plan.from_json(ref.plan)).model
     if ref.weights:
         model.load_state_dict(stored_weights(artifacts(root).path(ref.weights))[0])
-    return LoadedModel(
-        model, ref, f"{ref.name or base.title} (pruned)", base.trained, base.input_size, base.num_classes,
-        base.provenance, base.notes,
-    )  # fmt: skip
+    own = "" if ref.name == base.ref.name else ref.name  # else it is called as what it was cut from
+    title = (own or base.title.removesuffix(PRUNED)) + PRUNED
+    return LoadedModel(model, ref, title, base.trained, base.input_size, base.num_classes, base.provenance, base.notes)
 
 
 def _factory(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:

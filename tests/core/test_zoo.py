@@ -202,6 +202,9 @@ def test_a_pruned_network_is_cut_again_from_its_plan(tmp_path):
         assert torch.equal(loaded.model(x), pruned.eval()(x))
     assert loaded.title == "half (pruned)" and loaded.model.layer1[0].conv1.out_channels == group.size // 2
     assert base.model.layer1[0].conv1.out_channels == group.size
+    once = ModelRef("pruned", DEMOS[0].ref.name, base=DEMOS[0].ref, plan=plan.to_json())
+    twice = ModelRef("pruned", once.name, base=once, plan=Plan({group.key: (0,)}).to_json())
+    assert {load_model(each, tmp_path).title for each in (once, twice)} == {"ResNet on digits (pruned)"}
 
 
 class Gives(torch.nn.Module):
