@@ -25,7 +25,7 @@ from pruning_core.runs.specs import RUNS, VALUES
 from pruning_core.runs.workspace import Workspace
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step
-from pruning_core.zoo import DEMOS, LoadedModel, load_model
+from pruning_core.zoo import DEMOS, LoadedModel, ModelRef, load_model
 
 DEMO = DEMOS[0].ref
 TWO = FineTune(epochs=2, batch_size=256, lr=0.02, schedule="constant", device="cpu")
@@ -160,3 +160,16 @@ def test_a_gradual_run_survives_the_store(schedule) -> None:
     spec = GradualRun(DEMO, DIGITS, "{}", schedule=schedule())
     assert spec_from_json(spec_to_json(spec), RUNS, VALUES) == spec
     assert list(spec.ways) == ([SCHEDULED] if schedule is OneShot else [SCHEDULED, AT_ONCE])
+
+
+def test_a_network_that_becomes_a_recorded_program_is_followed_through_its_cuts(workspace: Workspace) -> None:
+    """ShuffleNet's code has its widths written into it: a cut gives a program, and the second cut is one of a program."""
+    ref = ModelRef("torchvision", "shufflenet_v2_x0_5", weights="random", num_classes=10, input_size=(3, 32, 32))
+    found = load_model(ref, workspace)
+    network = capture(found.model, torch.zeros(1, *found.input_size))
+    plan = Plan({group.key: range(group.size // 2) for group in network.groups[:6]})
+    spec = GradualRun(ref, DIGITS, plan.to_json(), schedule=Linear(), steps=2, config=TWO, control=False)
+    events = list(spec.run(workspace))
+    first, last = of(events, Shrunk)[1], of(events, Shrunk)[2]
+    assert network.cost(plan).macs == last.macs < first.macs < network.cost().macs
+    assert of(events, Reached).keys() == {1, 2}
