@@ -144,6 +144,7 @@ class Training(Iterator[TrainEvent]):
             train, config.batch_size, config.augment, config.seed, self._epoch, learner.device, self._step
         )
         pace.open_window()
+        moment, quiet = None, True
         for x, y in batches:
             moment = self._moment(learner)
             loss = learner.backward(x, y, derived(config.seed, self._epoch, self._step, 1))
@@ -158,18 +159,23 @@ class Training(Iterator[TrainEvent]):
             self._averaged += 1
             pace.stepped(len(y))
             if pace.window >= EVERY:
-                smooth = self._finite(self._average) / (1 - MEMORY**self._averaged)
-                pace.close_window()
-                position = self._position
-                yield Step(
-                    self._epoch, position, self._done(), smooth, moment.rate, pace.images_per_s, pace.left(position)
-                )
+                yield self._told(moment)
+                quiet = False
             if config.minutes and self._done() >= 1.0:
                 break
+        if quiet and moment is not None:  # an epoch shorter than that says something once
+            yield self._told(moment)
         self._finite(self._loss_sum)
         pace.close_window()
         for hook in self._hooks:
             hook.epoch_end(self._moment(learner))
+
+    def _told(self, moment: Moment) -> Step:
+        """What the steps since the last such event came to."""
+        smooth = self._finite(self._average) / (1 - MEMORY**self._averaged)
+        self._pace.close_window()
+        position, pace = self._position, self._pace
+        return Step(self._epoch, position, self._done(), smooth, moment.rate, pace.images_per_s, pace.left(position))
 
     def _check(
         self, learner: Learner, epoch: int, train_loss: float | None, held_out: Dataset, test: Dataset

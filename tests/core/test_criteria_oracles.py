@@ -205,7 +205,7 @@ def test_chip_rates_both_of_two_copies_low_and_depends_on_scale():
     maps = torch.tensor([[[1.0, 0, 0]], [[1, 0, 0]], [[0, 1, 0]]]).unsqueeze(0)
     scores = ChannelIndependence().per_image(maps)[0]
     assert scores.tolist() == pytest.approx([math.sqrt(2) - 1, math.sqrt(2) - 1, 1], abs=1e-5)
-    assert dropped(scores, 2) == [0, 1]
+    assert set(dropped(scores, 2)) == {0, 1}, "which of two copies goes first is a matter of rounding"
     weak = ChannelIndependence().per_image(maps * torch.tensor([1, 1, 0.3]).view(1, 3, 1, 1))[0]
     assert weak[2] == pytest.approx(0.3, abs=1e-5)
     without_a_copy = ChannelIndependence().per_image(maps * torch.tensor([0.0, 1, 1]).view(1, 3, 1, 1))[0]

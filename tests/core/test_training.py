@@ -136,6 +136,16 @@ def test_events_come_inside_an_epoch(digits: tuple[Dataset, Dataset, Dataset], m
     assert [check.images for check in checks[:2]] == [269, 719] and {check.total for check in checks} == {719}
 
 
+def test_an_epoch_shorter_than_the_pause_between_events_says_something_once(
+    digits: tuple[Dataset, Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a fast machine, or on a GPU: a curve of the loss all the same."""
+    monkeypatch.setattr(loop, "EVERY", 3600.0)
+    steps = only(Step, list(train(digits, FineTune(epochs=3, batch_size=256, lr=0.05, device="cpu"))))
+    assert [step.position for step in steps] == [1.0, 2.0, 3.0] and steps[-1].done == 1.0
+    assert all(step.loss > 0 and step.images_per_s > 0 for step in steps)
+
+
 def test_cancel_inside_an_epoch_keeps_the_best_and_frees_hooks(
     digits: tuple[Dataset, Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
