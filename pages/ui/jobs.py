@@ -57,6 +57,8 @@ def follow(
     """Draw runs again and again while any of them goes on, without rerunning the page around them.
 
     When a run's state changes the whole page runs once more, so that what depends on it appears and the polling stops.
+    Only the polling asks for that: the page itself draws what it saw, for a rerun in its midst would lose the click that
+    it is answering.
     """
 
     def now() -> tuple[JobView, ...]:
@@ -64,12 +66,13 @@ def follow(
 
     def body() -> None:
         with plain_errors():
-            views = now()
+            views = first.pop() if first else now()
             if [_status(view) for view in views] != [_status(view) for view in seen]:
                 st.rerun()
             draw(views)
 
     seen = now()
+    first = [seen]
     active = any(view.active for view in seen)
     st.fragment(body, run_every=poll_s if active else None, key=f"{key}.follow")()
     return seen

@@ -82,9 +82,9 @@ def _runs() -> None:
         return [view for view in state.jobs().of(state.owner()) if view.active]
 
     def draw() -> None:
-        active = running()
+        active = first.pop() if first else running()
         if bool(active) != was_active:
-            st.rerun()
+            st.rerun()  # never in the page's own run, which may be answering a click
         if active:
             st.markdown(":small[:gray[Running]]")
         for view in active[:RUNS_SHOWN]:
@@ -95,5 +95,6 @@ def _runs() -> None:
         if len(active) > RUNS_SHOWN:
             st.caption(f"and {len(active) - RUNS_SHOWN} more")
 
-    was_active = bool(running())
+    first = [running()]
+    was_active = bool(first[0])
     st.fragment(draw, run_every=POLL_S if was_active else None, key="sidebar.runs")()

@@ -131,6 +131,36 @@ def test_a_waiting_run_knows_its_place(runs):
     assert "1 run before it in the queue" in text_of(show(waiting[1]))
 
 
+def _page_with_a_button(job_id):
+    import streamlit as st
+
+    from pages.ui import jobs, sidebar
+
+    jobs.watch(job_id, key="panel")
+    sidebar._runs()
+    if st.button("Prepare", key="prepare"):
+        st.write("prepared")
+
+
+@pytest.mark.parametrize("asked", ["snapshot", "of"])
+def test_a_click_counts_when_a_run_ends_in_the_midst_of_its_answer(runs, monkeypatch, asked):
+    job = runs.submit(Counting(wait_at=1), "me")
+    reach(runs, job, State.RUNNING)
+    page = AppTest.from_function(_page_with_a_button, args=(job,)).run(timeout=20)
+    look = getattr(runs, asked)
+
+    def and_then_it_ends(*args, **options):
+        seen = look(*args, **options)
+        GATE.set()
+        while runs.find(Counting(wait_at=1)).active:
+            time.sleep(0.01)
+        return seen
+
+    monkeypatch.setattr(runs, asked, and_then_it_ends)
+    page.button(key="prepare").click().run(timeout=20)
+    assert "prepared" in text_of(page)
+
+
 def test_an_unknown_run_is_a_sentence_not_a_crash(runs):
     with pytest.raises(UserError, match="no longer stored"):
         panel.watch("nobody", key="panel")

@@ -75,6 +75,7 @@ def take(page, title, folder):
     """Prepare a file, download it, and return its path."""
     place = row(page, title)
     expect(place.get_by_role("button", name=re.compile("Prepare|Download"))).to_be_visible()
+    settle(page)
     prepare = place.get_by_role("button", name="Prepare")
     if prepare.count():
         prepare.click()
