@@ -57,8 +57,8 @@ def follow(
     """Draw runs again and again while any of them goes on, without rerunning the page around them.
 
     When a run's state changes the whole page runs once more, so that what depends on it appears and the polling stops.
-    Only the polling asks for that: the page itself draws what it saw, for a rerun in its midst would lose the click that
-    it is answering.
+    Only the polling asks for that: the page itself draws what it saw, because a rerun in its midst would lose the click
+    that it is answering.
     """
 
     def now() -> tuple[JobView, ...]:

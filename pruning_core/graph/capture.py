@@ -15,7 +15,6 @@ from pruning_core.errors import UserError
 from pruning_core.graph.counting import Counter
 from pruning_core.graph.grouping import Places, find_blocked, find_groups
 from pruning_core.graph.hollow import NeedsValues
-from pruning_core.graph.labels import cover
 from pruning_core.graph.layout import LayerShape, Layout, TensorTerm
 from pruning_core.graph.network import Network
 from pruning_core.graph.record import Recording, follow, start
@@ -34,7 +33,7 @@ def capture(model: nn.Module, example: Tensor | tuple[Any, ...]) -> Network:
     with undisturbed(model), plain_recurrence(model):
         try:
             take = _look(model, arguments, hollow=True)
-        except NeedsValues:
+        except (NeedsValues, UserError):  # what fails without numbers may run with them, or says why it does not
             take = _look(model, arguments, hollow=False)
     return _network(take, arguments, began)
 
@@ -126,7 +125,7 @@ def _network(take: _Take, arguments: tuple[Any, ...], began: float) -> Network:
     layout = Layout(
         units=units.count,
         unit_of=places.by_place(unit),
-        grouping=_grouping(recording),
+        grouping=_grouping(recording, places),
         silent_producers=frozenset(np.unique(np.concatenate(silent)).tolist()) if silent else frozenset(),
         **_sizes(
             take,
@@ -167,9 +166,9 @@ def _sizes(take: _Take, counter: Counter) -> dict[str, Any]:
     }
 
 
-def _grouping(recording: Recording) -> dict[str, str]:
+def _grouping(recording: Recording, places: Places) -> dict[str, str]:
     """Name of each grouped convolution's weight -> how its groups are cut."""
     first = {
-        int(p.reshape(-1)[0]): name for name, x in recording.parameters.items() for p in x.planes if cover(p) == {0}
+        label: name for (name, dim), label in zip(places.at, places.labels[places.starts].tolist()) if dim == 0
     }
     return {first[label]: kind for label, kind in recording.ledger.grouping.items() if label in first}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,8 @@ class Counter:
     def __init__(self, unit: Plane, group_of: NDArray[np.int64], group_sizes: Sequence[int]) -> None:
         self.unit, self.group_of, self.group_sizes = unit, group_of, group_sizes
         self.counts: list[Count] = []
-        self._numbers: dict[object, int] = {}
+        self._numbers: dict[bytes, int | None] = {}  # by the units along a dimension
+        self._forms: dict[object, int] = {}  # by what the count says
         self._seen: dict[tuple[int, int], tuple[Plane, int | None]] = {}
 
     def count(self, plane: Plane, dim: int) -> int | None:
@@ -28,17 +31,23 @@ class Counter:
         return self._seen[key][1]
 
     def _count(self, plane: Plane, dim: int) -> int | None:
-        along = self.unit[plane[tuple(slice(None) if d == dim else 0 for d in range(plane.ndim))]]
-        if along.max() < 0 or (cover(plane) != {dim} and (along == along[0]).all()):
+        alone = plane.size == plane.shape[dim]
+        along = self.unit[plane.ravel() if alone else plane[_line_along(plane.ndim, dim)]]
+        if not alone and (along == along[0]).all():
             return None
         key = along.tobytes()
         if key not in self._numbers:
-            count = self._closed(along)
-            form = (count.full, count.each) if count.units is None else key
-            self._numbers[key] = self._numbers.setdefault(form, len(self.counts))
-            if self._numbers[key] == len(self.counts):
-                self.counts.append(count)
+            self._numbers[key] = self._number(along, key)
         return self._numbers[key]
+
+    def _number(self, along: NDArray[np.int64], key: bytes) -> int | None:
+        if along.max() < 0:
+            return None
+        count = self._closed(along)
+        number = self._forms.setdefault((count.full, count.each) if count.units is None else key, len(self.counts))
+        if number == len(self.counts):
+            self.counts.append(count)
+        return number
 
     def _closed(self, along: NDArray[np.int64]) -> Count:
         units, times = np.unique(along[along >= 0], return_counts=True)
@@ -64,26 +73,29 @@ class Counter:
 
     def size(self, name: str, x: Labelled) -> Term:
         """Number of elements of a parameter or buffer."""
-        fixed = 1
-        for d, n in enumerate(x.shape):
-            fixed *= 1 if x.over(d) else n
-        return self.term(name, fixed, [(p, next(iter(cover(p)))) for p in x.planes])
+        counts = [(p, d) for p in x.planes for d in cover(p)]
+        return self.term(name, prod(x.shape) // prod(x.shape[d] for _, d in counts), counts)
 
     def shape(self, x: Labelled) -> Shape:
         """Sizes of a tensor with the counts of its dimensions."""
-        return Shape(x.shape, tuple(self._along(x, d) for d in range(len(x.shape))))
-
-    def _along(self, x: Labelled, dim: int) -> int:
-        over = x.over(dim)
-        number = self.count(over[0], dim) if over else None
-        return -1 if number is None else number
+        numbers: dict[int, int | None] = {}
+        for plane in x.planes:
+            for d in cover(plane):
+                if d not in numbers:  # the first plane along a dimension counts it
+                    numbers[d] = self.count(plane, d)
+        return Shape(x.shape, tuple(-1 if (n := numbers.get(d)) is None else n for d in range(len(x.shape))))
 
     def sized(self, entries: Iterable[tuple[str, Labelled]]) -> Mapping[str, Mapping[int, frozenset[int]]]:
         """For every module, the sizes its code worked with and what they count; only where some can change."""
         found: dict[str, dict[int, set[int]]] = {}
         for owner, x in entries:
-            for d, n in enumerate(x.shape):
+            for n, number in zip(x.shape, self.shape(x).counts):
                 if n > 1:
-                    found.setdefault(owner, {}).setdefault(n, set()).add(self._along(x, d))
+                    found.setdefault(owner, {}).setdefault(n, set()).add(number)
         changing = {owner: {n: frozenset(c) for n, c in sizes.items() if c != {-1}} for owner, sizes in found.items()}
         return {owner: sizes for owner, sizes in changing.items() if sizes}
+
+
+@lru_cache(maxsize=256)
+def _line_along(ndim: int, dim: int) -> tuple[slice | int, ...]:
+    return tuple(slice(None) if d == dim else 0 for d in range(ndim))

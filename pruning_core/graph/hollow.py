@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+Sizes = tuple[int, ...]
+Shapes = tuple[Sizes, ...] | None  # of every result
+LAZY: dict[torch.dtype, Any] = {torch.float32: np.float32, torch.float64: np.float64, torch.int64: np.int64}
+STILL = frozenset({"relu_", "hardtanh_", "hardswish_", "silu_", "leaky_relu_", "elu_"})  # zeros stay zeros
 READING = frozenset(
     {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "unique_dim", "_unique2"}
 )
@@ -28,20 +33,26 @@ def reads_values(name: str, args: Any) -> bool:
 
 def run_hollow(op: Any, name: str, args: Any, kwargs: Any) -> Any:
     """The operator's result, or zeros of its shapes where computing it would be long."""
+    if name in STILL:
+        return args[0]
     heavy = HEAVY.get(name)
     # whatever is unusual is run for real: it may have to raise
     shapes = None if heavy is None or kwargs else heavy(*args)
     if shapes is None:
         return op(*args, **kwargs)
-    like, first = args[0], torch.zeros(shapes[0], dtype=args[0].dtype, device=args[0].device)
+    like, first = args[0], _zeros(shapes[0], args[0].dtype, args[0].device)
     if len(shapes) == 1:
         return first
     other = torch.int64 if name in INDEXED else like.dtype
-    return first, *(torch.zeros(shape, dtype=other, device=like.device) for shape in shapes[1:])
+    return first, *(_zeros(shape, other, like.device) for shape in shapes[1:])
 
 
-Sizes = tuple[int, ...]
-Shapes = tuple[Sizes, ...] | None  # of every result
+def _zeros(shape: Sizes, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros; on the CPU in memory that is not touched before something reads or writes it."""
+    numpy_type = LAZY.get(dtype) if device.type == "cpu" else None
+    if numpy_type is None:
+        return torch.zeros(shape, dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros(shape, numpy_type))
 
 
 def _fits(x: Tensor, y: Tensor, inner: int, other: int) -> bool:

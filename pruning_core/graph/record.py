@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -19,6 +19,7 @@ from pruning_core.errors import UserError
 from pruning_core.graph.contract import Ledger
 from pruning_core.graph.hollow import NeedsValues, reads_values, run_hollow
 from pruning_core.graph.labels import Labelled, Origin
+from pruning_core.graph.modules import modules_by_name
 from pruning_core.graph.rules import Call, rule_for
 from pruning_core.graph.universe import Universe
 
@@ -78,7 +79,7 @@ class Recording:
 
 def named_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers under the first name of each; shared ones appear once."""
-    held = [(f"{name}." if name else "", module) for name, module in model.named_modules()]
+    held = [(f"{name}." if name else "", module) for name, module in modules_by_name(model).items()]
     every = [
         (prefix + leaf, tensor)
         for kind in ("_parameters", "_buffers")
@@ -94,6 +95,8 @@ def tensors_in(value: Any, seen: frozenset[int] = frozenset()) -> list[Tensor]:
     """Tensors inside whatever a network returns: containers, and objects with fields."""
     if isinstance(value, Tensor):
         return [value]
+    if type(value) is tuple and len(value) == 1 and isinstance(value[0], Tensor):  # what most layers are given
+        return [value[0]]
     found = []
     for leaf in tree_leaves(value):
         if isinstance(leaf, Tensor):
@@ -158,6 +161,8 @@ class LabelMode(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name, mutable = _known(func)
+        if self.hollow and name == "empty":  # batch norms make one each, and it says nothing
+            return func(*args, **kwargs)
         if (
             self.hollow
             and reads_values(name, args)
@@ -201,40 +206,50 @@ def _known(op: Any) -> tuple[str, bool]:
 
 
 @contextlib.contextmanager
-def _module_hooks(model: nn.Module, mode: LabelMode) -> Iterator[None]:
-    """Keeps the stack of running modules, so that costs have an owner, and notes what leaves read and wrote."""
-    names = {m: name for name, m in model.named_modules()}
-    leaves = {m for m in names if not list(m.children())}
+def _followed_modules(model: nn.Module, mode: LabelMode) -> Iterator[None]:
+    """Keeps the stack of running modules, so that costs have an owner, and notes what leaves read and wrote.
+
+    Every ``forward`` is replaced on its module for as long as this lasts; hooks would do the same, more slowly.
+    """
     seen: set[str] = set()
 
-    def enter(module: nn.Module, args: Any) -> None:
-        mode.stack.append(names[module])
+    def followed(name: str, module: nn.Module) -> Callable[..., Any]:
+        forward, leaf = module.forward, not any(module._modules.values())
 
-    def leave(module: nn.Module, args: Any, out: Any) -> Any:
-        mode.stack.pop()
-        name = names[module]
-        if mode.keep_calls and args and out is args[0] and isinstance(out, Tensor) and _is_dropout(module):
-            out = out.view_as(out)  # an identity of its own, so that the program can name the module
-            call = mode.recording.calls[-1]
-            mode.recording.calls[-1] = replace(call, name=f"module:{name}")
-        if module in leaves and name not in seen:
-            tensors, results = tensors_in(args), tensors_in(out)
-            if tensors and results:
-                seen.add(name)
-                mode.recording.passages.append(
-                    Passage(name, type(module).__name__, mode.peek(tensors[0]), mode.peek(results[0]))
-                )
-        return out
+        def run(*args: Any, **kwargs: Any) -> Any:
+            mode.stack.append(name)
+            try:
+                out = forward(*args, **kwargs)
+            finally:
+                mode.stack.pop()
+            if mode.keep_calls and args and out is args[0] and isinstance(out, Tensor) and _is_dropout(module):
+                out = out.view_as(out)  # an identity of its own, so that the program can name the module
+                call = mode.recording.calls[-1]
+                mode.recording.calls[-1] = replace(call, name=f"module:{name}")
+            if leaf and name not in seen:
+                tensors, results = tensors_in(args), tensors_in(out)
+                if tensors and results:
+                    seen.add(name)
+                    mode.recording.passages.append(
+                        Passage(name, type(module).__name__, mode.peek(tensors[0]), mode.peek(results[0]))
+                    )
+            return out
 
-    handles = []
+        return run
+
+    modules = modules_by_name(model)
+    before = [(module, module.__dict__.get("forward")) for module in modules.values()]
+    wrapped = [followed(name, module) for name, module in modules.items()]
     try:
-        for module in names:
-            handles.append(module.register_forward_pre_hook(enter))
-            handles.append(module.register_forward_hook(leave))
+        for module, run in zip(modules.values(), wrapped):
+            module.__dict__["forward"] = run
         yield
     finally:
-        for handle in handles:
-            handle.remove()
+        for module, own in before:
+            if own is None:
+                module.__dict__.pop("forward", None)
+            else:
+                module.__dict__["forward"] = own
 
 
 def _is_dropout(module: nn.Module) -> bool:
@@ -273,7 +288,7 @@ def follow(
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
-        stack.enter_context(_module_hooks(model, mode))
+        stack.enter_context(_followed_modules(model, mode))
         stack.enter_context(_eager_attention())
         stack.enter_context(mode)
         for value in _tensors(example):

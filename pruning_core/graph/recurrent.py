@@ -9,17 +9,18 @@ import torch
 from torch import nn
 
 from pruning_core.graph.labels import cover
+from pruning_core.graph.modules import modules_by_name
 from pruning_core.graph.record import Recording
 
 
 def _recurrent(model: nn.Module) -> list[tuple[str, nn.RNNBase]]:
-    return [(name, m) for name, m in model.named_modules() if isinstance(m, nn.RNNBase)]
+    return [(name, m) for name, m in modules_by_name(model).items() if isinstance(m, nn.RNNBase)]
 
 
 @contextlib.contextmanager
 def plain_recurrence(model: nn.Module) -> Iterator[None]:
     """The fused oneDNN kernel shows nothing of what happens inside; the composite one shows every product."""
-    if not any(isinstance(m, nn.RNNBase) for m in model.modules()):
+    if not _recurrent(model):
         yield
         return
     before = torch.backends.mkldnn.set_flags(False, None, None, None)[0]

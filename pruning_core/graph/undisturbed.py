@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pruning_core.graph.modules import modules_by_name
+
 
 @contextlib.contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Restore modes, attributes, buffers and the random numbers afterwards, whatever happens inside."""
-    attributes = [(m, dict(m.__dict__)) for m in model.modules()]
+    attributes = [(m, dict(m.__dict__)) for m in modules_by_name(model).values()]
     buffers = {id(t): t for m, _ in attributes for t in m._buffers.values() if t is not None}
     devices = {t.device for m, _ in attributes for t in m._parameters.values() if t is not None}
     containers = [(v, v.copy()) for _, held in attributes for v in held.values() if type(v) in (dict, list)]
@@ -25,12 +27,11 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         for module, held in attributes:
-            now = module.__dict__
-            if now.keys() != held.keys() or list(map(id, now.values())) != list(map(id, held.values())):
+            if not _same(module.__dict__, held):
                 module.__dict__.clear()
                 module.__dict__.update(held)
         for container, value in containers:  # caches that a forward pass fills
-            if not _same(container, value):
+            if (container or value) and not _same(container, value):
                 container.clear()
                 container.update(value) if isinstance(container, dict) else container.extend(value)
         with torch.no_grad():
@@ -42,6 +43,6 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
 def _same(now: Any, then: Any) -> bool:
     """Whether a list or dictionary holds the very same objects, under the same names."""
-    if isinstance(now, dict):
-        return now.keys() == then.keys() and all(map(is_, now.values(), then.values()))
-    return len(now) == len(then) and all(map(is_, now, then))
+    if len(now) != len(then) or not all(map(is_, now, then)):  # in their order
+        return False
+    return not isinstance(now, dict) or all(map(is_, now.values(), then.values()))

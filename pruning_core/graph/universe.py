@@ -50,7 +50,10 @@ class Universe:
 
     def fresh_tensor(self, shape: Sequence[int], origin: Origin, *, zero: bool) -> Labelled:
         """One new plane per dimension longer than 1."""
-        planes = tuple(line(self.fresh(n), d, len(shape)) for d, n in enumerate(shape) if n > 1)
+        if len(shape) == 1:
+            planes: tuple[Plane, ...] = (self.fresh(shape[0]),) if shape[0] > 1 else ()
+        else:
+            planes = tuple(line(self.fresh(n), d, len(shape)) for d, n in enumerate(shape) if n > 1)
         return Labelled(tuple(shape), planes, origin, zero)
 
     def link(self, a: Plane, b: Plane) -> None:

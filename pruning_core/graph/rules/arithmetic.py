@@ -32,7 +32,8 @@ def _stays_zero(c: Call, operands: list[Labelled]) -> bool:
     which = {tuple(x.zero and any(cover(p) & dims for p in x.planes) for x in lifted) for dims in covers}
     if not which or not all(any(zeros) for zeros in which):
         return False
-    leaves, spec = tree_flatten((c.args, c.kwargs))
+    plain = not c.kwargs and not any(isinstance(v, list | tuple | dict) for v in c.args)
+    leaves, spec = (list(c.args), None) if plain else tree_flatten((c.args, c.kwargs))
     kinds = tuple(v.dtype if isinstance(v, Tensor) else repr(v) for v in leaves)
     return all(_zero_of(_Probe(c.op, kinds, zeros, leaves, spec)) for zeros in which)
 
@@ -78,7 +79,7 @@ def _zero_of(probe: _Probe) -> bool:
         [stand_in(v) for v in probe.leaves],
         [],
     )  # the cache keeps the probe, not the network's tensors
-    args, kwargs = tree_unflatten(tried, probe.spec)
+    args, kwargs = (tried, {}) if probe.spec is None else tree_unflatten(tried, probe.spec)
     try:
         out = probe.op(*args, **kwargs)
     except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError):

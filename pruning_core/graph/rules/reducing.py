@@ -86,11 +86,13 @@ def batch_norm(c: Call) -> Labelled | list[Labelled]:
         elif others and training:
             c.universe.blur(plane, "its mean and variance are taken over the channels")
         planes.append(plane)
-    result = x.to(x.shape, planes)
+    zero = x.zero and all(cover(p) == {1} for p in planes)
+    result = Labelled(x.shape, tuple(planes), x.origin, zero)
+    over = result.over(1)
     for value in c.args[1:5]:
         if isinstance(value, Tensor):
-            _per_channel(c, c.look(value), result.over(1))
-    return c.with_extras(replace(result, zero=x.zero and all(cover(p) == {1} for p in planes)))
+            _per_channel(c, c.look(value), over)
+    return c.with_extras(result)
 
 
 def _per_channel(c: Call, value: Labelled, own: Sequence[Plane]) -> None:
