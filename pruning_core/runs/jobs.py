@@ -194,7 +194,7 @@ class Jobs:
         self._store.append(job.id, event)  # before it is shown: what was seen is never lost
         with self._lock:
             job.events.append(event)
-            job.stopped = job.stop or self._closing
+            job.stopped = job.stop or job.aside or self._closing
             return not job.stopped
 
     def finish(self, job: Job, state: State, error: str | None) -> None:
@@ -230,14 +230,26 @@ class Jobs:
             self._enqueue(job)
 
     def _enqueue(self, job: Job) -> None:
-        job.stop = job.stopped = job.again = False
+        job.stop = job.stopped = job.again = job.aside = False
         self._save(job)
-        self._queues.setdefault(job.device, deque()).append(job.id)
+        queue = self._queues.setdefault(job.device, deque())
+        if _unasked(job):
+            queue.append(job.id)
+        else:
+            asked = [each for each in queue if not _unasked(self._jobs[each])]  # they stand before the others
+            queue.insert(len(asked), job.id)
+            self._make_room(job.device)
         if job.device not in self._workers:
             worker = Worker(job.device, self, self.workspace, self._threads, self._log)
             self._workers[job.device] = worker
             worker.start()
         self._wake.notify_all()
+
+    def _make_room(self, device: str) -> None:
+        """What nobody asked for stops at its next event and waits its turn."""
+        for job in self._jobs.values():
+            if job.device == device and job.state is State.RUNNING and _unasked(job) and not job.stop:
+                job.aside = job.again = True
 
     def _end(self, job: Job, state: State, error: str | None = None) -> None:
         now = time.time()
@@ -281,6 +293,10 @@ class Jobs:
     def _refuse_when_closing(self) -> None:
         if self._closing:
             raise UserError("The server is shutting down. Start the run again when it is back.")
+
+
+def _unasked(job: Job) -> bool:
+    return job.spec is not None and job.spec.unasked
 
 
 def _spec(job: Job) -> RunSpec:

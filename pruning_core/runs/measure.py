@@ -34,6 +34,7 @@ class EvaluateRun(RunSpec):
     """
 
     kind: ClassVar[str] = "evaluate"
+    unasked: ClassVar[bool] = True
     model: ModelRef
     data: DataRef
     images: int | None = None
@@ -68,6 +69,7 @@ class LatencyRun(RunSpec):
     """The latency of ``model``: partial Latency events, the last one over all ``passes``."""
 
     kind: ClassVar[str] = "latency"
+    unasked: ClassVar[bool] = True
     model: ModelRef
     batch_size: int = 1
     passes: int = LEAST

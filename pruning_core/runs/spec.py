@@ -17,11 +17,13 @@ class RunSpec(ABC):
     """A subclass is a frozen dataclass of plain values and frozen dataclasses.
 
     ``kind`` names the sort of run; raise ``version`` when the same spec would now give another result, so that stored
-    results of the old code are not taken for it.
+    results of the old code are not taken for it. A run that is ``unasked`` is started by pages by themselves: it steps
+    aside for whatever a person starts, and goes on afterwards.
     """
 
     kind: ClassVar[str]
     version: ClassVar[int] = 1
+    unasked: ClassVar[bool] = False
 
     @property
     def title(self) -> str:

@@ -22,7 +22,8 @@ COLUMNS = ("id", "key", "kind", "title", "created", *CHANGING)
 class Job:
     """The mutable record behind a view. ``spec`` is None when it was written by a version that is gone.
 
-    ``stop`` asks the worker to stop, ``stopped`` says that it noticed, ``again`` that the job was resumed meanwhile.
+    ``stop`` asks the worker to stop, ``stopped`` says that it noticed, ``again`` that the job was resumed meanwhile,
+    ``aside`` that it makes room for a run that somebody waits for.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Job:
     stop: bool = False
     stopped: bool = False
     again: bool = False
+    aside: bool = False
 
     def view(self, since: int = 0, position: int | None = None, count: int | None = None) -> JobView:
         """A snapshot with the events from ``since`` on; ``count`` when the events were not loaded."""

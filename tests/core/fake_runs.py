@@ -56,6 +56,14 @@ class Count(RunSpec):
 
 
 @dataclass(frozen=True)
+class Unasked(Count):
+    """The same, when nobody waits for it."""
+
+    kind: ClassVar[str] = "unasked"
+    unasked: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
 class Breaks(RunSpec):
     """Yields one event, then raises."""
 
@@ -129,4 +137,4 @@ class LeavesSlowly(RunSpec):
             GATES[self.gate].passing()
 
 
-FAKES = (Count, Breaks, Saves, Threads, LeavesSlowly)
+FAKES = (Count, Unasked, Breaks, Saves, Threads, LeavesSlowly)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_runs import FAKES, GATES, PATIENCE, STARTED, Breaks, Count, Gate, LeavesSlowly, Saves, Threads
+from fake_runs import FAKES, GATES, PATIENCE, STARTED, Breaks, Count, Gate, LeavesSlowly, Saves, Threads, Unasked
 
 from pruning_core.errors import UserError
 from pruning_core.runs.events import Artifact, Failed, Progress, Stage
@@ -83,6 +83,43 @@ def test_one_job_at_a_time_per_device_in_order_with_its_position_shown(jobs: Job
         stop.open.set()
     jobs.wait(third, PATIENCE)
     assert STARTED == ["a", "b", "c"]
+
+
+def test_what_nobody_asked_for_waits_behind_what_a_person_starts(jobs: Jobs) -> None:
+    stop = gate("asked")
+    first = held(jobs, Count(2, "asked"))
+    unasked = [jobs.submit(Unasked(to), "ann") for to in (2, 3)]
+    asked = [jobs.submit(Count(to), "ann") for to in (4, 5)]
+    assert [jobs.snapshot(job_id).position for job_id in (*asked, *unasked)] == [1, 2, 3, 4]
+    stop.open.set()
+    views = [jobs.wait(job_id, PATIENCE) for job_id in (first, *asked, *unasked)]
+    assert [view.started for view in views] == sorted(view.started or 0.0 for view in views)
+    assert {(view.state, view.attempt) for view in views} == {(State.DONE, 1)}
+
+
+def test_what_nobody_asked_for_steps_aside_and_goes_on_afterwards(jobs: Jobs) -> None:
+    stop, wait = gate("aside"), gate("asked")
+    unasked = held(jobs, Unasked(5, "aside", hold=2))
+    asked = jobs.submit(Count(2, "asked"), "ann")
+    assert not jobs.snapshot(unasked).stopping
+    stop.open.set()
+    assert wait.reached.wait(PATIENCE)  # the one that was asked for runs now
+    waiting = jobs.snapshot(unasked)
+    assert (waiting.state, waiting.position, numbers(waiting)) == (State.QUEUED, 1, [1, 2, 3])
+    wait.open.set()
+    after = jobs.wait(unasked, PATIENCE)
+    assert (after.state, after.attempt, numbers(after)) == (State.DONE, 2, [1, 2, 3, 4, 5])
+    assert jobs.wait(asked, PATIENCE).attempt == 1
+
+
+def test_what_steps_aside_can_be_cancelled(jobs: Jobs) -> None:
+    stop = gate("aside")
+    unasked = held(jobs, Unasked(5, "aside", hold=2))
+    asked = jobs.submit(Count(2), "ann")
+    assert jobs.cancel(unasked) is Cancel.STOPPING
+    stop.open.set()
+    assert jobs.wait(asked, PATIENCE).state is State.DONE
+    assert jobs.snapshot(unasked).state is State.CANCELLED
 
 
 def test_devices_do_not_wait_for_each_other(jobs: Jobs) -> None:
