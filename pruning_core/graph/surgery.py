@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pruning_core.graph.attention import HeadAttention
 from pruning_core.graph.copies import copied
+from pruning_core.graph.modules import modules_by_name
 from pruning_core.graph.network import Network
 from pruning_core.graph.plan import Plan
 from pruning_core.graph.record import named_tensors
@@ -46,8 +47,9 @@ def cut(model: nn.Module, network: Network, plan: Plan, *, bold: bool = False) -
     clone = copied(model, exchanged)
     _update_sizes(clone, network, plan, bold=bold)
     names = {id(t): name for name, t in tensors.items()}
-    for (name, old), module in zip(list(model.named_modules()), list(clone.modules())):
-        own = [*old.parameters(isinstance(old, nn.MultiheadAttention)), *old.buffers(False)]
+    for (name, old), module in zip(modules_by_name(model).items(), modules_by_name(clone).values()):
+        packed = isinstance(old, nn.MultiheadAttention)
+        own = [*(old.parameters() if packed else old._parameters.values()), *old._buffers.values()]
         if not any(id(t) in exchanged for t in own):
             continue
         if isinstance(module, nn.MultiheadAttention):
@@ -97,7 +99,7 @@ def _update_sizes(clone: nn.Module, network: Network, plan: Plan, *, bold: bool)
     Whether that is what the code means is decided by the proof.
     """
     counts = network.counts(plan)
-    modules = dict(clone.named_modules())
+    modules = modules_by_name(clone)
     for name, sizes in network.layout.sized.items():
         became = {
             n: {int(counts[c]) if c >= 0 else n for c in numbers} - ({n} if bold else set())
