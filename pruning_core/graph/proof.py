@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,10 +12,11 @@ from torch.utils._pytree import tree_map
 
 from pruning_core.graph.copies import copied, shadow
 from pruning_core.graph.record import named_tensors, tensors_in
+from pruning_core.graph.undisturbed import undisturbed
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
 GROSS = 0.1  # of the largest output: no rounding does that
-TELLING = 0.02  # of what the removal changes: a mistake of the cut would be larger
+TELLING = 0.02  # of what removal, or mistakes made on purpose, change: a mistake of the cut would be larger
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,11 @@ class Proof:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``effect``: how much silencing changes the outputs of the original."""
+    """``outputs`` of the removed network, and how far they are from the silenced network's."""
 
+    outputs: list[Tensor]
     max_abs: float
     scale: float
-    effect: float
     dtype: torch.dtype
 
     @property
@@ -45,24 +47,22 @@ class Comparison:
         return self.max_abs / self.scale if self.scale > 0 else self.max_abs
 
     @property
-    def convincing(self) -> bool:
-        """Differences are rounding, and far smaller than a wrongly chosen channel would make them."""
-        return self.max_rel <= TOLERANCE.get(self.dtype, 1e-2) and self.max_abs <= TELLING * self.effect
+    def is_rounding(self) -> bool:
+        return self.max_rel <= TOLERANCE.get(self.dtype, 1e-2)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The original and the silenced network, run once; in float64 too when the first comparison does not convince."""
+    """The silenced network, run once; in float64 too when the first comparison does not convince."""
 
     model: nn.Module
     changed: dict[str, Tensor]
     arguments: tuple[Any, ...]
-    original: list[Tensor]
     silenced: list[Tensor]
 
     @staticmethod
     def of(model: nn.Module, changed: dict[str, Tensor], arguments: tuple[Any, ...]) -> Reference:
-        return Reference(model, changed, arguments, run(model, arguments), run(_exchanged(model, changed), arguments))
+        return Reference(model, changed, arguments, run(_exchanged(model, changed), arguments))
 
     def compare(self, candidate: nn.Module) -> Comparison:
         """Raises whatever the candidate raises, and ValueError when its outputs have other shapes or are not finite."""
@@ -70,27 +70,34 @@ class Reference:
         if [t.shape for t in ours] != [t.shape for t in self.silenced]:
             raise ValueError("the outputs changed shape")
         dtype = next((t.dtype for t in self.silenced if t.is_floating_point()), torch.float32)
-        scale = max((float(b.double().abs().max()) for b in self.silenced if b.numel()), default=0.0)
         worst = largest_difference(ours, self.silenced)
         if worst != worst:
             raise ValueError("the outputs are not finite")
-        return Comparison(worst, scale, largest_difference(self.original, self.silenced), dtype)
+        return Comparison(ours, worst, largest(self.silenced), dtype)
+
+    @cached_property
+    def effect(self) -> float:
+        """How much silencing changes the outputs of the original."""
+        return largest_difference(run(shadow(self.model), self.arguments), self.silenced)
 
     def in_double(self) -> Reference:
         """The same comparison where rounding hides nothing."""
-        model = doubled(_exchanged(self.model, {}))
-        changed = {n: _as_double(t) for n, t in self.changed.items()}
-        return Reference.of(model, changed, tree_map(_as_double, self.arguments))
+        tensors = {n: self.changed.get(n, t) for n, t in named_tensors(self.model).items()}
+        changed = {n: _as_double(t) for n, t in tensors.items() if t.is_floating_point()}
+        return Reference.of(self.model, changed, tree_map(_as_double, self.arguments))
 
 
 def run(model: nn.Module, arguments: tuple[Any, ...]) -> list[Tensor]:
-    """Outputs in eval mode, on a copy that shares the parameters, so that neither modes nor buffers change."""
-    runner = shadow(model).eval()
+    """Outputs in eval mode. The model is left as it was, but is changed meanwhile: it must be our own."""
     inputs = tree_map(lambda v: v.clone() if isinstance(v, Tensor) else v, arguments)
-    devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
-    with torch.no_grad(), torch.random.fork_rng(devices=devices):
+    with torch.no_grad(), undisturbed(model):
+        model.eval()
         torch.manual_seed(0)
-        return tensors_in(runner(*inputs))
+        return [t.clone() for t in tensors_in(model(*inputs))]  # of their own: a returned buffer is put back
+
+
+def largest(values: list[Tensor]) -> float:
+    return max((float(v.double().abs().max()) for v in values if v.numel()), default=0.0)
 
 
 def largest_difference(ours: list[Tensor], theirs: list[Tensor]) -> float:
@@ -101,14 +108,7 @@ def largest_difference(ours: list[Tensor], theirs: list[Tensor]) -> float:
 
 def doubled(model: nn.Module) -> nn.Module:
     """A copy in float64."""
-    tensors = {id(t): t for t in named_tensors(model).values() if t.is_floating_point()}
-    return copied(
-        model,
-        {
-            i: nn.Parameter(_as_double(t), False) if isinstance(t, nn.Parameter) else _as_double(t)
-            for i, t in tensors.items()
-        },
-    )
+    return _exchanged(model, {n: _as_double(t) for n, t in named_tensors(model).items() if t.is_floating_point()})
 
 
 def _exchanged(model: nn.Module, changed: dict[str, Tensor]) -> nn.Module:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pruning_core.errors import UserError
 from pruning_core.graph.copies import copied
-from pruning_core.graph.network import Network, Role
+from pruning_core.graph.network import Member, Network, Role
 from pruning_core.graph.plan import Plan
 from pruning_core.graph.record import named_tensors
 
@@ -24,17 +24,23 @@ def silenced_tensors(model: nn.Module, network: Network, plan: Plan) -> dict[str
     _check_fit(tensors, network)
     changed: dict[str, Tensor] = {}
     for key, units in plan.items():
-        group = network.group(key)
-        ids = network.unit_ids[key]
-        at_source = bool(network.layout.silent_producers.intersection(ids.tolist()))
-        for member in group.members:
-            if member.role is Role.CONSUMER or (at_source and not member.parameter.endswith("running_var")):
-                value = changed.get(member.parameter)
-                if value is None:
-                    value = changed[member.parameter] = tensors[member.parameter].detach().clone()
-                gone = torch.as_tensor(member.index[list(units)].reshape(-1), device=value.device)
-                value.index_fill_(member.dim, gone, 0)
+        for member in silenced_members(network, key):
+            value = changed.get(member.parameter)
+            if value is None:
+                value = changed[member.parameter] = tensors[member.parameter].detach().clone()
+            gone = torch.as_tensor(member.index[list(units)].reshape(-1), device=value.device)
+            value.index_fill_(member.dim, gone, 0)
     return changed
+
+
+def silenced_members(network: Network, key: str) -> list[Member]:
+    """Where the units of a group are silenced."""
+    at_source = bool(network.layout.silent_producers.intersection(network.unit_ids[key].tolist()))
+    return [
+        m
+        for m in network.group(key).members
+        if m.role is Role.CONSUMER or (at_source and not m.parameter.endswith("running_var"))
+    ]
 
 
 def _check_fit(tensors: dict[str, Tensor], network: Network) -> None:
