@@ -16,7 +16,10 @@ from torch import Tensor
 Sizes = tuple[int, ...]
 Shapes = tuple[Sizes, ...] | None  # of every result
 LAZY: dict[torch.dtype, Any] = {torch.float32: np.float32, torch.float64: np.float64, torch.int64: np.int64}
-STILL = frozenset({"relu_", "hardtanh_", "hardswish_", "silu_", "leaky_relu_", "elu_"})  # zeros stay zeros
+POINTWISE = frozenset(
+    {"relu", "hardtanh", "hardswish", "silu", "leaky_relu", "elu", "gelu", "sigmoid", "hardsigmoid", "tanh"}
+    | {"add", "sub", "mul", "div"}
+)
 READING = frozenset(
     {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "unique_dim", "_unique2"}
 )
@@ -33,14 +36,15 @@ def reads_values(name: str, args: Any) -> bool:
 
 def run_hollow(op: Any, name: str, args: Any, kwargs: Any) -> Any:
     """The operator's result, or zeros of its shapes where computing it would be long."""
-    if name in STILL:
-        return args[0]
     heavy = HEAVY.get(name)
     # whatever is unusual is run for real: it may have to raise
-    shapes = None if heavy is None or kwargs else heavy(*args)
+    shapes = None if heavy is None or (kwargs and (name, kwargs) != CONTIGUOUS) else heavy(*args, **kwargs)
     if shapes is None:
         return op(*args, **kwargs)
-    like, first = args[0], _zeros(shapes[0], args[0].dtype, args[0].device)
+    like = args[0][0] if name == "cat" else args[0]
+    if name[-1] == "_":  # written into: what was never computed stays as it is
+        return like if shapes[0] == like.shape else op(*args)
+    first = _zeros(shapes[0], like.dtype, like.device)
     if len(shapes) == 1:
         return first
     other = torch.int64 if name in INDEXED else like.dtype
@@ -153,6 +157,74 @@ def _mean_pool(
     return None if shape is None else (shape,)
 
 
+def _pointwise(x: Tensor, *others: Any) -> Shapes:
+    """Of floats of one type in the usual order in memory; the operator itself would keep any other order."""
+    if not isinstance(x, Tensor) or not x.is_floating_point() or not x.is_contiguous():
+        return None
+    shape = tuple(x.shape)
+    for y in others:
+        if isinstance(y, Tensor):
+            if y.dtype != x.dtype or y.device != x.device or not y.is_contiguous():
+                return None
+            if y.shape != x.shape:
+                both = _broadcast(shape, y.shape)
+                if both is None:
+                    return None
+                shape = both
+        elif not isinstance(y, int | float | None):
+            return None
+    return (shape,)
+
+
+def _broadcast(a: Sizes, b: Sizes) -> Sizes | None:
+    a, b = ((1,) * (max(len(a), len(b)) - len(s)) + tuple(s) for s in (a, b))
+    return tuple(map(max, a, b)) if all(m == n or 1 in (m, n) for m, n in zip(a, b)) and 0 not in a + b else None
+
+
+def _clone(x: Tensor, memory_format: torch.memory_format | None = None) -> Shapes:
+    return (tuple(x.shape),) if x.is_floating_point() and (memory_format or x.is_contiguous()) else None
+
+
+def _mean(x: Tensor, dims: Sequence[int] | None = None, keep: bool = False) -> Shapes:
+    if not dims or not x.is_floating_point() or any(not -x.dim() <= d < x.dim() for d in dims):
+        return None
+    over = {d % x.dim() for d in dims}
+    return (tuple(1 if d in over else n for d, n in enumerate(x.shape) if keep or d not in over),)
+
+
+def _softmax(x: Tensor, dim: int, half: bool) -> Shapes:
+    return None if half or not -x.dim() <= dim < x.dim() else _pointwise(x)
+
+
+def _layer_norm(x: Tensor, over: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float) -> Shapes:
+    lead = x.dim() - len(over)
+    given = [t for t in (weight, bias) if t is not None]
+    fits = list(x.shape[lead:]) == list(over) and all(
+        list(t.shape) == list(over) and t.dtype == x.dtype and t.device == x.device for t in given
+    )
+    if not fits or not over or not x.is_floating_point():
+        return None
+    kept = (*x.shape[:lead], *(1 for _ in over))
+    return tuple(x.shape), kept, kept
+
+
+def _cat(parts: Sequence[Tensor], dim: int = 0) -> Shapes:
+    x = parts[0]
+    sizes = list(x.shape)
+    if not -len(sizes) <= dim < len(sizes):
+        return None
+    dim %= len(sizes)
+    sizes[dim] = 0
+    for t in parts:
+        own = list(t.shape)
+        joined, own[dim : dim + 1] = sum(own[dim : dim + 1]), [sizes[dim]]
+        if own != sizes or t.dtype != x.dtype or t.device != x.device or not t.is_contiguous():
+            return None
+        sizes[dim] += joined
+    return (tuple(sizes),) if x.is_floating_point() else None
+
+
+CONTIGUOUS = ("clone", {"memory_format": torch.contiguous_format})
 INDEXED = frozenset({"max_pool2d_with_indices"})  # their second result says where the first was found
 HEAVY: dict[str, Callable[..., Shapes]] = {
     "convolution": _convolution,
@@ -162,4 +234,10 @@ HEAVY: dict[str, Callable[..., Shapes]] = {
     "native_batch_norm": _batch_norm,
     "max_pool2d_with_indices": _max_pool,
     "avg_pool2d": _mean_pool,
+    "mean": _mean,
+    "_softmax": _softmax,
+    "native_layer_norm": _layer_norm,
+    "cat": _cat,
+    "clone": _clone,
+    **{name + end: _pointwise for name in sorted(POINTWISE) for end in ("", "_")},
 }

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from pruning_core.errors import UserError
 from pruning_core.graph.contract import Ledger
-from pruning_core.graph.hollow import NeedsValues, reads_values, run_hollow
+from pruning_core.graph.hollow import HEAVY, NeedsValues, reads_values, run_hollow
 from pruning_core.graph.labels import Labelled, Origin
 from pruning_core.graph.modules import modules_by_name
 from pruning_core.graph.rules import Call, rule_for
@@ -169,7 +169,8 @@ class LabelMode(TorchDispatchMode):
             and any(self.peek(t).origin is Origin.ACTIVATION for t in _tensors(args))
         ):
             raise NeedsValues(name)
-        out = run_hollow(func, name, args, kwargs) if self.hollow else func(*args, **kwargs)
+        hollow = self.hollow and name in HEAVY and self._active(args, written=mutable)
+        out = run_hollow(func, name, args, kwargs) if hollow else func(*args, **kwargs)
         recording = self.recording
         recording.operators += 1
         owner = self.stack[-1] if self.stack else ""
@@ -186,6 +187,14 @@ class LabelMode(TorchDispatchMode):
         for value, labels in zip(out if isinstance(out, tuple | list) else [out], results):
             self.mark(value, labels)
         return out
+
+    def _active(self, args: Any, *, written: bool) -> bool:
+        """Whether the result depends on the input: only then can nobody read it unnoticed."""
+        for value in args[:1] if written else args:
+            for each in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(each, Tensor) and self.peek(each).origin is Origin.ACTIVATION:
+                    return True
+        return False
 
     def _mutated(self, call: Call, result: Labelled) -> Labelled:
         """A view that is written into changes what its base holds."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from pruning_core.graph.copies import shadow
+from pruning_core.graph.hollow import NeedsValues
 from pruning_core.graph.labels import Labelled, cover
 from pruning_core.graph.network import Network
 from pruning_core.graph.plan import Plan
@@ -64,17 +65,24 @@ def two_takes(
             return torch.cat([value[:1]] * size).detach()
         return value.detach().clone() if isinstance(value, Tensor) else value
 
-    one, two = (_take(runner, network, plan, tree_map(lambda v, size=size: at(size, v), arguments)) for size in batches)
+    def takes(hollow: bool) -> list[Take]:
+        inputs = [tree_map(lambda v, size=size: at(size, v), arguments) for size in batches]
+        return [_take(runner, network, plan, given, hollow=hollow) for given in inputs]
+
+    try:
+        one, two = takes(hollow=True)  # what follows from the input is not written into a program
+    except NeedsValues:
+        one, two = takes(hollow=False)
     if [c.op for c in one.recording.calls] != [c.op for c in two.recording.calls]:
         raise CannotEmit("the network takes another path at another batch size")
     return one, two
 
 
-def _take(model: nn.Module, network: Network, plan: Plan, inputs: tuple[Any, ...]) -> Take:
+def _take(model: nn.Module, network: Network, plan: Plan, inputs: tuple[Any, ...], *, hollow: bool) -> Take:
     with undisturbed(model), plain_recurrence(model):
         recording, tensors = start(model)
         link_recurrent_layers(model, recording)
-        out = follow(model, inputs, recording, tensors, keep_calls=True)
+        out = follow(model, inputs, recording, tensors, keep_calls=True, hollow=hollow)
     units = recording.universe.resolve()
     kept = network.keep(plan)
     alive = np.ones(len(units.pinned), dtype=bool)
