@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from pruning_core.errors import UserError
-from pruning_core.graph.counting import Counter
+from pruning_core.graph.counting import Measures
 from pruning_core.graph.grouping import Places, find_blocked, find_groups
 from pruning_core.graph.hollow import NeedsValues
-from pruning_core.graph.layout import LayerShape, Layout, TensorTerm
+from pruning_core.graph.layout import Layout
+from pruning_core.graph.modules import modules_by_name
 from pruning_core.graph.network import Network
 from pruning_core.graph.record import Recording, follow, start
 from pruning_core.graph.recurrent import link_recurrent_layers, plain_recurrence
@@ -46,7 +48,8 @@ class _Take:
 
 
 def _look(model: nn.Module, arguments: tuple[Any, ...], *, hollow: bool) -> _Take:
-    model.eval()
+    if any(module.training for module in modules_by_name(model).values()):
+        model.eval()
     recording, tensors = start(model)
     link_recurrent_layers(model, recording)
     try:
@@ -127,11 +130,10 @@ def _network(take: _Take, arguments: tuple[Any, ...], began: float) -> Network:
         unit_of=places.by_place(unit),
         grouping=_grouping(recording, places),
         silent_producers=frozenset(np.unique(np.concatenate(silent)).tolist()) if silent else frozenset(),
-        **_sizes(
-            take,
-            Counter(np.where(group_of[units.of] >= 0, units.of, -1), group_of, [g.size for g in groups]),
-        ),
         batch=max(1, next((a.shape[0] for a in arguments if isinstance(a, Tensor) and a.dim()), 1)),
+        measure=_measures(
+            take, np.where(group_of[units.of] >= 0, units.of, -1), group_of, tuple(g.size for g in groups)
+        ).sizes,
     )
     return Network(
         groups,
@@ -145,30 +147,25 @@ def _network(take: _Take, arguments: tuple[Any, ...], began: float) -> Network:
     )
 
 
-def _sizes(take: _Take, counter: Counter) -> dict[str, Any]:
-    """The parts of the layout that say how large things are after any plan."""
-    recording = take.recording
-
-    def trainable(name: str) -> bool:
-        return isinstance(take.tensors[name], nn.Parameter)
-
-    return {
-        "products": tuple(counter.term(p.owner, p.factor, p.counts) for p in recording.ledger.products),
-        "tensors": tuple(
-            TensorTerm(name, counter.size(name, x), take.tensors[name].element_size(), trainable(name))
+def _measures(
+    take: _Take, unit: NDArray[np.int64], group_of: NDArray[np.int64], group_sizes: tuple[int, ...]
+) -> Measures:
+    recording, tensors = take.recording, take.tensors
+    return Measures(
+        unit,
+        group_of,
+        group_sizes,
+        tuple(
+            (name, x, tensors[name].element_size(), isinstance(tensors[name], nn.Parameter))
             for name, x in recording.parameters.items()
         ),
-        "layers": tuple(
-            LayerShape(p.module, p.kind, counter.shape(p.read), counter.shape(p.wrote)) for p in recording.passages
-        ),
-        "sized": counter.sized(recording.sized),
-        "counts": tuple(counter.counts),
-    }
+        tuple(recording.ledger.products),
+        tuple(recording.passages),
+        tuple(recording.sized),
+    )
 
 
 def _grouping(recording: Recording, places: Places) -> dict[str, str]:
     """Name of each grouped convolution's weight -> how its groups are cut."""
-    first = {
-        label: name for (name, dim), label in zip(places.at, places.labels[places.starts].tolist()) if dim == 0
-    }
+    first = {label: name for (name, dim), label in zip(places.at, places.labels[places.starts].tolist()) if dim == 0}
     return {first[label]: kind for label, kind in recording.ledger.grouping.items() if label in first}

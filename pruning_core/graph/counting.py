@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pruning_core.graph.contract import Product
 from pruning_core.graph.labels import Labelled, Plane, cover
-from pruning_core.graph.layout import Count, Shape, Term
+from pruning_core.graph.layout import Count, LayerShape, Shape, Sizes, TensorTerm, Term
+from pruning_core.graph.record import Passage
 
 
 class Counter:
@@ -94,6 +97,31 @@ class Counter:
                     found.setdefault(owner, {}).setdefault(n, set()).add(number)
         changing = {owner: {n: frozenset(c) for n, c in sizes.items() if c != {-1}} for owner, sizes in found.items()}
         return {owner: sizes for owner, sizes in changing.items() if sizes}
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What a recording knows of sizes, without anything that belongs to the model."""
+
+    unit: Plane  # of every label, -1 for what always stays
+    group_of: NDArray[np.int64]
+    group_sizes: tuple[int, ...]
+    tensors: tuple[tuple[str, Labelled, int, bool], ...]  # name, labels, bytes per element, whether it is a parameter
+    products: tuple[Product, ...]
+    passages: tuple[Passage, ...]
+    sized: tuple[tuple[str, Labelled], ...]
+
+    def sizes(self) -> Sizes:
+        counter = Counter(self.unit, self.group_of, self.group_sizes)
+        return Sizes(
+            products=tuple(counter.term(p.owner, p.factor, p.counts) for p in self.products),
+            tensors=tuple(TensorTerm(n, counter.size(n, x), width, own) for n, x, width, own in self.tensors),
+            layers=tuple(
+                LayerShape(p.module, p.kind, counter.shape(p.read), counter.shape(p.wrote)) for p in self.passages
+            ),
+            sized=counter.sized(self.sized),
+            counts=tuple(counter.counts),
+        )
 
 
 @lru_cache(maxsize=256)

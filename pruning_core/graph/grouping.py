@@ -56,7 +56,8 @@ class Places:
 
     def by_place(self, entries: NDArray[np.int64]) -> dict[Place, NDArray[np.int64]]:
         """One value per entry, taken apart."""
-        return dict(zip(self.at, np.split(entries, self.starts[1:])))
+        starts = self.starts.tolist()
+        return {at: entries[a:b] for at, a, b in zip(self.at, starts, [*starts[1:], len(entries)])}
 
 
 NEVER = 1 << 60
@@ -90,7 +91,8 @@ def find_groups(
         ordered = [member for _, member in members]
         if (first[1:] < first[:-1]).any():
             order = np.argsort(first, kind="stable")
-            ids, ordered = ids[order], [Member(m.parameter, m.dim, m.role, m.index[order]) for m in ordered]
+            turned = {id(m.index): m.index[order] for m in ordered}
+            ids, ordered = ids[order], [Member(m.parameter, m.dim, m.role, turned[id(m.index)]) for m in ordered]
         note = units.inexact.of(int(ids[0]))
         found.append((int(places.used[lead[0]]), int(first.min()), lead[1], ids, ordered, note))
         grouped[ids] = True
@@ -117,28 +119,38 @@ def _alike(
     """Sets of units with the same signature: their numbers, and what they own at every place.
 
     The signature is a random 64-bit sum over (parameter, dim), so equal signatures mean equal multisets of places.
+    Places with the same units at the same positions (a norm's four tensors) are looked at once.
     """
-    free = np.flatnonzero(unit >= 0)
-    if not len(free):
+    same: dict[bytes, list[int]] = {}
+    for number, units in enumerate(places.by_place(unit).values()):
+        if (units >= 0).any():
+            same.setdefault(units.tobytes(), []).append(number)
+    if not same:
         return
-    by_unit = free[_order(unit[free])]  # within a unit: by place, then position
-    place = np.repeat(np.arange(len(places.at)), places.sizes)[by_unit]
-    owner = unit[by_unit]
+    shared = list(same.values())
+    vectors = [np.frombuffer(key, dtype=unit.dtype) for key in same]
+    sizes = [len(v) for v in vectors]
+    entries = np.concatenate(vectors)
+    free = np.flatnonzero(entries >= 0)
+    by_unit = free[_order(entries[free])]  # within a unit: by place, then position
+    place = np.repeat(np.arange(len(shared)), sizes)[by_unit]
+    owner = entries[by_unit]
     starts = np.flatnonzero(np.diff(owner, prepend=-1))  # of each unit's rows
     ids = owner[starts]
     weight = np.random.default_rng(0).integers(1, 1 << 62, size=len(places.at), dtype=np.uint64)
-    signature = np.add.reduceat(weight[place], starts)
+    signature = np.add.reduceat(np.array([weight[numbers].sum() for numbers in shared])[place], starts)
     signature += inexact[ids].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     _, kind_of_unit = np.unique(signature, return_inverse=True)
     kind = np.repeat(kind_of_unit, np.diff(starts, append=len(owner)))
-    cell = kind * len(places.at) + place
+    cell = kind * len(shared) + place
     order = _order(cell)  # by kind, then place; within, by unit, then position
-    cell, position = cell[order], (by_unit - places.starts[place])[order]
+    cell, position = cell[order], (by_unit - np.cumsum([0, *sizes[:-1]])[place])[order]
     cuts = np.flatnonzero(np.diff(cell, prepend=-1)).tolist()
-    kinds, numbers = (values.tolist() for values in np.divmod(cell[cuts], len(places.at)))
+    kinds, numbers = (values.tolist() for values in np.divmod(cell[cuts], len(shared)))
     own: list[_Own] = [[] for _ in range(kinds[-1] + 1)]
     for k, number, a, b in zip(kinds, numbers, cuts, [*cuts[1:], len(cell)]):
-        own[k].append((number, position[a:b]))
+        at = position[a:b]
+        own[k] += [(each, at) for each in shared[number]]
     sorted_ids = ids[np.argsort(kind_of_unit, kind="stable")]
     yield from zip(np.split(sorted_ids, np.cumsum(np.bincount(kind_of_unit))[:-1]), own)
 
@@ -150,9 +162,11 @@ def _order(values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _members(own: _Own, size: int, places: Places) -> list[tuple[int, Member]]:
     """One member per place; a place that both makes and reads its units makes them only where nothing else does."""
+    own = sorted(own, key=lambda o: o[0])
     made_elsewhere = any(places.roles[p] == (Role.PRODUCER,) for p, _ in own)
+    index = {id(at): at.reshape(size, -1) for _, at in own}  # once for all places that share it
     return [
-        (p, Member(places.at[p][0], places.at[p][1], role, at.reshape(size, -1)))
+        (p, Member(places.at[p][0], places.at[p][1], role, index[id(at)]))
         for p, at in own
         for role in (places.roles[p][:1] if made_elsewhere else places.roles[p])
     ]

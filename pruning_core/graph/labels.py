@@ -85,4 +85,4 @@ def compress(plane: Plane) -> Plane:
 
 def line(labels: Plane, dim: int, ndim: int) -> Plane:
     """A vector of labels laid along ``dim`` of an ``ndim``-dimensional tensor."""
-    return labels.reshape([-1 if i == dim else 1 for i in range(ndim)])
+    return labels.reshape((1,) * dim + (-1,) + (1,) * (ndim - dim - 1))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,13 +61,9 @@ class LayerShape:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """``unit_of[(name, dim)]`` holds one unit per position, -1 where it is pinned."""
+class Sizes:
+    """How large everything is after any plan, in closed forms."""
 
-    units: int
-    unit_of: Mapping[tuple[str, int], NDArray[np.int64]]
-    grouping: Mapping[str, str]  # weight of a grouped convolution -> "whole" or "inside"
-    silent_producers: frozenset[int]  # units multiplied with other activations: silenced where they are made
     counts: tuple[Count, ...]
     products: tuple[Term, ...]
     tensors: tuple[TensorTerm, ...]
@@ -74,4 +71,20 @@ class Layout:
     sized: Mapping[
         str, Mapping[int, frozenset[int]]
     ]  # module -> size its code may know -> counts (or -1) it stands for
+
+
+@dataclass(frozen=True)
+class Layout:
+    """``unit_of[(name, dim)]`` holds one unit per position, -1 where it is pinned."""
+
+    units: int
+    unit_of: Mapping[tuple[str, int], NDArray[np.int64]]
+    grouping: Mapping[str, str]  # weight of a grouped convolution -> "whole" or "inside"
+    silent_producers: frozenset[int]  # units multiplied with other activations: silenced where they are made
     batch: int
+    measure: Callable[[], Sizes]
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        """Counted when somebody asks: groups do not need it."""
+        return self.measure()

@@ -165,7 +165,7 @@ class Network:
 
     @cached_property
     def _sums(self) -> Sums:
-        return Sums.of(self.layout, [g.key for g in self.groups])
+        return Sums.of(self.layout.sizes, [g.key for g in self.groups])
 
     def counts(self, plan: Plan) -> NDArray[np.int64]:
         """How many positions remain for each count of the layout, and a last 1."""
@@ -187,9 +187,9 @@ class Network:
         counts = self.counts(plan or Plan())
         macs: dict[str, int] = {}
         parameters: dict[str, int] = {}
-        for term, n in zip(self.layout.products, sums.macs(counts).tolist()):
+        for term, n in zip(self.layout.sizes.products, sums.macs(counts).tolist()):
             macs[term.owner] = macs.get(term.owner, 0) + n
-        for tensor, n in zip(self.layout.tensors, sums.sizes(counts).tolist()):
+        for tensor, n in zip(self.layout.sizes.tensors, sums.sizes(counts).tolist()):
             if tensor.trainable:
                 owner = tensor.name.rpartition(".")[0]
                 parameters[owner] = parameters.get(owner, 0) + n
@@ -207,7 +207,7 @@ class Network:
                 macs.pop(layer.name, 0) // batch,
                 parameters.pop(layer.name, 0),
             )
-            for layer in self.layout.layers
+            for layer in self.layout.sizes.layers
         ]
         rest = sorted(k for k in {*macs, *parameters} if macs.get(k) or parameters.get(k))
         rows += [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pruning_core.graph.layout import Layout, Term
+from pruning_core.graph.layout import Sizes, Term
 from pruning_core.graph.plan import Plan
 
 Keep = Callable[[Plan], NDArray[np.bool_]]  # flags of the units that stay
@@ -30,21 +30,20 @@ class Sums:
     itemsize: NDArray[np.int64]
 
     @staticmethod
-    def of(layout: Layout, keys: Sequence[str]) -> Sums:
-        each = np.zeros((len(layout.counts), len(keys)), dtype=np.int64)
-        for i, count in enumerate(layout.counts):
+    def of(sizes: Sizes, keys: Sequence[str]) -> Sums:
+        each = np.zeros((len(sizes.counts), len(keys)), dtype=np.int64)
+        for i, count in enumerate(sizes.counts):
             for group, positions in count.each:
                 each[i, group] = positions
-        sizes = [t.term for t in layout.tensors]
         return Sums(
             {key: i for i, key in enumerate(keys)},
-            np.array([c.full for c in layout.counts], dtype=np.int64),
+            np.array([c.full for c in sizes.counts], dtype=np.int64),
             each,
-            tuple((i, c.units) for i, c in enumerate(layout.counts) if c.units is not None),
-            *_table(layout.products, len(layout.counts)),
-            *_table(sizes, len(layout.counts)),
-            np.array([t.trainable for t in layout.tensors], dtype=np.int64),
-            np.array([t.itemsize for t in layout.tensors], dtype=np.int64),
+            tuple((i, c.units) for i, c in enumerate(sizes.counts) if c.units is not None),
+            *_table(sizes.products, len(sizes.counts)),
+            *_table([t.term for t in sizes.tensors], len(sizes.counts)),
+            np.array([t.trainable for t in sizes.tensors], dtype=np.int64),
+            np.array([t.itemsize for t in sizes.tensors], dtype=np.int64),
         )
 
     def remaining(self, plan: Plan, keep: Keep) -> NDArray[np.int64]:

@@ -100,7 +100,7 @@ def _update_sizes(clone: nn.Module, network: Network, plan: Plan, *, bold: bool)
     """
     counts = network.counts(plan)
     modules = modules_by_name(clone)
-    for name, sizes in network.layout.sized.items():
+    for name, sizes in network.layout.sizes.sized.items():
         became = {
             n: {int(counts[c]) if c >= 0 else n for c in numbers} - ({n} if bold else set())
             for n, numbers in sizes.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import OrderedDict
 from collections.abc import Iterator
 from operator import is_
 from typing import Any
@@ -13,27 +14,38 @@ from torch import Tensor, nn
 from pruning_core.graph.modules import modules_by_name
 
 
+# what the attributes of modules mostly are, and what needs no look inside
+PLAIN = frozenset({bool, int, float, str, tuple, set, OrderedDict, type(None)})
+
+
 @contextlib.contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Restore modes, attributes, buffers and the random numbers afterwards, whatever happens inside."""
-    attributes = [(m, dict(m.__dict__)) for m in modules_by_name(model).values()]
-    buffers = {id(t): t for m, _ in attributes for t in m._buffers.values() if t is not None}
-    devices = {t.device for m, _ in attributes for t in m._parameters.values() if t is not None}
-    containers = [(v, v.copy()) for _, held in attributes for v in held.values() if type(v) in (dict, list)]
-    loose = [v for _, held in attributes for v in held.values() if isinstance(v, Tensor)]
+    modules = modules_by_name(model).values()
+    attributes = [(m.__dict__, m.__dict__.copy()) for m in modules]
+    buffers = {id(t): t for m in modules for t in m._buffers.values() if t is not None}
+    devices = {t.device for m in modules for t in m._parameters.values() if t is not None}
+    others = [v for _, held in attributes for v in held.values() if type(v) not in PLAIN]
+    containers = [v for v in others if type(v) is dict or type(v) is list]
+    filled = [(v, v.copy()) for v in containers if v]
+    empty = [v for v in containers if not v]
+    loose = [v for v in others if isinstance(v, Tensor)]
     values = [(t, t.detach().clone()) for t in [*buffers.values(), *loose]]
     try:
         with torch.random.fork_rng(devices=sorted(d.index for d in devices if d.type == "cuda")):
             yield
     finally:
-        for module, held in attributes:
-            if not _same(module.__dict__, held):
-                module.__dict__.clear()
-                module.__dict__.update(held)
-        for container, value in containers:  # caches that a forward pass fills
-            if (container or value) and not _same(container, value):
+        for now, held in attributes:
+            if not _same(now, held):
+                now.clear()
+                now.update(held)
+        for container, value in filled:
+            if not _same(container, value):
                 container.clear()
                 container.update(value) if isinstance(container, dict) else container.extend(value)
+        for container in empty:
+            if container:  # a cache that a forward pass fills
+                container.clear()
         with torch.no_grad():
             for tensor, value in values:
                 vars(tensor).pop("_unit_labels", None)
