@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pruning_core.analysis import winograd
 from pruning_core.analysis.operators import convolution_parts
 from pruning_core.analysis.steps import Register, Size, Step, Steps, Weight
 
 SMALL = 4  # pixels
-USUAL_BATCH = 128  # images that matrices are laid out for; others work too
+USUAL_BATCH = 128  # images that weights are laid out for; others work too
 UnitOf = dict[tuple[str, int], NDArray[np.int64]]
 
 
@@ -35,6 +36,8 @@ class FusedConvolution:
     sources: tuple[str, ...]  # parameters it was made of
     packed: bool
     space: tuple[int, int, int, int] | None = None  # (H, W, H', W') of maps so small that one matrix does it all
+    pixels: tuple[int, int] | None = None  # (H, W), where they are known
+    tiled: bool = False  # by Winograd's algorithm, while there are channels enough
     name: str = "convolution"
 
     @property
@@ -53,8 +56,13 @@ class FusedConvolution:
                 return matrix
             # for tiles: the plain call would reorder the matrix every time
             return torch.ops.mkldnn._reorder_linear_weight(matrix, USUAL_BATCH)
+        if self.tiled and winograd.worthwhile(weight):
+            return winograd.transformed(weight)
+        groups = self.groups(len(weight))
+        # without the size of the images the layout is a guess, and where it is wrong every call takes milliseconds more
+        size = None if self.pixels is None else [USUAL_BATCH, groups * weight.shape[1], *self.pixels]
         return torch.ops.mkldnn._reorder_convolution_weight(
-            weight, s["padding"], s["stride"], s["dilation"], self.groups(len(weight))
+            weight, s["padding"], s["stride"], s["dilation"], groups, size
         )
 
     def pack_bias(self, bias: Tensor) -> Tensor:
@@ -71,6 +79,8 @@ class FusedConvolution:
         other = None if self.other is None else fill(Register(self.other))
         if self.packed and self.space is not None:
             return self._as_matrix(x, weight, bias, other)
+        if self.packed and not weight.is_mkldnn:
+            return winograd.convolve(x, weight, bias, other, self.relu)
         groups = self.groups(len(bias))
         if self.packed:
             own = (weight, bias, s["padding"], s["stride"], s["dilation"], groups)
@@ -122,11 +132,13 @@ def _dense(
     return matrix.view(rows * columns * outputs, height * width * inputs)
 
 
-def fused(recorded: Steps, tensors: dict[str, Tensor], unit_of: UnitOf, *, pack: bool) -> list[Step | FusedConvolution]:
+def fused(
+    recorded: Steps, tensors: dict[str, Tensor], unit_of: UnitOf, *, pack: bool, tile: bool
+) -> list[Step | FusedConvolution]:
     """The steps with every two-dimensional convolution as a :class:`FusedConvolution`.
 
-    Folded weights and biases are added to ``tensors`` (named after the convolution's weight) and their units to
-    ``unit_of``.
+    ``pack``: for the kernels of the CPU library; ``tile``: by Winograd's algorithm where that is possible. Folded
+    weights and biases are added to ``tensors`` (named after the convolution's weight) and their units to ``unit_of``.
     """
     users: dict[int, list[int]] = {}
     maker: dict[int, int] = {}
@@ -146,7 +158,7 @@ def fused(recorded: Steps, tensors: dict[str, Tensor], unit_of: UnitOf, *, pack:
     for i, step in enumerate(recorded.steps):
         if i in gone:
             continue
-        conv = _fuse(recorded, i, step, tensors, unit_of, only_user, maker, placed, gone, pack)
+        conv = _fuse(recorded, i, step, tensors, unit_of, only_user, maker, placed, gone, pack, tile)
         result.append(conv or step)
         placed.update((conv or step).outs)
     return result
@@ -163,6 +175,7 @@ def _fuse(
     placed: set[int],
     gone: set[int],
     pack: bool,
+    tile: bool,
 ) -> FusedConvolution | None:
     if step.name != "convolution" or step.args[6] or len(step.args[3]) != 2:
         return None
@@ -207,8 +220,12 @@ def _fuse(
         relu = True
         gone.add(maker[follower.outs[0]])
         outs = follower.outs
+    pixels = None
     if x.number in maker:
-        weight = _crop(weight, settings, _shape(recorded, maker, x.number)[2:])
+        sides = _shape(recorded, maker, x.number)[2:]
+        weight = _crop(weight, settings, sides)
+        if not any(slope for _, slope in sides):
+            pixels = sides[0][0], sides[1][0]
     name = f"folded {w.name} {i}"
     tensors[name], tensors[f"{name} bias"] = weight, bias
     for dim in (0, 1):
@@ -223,9 +240,15 @@ def _fuse(
     }
     sizes = recorded.steps[maker[outs[0]]].sizes[:1]
     space = _small(recorded, maker, x.number, sizes[0]) if pack and settings["groups"] == 1 else None
+    tiled = tile and space is None and _tileable(weight, settings)
     return FusedConvolution(
-        x.number, other, name, f"{name} bias", settings, relu, outs, sizes, tuple(sources), pack, space
+        x.number, other, name, f"{name} bias", settings, relu, outs, sizes, tuple(sources), pack, space, pixels, tiled
     )
+
+
+def _tileable(weight: Tensor, settings: dict[str, Any]) -> bool:
+    plain = (settings["stride"], settings["padding"], settings["dilation"], settings["groups"])
+    return weight.shape[2:] == (3, 3) and plain == ([1, 1], [1, 1], [1, 1], 1) and winograd.worthwhile(weight)
 
 
 def _small(recorded: Steps, maker: dict[int, int], x: int, out: tuple[Size, ...]) -> tuple[int, int, int, int] | None:

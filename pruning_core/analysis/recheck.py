@@ -1,8 +1,8 @@
-"""Scores in bfloat16 that are trusted only where they are clear; the rest is computed again in float32.
+"""Scores of quick arithmetic that are trusted only where they are clear; the rest is computed again precisely.
 
 An image is doubtful where its two best classes are nearer than ``SAFETY`` times the largest error of the best class's
-lead that was seen so far. Leads and errors are shares of an image's largest score, because bfloat16 errs in
-proportion: a removal that shrinks all scores shrinks the errors.
+lead that was seen so far. Leads and errors are shares of an image's largest score, because rounding errs in proportion:
+a removal that shrinks all scores shrinks the errors.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ SAMPLE = 4  # the least clear images, computed again in any case: they tell how 
 
 
 def rechecked(rough: Tensor, error: float, again: Callable[[Tensor], Tensor]) -> Tensor:
-    """``rough`` (n, K) with the scores of doubtful images replaced, in place.
+    """``rough`` (n, K) with the scores of doubtful images replaced.
 
     error: of the unpruned network's scores, from ``error_of``. again: takes (m,) image numbers in rising order, gives
-    their (m, K) scores in float32.
+    their (m, K) precise scores.
     """
+    rough = rough.clone()
     best = rough.topk(2, dim=1).values
     leads = (best[:, 0] - best[:, 1]) / _largest(rough)
     order = leads.argsort()

@@ -6,18 +6,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pruning_core.analysis.device import bfloat16_is_fast
+from pruning_core.analysis.forward import precision
 from pruning_core.analysis.fusion import FusedConvolution, fused
 from pruning_core.analysis.operators import POSITIONAL, Alive, run_step
 from pruning_core.analysis.steps import NotReplayable, Register, Size, Step, Steps, Weight, record_steps
 from pruning_core.graph import Network, Plan, Role
 
-_VECTOR = {torch.float32: 16, torch.bfloat16: 32}  # channels that one vector or tile of the CPU's kernels holds
+# channels that one vector or tile of the CPU's kernels holds
+_VECTOR = {torch.float32: 16 if torch.cpu._is_avx512_supported() else 8, torch.bfloat16: 32}
 PACKED_BYTES = 1 << 30  # sliced weights kept between batches
 
 
@@ -42,8 +46,9 @@ class Variant:
 class Replay:
     """Runs batches through the unpruned network once, and through variants of it only where they differ.
 
-    Works for removals in exact groups. ``dtype`` bfloat16 trades a few flipped predictions for speed. ``recorded``: the
-    steps, where they are known already. Raises NotReplayable when the network cannot be taken apart into steps.
+    Works for removals in exact groups. ``dtype`` bfloat16 trades a few flipped predictions for speed; so does ``tile``,
+    Winograd's algorithm for 3 x 3 convolutions in float32, very few. ``recorded``: the steps, where they are known
+    already. Raises NotReplayable when the network cannot be taken apart into steps.
     """
 
     def __init__(
@@ -54,14 +59,17 @@ class Replay:
         *,
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
+        tile: bool = False,
         recorded: Steps | None = None,
     ) -> None:
         self.network, self.device, self.dtype = network, torch.device(device), dtype
         recorded = (recorded or record_steps(model, network, example)).on(self.device)
-        self.packs = self.device.type == "cpu" and torch.backends.mkldnn.is_available() and dtype != torch.float64
+        self.packs = self.device.type == "cpu" and _kernels_for(dtype)
         tensors = {n: self._placed(t) for n, t in recorded.tensors.items()}
         unit_of: dict[tuple[str, int], NDArray[np.int64]] = dict(network.layout.unit_of)
-        self.steps: list[Step | FusedConvolution] = fused(recorded, tensors, unit_of, pack=self.packs)
+        self.steps: list[Step | FusedConvolution] = fused(
+            recorded, tensors, unit_of, pack=self.packs, tile=tile and self.packs and dtype == torch.float32
+        )
         self.unit_of, self.tensors = unit_of, tensors
         self.convolutions = {s.weight: s for s in self.steps if isinstance(s, FusedConvolution)}
         self.biased = {s.bias: s for s in self.convolutions.values()}
@@ -78,6 +86,26 @@ class Replay:
         for i, step in enumerate(self.steps):
             for name in step.weights:
                 self._steps_of_weight.setdefault(name, []).append(i)
+
+    @classmethod
+    def trusted(
+        cls, model: nn.Module, network: Network, example: Tensor, *, device: str, recorded: Steps | None = None
+    ) -> Self:
+        """One that computes as precisely as the network itself. Arguments and errors as for ``Replay``."""
+        dtype = torch.float64 if precision(model) is torch.float64 else torch.float32
+        return cls(model, network, example, device=device, dtype=dtype, recorded=recorded)
+
+    @classmethod
+    def quick(
+        cls, model: nn.Module, network: Network, example: Tensor, *, device: str, recorded: Steps | None = None
+    ) -> Self | None:
+        """One that is quicker than ``trusted`` and less precise; None where nothing is quicker."""
+        if precision(model) is not torch.float32:
+            return None
+        if bfloat16_is_fast(device):
+            return cls(model, network, example, device=device, dtype=torch.bfloat16, recorded=recorded)
+        tiling = cls(model, network, example, device=device, tile=True, recorded=recorded)
+        return tiling if any(convolution.tiled for convolution in tiling.convolutions.values()) else None
 
     # -- preparing ----------------------------------------------------------------------------------------------------
     def _placed(self, t: Tensor) -> Tensor:
@@ -266,6 +294,13 @@ class Replay:
             for r in step.reads:
                 if last[r] == i and r not in keep:
                     env.pop(r, None)
+
+
+def _kernels_for(dtype: torch.dtype) -> bool:
+    """Whether the CPU library has kernels for this type here: older processors have none for bfloat16."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    return dtype is torch.float32 or (dtype is torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
 
 
 __all__ = ["NotReplayable", "Replay", "Steps", "Suffix", "Variant"]

@@ -10,9 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from pruning_core.analysis.device import bfloat16_is_fast
 from pruning_core.analysis.evaluate import default_batch_size
-from pruning_core.analysis.forward import class_scores, precision, ready
+from pruning_core.analysis.forward import class_scores, ready
 from pruning_core.analysis.recheck import error_of, rechecked
 from pruning_core.analysis.replay import PACKED_BYTES, NotReplayable, Replay, Variant
 from pruning_core.analysis.steps import record_steps
@@ -137,7 +136,7 @@ def _size(variant: Variant | None) -> int:
 
 @dataclass
 class CheckedScorer:
-    """bfloat16 first; images whose two best classes are too close to trust it are computed again in float32.
+    """Quick arithmetic first; images whose two best classes are too close to trust it are computed again precisely.
 
     See ``recheck`` for what is too close.
     """
@@ -177,22 +176,18 @@ def most(device: str) -> int:
 def make_scorer(
     model: nn.Module, network: Network, example: Tensor, groups: Sequence[str], device: str, *, rough: bool
 ) -> Scorer:
-    """The fastest scorer that this network and device allow; ``rough`` accepts bfloat16 without rechecking."""
+    """The fastest scorer that this network and device allow; ``rough`` accepts quick arithmetic without rechecking."""
     whole = WholeScorer(model, network, device)
     if not any(network.group(key).exact for key in groups):
         return whole
     try:
         recorded = record_steps(model, network, example)
-        short = bfloat16_is_fast(device) and precision(model) == torch.float32
-
-        def scorer(dtype: torch.dtype) -> ReplayScorer:
-            replay = Replay(model, network, example, device=device, dtype=dtype, recorded=recorded)
-            return ReplayScorer(replay, groups, whole)
-
-        fast = scorer(torch.bfloat16) if short else None
+        quick = Replay.quick(model, network, example, device=device, recorded=recorded)
+        fast = None if quick is None else ReplayScorer(quick, groups, whole)
         if rough and fast is not None:
             return fast
-        full = scorer(torch.float32)
+        trusted = Replay.trusted(model, network, example, device=device, recorded=recorded)
+        full = ReplayScorer(trusted, groups, whole)
         return full if fast is None else CheckedScorer(fast, full)
     except NotReplayable:
         return whole

@@ -19,7 +19,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from pruning_core.analysis.device import bfloat16_is_fast, choose_device, device_title
+from pruning_core.analysis.device import choose_device, device_title
 from pruning_core.analysis.evaluate import Batch, Tally
 from pruning_core.analysis.forward import class_scores, precision, ready
 from pruning_core.analysis.gates import Expansion, Gates
@@ -27,7 +27,7 @@ from pruning_core.analysis.intervals import paired_drop
 from pruning_core.analysis.measures import Accuracy, Drop
 from pruning_core.analysis.planned import Kept, PlannedReplay
 from pruning_core.analysis.recheck import error_of, rechecked
-from pruning_core.analysis.steps import NotReplayable
+from pruning_core.analysis.steps import NotReplayable, record_steps
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.graph import Network, Plan, remove
 
@@ -90,14 +90,11 @@ class Slider:
 
     def _replays(self, example: Tensor) -> tuple[PlannedReplay | None, PlannedReplay | None]:
         """(one to be trusted, a fast one); the same where nothing is faster."""
+        given = (self.model, self.network, example)
         try:
-            if precision(self.model) is torch.float64:
-                full = PlannedReplay(self.model, self.network, example, device=self.device, dtype=torch.float64)
-                return full, full
-            full = PlannedReplay(self.model, self.network, example, device=self.device)
-            if not bfloat16_is_fast(self.device) or precision(self.model) is not torch.float32:
-                return full, full
-            return full, PlannedReplay(self.model, self.network, example, device=self.device, dtype=torch.bfloat16)
+            recorded = record_steps(*given)
+            full = PlannedReplay.trusted(*given, device=self.device, recorded=recorded)
+            return full, PlannedReplay.quick(*given, device=self.device, recorded=recorded) or full
         except NotReplayable:
             return None, None
 
