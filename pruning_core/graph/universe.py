@@ -31,10 +31,12 @@ class Universe:
     rectangles: list[Plane] = field(default_factory=list)
     meetings: list[tuple[Plane, Plane, str]] = field(default_factory=list)
     repeats: list[tuple[int, int]] = field(default_factory=list)
+    blocks: dict[int, tuple[Plane, int]] = field(default_factory=dict)  # by identity: vectors handed out, first labels
     operator: str = ""  # the operator whose rule is running, for the notes
 
     def fresh(self, count: int) -> Plane:
         labels = np.arange(self.size, self.size + count, dtype=np.int64)
+        self.blocks[id(labels)] = labels, self.size
         self.size += count
         return labels
 
@@ -103,7 +105,7 @@ class Universe:
 
         Of several dimensions that could stay free, the longest does: it gives the finest units.
         """
-        component = self._merge(np.arange(self.size, dtype=np.int64), self.edges)
+        component = self._merge(*self._joined_blocks())
         component = self._merge(component, self._decide_meetings(component))
         open_planes = self.rectangles
         while True:
@@ -112,6 +114,38 @@ class Universe:
             if not ties:
                 return Units(component, pins, Notes(self.inexact, component))
             component = self._merge(component, ties)  # every pass merges labels, so this ends
+
+    def _joined_blocks(self) -> tuple[Plane, list[Edge]]:
+        """Components after joining every label of one block with its like in another, and the edges that are left.
+
+        Most edges are of this kind: a weight's outputs, its bias and the norm behind it.
+        """
+        lead: dict[int, int] = {}  # first label of a block -> first label of an earlier block that it is joined with
+        sizes: dict[int, int] = {}
+        rest = []
+        for a, b in self.edges:
+            first = self._first_of_block(a), self._first_of_block(b)
+            if None in first or a.shape != b.shape:
+                rest.append((a, b))
+                continue
+            early, late = sorted(_last(lead, f) for f in first if f is not None)
+            if early != late:
+                lead[late] = early
+            sizes[late] = a.size
+        component = np.arange(self.size, dtype=np.int64)
+        alone = np.ones(self.size, dtype=bool)
+        for late in lead:
+            early, size = _last(lead, late), sizes[late]
+            component[late : late + size] = component[early : early + size]
+            alone[late : late + size] = False
+        return (np.cumsum(alone) - 1)[component], rest
+
+    def _first_of_block(self, plane: Plane) -> int | None:
+        """Where its labels begin, when it is a whole block in its order."""
+        owner = plane if plane.base is None else plane.base
+        _, first = self.blocks.get(id(owner), (None, None))
+        whole = first is not None and plane.size == owner.size > 0 and plane.flags.c_contiguous
+        return first if whole else None
 
     def _decide_meetings(self, component: Plane) -> list[Edge]:
         edges: list[Edge] = []
@@ -158,6 +192,14 @@ class Universe:
         count = int(component.max(initial=-1)) + 1
         graph = coo_matrix((np.ones(len(a), np.int8), (a, b)), shape=(count, count))
         return connected_components(graph, directed=False)[1].astype(np.int64)[component]
+
+
+def _last(lead: dict[int, int], first: int) -> int:
+    """The end of a chain, which becomes shorter on the way."""
+    while first in lead:
+        lead[first] = lead.get(lead[first], lead[first])
+        first = lead[first]
+    return first
 
 
 def _aligned(a: Plane, b: Plane) -> Iterator[Edge]:
