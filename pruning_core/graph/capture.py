@@ -17,7 +17,6 @@ from pruning_core.graph.counting import Measures
 from pruning_core.graph.grouping import Places, find_blocked, find_groups
 from pruning_core.graph.hollow import NeedsValues
 from pruning_core.graph.layout import Layout
-from pruning_core.graph.modules import modules_by_name
 from pruning_core.graph.network import Network
 from pruning_core.graph.record import Recording, follow, start
 from pruning_core.graph.recurrent import link_recurrent_layers, plain_recurrence
@@ -48,9 +47,9 @@ class _Take:
 
 
 def _look(model: nn.Module, arguments: tuple[Any, ...], *, hollow: bool) -> _Take:
-    if any(module.training for module in modules_by_name(model).values()):
-        model.eval()
     recording, tensors = start(model)
+    if any(module.training for module in recording.modules.values()):
+        model.eval()
     link_recurrent_layers(model, recording)
     try:
         follow(model, _copies(arguments), recording, tensors, hollow=hollow)

@@ -7,6 +7,7 @@ from its activations (to decide, or to index) is noticed, and looked at again wi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,28 @@ def reads_values(name: str, args: Any) -> bool:
     return name in READING or (name == "index" and any(i is not None and i.dtype == torch.bool for i in args[1]))
 
 
-def run_hollow(op: Any, name: str, args: Any, kwargs: Any) -> Any:
+class Memory:
+    """Zeros on the CPU, cut from large untouched pieces: they are neither cleared nor freed one by one."""
+
+    PIECE = 1 << 26  # bytes; so much comes from the system as it is
+
+    def __init__(self) -> None:
+        self._piece = np.empty(0, np.uint8)
+        self._taken = 0
+
+    def zeros(self, shape: Sizes, dtype: torch.dtype, device: torch.device) -> Tensor:
+        numpy_type = LAZY.get(dtype) if device.type == "cpu" else None
+        if numpy_type is None:
+            return torch.zeros(shape, dtype=dtype, device=device)
+        size = prod(shape) * dtype.itemsize
+        if self._taken + size > len(self._piece):
+            self._piece, self._taken = np.zeros(max(size, self.PIECE), np.uint8), 0
+        found = np.ndarray(shape, numpy_type, self._piece, self._taken)
+        self._taken += -(-size // 64) * 64  # where vector instructions like them to begin
+        return torch.from_numpy(found)
+
+
+def run_hollow(op: Any, name: str, args: Any, kwargs: Any, memory: Memory) -> Any:
     """The operator's result, or zeros of its shapes where computing it would be long."""
     heavy = HEAVY.get(name)
     # whatever is unusual is run for real: it may have to raise
@@ -44,19 +66,11 @@ def run_hollow(op: Any, name: str, args: Any, kwargs: Any) -> Any:
     like = args[0][0] if name == "cat" else args[0]
     if name[-1] == "_":  # written into: what was never computed stays as it is
         return like if shapes[0] == like.shape else op(*args)
-    first = _zeros(shapes[0], like.dtype, like.device)
+    first = memory.zeros(shapes[0], like.dtype, like.device)
     if len(shapes) == 1:
         return first
     other = torch.int64 if name in INDEXED else like.dtype
-    return first, *(_zeros(shape, other, like.device) for shape in shapes[1:])
-
-
-def _zeros(shape: Sizes, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Zeros; on the CPU in memory that is not touched before something reads or writes it."""
-    numpy_type = LAZY.get(dtype) if device.type == "cpu" else None
-    if numpy_type is None:
-        return torch.zeros(shape, dtype=dtype, device=device)
-    return torch.from_numpy(np.zeros(shape, numpy_type))
+    return first, *(memory.zeros(shape, other, like.device) for shape in shapes[1:])
 
 
 def _fits(x: Tensor, y: Tensor, inner: int, other: int) -> bool:

@@ -8,7 +8,7 @@ several dimensions appears when a labelled dimension is split (attention heads, 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
@@ -55,7 +55,7 @@ class Labelled:
 
     def to(self, shape: Sequence[int], planes: Sequence[Plane]) -> Labelled:
         """The same values in another place."""
-        return replace(self, shape=tuple(shape), planes=tuple(planes), debts=())
+        return Labelled(tuple(shape), tuple(planes), self.origin, self.zero)
 
 
 def cover(plane: Plane) -> frozenset[int]:

@@ -46,6 +46,8 @@ def lift(x: Labelled, ndim: int) -> Labelled:
 
 def merged(universe: Universe, planes: Sequence[Plane], *, every: bool = False) -> tuple[Plane, ...]:
     """Join planes that overlap; of those joined the widest stays (or all of them)."""
+    if len(planes) == 1 and (every or cover(planes[0])):
+        return tuple(planes)
     kept: list[Plane] = []
     for plane in sorted(planes, key=lambda p: -len(cover(p))):
         if any(k is plane for k in kept):

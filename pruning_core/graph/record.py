@@ -17,10 +17,10 @@ from torch.utils._pytree import tree_leaves
 
 from pruning_core.errors import UserError
 from pruning_core.graph.contract import Ledger
-from pruning_core.graph.hollow import HEAVY, NeedsValues, reads_values, run_hollow
+from pruning_core.graph.hollow import HEAVY, Memory, NeedsValues, reads_values, run_hollow
 from pruning_core.graph.labels import Labelled, Origin
 from pruning_core.graph.modules import modules_by_name
-from pruning_core.graph.rules import Call, rule_for
+from pruning_core.graph.rules import Call, Rule, rule_for
 from pruning_core.graph.universe import Universe
 
 # operators told sizes by the model's own code
@@ -63,6 +63,7 @@ class Recording:
     passages: list[Passage] = field(default_factory=list)
     sized: list[tuple[str, Labelled]] = field(default_factory=list)  # module -> tensor whose sizes its code may know
     calls: list[Call] = field(default_factory=list)  # only when kept for a program
+    modules: dict[str, nn.Module] = field(default_factory=dict)
     operators: int = 0
 
     @cached_property
@@ -79,7 +80,11 @@ class Recording:
 
 def named_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers under the first name of each; shared ones appear once."""
-    held = [(f"{name}." if name else "", module) for name, module in modules_by_name(model).items()]
+    return _tensors_of(modules_by_name(model))
+
+
+def _tensors_of(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    held = [(f"{name}." if name else "", module) for name, module in modules.items()]
     every = [
         (prefix + leaf, tensor)
         for kind in ("_parameters", "_buffers")
@@ -131,12 +136,14 @@ class LabelMode(TorchDispatchMode):
         self.recording, self.keep_calls, self.hollow = recording, keep_calls, hollow
         self.names = {id(t): name for name, t in tensors.items()}
         self.stack: list[str] = []
+        self.memory = Memory()
 
     def peek(self, value: Any) -> Labelled:
         """The labels of a tensor, without counting as a use."""
         name = self.names.get(id(value))
-        if name is not None:
-            return self.recording.parameters[name]
+        return self._carried(value) if name is None else self.recording.parameters[name]
+
+    def _carried(self, value: Any) -> Labelled:
         universe, labels = getattr(value, "_unit_labels", (None, None))
         if universe is self.recording.universe and labels is not None:  # else: left by another recording
             return labels
@@ -147,7 +154,9 @@ class LabelMode(TorchDispatchMode):
         name = self.names.get(id(value))
         if name is not None:
             self.recording.used.setdefault(name, self.recording.operators)
-        labels = self.peek(value)
+            labels = self.recording.parameters[name]
+        else:
+            labels = self._carried(value)
         if labels.debts:
             self.recording.universe.inexact.extend(labels.debts)
             labels = replace(labels, debts=())
@@ -160,7 +169,7 @@ class LabelMode(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name, mutable = _known(func)
+        name, mutable, rule = _known(func)
         if name == "empty" and self.hollow and not self.keep_calls:  # batch norms make one each, and it says nothing
             return func(*args, **kwargs)
         if (
@@ -170,13 +179,13 @@ class LabelMode(TorchDispatchMode):
         ):
             raise NeedsValues(name)
         hollow = self.hollow and name in HEAVY and self._active(args, written=mutable)
-        out = run_hollow(func, name, args, kwargs) if hollow else func(*args, **kwargs)
+        out = run_hollow(func, name, args, kwargs, self.memory) if hollow else func(*args, **kwargs)
         recording = self.recording
         recording.operators += 1
         owner = self.stack[-1] if self.stack else ""
         recording.universe.operator, recording.ledger.owner = name, owner
         call = Call(func, name, tuple(args), dict(kwargs), out, self.look, recording.universe, recording.ledger)
-        result = rule_for(func, name)(call)
+        result = rule(call)
         results = result if isinstance(result, list) else [result]
         if mutable and isinstance(args[0], Tensor):
             results = [self._mutated(call, results[0]), *results[1:]]
@@ -209,13 +218,14 @@ class LabelMode(TorchDispatchMode):
 
 
 @lru_cache(maxsize=1024)
-def _known(op: Any) -> tuple[str, bool]:
-    """Name of an operator, and whether it writes into its first argument."""
-    return op._schema.name.split("::")[-1], op._schema.is_mutable
+def _known(op: Any) -> tuple[str, bool, Rule]:
+    """Name of an operator, whether it writes into its first argument, and its rule."""
+    name = op._schema.name.split("::")[-1]
+    return name, op._schema.is_mutable, rule_for(op, name)
 
 
 @contextlib.contextmanager
-def _followed_modules(model: nn.Module, mode: LabelMode) -> Iterator[None]:
+def _followed_modules(modules: Mapping[str, nn.Module], mode: LabelMode) -> Iterator[None]:
     """Keeps the stack of running modules, so that costs have an owner, and notes what leaves read and wrote.
 
     Every ``forward`` is replaced on its module for as long as this lasts; hooks would do the same, more slowly.
@@ -246,7 +256,6 @@ def _followed_modules(model: nn.Module, mode: LabelMode) -> Iterator[None]:
 
         return run
 
-    modules = modules_by_name(model)
     before = [(module, module.__dict__.get("forward")) for module in modules.values()]
     wrapped = [followed(name, module) for name, module in modules.items()]
     try:
@@ -267,8 +276,8 @@ def _is_dropout(module: nn.Module) -> bool:
 
 def start(model: nn.Module) -> tuple[Recording, dict[str, Tensor]]:
     """A recording with fresh labels on every dimension of every parameter and buffer."""
-    recording = Recording()
-    tensors = named_tensors(model)
+    recording = Recording(modules=modules_by_name(model))
+    tensors = _tensors_of(recording.modules)
     for name, tensor in tensors.items():
         # integer buffers are tables of positions, not values per channel
         shape = tuple(tensor.shape)
@@ -297,7 +306,7 @@ def follow(
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
-        stack.enter_context(_followed_modules(model, mode))
+        stack.enter_context(_followed_modules(recording.modules, mode))
         stack.enter_context(_eager_attention())
         stack.enter_context(mode)
         for value in _tensors(example):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
@@ -13,14 +13,14 @@ from pruning_core.graph.modules import modules_by_name
 from pruning_core.graph.record import Recording
 
 
-def _recurrent(model: nn.Module) -> list[tuple[str, nn.RNNBase]]:
-    return [(name, m) for name, m in modules_by_name(model).items() if isinstance(m, nn.RNNBase)]
+def _recurrent(modules: Mapping[str, nn.Module]) -> list[str]:
+    return [name for name, module in modules.items() if isinstance(module, nn.RNNBase)]
 
 
 @contextlib.contextmanager
 def plain_recurrence(model: nn.Module) -> Iterator[None]:
     """The fused oneDNN kernel shows nothing of what happens inside; the composite one shows every product."""
-    if not _recurrent(model):
+    if not _recurrent(modules_by_name(model)):
         yield
         return
     before = torch.backends.mkldnn.set_flags(False, None, None, None)[0]
@@ -33,7 +33,7 @@ def plain_recurrence(model: nn.Module) -> Iterator[None]:
 
 def link_recurrent_layers(model: nn.Module, recording: Recording) -> None:
     """One module has one hidden size: unit j of every layer and direction lives or dies together."""
-    for prefix, _ in _recurrent(model):
+    for prefix in _recurrent(recording.modules):
         hidden = []
         for name, x in recording.parameters.items():
             if name.startswith(f"{prefix}.weight_hh" if prefix else "weight_hh"):

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from pruning_core.graph.modules import modules_by_name
 
-
 # what the attributes of modules mostly are, and what needs no look inside
 PLAIN = frozenset({bool, int, float, str, tuple, set, OrderedDict, type(None)})
 
@@ -39,10 +38,10 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             if not _same(now, held):
                 now.clear()
                 now.update(held)
-        for container, value in filled:
-            if not _same(container, value):
+        for container, content in filled:
+            if not _same(container, content):
                 container.clear()
-                container.update(value) if isinstance(container, dict) else container.extend(value)
+                container.update(content) if isinstance(container, dict) else container.extend(content)
         for container in empty:
             if container:  # a cache that a forward pass fills
                 container.clear()

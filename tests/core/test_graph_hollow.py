@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.graph import capture
-from pruning_core.graph.hollow import HEAVY, run_hollow
+from pruning_core.graph.hollow import HEAVY, Memory, run_hollow
 from tests.core.graph_checks import Net, head, image
 
 ATEN = torch.ops.aten
@@ -24,7 +24,7 @@ def results(op, args: tuple) -> list[tuple[torch.Size, torch.dtype]] | None:
 
 
 def hollow(name: str, op, args: tuple) -> list[tuple[torch.Size, torch.dtype]] | None:
-    return results(lambda *given: run_hollow(op, name, given, {}), args)
+    return results(lambda *given: run_hollow(op, name, given, {}, Memory()), args)
 
 
 def pools() -> list[tuple]:
@@ -65,9 +65,9 @@ def test_what_batch_norm_would_not_take_is_left_to_it() -> None:
 def test_nothing_long_is_computed() -> None:
     x = torch.ones(1, 6, 9, 7)
     given = (x, torch.ones(6), torch.ones(6), torch.zeros(6), torch.ones(6), False, 0.1, 1e-5)
-    out, *_ = run_hollow(ATEN.native_batch_norm.default, "native_batch_norm", given, {})
+    out, *_ = run_hollow(ATEN.native_batch_norm.default, "native_batch_norm", given, {}, Memory())
     assert not out.any() and ATEN.native_batch_norm.default(*given)[0].all()
-    pooled = run_hollow(ATEN.avg_pool2d.default, "avg_pool2d", (x, [3, 3]), {})
+    pooled = run_hollow(ATEN.avg_pool2d.default, "avg_pool2d", (x, [3, 3]), {}, Memory())
     assert not pooled.any()
 
 
@@ -109,7 +109,7 @@ def test_results_keep_their_shapes_types_and_order_in_memory(name: str) -> None:
     assert not all(computed) and any(computed)
     for given in OTHERS[name]:
         wanted = layouts(op, given)
-        assert layouts(lambda *args: run_hollow(op, name, args, {}), given) == wanted, given
+        assert layouts(lambda *args: run_hollow(op, name, args, {}, Memory()), given) == wanted, given
 
 
 def test_constants_are_computed_even_where_nothing_else_is() -> None:

@@ -27,15 +27,22 @@ def elementwise(c: Call) -> Labelled | list[Labelled]:
 
 def _stays_zero(c: Call, operands: list[Labelled]) -> bool:
     """Whether the operator gives zero where its operands do: found by calling it on a few numbers."""
-    lifted = [lift(x, len(c.shape)) for x in operands]
-    covers = {cover(p) for x in lifted for p in x.planes}
-    which = {tuple(x.zero and any(cover(p) & dims for p in x.planes) for x in lifted) for dims in covers}
+    which = _where_zero(operands, len(c.shape))
     if not which or not all(any(zeros) for zeros in which):
         return False
     plain = not c.kwargs and not any(isinstance(v, list | tuple | dict) for v in c.args)
     leaves, spec = (list(c.args), None) if plain else tree_flatten((c.args, c.kwargs))
     kinds = tuple(v.dtype if isinstance(v, Tensor) else repr(v) for v in leaves)
     return all(_zero_of(_Probe(c.op, kinds, zeros, leaves, spec)) for zeros in which)
+
+
+def _where_zero(operands: list[Labelled], rank: int) -> set[tuple[bool, ...]]:
+    """For the units of each plane, which operands are zero where they are silenced."""
+    if len(operands) == 1:
+        return {(operands[0].zero,)} if operands[0].planes else set()
+    lifted = [lift(x, rank) for x in operands]
+    covers = {cover(p) for x in lifted for p in x.planes}
+    return {tuple(x.zero and any(cover(p) & dims for p in x.planes) for x in lifted) for dims in covers}
 
 
 def glu(c: Call) -> Labelled:
