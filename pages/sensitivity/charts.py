@@ -30,10 +30,10 @@ def heatmap(
 ) -> go.Figure:
     """Rows are groups in network order, columns the ratio removed; a cell's colour is the accuracy lost.
 
-    `cells` has one row per *measured* cell: `group`, `ratio`, `top1`, `low`, `high` (95 % interval), `drop`
-    (accuracy lost against `baseline`) and `within_noise` (bool: the drop cannot be told from zero). What is not there
-    yet stays grey. The colour grows with the square root of the drop, because one point against two decides a plan
-    and fifty against sixty does not.
+    `cells` has one row per cell: `group`, `ratio`, `top1`, `low`, `high` (95 % interval), `drop` (accuracy lost against
+    `baseline`), `within_noise` (bool: the drop cannot be told from zero) and `estimated` (bool: from measured cells of
+    the same group; its number is written with a ≈). What is not there yet stays grey. The colour grows with the square
+    root of the drop, because one point against two decides a plan and fifty against sixty does not.
 
     A click lands on the trace `CELLS`; `cell_at` turns its point index into group and ratio. A heatmap itself
     reports no clicks, which is why invisible bars lie on top of it.
@@ -59,7 +59,7 @@ def heatmap(
         z=np.sqrt(lost),
         zmin=0.0,
         zmax=math.sqrt(top),
-        text=_texts(grid["top1"]),
+        text=_texts(grid["top1"], grid["estimated"]),
         texttemplate="%{text}" if shape[1] <= 14 else None,
         textfont={"size": 11},
         hoverinfo="skip",
@@ -75,7 +75,7 @@ def heatmap(
     )
     _add_noise(figure, grid["within_noise"])
     _add_click_targets(figure, grid, groups, ratios)
-    _add_legend(figure)
+    _add_legend(figure, estimates=bool(grid["estimated"].any()))
     if selected is not None and selected[0] in groups and selected[1] in ratios:
         _add_outline(figure, list(ratios).index(selected[1]), list(groups).index(selected[0]))
     named = labels or {}
@@ -107,26 +107,29 @@ def cell_at(index: int, groups: Sequence[str], ratios: Sequence[float]) -> tuple
 
 
 VALUES = ("top1", "low", "high", "drop")
+FLAGS = ("within_noise", "estimated")
 
 
 def _grid(cells: pd.DataFrame, groups: Sequence[str], ratios: Sequence[float]) -> dict[str, np.ndarray]:
-    """Columns of `cells` as arrays (groups, ratios); NaN (False for `within_noise`) where nothing was measured."""
+    """Columns of `cells` as arrays (groups, ratios); NaN (False for flags) where nothing is known."""
     row = {group: i for i, group in enumerate(groups)}
     column = {ratio: j for j, ratio in enumerate(ratios)}
     shape = (len(groups), len(ratios))
     grid = {name: np.full(shape, np.nan) for name in VALUES}
-    grid["within_noise"] = np.zeros(shape, dtype=bool)
+    grid |= {name: np.zeros(shape, dtype=bool) for name in FLAGS}
     for cell in cells.itertuples(index=False):
         if cell.group in row and cell.ratio in column:
             at = row[cell.group], column[cell.ratio]
-            for name in VALUES:
+            for name in (*VALUES, *FLAGS):
                 grid[name][at] = getattr(cell, name)
-            grid["within_noise"][at] = bool(cell.within_noise)
     return grid
 
 
-def _texts(top1: np.ndarray) -> list[list[str]]:
-    return [["" if math.isnan(value) else f"{100 * value:.0f}" for value in row] for row in top1]
+def _texts(top1: np.ndarray, estimated: np.ndarray) -> list[list[str]]:
+    return [
+        ["" if math.isnan(value) else f"{'≈' if guess else ''}{100 * value:.0f}" for value, guess in zip(*pair)]
+        for pair in zip(top1, estimated)
+    ]
 
 
 def _add_noise(figure: go.Figure, noise: np.ndarray) -> None:
@@ -188,10 +191,11 @@ def _cell_text(grid: dict[str, np.ndarray], i: int, j: int) -> str:
     top1, low, high, drop = (100 * float(grid[name][i, j]) for name in VALUES)
     change = f"{drop:.1f} points lost" if drop >= 0 else f"{-drop:.1f} points gained"
     noise = "<br>inside the noise" if grid["within_noise"][i, j] else ""
-    return f"accuracy {top1:.1f} % ({low:.1f}–{high:.1f})<br>{change}{noise}"
+    how = "<br>estimated from the measured cells beside it" if grid["estimated"][i, j] else ""
+    return f"accuracy {top1:.1f} % ({low:.1f}–{high:.1f})<br>{change}{noise}{how}"
 
 
-def _add_legend(figure: go.Figure) -> None:
+def _add_legend(figure: go.Figure, *, estimates: bool) -> None:
     nowhere = {"x": [None], "y": [None]}
     figure.add_bar(**nowhere, marker=_hatch(), name="drop within the 95 % noise")
     figure.add_scatter(
@@ -200,6 +204,13 @@ def _add_legend(figure: go.Figure) -> None:
         marker={"symbol": "square", "size": 12, "color": theme.faded(theme.NEUTRAL, 0.3)},
         name="not measured yet",
     )
+    if estimates:
+        figure.add_scatter(
+            **nowhere,
+            mode="markers+text",
+            marker={"symbol": "square", "size": 12, "color": "rgba(0,0,0,0)"},
+            name="≈ estimated from measured cells",
+        )
 
 
 def _add_outline(figure: go.Figure, column: int, row: int) -> None:
@@ -216,10 +227,11 @@ def _add_outline(figure: go.Figure, column: int, row: int) -> None:
 
 def _alt(grid: dict[str, np.ndarray], groups: Sequence[str], ratios: Sequence[float], baseline: float) -> str:
     drop = grid["drop"]
-    measured = int(np.isfinite(drop).sum())
+    measured = int((np.isfinite(drop) & ~grid["estimated"]).sum())
+    estimated = f", {int(grid['estimated'].sum())} estimated" if grid["estimated"].any() else ""
     text = (
         f"Heatmap of {len(groups)} groups of channels by {len(ratios)} ratios, {measured} of {drop.size} cells "
-        f"measured. Baseline accuracy {100 * baseline:.1f} %."
+        f"measured{estimated}. Baseline accuracy {100 * baseline:.1f} %."
     )
     if measured:
         row, column = divmod(int(np.nanargmax(drop)), len(ratios))

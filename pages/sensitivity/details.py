@@ -12,6 +12,7 @@ from pages.ui import cards, numbers, plots, provenance, state
 from pages.ui import charts as house
 from pages.ui.ranking import ranking
 from pruning_core.allocation.lowest import lowest
+from pruning_core.analysis.bisection import errors
 from pruning_core.analysis.measures import Cell
 from pruning_core.graph import Network, Plan
 from pruning_core.runs.sensitivity import SensitivityRun
@@ -38,7 +39,7 @@ def show(
     size = network.group(cell.group).size
     st.markdown(f"#### {numbers.percent(cell.ratio, 0)} of `{cell.group}`")
     st.markdown(f"**{cell.removed} of {size} channels removed**, {size - cell.removed} kept.")
-    _accuracy(view, spec, cell)
+    _accuracy(_source(view, spec, cells, cell), cell)
     _cost(network, cell)
     _curve(cells, cell.group, base)
     _take(spec, network, cell)
@@ -62,10 +63,15 @@ def _baseline(view: JobView, spec: SensitivityRun, base: Baseline) -> None:
 
 def _overview(cells: Cells) -> None:
     noise = sum(cell.within_noise for cell in cells.values())
+    estimated = sum(cell.estimated for cell in cells.values())
+    also = f", {estimated} estimated from them (≈)" if estimated else ""
     st.markdown(
-        f"**{len(cells)} cells measured**, {noise} of them inside the noise (hatched): their drop cannot be told from "
-        "zero with these images. Click a cell to see what it cost and to take its ratio into the plan."
+        f"**{len(cells) - estimated} cells measured**{also}; {noise} are inside the noise (hatched): their drop cannot "
+        "be told from zero with these images. Click a cell to see what it cost and to take its ratio into the plan."
     )
+    if estimated:
+        off = off_by(cells)
+        st.markdown(f"Estimates that were checked are off by {off}." if off else "No estimate is checked yet.")
     worst = max(cells.values(), key=lambda cell: cell.drop, default=None)
     if worst is not None:
         st.markdown(
@@ -74,9 +80,26 @@ def _overview(cells: Cells) -> None:
         )
 
 
-def _accuracy(view: JobView, spec: SensitivityRun, cell: Cell) -> None:
+def off_by(cells: Cells) -> str | None:
+    """How far off the estimates were that were checked; None before any was."""
+    wrong = errors(cells.values())
+    if not wrong:
+        return None
+    checked = f"{len(wrong)} checked cell{'' if len(wrong) == 1 else 's'}"
+    return f"{100 * sum(wrong) / len(wrong):.1f} points on average in {checked}"
+
+
+def _source(view: JobView, spec: SensitivityRun, cells: Cells, cell: Cell) -> provenance.Provenance:
+    if cell.between is None or not cell.estimated:
+        return _measured(view, spec, cell.images)
+    left, right = (numbers.percent(ratio, 0) for ratio in cell.between)
+    return provenance.estimated(
+        f"on a straight line between {left} and {right} removed, which lose about the same", off_by(cells)
+    )
+
+
+def _accuracy(source: provenance.Provenance, cell: Cell) -> None:
     first, second = st.columns(2)
-    source = _measured(view, spec, cell.images)
     cards.number(
         "Accuracy",
         numbers.percent(cell.top1),
@@ -94,6 +117,9 @@ def _accuracy(view: JobView, spec: SensitivityRun, cell: Cell) -> None:
         container=second,
     )
     noise = " The change is **inside the noise**." if cell.within_noise else ""
+    if cell.estimated:
+        st.markdown(f"Not measured itself: its intervals cover those of the two measured cells.{noise}")
+        return
     st.markdown(
         f"Of {cell.images:,} images **{cell.lost}** were right before and are wrong after; **{cell.gained}** the other "
         f"way round.{noise}"

@@ -14,7 +14,7 @@ from pruning_core.runs.view import JobView
 
 COLUMNS = [
     "group", "ratio", "channels", "removed", "top1", "low", "high", "drop", "drop_low", "drop_high", "within_noise",
-    "lost", "gained", "images", "exact", "seconds",
+    "lost", "gained", "images", "exact", "estimated", "seconds",
 ]  # fmt: skip
 
 
@@ -29,7 +29,7 @@ class Baseline:
 
 
 def newest(view: JobView) -> dict[tuple[str, float], Cell]:
-    """The last state of every cell that was measured at all."""
+    """The last state of every cell that was measured at all, or estimated from such cells."""
     return {(cell.group, cell.ratio): cell for cell in view.all(Cell)}
 
 
@@ -37,7 +37,10 @@ def table(cells: Iterable[Cell], network: Network) -> pd.DataFrame:
     """One row per cell, in the order of the network and of the ratios."""
     place = {group.key: (number, group.size) for number, group in enumerate(network.groups)}
     known = sorted((c for c in cells if c.group in place), key=lambda c: (place[c.group][0], c.ratio))
-    rows = [{**asdict(c), "within_noise": c.within_noise, "channels": place[c.group][1]} for c in known]
+    rows = [
+        {**asdict(c), "within_noise": c.within_noise, "estimated": c.estimated, "channels": place[c.group][1]}
+        for c in known
+    ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -91,7 +91,8 @@ def source(view: JobView, spec: SensitivityRun, images: int) -> provenance.Prove
     """Where every number of this sweep comes from."""
     mode = (
         f"Fast mode: a cell stops once the interval of its drop is within ± {100 * spec.mode.tolerance:g} points, and "
-        "may be computed at lower precision."
+        "may be computed at lower precision; cells with a ≈ are estimated between two measured ones that lose about "
+        "the same."
         if isinstance(spec.mode, Fast)
         else "Exact mode: predictions are those of the really smaller network."
     )
@@ -115,7 +116,7 @@ def _table(view: JobView, spec: SensitivityRun, network: Network) -> None:
     if frame.empty:
         return
     total = len(frames.rows(network, spec, view)) * len(spec.ratios)
-    with st.expander(f"All {len(frame)} measured cells as a table", icon=":material/table:"):
+    with st.expander(f"All {len(frame)} cells as a table", icon=":material/table:"):
         st.dataframe(
             frame,
             hide_index=True,
@@ -136,6 +137,7 @@ def _table(view: JobView, spec: SensitivityRun, network: Network) -> None:
                 "gained": "Wrong before, right after",
                 "images": "Images",
                 "exact": "All images",
+                "estimated": st.column_config.CheckboxColumn("Estimated", help="From measured cells of the same group"),
                 "seconds": st.column_config.NumberColumn("Seconds", format="%.3f"),
             },
         )

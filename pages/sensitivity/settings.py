@@ -61,7 +61,8 @@ def _mode() -> Exact | Fast:
         required=True,
         key="sensitivity.mode",
         help="Exact: every cell on every image, predictions as the really smaller network makes them. Fast: a cell "
-        "stops as soon as the 95 % interval of its drop is narrow enough, and may compute at lower precision.",
+        "stops as soon as the 95 % interval of its drop is narrow enough, may be computed at lower precision, and is "
+        "estimated where the cells on both sides lose about the same.",
         persist_state="session",
     )
     if mode != FAST:

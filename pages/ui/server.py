@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -21,11 +22,16 @@ from pruning_core.errors import UserError
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
+CALM_S = 5.0  # after the first page: what a sweep needs can wait until that is drawn
+
 MIDDLEWARE = [Middleware(UserCookie)]
 
 
 class WarmUp:
-    """Imports what is slow and loads the demo in a thread, so that the first visitor waits as little as possible."""
+    """Imports what is slow and loads the demo in a thread, so that the first visitor waits as little as possible.
+
+    When that is done it compiles what the first sweep would wait for.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -55,6 +61,10 @@ class WarmUp:
             LOG.exception("warming up failed")
         finally:
             self._done.set()
+        time.sleep(CALM_S)
+        from pruning_core.analysis.winograd import compile_loops
+
+        compile_loops()
 
 
 WARM_UP = WarmUp()

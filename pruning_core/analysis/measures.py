@@ -72,8 +72,10 @@ class Cell:
     ``ratio`` is the fraction removed, in [0, 1). ``low`` and ``high`` bound ``top1``; ``drop`` is against the unpruned
     network on the same images, bounded by ``drop_low`` and ``drop_high`` (all 95 %). ``exact`` says that every image of
     the evaluation set was run at full precision; otherwise the cell is an estimate from ``images`` of them.
-    ``lost`` images were right before and wrong after, ``gained`` the other way round: with ``images`` they are what a
-    stopped sweep needs to go on.
+    ``lost`` images were right before and wrong after, ``gained`` the other way round: with ``images``, and ``skipped``
+    that the sweep had seen before it came to this cell, they are what a stopped sweep needs to go on.
+    ``between`` names the ratios of two cells that lose about the same. A cell between them without images is estimated
+    from theirs; one with images was measured to see how good such estimates are.
     """
 
     group: str
@@ -91,8 +93,14 @@ class Cell:
     gained: int
     exact: bool
     seconds: float
+    skipped: int = 0
+    between: tuple[float, float] | None = None
 
     @property
     def within_noise(self) -> bool:
         """True when no drop at all is inside the interval."""
         return self.drop_low <= 0.0 <= self.drop_high
+
+    @property
+    def estimated(self) -> bool:
+        return self.images == 0

@@ -1,25 +1,26 @@
 """The sensitivity sweep: real accuracies after removing a share of one group, for every group and ratio.
 
 Images are in the outer loop and cells in the inner one, so only one batch of activations is alive, every cell has an
-answer after the first batch, and its interval shrinks with every further one.
+answer after the first batch, and its interval shrinks with every further one. The fast sweep measures fewer cells
+(:mod:`bisection`) on fewer images.
 Source: Li et al. 2017 (arXiv 1608.08710), section 3.2; Han et al. 2015 (arXiv 1506.02626).
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from pruning_core.allocation.lowest import lowest, removed_count
+from pruning_core.allocation.lowest import lowest
 from pruning_core.analysis.device import choose_device
-from pruning_core.analysis.intervals import paired_bounds, wilson
+from pruning_core.analysis.intervals import wilson
 from pruning_core.analysis.measures import Accuracy, Cell
 from pruning_core.analysis.memory import out_of_memory
+from pruning_core.analysis.rows import Row, in_top5
 from pruning_core.analysis.scorers import Scorer, make_scorer, most
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError
@@ -29,6 +30,7 @@ from pruning_core.graph import Network
 FIRST_IMAGES, FIRST_WORK = 128, 1 << 33
 LEAST = 1 / 64  # a cell that costs nearly nothing still stops, at a quarter of the tolerance
 FINER = 4  # a sweep whose cells may stop between batches takes them this much smaller, where they are large
+CHECKED = 8  # one row of so many has an estimate checked
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Exact:
 class Fast:
     """A cell stops when the 95 % interval of its drop is within ``tolerance`` (a share of the images) to each side.
 
+    Between two measured cells whose drops differ by no more than ``tolerance`` the others are estimated.
     Cells that cost a fraction c < 1 of the mean stop at ``tolerance`` times the cube root of c: with n images a cell
     errs as 1/sqrt(n) and costs c n, so the least error for the work has n ~ c^(-2/3), widths ~ c^(1/3).
     """
@@ -49,20 +52,6 @@ class Fast:
     def __post_init__(self) -> None:
         if not 0 < self.tolerance < 1:
             raise UserError("The tolerance must lie between 0 and 1: 0.02 means two points of accuracy.")
-
-
-@dataclass
-class _Count:
-    """What is known of one cell."""
-
-    removed: int
-    images: int = 0
-    top1: int = 0
-    top5: int = 0
-    lost: int = 0
-    gained: int = 0
-    seconds: float = 0.0
-    settled: bool = False
 
 
 def sweep(
@@ -81,6 +70,7 @@ def sweep(
 ) -> Iterator[Accuracy | Cell]:
     """Yield the unpruned accuracy and every cell, again and again, each time from more images.
 
+    In a fast sweep most cells are estimated from measured ones at first, and may be measured later.
     ``scores`` maps group keys to (C,) importances; the lowest go first. ``ratios`` are fractions removed, in [0, 1).
     ``images`` of the data set are used, in the order of ``seed``. ``past`` are cells of an earlier, stopped sweep with
     the same arguments: what they have seen is not computed again. A batch that does not fit into memory is halved.
@@ -95,15 +85,13 @@ def sweep(
     where = choose_device(device)
     chosen = dataset if images is None else dataset.subset(images, seed)
     order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))
-    counts = {(key, ratio): _Count(removed_count(ratio, network.group(key).size)) for key in scores for ratio in ratios}
-    _restore(counts, past)
-    drops = {(key, ratio): (key, lowest(scores[key], c.removed)) for (key, ratio), c in counts.items()}
     example = chosen.normalised(chosen.images[order[:1]])
     scorer = make_scorer(model, network, example, tuple(scores), where, rough=isinstance(mode, Fast))
-    limits = _limits(mode, scorer, tuple(scores))
-    total = len(order)
-    for (key, _), count in counts.items():
-        count.settled = count.images > 0 and _narrow(count, limits[key], total)
+    total, past = len(order), tuple(past)
+    rows = _rows(mode, scorer, network, scores, ratios, past, total, seed)
+    drops = {
+        (row.group, c.removed): (row.group, lowest(scores[row.group], c.removed)) for row in rows for c in row.counts
+    }
     size = batch_size or min(scorer.at_once, most(where) // (FINER if isinstance(mode, Fast) else 1))
     first = min(size, FIRST_IMAGES, max(2, FIRST_WORK // max(1, network.cost().macs)))
     base = _Base(chosen, total)
@@ -111,26 +99,25 @@ def sweep(
     while start < total:
         stop = min(start + (first if start == 0 else size), total)
         # a resumed cell that saw more than this waits until the others have caught up, to go on where it was
-        stop = min([stop, *(c.images for c in counts.values() if not c.settled and c.images > start)])
-        waiting = [cell for cell, c in counts.items() if not c.settled and c.images <= start]
-        if not waiting and base.seen >= stop:
+        stop = min([stop, *(c.place for row in rows for c in row.counts if not c.settled and c.place > start)])
+        if base.seen >= stop and not any(row.unseen(start) for row in rows):
             start = stop
             continue
-        rows = order[start:stop]
-        x, labels = chosen.normalised(chosen.images[rows]), chosen.labels[rows]
+        chunk = order[start:stop]
+        x, labels = chosen.normalised(chosen.images[chunk]), chosen.labels[chunk]
         try:
             right = base.add(scorer.begin(x), labels)
             yield base.accuracy()
-            for cell in waiting:
-                count = counts[cell]
-                began = time.perf_counter()
-                if count.removed:
-                    _add(count, scorer.scores(drops[cell]), labels, right)
-                else:
-                    _add(count, base.last, labels, right)
-                count.seconds += time.perf_counter() - began
-                count.settled = _narrow(count, limits[cell[0]], total)
-                yield _cell(cell, count, total, isinstance(mode, Exact))
+            for row in rows:
+                while waiting := row.unseen(start):
+                    for count in waiting:
+                        began = time.perf_counter()
+                        found = scorer.scores(drops[row.group, count.removed]) if count.removed else base.last
+                        count.add(found, labels, right)
+                        count.seconds += time.perf_counter() - began
+                        row.settle(count)
+                        yield count.cell(row.group, total, exact=isinstance(mode, Exact))
+                yield from row.estimates(base.accuracy())
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -144,17 +131,42 @@ def sweep(
                 torch.cuda.empty_cache()
             continue
         start = stop
-        if isinstance(mode, Fast) and all(c.settled for c in counts.values()):
+        if isinstance(mode, Fast) and all(row.finished for row in rows):
             break
 
 
-def _limits(mode: Exact | Fast, scorer: Scorer, groups: Sequence[str]) -> dict[str, float]:
-    """By group, the half width of an interval that is narrow enough; nothing is in an exact sweep."""
+def _rows(
+    mode: Exact | Fast,
+    scorer: Scorer,
+    network: Network,
+    groups: Iterable[str],
+    ratios: Sequence[float],
+    past: tuple[Cell, ...],
+    total: int,
+    seed: int,
+) -> list[Row]:
+    groups = tuple(groups)
     if isinstance(mode, Exact):
-        return dict.fromkeys(groups, -1.0)
-    shares = {key: scorer.share(key) for key in groups}
-    mean = sum(shares.values()) / max(1, len(shares)) or 1.0
-    return {key: mode.tolerance * min(1.0, max(LEAST, share / mean)) ** (1 / 3) for key, share in shares.items()}
+        tolerance, alike = dict.fromkeys(groups, -1.0), None
+    else:
+        shares = {key: scorer.share(key) for key in groups}
+        mean = sum(shares.values()) / max(1, len(shares)) or 1.0
+        tolerance = {k: mode.tolerance * min(1.0, max(LEAST, share / mean)) ** (1 / 3) for k, share in shares.items()}
+        alike = mode.tolerance
+    every = min(CHECKED, max(1, len(groups)))
+    return [
+        Row.of(
+            key,
+            network.group(key).size,
+            ratios,
+            past,
+            total=total,
+            tolerance=tolerance[key],
+            alike=alike,
+            checked=number % every == seed % every,
+        )
+        for number, key in enumerate(groups)
+    ]
 
 
 class _Base:
@@ -183,7 +195,7 @@ class _Base:
             )
         right = scores.argmax(1) == labels
         loss = float(torch.nn.functional.cross_entropy(scores.double(), labels, reduction="sum"))
-        self.parts.append((len(labels), int(right.sum()), _top5(scores, labels), loss))
+        self.parts.append((len(labels), int(right.sum()), in_top5(scores, labels), loss))
         self.last = scores
         return right
 
@@ -201,68 +213,3 @@ class _Base:
             dataset=self.name,
             seconds=time.perf_counter() - self.began,
         )
-
-
-def _top5(scores: Tensor, labels: Tensor) -> int:
-    if scores.shape[1] <= 5:
-        return 0
-    return int((scores.topk(5, 1).indices == labels[:, None]).any(1).sum())
-
-
-def _add(count: _Count, scores: Tensor, labels: Tensor, right: Tensor) -> None:
-    now = scores.argmax(1) == labels
-    count.images += len(labels)
-    count.top1 += int(now.sum())
-    count.top5 += _top5(scores, labels)
-    count.lost += int((right & ~now).sum())
-    count.gained += int((now & ~right).sum())
-
-
-def _bounds(count: _Count, total: int) -> tuple[float, float]:
-    """Interval of the drop over the whole evaluation set: the paired one, narrowed by the share already seen."""
-    low, high = paired_bounds(count.lost, count.gained, count.images)
-    drop = (count.lost - count.gained) / count.images
-    left = math.sqrt((total - count.images) / max(1, total - 1))
-    return drop - (drop - low) * left, drop + (high - drop) * left
-
-
-def _narrow(count: _Count, tolerance: float, total: int) -> bool:
-    low, high = _bounds(count, total)
-    return high - low <= 2 * tolerance
-
-
-def _cell(cell: tuple[str, float], c: _Count, total: int, exact: bool) -> Cell:
-    low, high = wilson(c.top1, c.images)
-    drop_low, drop_high = paired_bounds(c.lost, c.gained, c.images)
-    return Cell(
-        group=cell[0],
-        ratio=cell[1],
-        removed=c.removed,
-        top1=c.top1 / c.images,
-        top5=c.top5 / c.images,
-        images=c.images,
-        low=low,
-        high=high,
-        drop=(c.lost - c.gained) / c.images,
-        drop_low=drop_low,
-        drop_high=drop_high,
-        lost=c.lost,
-        gained=c.gained,
-        exact=exact and c.images == total,
-        seconds=c.seconds,
-    )
-
-
-def _restore(counts: dict[tuple[str, float], _Count], past: Iterable[Cell]) -> None:
-    for cell in past:
-        count = counts.get((cell.group, cell.ratio))
-        if count is not None and cell.images > count.images and cell.removed == count.removed:
-            counts[cell.group, cell.ratio] = replace(
-                count,
-                images=cell.images,
-                top1=round(cell.top1 * cell.images),
-                top5=round((cell.top5 or 0) * cell.images),
-                lost=cell.lost,
-                gained=cell.gained,
-                seconds=cell.seconds,
-            )

@@ -44,6 +44,11 @@ def transformed(weight: Tensor) -> Tensor:
     return (both @ weight.permute(2, 3, 0, 1).reshape(9, -1)).view(36, *weight.shape[:2])
 
 
+def compile_loops() -> None:
+    """Have the machine code ready, which takes seconds when there is none in the cache yet."""
+    convolve(torch.zeros(1, 1, 4, 4), transformed(torch.zeros(1, 1, 3, 3)), torch.zeros(1), None, False)
+
+
 def convolve(x: Tensor, weight: Tensor, bias: Tensor, other: Tensor | None, relu: bool) -> Tensor:
     """``relu(conv(x) + bias + other)`` with stride 1 and padding 1; the ReLU and ``other`` are optional.
 

@@ -100,6 +100,23 @@ def test_another_session_of_the_same_visitor_finds_the_sweep(page, monkeypatch):
     assert "Nothing is measured yet" in stranger.info[0].value
 
 
+def test_a_fast_sweep_says_which_cells_are_estimated_and_how_far_off_that_is(page):
+    page.button_group(key="sensitivity.mode").set_value("Fast").run()
+    page.select_slider(key="sensitivity.tolerance").set_value(0.1).run()
+    page.button(key="sensitivity.start").click().run()
+    job = page.session_state["sensitivity.run"]
+    ended = state.jobs().wait(job, 120)
+    assert ended.state is State.DONE, ended.error
+    shown = text_of(page.run())
+    cells = frames.newest(ended)
+    estimated = [cell for cell in cells.values() if cell.estimated]
+    assert f"{len(cells) - len(estimated)} cells measured" in shown and f"{len(estimated)} estimated" in shown
+    assert "points on average in 1 checked cell" in shown
+    page.session_state["sensitivity.cell"] = (estimated[0].group, estimated[0].ratio)
+    assert "Not measured itself" in text_of(page.run())
+    assert not page.exception
+
+
 def test_two_sweeps_can_be_told_apart(page):
     swept(page)
     page.selectbox(key="criterion").set_value(CRITERIA[1].card.key).run()

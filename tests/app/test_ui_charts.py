@@ -14,7 +14,7 @@ from pages.ui import charts, theme
 
 GROUPS = ["conv1", "conv2", "conv3"]
 RATIOS = [0.1, 0.5]
-COLUMNS = ["group", "ratio", "top1", "low", "high", "drop", "within_noise"]
+COLUMNS = ["group", "ratio", "top1", "low", "high", "drop", "within_noise", "estimated"]
 
 
 def cells(*rows):
@@ -22,9 +22,9 @@ def cells(*rows):
 
 
 MEASURED = cells(
-    ("conv1", 0.1, 0.95, 0.93, 0.97, 0.01, True),
-    ("conv1", 0.5, 0.80, 0.77, 0.83, 0.16, False),
-    ("conv3", 0.5, 0.97, 0.95, 0.98, -0.01, True),
+    ("conv1", 0.1, 0.95, 0.93, 0.97, 0.01, True, False),
+    ("conv1", 0.5, 0.80, 0.77, 0.83, 0.16, False, False),
+    ("conv3", 0.5, 0.97, 0.95, 0.98, -0.01, True, False),
 )
 
 
@@ -46,6 +46,18 @@ def test_heatmap_places_every_cell_and_leaves_the_others_empty():
 def test_heatmap_prints_the_accuracy_in_the_cell():
     drawn = drawn_map(heatmap(MEASURED, groups=GROUPS, ratios=RATIOS, baseline=0.96))
     assert [list(row) for row in drawn.text] == [["95", "80"], ["", ""], ["", "97"]]
+
+
+def test_an_estimate_is_told_from_what_was_measured():
+    guessed = pd.concat([MEASURED, cells(("conv2", 0.1, 0.96, 0.9, 0.99, 0.0, True, True))])
+    figure = heatmap(guessed, groups=GROUPS, ratios=RATIOS, baseline=0.96)
+    assert drawn_map(figure).text[1][0] == "≈96" and drawn_map(figure).text[0][0] == "95"
+    told = trace(figure, CELLS).hovertext
+    assert ["estimated" in text for text in told] == [False, False, True, False, False, False]
+    assert "≈ estimated from measured cells" in {each.name for each in figure.data}
+    assert not any(
+        "≈" in each.name for each in heatmap(MEASURED, groups=GROUPS, ratios=RATIOS, baseline=0.96).data if each.name
+    )
 
 
 def test_heatmap_hatches_exactly_the_cells_inside_the_noise():
