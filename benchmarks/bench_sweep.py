@@ -259,8 +259,8 @@ def ten_thousand(archive: Path) -> str:
     each = sum(measured) / len(measured)
     return (
         f"ResNet-20 (demo) on {len(data):,} CIFAR-10 test images, {len(scores)} x {len(RATIOS)} cells, fast: "
-        f"{quick.seconds / full:.1f} full ({len(measured)} measured, each on {each:,.0f} images), first cell after {run.first:.1f} s, "
-        f"peak memory {quick.megabytes:.0f} MB, load {os.getloadavg()[0]:.0f}."
+        f"{quick.seconds / full:.1f} full ({len(measured)} cells measured, each on {each:,.0f} images), first cell "
+        f"after {run.first:.1f} s, peak memory {quick.megabytes:.0f} MB, load {os.getloadavg()[0]:.0f}."
     )
 
 
