@@ -100,7 +100,7 @@ class Replay:
         cls, model: nn.Module, network: Network, example: Tensor, *, device: str, recorded: Steps | None = None
     ) -> Self | None:
         """One that is quicker than ``trusted`` and less precise; None where nothing is quicker."""
-        if precision(model) is not torch.float32:
+        if precision(model) is not torch.float32 or device != "cpu":
             return None
         if bfloat16_is_fast(device):
             return cls(model, network, example, device=device, dtype=torch.bfloat16, recorded=recorded)

@@ -52,6 +52,7 @@ BY_HINT = {"int": st.integers(), "float": FLOATS, "str": st.text(), "bool": st.b
 BY_HINT["Mapping[str, str]"] = st.dictionaries(KEYS, st.text())
 BY_HINT["Mapping[str, float]"] = st.dictionaries(KEYS, FLOATS, max_size=4)
 BY_HINT["tuple[float, ...]"] = st.lists(FLOATS, max_size=4).map(tuple)
+BY_HINT["tuple[float, float]"] = st.tuples(FLOATS, FLOATS)
 BY_HINT["Mapping[str, tuple[int, ...]]"] = st.dictionaries(KEYS, st.lists(st.integers()).map(tuple), max_size=4)
 
 
