@@ -14,21 +14,26 @@ from torch import Tensor
 
 SAFETY = 2.0
 SAMPLE = 4  # the least clear images, computed again in any case: they tell how wrong this removal's scores are
+FINE = 1e-3  # what only float32 keeps below: of a removal with such errors one sample is enough
 
 
-def rechecked(rough: Tensor, error: float, again: Callable[[Tensor], Tensor]) -> Tensor:
-    """``rough`` (n, K) with the scores of doubtful images replaced.
+def rechecked(
+    rough: Tensor, error: float, again: Callable[[Tensor], Tensor], known: float | None = None
+) -> tuple[Tensor, float]:
+    """``rough`` (n, K) with the scores of doubtful images replaced; and the largest error known now.
 
     error: of the unpruned network's scores, from ``error_of``. again: takes (m,) image numbers in rising order, gives
-    their (m, K) precise scores.
+    their (m, K) precise scores. known: what this returned for the same removal on other images, if it did.
     """
+    sample = 0 if known is not None and known < FINE else SAMPLE
+    error = max(error, known or 0.0)
     rough = rough.clone()
     best = rough.topk(2, dim=1).values
     leads = (best[:, 0] - best[:, 1]) / _largest(rough)
     order = leads.argsort()
     checked = 0
     while checked < len(order):
-        doubtful = max(int((leads < SAFETY * error).sum()), SAMPLE if checked == 0 else 0)
+        doubtful = max(int((leads < SAFETY * error).sum()), sample if checked == 0 else 0)
         if doubtful <= checked:
             break
         rows = order[checked:doubtful].sort().values
@@ -36,7 +41,7 @@ def rechecked(rough: Tensor, error: float, again: Callable[[Tensor], Tensor]) ->
         error = max(error, error_of(rough[rows], sure))
         rough[rows] = sure
         checked = doubtful
-    return rough
+    return rough, error
 
 
 def error_of(rough: Tensor, sure: Tensor) -> float:

@@ -22,7 +22,7 @@ from pruning_core.graph import Network, Plan, Role
 
 # channels that one vector or tile of the CPU's kernels holds
 _VECTOR = {torch.float32: 16 if torch.cpu._is_avx512_supported() else 8, torch.bfloat16: 32}
-PACKED_BYTES = 1 << 30  # sliced weights kept between batches
+PACKED_BYTES = 1 << 28  # sliced weights kept between batches
 
 
 @dataclass(frozen=True)

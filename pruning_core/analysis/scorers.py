@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -17,7 +17,7 @@ from pruning_core.analysis.replay import PACKED_BYTES, NotReplayable, Replay, Va
 from pruning_core.analysis.steps import record_steps
 from pruning_core.graph import Network, Plan, remove, silenced_tensors
 
-BATCH_BYTES = 1 << 30  # kept activations of one batch
+BATCH_BYTES = 1 << 29  # kept activations of one batch
 
 Removal = tuple[str, tuple[int, ...]]  # (group key, units removed)
 
@@ -143,7 +143,8 @@ class CheckedScorer:
 
     fast: ReplayScorer
     full: ReplayScorer
-    error: float = 0.0
+    error: float = 0.0  # of the unpruned network's scores
+    errors: dict[Removal, float] = field(default_factory=dict)  # of removals, on the images before
 
     @property
     def at_once(self) -> int:
@@ -159,7 +160,9 @@ class CheckedScorer:
         return sure
 
     def scores(self, removal: Removal) -> Tensor:
-        return rechecked(self.fast.scores(removal), self.error, lambda rows: self.full.some(removal, rows))
+        rough, known = self.fast.scores(removal), self.errors.get(removal)
+        scores, self.errors[removal] = rechecked(rough, self.error, lambda rows: self.full.some(removal, rows), known)
+        return scores
 
 
 def fitting(bytes_per_image: int, device: str) -> int:

@@ -82,6 +82,7 @@ class Slider:
         self.keep = self.fast.worth_keeping(KEPT_BYTES // len(dataset)) if self.fast else frozenset()
         self.kept: dict[int, Kept] = {}
         self.errors: dict[int, float] = {}  # of the rough scores of each batch
+        self.checked: OrderedDict[Plan, float] = OrderedDict()  # errors of plans' rough scores, on the images before
         self.base: dict[int, Tensor] = {}  # predictions of the unpruned network, per batch
         self.expansions: OrderedDict[Plan, Expansion] = OrderedDict()
         self.answers: OrderedDict[Plan, Measured] = OrderedDict()
@@ -194,7 +195,14 @@ class Slider:
     def _checked(self, plan: Plan, batch: int, rough: Tensor) -> Tensor:
         full, x = self.full, self._images(batch)
         assert full is not None
-        return rechecked(rough, self.errors[batch], lambda rows: full.planned(plan, full.kept(x[rows])).float().cpu())
+        scores, error = rechecked(
+            rough,
+            self.errors[batch],
+            lambda rows: full.planned(plan, full.kept(x[rows])).float().cpu(),
+            self.checked.get(plan),
+        )
+        _remember(self.checked, plan, error, ANSWERS)
+        return scores
 
     @property
     def title(self) -> str:
