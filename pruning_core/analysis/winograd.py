@@ -58,7 +58,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor, other: Tensor | None, relu
     images, _, height, width = x.shape
     outputs, channels = weight.shape[1:]
     high, wide = -(-height // 4), -(-width // 4)
-    threads = min(torch.get_num_threads(), images)
+    threads = max(1, min(torch.get_num_threads(), images, images * high * wide // ROWS))
     share = min(-(-ROWS // (high * wide)), -(-images // threads))  # images of one thread for one product
     room = max(1, min(share, RUN // (wide * max(channels, outputs))))  # of them in one go of a transform
     size = high * wide * -(-share // room) * room
