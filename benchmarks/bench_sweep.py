@@ -106,7 +106,7 @@ def rounds(model: nn.Module, network: Network) -> Iterator[dict[str, Tensor]]:
         yield scores
 
 
-def naive(model: nn.Module, layer: str, drop: tuple[int, ...], x: Tensor) -> Tensor:
+def naive(model: nn.Module, layer: str, drop: tuple[int, ...], x: Tensor, batch: int) -> Tensor:
     """What peers do for one cell: copy, trace, prune with Torch-Pruning, run everything."""
     pruned = copy.deepcopy(model)
     graph = torch_pruning.DependencyGraph().build_dependency(pruned, example_inputs=x[:1])
@@ -119,11 +119,18 @@ def naive(model: nn.Module, layer: str, drop: tuple[int, ...], x: Tensor) -> Ten
     if drop:
         graph.get_pruning_group(module, pruner, idxs=list(drop)).prune()
     with torch.no_grad():
-        return forward(pruned, x)
+        return forward(pruned, x, batch)
 
 
-def forward(model: nn.Module, x: Tensor) -> Tensor:
-    return torch.cat([model(part) for part in x.split(64)])
+def forward(model: nn.Module, x: Tensor, batch: int = 64) -> Tensor:
+    return torch.cat([model(part) for part in x.split(batch)])
+
+
+def best_batch(model: nn.Module, x: Tensor) -> int:
+    """The size of batches that the plain network is fastest with, so that the naive way is not slowed by a bad one."""
+    with torch.no_grad():
+        model(x[:8])
+        return min((8, 64), key=lambda batch: spent(lambda: forward(model, x[:64], batch)).seconds)
 
 
 @dataclass(frozen=True)
@@ -147,13 +154,13 @@ def status(field: str) -> float:
     return float(found[1])
 
 
-def full_forward(model: nn.Module, x: Tensor) -> float:
+def full_forward(model: nn.Module, x: Tensor, batch: int) -> float:
     """Processor seconds: the median of as many as take ten seconds, three at most, after a short first one."""
     found: list[float] = []
     with torch.no_grad():
         model(x[:16])
         while len(found) < 3 and sum(found) < 10:
-            found.append(spent(lambda: forward(model, x)).seconds)
+            found.append(spent(lambda: forward(model, x, batch)).seconds)
     return sorted(found)[len(found) // 2]
 
 
@@ -198,10 +205,11 @@ def measure(subject: Subject) -> dict[str, object]:
     x = test.normalised(test.images)
     network = capture(model, x[:1])
     every = list(rounds(model, network))
-    full = full_forward(model, x)
+    batch = best_batch(model, x)
+    full = full_forward(model, x, batch)
     fast = Run()
     quick = fast.sweep(model, network, test, every[:1], subject.ratios, Fast(0.02))
-    full = (full + full_forward(model, x)) / 2
+    full = (full + full_forward(model, x, batch)) / 2
     exact = Run()
     slow = exact.sweep(model, network, test, every, subject.ratios, Exact())
     keys = sorted(exact.cells)
@@ -210,7 +218,7 @@ def measure(subject: Subject) -> dict[str, object]:
     for number, key, ratio in chosen:
         group = network.group(key)
         drop = lowest(every[number][key], removed_count(ratio, group.size))
-        one = partial(naive, model, group.producers[number].layer, drop, x)
+        one = partial(naive, model, group.producers[number].layer, drop, x, batch)
         seconds += spent(one).seconds
         with torch.no_grad():
             real = forward(remove(model, network, Plan({key: drop})).model.eval(), x)

@@ -18,6 +18,9 @@ from pruning_core.analysis.steps import record_steps
 from pruning_core.graph import Network, Plan, remove, silenced_tensors
 
 BATCH_BYTES = 1 << 29  # kept activations of one batch
+# of one activation on the CPU: larger pieces of memory come fresh from the system every time, and its pages cost more
+# than the products that fill them (the C library's limit is 32 MB)
+PIECE_BYTES = 24 << 20
 
 Removal = tuple[str, tuple[int, ...]]  # (group key, units removed)
 
@@ -88,7 +91,8 @@ class ReplayScorer:
         self.base_scores = torch.empty(0)
         self.images = 0
         self.bytes_per_image = replay.bytes_per_image(self.keep)
-        self.at_once = fitting(self.bytes_per_image, replay.device.type)
+        self.largest = max((replay.bytes_per_image([r]) for r in replay.sizes if replay.per_image(r)), default=1)
+        self.at_once = fitting(self.bytes_per_image, self.largest, replay.device.type)
 
     def share(self, group: str) -> float:
         return self.replay.share(group)
@@ -148,7 +152,7 @@ class CheckedScorer:
 
     @property
     def at_once(self) -> int:
-        return fitting(self.fast.bytes_per_image + self.full.bytes_per_image, "cpu")
+        return fitting(self.fast.bytes_per_image + self.full.bytes_per_image, self.full.largest, "cpu")
 
     def share(self, group: str) -> float:
         return self.full.share(group)
@@ -165,9 +169,14 @@ class CheckedScorer:
         return scores
 
 
-def fitting(bytes_per_image: int, device: str) -> int:
-    """The largest power of two of images, within limits, whose activations fit into ``BATCH_BYTES``."""
+def fitting(bytes_per_image: int, largest: int, device: str) -> int:
+    """The largest power of two of images, within limits, for which the memory is there and quick.
+
+    ``bytes_per_image`` is what is kept of an image, ``largest`` its largest activation.
+    """
     images = BATCH_BYTES // max(1, bytes_per_image)
+    if device == "cpu":
+        images = min(images, PIECE_BYTES // max(1, largest))
     return max(4, min(most(device), 1 << max(0, images.bit_length() - 1)))
 
 
