@@ -151,12 +151,11 @@ class Row:
         count.settled = count.narrow(self.tolerance, self.total)
 
     def _open(self, start: int) -> None:
-        if self.alike is None:
-            return
-        enough = min(ENOUGH, self.total)
+        if self.alike is None or start > self.total // 2:
+            return  # what is left would not tell more than the cells beside it
         if not self.counts[-1].open:
             self._add(len(self.counts) - 1, start)
-        known = {i: c.drop for i, c in enumerate(self.counts) if c.settled or (c.images and c.place >= enough)}
+        known = {i: c.drop for i, c in enumerate(self.counts) if c.settled or c.images >= ENOUGH}
         if len(known) < sum(c.open for c in self.counts):
             return  # the ends of some gap are not known well enough
         for place in unlike(known, self.alike):

@@ -20,7 +20,7 @@ from pruning_core.analysis.device import choose_device
 from pruning_core.analysis.intervals import wilson
 from pruning_core.analysis.measures import Accuracy, Cell
 from pruning_core.analysis.memory import out_of_memory
-from pruning_core.analysis.rows import Row, in_top5
+from pruning_core.analysis.rows import ENOUGH, Row, in_top5
 from pruning_core.analysis.scorers import Scorer, make_scorer, most
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError
@@ -42,7 +42,8 @@ class Exact:
 class Fast:
     """A cell stops when the 95 % interval of its drop is within ``tolerance`` (a share of the images) to each side.
 
-    Between two measured cells whose drops differ by no more than ``tolerance`` the others are estimated.
+    Between two measured cells whose drops differ by no more than ``tolerance`` the others are estimated, unless there
+    are very few images.
     Cells that cost a fraction c < 1 of the mean stop at ``tolerance`` times the cube root of c: with n images a cell
     errs as 1/sqrt(n) and costs c n, so the least error for the work has n ~ c^(-2/3), widths ~ c^(1/3).
     """
@@ -152,7 +153,7 @@ def _rows(
         shares = {key: scorer.share(key) for key in groups}
         mean = sum(shares.values()) / max(1, len(shares)) or 1.0
         tolerance = {k: mode.tolerance * min(1.0, max(LEAST, share / mean)) ** (1 / 3) for k, share in shares.items()}
-        alike = mode.tolerance
+        alike = mode.tolerance if total >= 2 * ENOUGH else None
     every = min(CHECKED, max(1, len(groups)))
     return [
         Row.of(

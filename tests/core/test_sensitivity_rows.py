@@ -111,3 +111,10 @@ def test_a_stopped_row_goes_on_and_estimates_are_no_past():
     assert [replace(c, seconds=0) for c in again.counts] == [replace(c, seconds=0) for c in steep.counts]
     assert {c.ratio for c in again.counts if c.open} == set(asked)
     assert run(again, accuracy, 128) == run(steep, accuracy, 128) == [0.7, 0.9]
+
+
+@pytest.mark.parametrize(("seen", "opens"), [(200, True), (300, False)])
+def test_nothing_is_opened_that_could_see_few_images_only(seen, opens):
+    late = row(tolerance=0.001)
+    assert run(late, dict.fromkeys(RATIOS, 1.0), 0, seen) == [0.9]
+    assert run(late, dict.fromkeys(RATIOS, 0.2), seen, 100)[:2] == ([0.9, 0.4] if opens else [0.9])
