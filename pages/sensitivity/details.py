@@ -58,6 +58,7 @@ def _baseline(view: JobView, spec: SensitivityRun, base: Baseline) -> None:
         _measured(view, spec, base.images),
         detail=f"{100 * base.low:.1f}–{100 * base.high:.1f}, {base.images:,} images",
         help="Top-1 accuracy of the whole network on the same images, with its 95 % interval below.",
+        container=st.container(),  # or the frame would grow into what the column has left
     )
 
 
