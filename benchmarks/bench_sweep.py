@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import copy
+import ctypes
 import datetime
+import gc
 import os
 import re
 import time
@@ -180,6 +182,10 @@ class Run:
         ratios: tuple[float, ...],
         mode: Exact | Fast,
     ) -> Spent:
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(
+            0
+        )  # or a sweep reuses what the last one left, and seems to need nothing
         return spent(lambda: self._sweep(model, network, data, scores, ratios, mode))
 
     def _sweep(
