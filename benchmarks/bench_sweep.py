@@ -183,9 +183,7 @@ class Run:
         mode: Exact | Fast,
     ) -> Spent:
         gc.collect()
-        ctypes.CDLL(None).malloc_trim(
-            0
-        )  # or a sweep reuses what the last one left, and seems to need nothing
+        ctypes.CDLL(None).malloc_trim(0)  # or a sweep reuses what the last one left, and seems to need nothing
         return spent(lambda: self._sweep(model, network, data, scores, ratios, mode))
 
     def _sweep(

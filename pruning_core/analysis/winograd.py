@@ -32,9 +32,12 @@ G = (
 
 
 def worthwhile(weight: Tensor) -> bool:
-    """Whether there are so many channels that products outweigh transforms; weight (O, C, 3, 3)."""
+    """Whether there are so many channels that products outweigh transforms; weight (O, C, 3, 3).
+
+    More of them where threads share the work: they wait for each other between transforms and products.
+    """
     outputs, channels = weight.shape[:2]
-    return outputs * channels >= WORTH * (outputs + channels)
+    return outputs * channels >= WORTH * torch.get_num_threads() * (outputs + channels)
 
 
 def transformed(weight: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ class Wide(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
-def test_only_what_it_is_made_for_is_tiled():
+def test_only_what_it_is_made_for_is_tiled(one_thread):
     torch.manual_seed(0)
     model, x = Wide().eval(), torch.randn(4, 3, 16, 16)
     network = capture(model, x[:1])
@@ -97,5 +97,9 @@ def test_only_what_it_is_made_for_is_tiled():
         assert worst(scores, model(x).double()) < 1e-5
 
 
-def test_few_channels_are_not_worth_the_transforms():
+def test_few_channels_are_not_worth_the_transforms(one_thread):
     assert worthwhile(torch.empty(64, 64, 3, 3)) and not worthwhile(torch.empty(64, 8, 3, 3))
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    assert worthwhile(torch.empty(256, 256, 3, 3)) and not worthwhile(torch.empty(64, 64, 3, 3))
+    torch.set_num_threads(before)
