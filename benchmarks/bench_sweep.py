@@ -14,6 +14,7 @@ import copy
 import ctypes
 import datetime
 import gc
+import multiprocessing
 import os
 import re
 import time
@@ -255,6 +256,16 @@ def measure(subject: Subject) -> dict[str, object]:
     }
 
 
+def alone(number: int) -> dict[str, object]:
+    """Measure one of the subjects in a process of its own, whose memory nothing before it has touched."""
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply(_measure, (number,))
+
+
+def _measure(number: int) -> dict[str, object]:
+    return measure(SUBJECTS[number])
+
+
 def ten_thousand(archive: Path) -> str:
     """The fast sweep of the demo ResNet-20 on every CIFAR-10 test image, in full forwards."""
     loaded = load_model(ModelRef("demo", "cifar_resnet20", "demo"))
@@ -289,15 +300,15 @@ def main() -> None:
         f"{bfloat16_is_fast('cpu')}).",
         "Unit: one full forward of the evaluation set. The naive way (copy, Torch-Pruning, evaluate) is timed on the",
         "cells checked and scaled to the grid. Wrong: cells whose number of right images differs from real removal.",
-        "Load: how many processes wanted the processors when the row was done.",
+        "Load: how many processes wanted the processors when the row was done. Every row has a process of its own.",
         "Fast, measured: the other cells of that grid are estimated between measured ones that lose about the same.",
         "The networks are trained on the digits (`benchmarks/trained.py`). The stopping rule was tuned on a ResNet-18,",
         "and the measure that chooses images to compute precisely on these ResNet-18 and VGG-16-BN; halving the ratios",
         "was tried on all but ResNet-50.",
     ]
     done: list[dict[str, object]] = []
-    for subject in SUBJECTS[: 1 if chosen.quick else None]:
-        done.append(measure(subject))
+    for number in range(1 if chosen.quick else len(SUBJECTS)):
+        done.append(alone(number))
         write(lines, done, keep=not chosen.quick)
     if chosen.cifar10 is not None:
         lines.append(ten_thousand(chosen.cifar10))
