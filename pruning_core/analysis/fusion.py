@@ -79,7 +79,7 @@ class FusedConvolution:
         other = None if self.other is None else fill(Register(self.other))
         if self.packed and self.space is not None:
             return self._as_matrix(x, weight, bias, other)
-        if self.packed and not weight.is_mkldnn:
+        if self.packed and weight.dim() == 3:  # transformed
             return winograd.convolve(x, weight, bias, other, self.relu)
         groups = self.groups(len(bias))
         if self.packed:

@@ -74,7 +74,8 @@ class SensitivityRun(RunSpec):
             seed=self.seed,
             past=tuple(e for e in past if isinstance(e, Cell)),
         )
-        yield from _with_progress(cells, len(wanted) * len(self.ratios), len(data), past)
+        count, foreseen = len(wanted) * len(self.ratios), isinstance(self.mode, Exact)
+        yield from _with_progress(cells, count, len(data), past, foreseen=foreseen)
 
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
         """The last state of every cell."""
@@ -111,9 +112,12 @@ def scored(
 
 
 def _with_progress(
-    events: Iterator[Accuracy | Cell], cells: int, images: int, past: tuple[Event, ...]
+    events: Iterator[Accuracy | Cell], cells: int, images: int, past: tuple[Event, ...], *, foreseen: bool
 ) -> Iterator[Event]:
-    """The events, with how much of the work (cells x images) is done and how long the rest takes."""
+    """The events, with how much of the work (cells x images) is done and how long the rest takes.
+
+    Not ``foreseen`` is a fast sweep's rest: how few cells and images will do is what it finds out.
+    """
     done = {(e.group, e.ratio): e.images for e in past if isinstance(e, Cell)}
     before, began, told = sum(done.values()), time.monotonic(), 0.0
     for event in events:
@@ -124,7 +128,7 @@ def _with_progress(
         if now - told > 0.5:
             told, seen = now, sum(done.values())
             speed = (seen - before) / max(now - began, 1e-9)
-            left = (cells * images - seen) / speed if seen > before else None
+            left = (cells * images - seen) / speed if foreseen and seen > before else None
             yield Progress(seen, cells * images, "cells × images", left)
     seen = sum(done.values())
     yield Progress(seen, max(seen, 1), "cells × images", 0.0)
