@@ -32,7 +32,7 @@ from pruning_core.datasets import DataRef, Dataset, hold_out, import_data, load_
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, capture
 from pruning_core.runs.treatments import cut, recalibrated, tuned
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import load_model
 from pruning_core.zoo.demos import demo

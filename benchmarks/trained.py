@@ -11,7 +11,7 @@ from torch import nn
 
 from pruning_core.analysis.device import bfloat16_is_fast
 from pruning_core.datasets import DataRef, Dataset, load_splits
-from pruning_core.runs.workspace import default_root
+from pruning_core.storage.workspace import default_root
 
 BATCH = 32
 

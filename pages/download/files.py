@@ -22,7 +22,7 @@ from pruning_core.export.program import Exported, export_pt2
 from pruning_core.export.recipe import how_of, recipe_of, to_yaml
 from pruning_core.export.script import write_script
 from pruning_core.export.weights import weights_bytes
-from pruning_core.runs.codec import encode
+from pruning_core.storage.codec import encode
 from pruning_core.zoo import LoadedModel, ModelRef
 from pruning_core.zoo.demos import demo
 

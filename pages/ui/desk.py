@@ -12,7 +12,7 @@ from pathlib import Path
 from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 from pruning_core.zoo import DEMOS, ModelRef
 from pruning_core.zoo.factory import factory_ref, named_at_start
 

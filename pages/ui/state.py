@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pages.ui.desk import Desk
     from pruning_core.datasets import DataRef, Dataset
     from pruning_core.graph import Network, Plan
-    from pruning_core.runs import Workspace
     from pruning_core.runs.jobs import Jobs
+    from pruning_core.storage import Workspace
     from pruning_core.zoo import LoadedModel, ModelRef
 
 MODELS_KEPT = 6
@@ -78,14 +78,14 @@ def _keep(changed: Desk) -> None:
 
 def workspace() -> Workspace:
     """The data directory; one object per directory and process."""
-    from pruning_core.runs.workspace import default_root
+    from pruning_core.storage.workspace import default_root
 
     return _workspace(str(default_root()))
 
 
 def jobs() -> Jobs:
     """The background runs of this server."""
-    from pruning_core.runs.workspace import default_root
+    from pruning_core.storage.workspace import default_root
 
     return _jobs(str(default_root()))
 
@@ -120,7 +120,7 @@ def _busy(text: str) -> AbstractContextManager[None]:
 
 @st.cache_resource(show_spinner=False)
 def _workspace(root: str) -> Workspace:
-    from pruning_core.runs.workspace import Workspace
+    from pruning_core.storage.workspace import Workspace
 
     return Workspace(root)
 

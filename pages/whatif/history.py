@@ -9,7 +9,7 @@ import streamlit as st
 from pages.ui import state
 from pruning_core.export.document import How
 from pruning_core.graph import Plan
-from pruning_core.runs.codec import dump
+from pruning_core.storage.codec import dump
 
 KEPT = 100
 ASKED = "whatif.asked"

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 
 from pruning_core.datasets.raw import Raw
-from pruning_core.runs.artifacts import replacing
+from pruning_core.storage.artifacts import replacing
 
 VERSION = 1  # raise it when decoding changes, so that old copies are not read
 

@@ -11,7 +11,7 @@ import torch
 
 from pruning_core.datasets.raw import Progress, Raw
 from pruning_core.datasets.ref import DataRef
-from pruning_core.datasets.store import Root
+from pruning_core.storage.uploads import Root
 
 
 def read(ref: DataRef, root: Root | None, progress: Progress) -> Raw:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pruning_core.datasets.raw import Progress
 from pruning_core.errors import UserError
-from pruning_core.runs.artifacts import replacing
+from pruning_core.storage.artifacts import replacing
 
 CHUNK = 1 << 18  # bytes
 TIMEOUT_S = 15

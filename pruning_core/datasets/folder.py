@@ -14,8 +14,8 @@ from pruning_core.datasets.images import SUFFIXES, Pictures
 from pruning_core.datasets.raw import Progress, Raw
 from pruning_core.datasets.ref import DataRef
 from pruning_core.datasets.safe_zip import open_zip, read_member
-from pruning_core.datasets.store import Root, artifacts, directory
 from pruning_core.errors import UserError
+from pruning_core.storage.uploads import Root, artifacts, directory
 
 TRAIN_NAMES = frozenset({"train", "training"})
 TEST_NAMES = frozenset({"test", "testing", "val", "valid", "validation"})

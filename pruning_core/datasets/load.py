@@ -11,8 +11,8 @@ from pruning_core.datasets import digits, folder, npz, torchvision_sets
 from pruning_core.datasets.dataset import Dataset, channel_statistics
 from pruning_core.datasets.raw import Progress, Raw, quiet
 from pruning_core.datasets.ref import DataRef, Source
-from pruning_core.datasets.store import Root
 from pruning_core.errors import UserError
+from pruning_core.storage.uploads import Root
 
 READERS: dict[Source, Callable[[DataRef, Root | None, Progress], Raw]] = {
     "digits": digits.read,

@@ -12,8 +12,8 @@ from torch import Tensor
 from pruning_core.datasets.raw import Progress, Raw
 from pruning_core.datasets.ref import DataRef
 from pruning_core.datasets.safe_zip import open_zip
-from pruning_core.datasets.store import Root, artifacts
 from pruning_core.errors import UserError
+from pruning_core.storage.uploads import Root, artifacts
 
 IMAGES = ("images", "train_images", "x_train", "x", "data", "X")
 LABELS = ("labels", "train_labels", "y_train", "y", "targets", "target")

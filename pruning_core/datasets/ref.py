@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from pruning_core.errors import UserError
-from pruning_core.runs.codec import Codec, UnknownClass, digest, dump
+from pruning_core.storage.codec import Codec, UnknownClass, digest, dump
 
 Source = Literal["digits", "npz", "folder", "torchvision"]
 Split = Literal["train", "fit", "held-out", "test"]

@@ -13,8 +13,8 @@ from torch import Tensor
 from pruning_core.datasets.download import fetch
 from pruning_core.datasets.raw import Progress, Raw
 from pruning_core.datasets.ref import DataRef
-from pruning_core.datasets.store import Root, directory
 from pruning_core.errors import UserError
+from pruning_core.storage.uploads import Root, directory
 
 
 @dataclass(frozen=True)

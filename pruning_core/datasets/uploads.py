@@ -8,8 +8,8 @@ from typing import BinaryIO
 from pruning_core.datasets.load import load_splits
 from pruning_core.datasets.raw import Progress, quiet
 from pruning_core.datasets.ref import DataRef, Source
-from pruning_core.datasets.store import Root, keeping
 from pruning_core.errors import UserError
+from pruning_core.storage.uploads import Root, keeping
 
 SUFFIXES: dict[str, Source] = {".npz": "npz", ".zip": "folder"}
 

@@ -14,7 +14,7 @@ from pruning_core.errors import UserError
 from pruning_core.export.ranges import as_ranges
 from pruning_core.export.weights import aliases_of, fingerprint, sha256
 from pruning_core.graph import Network, Plan, Removal
-from pruning_core.runs.codec import encode
+from pruning_core.storage.codec import encode
 
 FORMAT, VERSION = "prunescope.plan", 1
 Source = Literal["measured", "estimated", "derived", "published"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from pruning_core.runs.presence import is_alive
 from pruning_core.runs.store import Job, Store
 from pruning_core.runs.view import State
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 
 
 def adopt(store: Store, workspace: Workspace, servers: Path, log: logging.Logger) -> None:

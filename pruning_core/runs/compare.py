@@ -31,7 +31,7 @@ from pruning_core.runs.scores import Draw, draws, scored_all
 from pruning_core.runs.sensitivity import captured
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.treatments import Treatment, cut, recalibrated, tuned
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import LoadedModel, ModelRef
 

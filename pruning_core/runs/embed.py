@@ -19,7 +19,7 @@ from pruning_core.runs.inputs import fitted, the_model, the_split
 from pruning_core.runs.sensitivity import captured
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import JobView
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 from pruning_core.zoo import ModelRef
 
 PLACES = "places.npy"

@@ -27,13 +27,13 @@ from pruning_core.runs.reached import AT_ONCE, SCHEDULED, Reached, Shrunk, tag_o
 from pruning_core.runs.sensitivity import captured, scored
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.treatments import cut
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.weights import stored_weights
+from pruning_core.storage.workspace import Workspace
 from pruning_core.training.checkpoint import Checkpoint
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step, TrainOutcome
 from pruning_core.training.loop import fine_tune
 from pruning_core.zoo import LoadedModel, ModelRef, store_weights
-from pruning_core.zoo.stored import stored_weights
 
 CHECKPOINT_EVERY = 30.0  # seconds; a crash loses no more
 RECONSTRUCTION_IMAGES = 128

@@ -11,7 +11,7 @@ from pruning_core.datasets import DataRef, Dataset, load_data, load_splits
 from pruning_core.errors import UserError
 from pruning_core.runs.events import Event, Stage
 from pruning_core.runs.narrate import narrated
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 from pruning_core.zoo import LoadedModel, ModelRef, load_model
 
 SCORED_ON = 128  # images that activations and gradients are read from

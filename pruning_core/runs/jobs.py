@@ -21,7 +21,7 @@ from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.store import Job, Store
 from pruning_core.runs.view import Cancel, JobView, State
 from pruning_core.runs.worker import Worker, spare_threads
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 
 REMEMBERED = 200  # finished jobs whose events stay in memory
 

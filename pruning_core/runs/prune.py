@@ -23,7 +23,7 @@ from pruning_core.runs.inputs import fit_sample, fitted, the_model, the_split
 from pruning_core.runs.sensitivity import captured
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.treatments import recalibrated
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 from pruning_core.training.recalibrate import keeping_statistics
 from pruning_core.zoo import ModelRef, store_weights
 

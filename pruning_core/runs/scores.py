@@ -22,7 +22,7 @@ from pruning_core.runs.inputs import SCORED_ON, fit_sample, the_model
 from pruning_core.runs.points import Scored
 from pruning_core.runs.sensitivity import captured
 from pruning_core.runs.spec import RunSpec
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 from pruning_core.taxonomy import Family
 from pruning_core.zoo import LoadedModel, ModelRef
 

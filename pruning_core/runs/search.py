@@ -31,7 +31,7 @@ from pruning_core.runs.sensitivity import captured, scored
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.treatments import Treatment, cut, recalibrated
 from pruning_core.runs.tried import UNIFORM, Finalist, Tried
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 from pruning_core.zoo import LoadedModel, ModelRef
 
 EVERY = 0.4  # seconds between two reports inside one trial

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pruning_core.runs.codec import Codec, digest, dump
 from pruning_core.runs.events import Event, Failed
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.codec import Codec, digest, dump
+from pruning_core.storage.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pruning_core.runs.database import Database
 from pruning_core.runs.events import Event, event_from_json, event_to_json
 from pruning_core.runs.spec import RunSpec, spec_from_json, spec_to_json
 from pruning_core.runs.view import JobView, State
+from pruning_core.storage.database import Database
 
 CHANGING = ("device", "state", "error", "attempt", "server", "started", "finished", "seconds")  # in the life of a job
 # The columns that are fields of a Job as they stand; ``spec`` is stored beside them as JSON.

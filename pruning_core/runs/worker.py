@@ -13,7 +13,7 @@ from pruning_core.runs.events import Event
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.store import Job
 from pruning_core.runs.view import State
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 
 
 class Desk(Protocol):

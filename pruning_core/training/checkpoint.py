@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruning_core.runs.artifacts import replacing
+from pruning_core.storage.artifacts import replacing
 from pruning_core.training.events import Epoch
 
 

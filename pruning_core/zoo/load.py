@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from pruning_core.datasets.raw import Progress, quiet
-from pruning_core.datasets.store import Root, artifacts
+from pruning_core.storage.uploads import Root, artifacts
+from pruning_core.storage.weights import stored_weights
 from pruning_core.zoo import torchvision_models
 from pruning_core.zoo.architectures import architecture, build, title_of
 from pruning_core.zoo.demos import demo, load_demo
@@ -22,7 +23,6 @@ from pruning_core.zoo.finite import check_finite
 from pruning_core.zoo.onnx_files import conversion_note, read_onnx
 from pruning_core.zoo.output import check_output
 from pruning_core.zoo.ref import ModelRef, Source
-from pruning_core.zoo.stored import stored_weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from pruning_core.errors import UserError
-from pruning_core.runs.codec import Codec, UnknownClass, digest, dump
+from pruning_core.storage.codec import Codec, UnknownClass, digest, dump
 
 Source = Literal["demo", "torchvision", "upload", "pruned", "factory"]
 

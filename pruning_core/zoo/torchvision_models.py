@@ -14,8 +14,8 @@ from torch import nn
 
 from pruning_core.datasets.download import fetch
 from pruning_core.datasets.raw import Progress
-from pruning_core.datasets.store import Root, directory
 from pruning_core.errors import UserError
+from pruning_core.storage.uploads import Root, directory
 
 AUXILIARY = ("googlenet", "inception_v3")
 _HUB = threading.Lock()  # the hub's folder is one setting of the whole process

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from pruning_core.datasets.store import Root, directory, keeping
+from pruning_core.storage.uploads import Root, directory, keeping
+from pruning_core.storage.weights import store_weights
 from pruning_core.zoo.architectures import build
 from pruning_core.zoo.checkpoint import read_checkpoint
 from pruning_core.zoo.kinds import Kind, kind_of
@@ -16,7 +17,6 @@ from pruning_core.zoo.onnx_files import conversion_note, reference_difference
 from pruning_core.zoo.output import check_output
 from pruning_core.zoo.recognise import as_chosen, recognise
 from pruning_core.zoo.ref import ModelRef
-from pruning_core.zoo.stored import store_weights
 
 SUFFIXES = (".pt", ".pth", ".th", ".tar", ".safetensors", ".pt2", ".onnx")
 """What a file chooser should offer; what a file is, is told from its bytes."""

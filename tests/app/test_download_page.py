@@ -23,8 +23,8 @@ from pruning_core.datasets import DataRef
 from pruning_core.export.document import read_document
 from pruning_core.export.recipe import how_of
 from pruning_core.graph import Plan
-from pruning_core.runs.codec import dump
 from pruning_core.runs.sensitivity import captured
+from pruning_core.storage.codec import dump
 from pruning_core.zoo import ModelRef
 from tests.app.pruned_desk import pruned_desk
 from tests.app.test_finetune_page import healthy, one_thread, words  # noqa: F401 (one_thread is a fixture)

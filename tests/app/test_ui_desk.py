@@ -8,7 +8,7 @@ from pages.ui import first_paint
 from pages.ui.desk import Desk, first_desk, recall, remember
 from pruning_core.datasets import DataRef
 from pruning_core.graph import Plan
-from pruning_core.runs import Workspace
+from pruning_core.storage import Workspace
 from pruning_core.zoo import DEMOS, ModelRef
 
 OTHER = ModelRef("torchvision", "resnet18", weights="random", num_classes=10)

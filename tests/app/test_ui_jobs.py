@@ -12,11 +12,11 @@ from streamlit.testing.v1 import AppTest
 from pages.ui import jobs as panel
 from pages.ui import state
 from pruning_core.errors import UserError
-from pruning_core.runs import Workspace
 from pruning_core.runs.events import Event, Progress, Result, Stage
 from pruning_core.runs.jobs import Jobs
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import JobView, State
+from pruning_core.storage import Workspace
 from pruning_core.training.events import Checking, Step
 
 GATE = threading.Event()  # a run waits here until the test lets it go

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from pages.ui.cookie import USER_COOKIE
 from pages.ui.desk import recall
-from pruning_core.runs import Workspace
+from pruning_core.storage import Workspace
 from pruning_core.zoo import load_model
 from tests.app.pruned_desk import pruned_desk
 from tests.browser.conftest import figure, settle

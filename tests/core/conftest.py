@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pruning_core.runs import Workspace
+from pruning_core.storage import Workspace
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import ClassVar
 from pruning_core.errors import UserError
 from pruning_core.runs.events import Artifact, Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 
 PATIENCE = 20.0  # seconds until a test gives up
 

@@ -17,7 +17,7 @@ from pruning_core.allocation.trial import LatencyStep, Trial, best_of, on_front
 from pruning_core.allocation.uniform import Uniform
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan
-from pruning_core.runs.codec import Codec, dump
+from pruning_core.storage.codec import Codec, dump
 from tests.conftest import ROOT
 from tests.core.allocation_nets import chain_network, random_scores, residual_network
 from tests.core.export_nets import elsewhere

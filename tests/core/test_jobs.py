@@ -13,7 +13,7 @@ from pruning_core.errors import UserError
 from pruning_core.runs.events import Artifact, Failed, Progress, Stage
 from pruning_core.runs.jobs import Jobs
 from pruning_core.runs.view import Cancel, JobView, State
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pruning_core.errors import UserError
 from pruning_core.runs.events import Artifact, Progress
 from pruning_core.runs.jobs import Jobs
 from pruning_core.runs.view import Cancel, State
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,7 +24,7 @@ import sys
 sys.path[:0] = [{root!r}, {here!r}]
 from fake_runs import FAKES, GATES, PATIENCE, Count, Gate, Saves
 from pruning_core.runs.jobs import Jobs
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 jobs = Jobs(Workspace({data!r}), FAKES, threads=1)
 jobs.wait(jobs.submit(Count(2), "ann"), PATIENCE)
 for spec in (Count(8, "crash", hold=3), Saves("save")):

@@ -25,7 +25,7 @@ from pruning_core.runs.points import ORIGIN, OutOfReach, Point, Scored, When
 from pruning_core.runs.scores import ScoresRun, draws, read_scores
 from pruning_core.runs.spec import spec_from_json, spec_to_json
 from pruning_core.runs.specs import RUNS, VALUES
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 from pruning_core.taxonomy import Data, Family, channel_card
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import DEMOS, load_model

@@ -16,7 +16,7 @@ from pruning_core.runs.jobs import Jobs
 from pruning_core.runs.spec import spec_from_json, spec_to_json
 from pruning_core.runs.specs import RUNS, VALUES
 from pruning_core.runs.view import State
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 from pruning_core.zoo import DEMOS, load_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -22,7 +22,7 @@ from pruning_core.runs.inputs import fitted
 from pruning_core.runs.reached import AT_ONCE, SCHEDULED, Reached, Shrunk, tag_of, way_of
 from pruning_core.runs.spec import spec_from_json, spec_to_json
 from pruning_core.runs.specs import RUNS, VALUES
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step
 from pruning_core.zoo import DEMOS, LoadedModel, ModelRef, load_model

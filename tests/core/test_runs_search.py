@@ -28,7 +28,7 @@ from pruning_core.runs.search import SearchRun
 from pruning_core.runs.spec import spec_from_json, spec_to_json
 from pruning_core.runs.specs import RUNS, VALUES
 from pruning_core.runs.tried import UNIFORM, Finalist, Tried
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 from pruning_core.training.recalibrate import recalibrate
 from pruning_core.zoo import DEMOS, load_model
 

@@ -25,7 +25,7 @@ from pruning_core.runs.measure import CORRECT, EvaluateRun, LatencyRun, read_cor
 from pruning_core.runs.spec import RunSpec, spec_from_json, spec_to_json
 from pruning_core.runs.specs import RUNS, VALUES
 from pruning_core.runs.view import JobView, State
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 from pruning_core.training import loop
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step, TrainOutcome

@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pruning_core.errors import UserError
-from pruning_core.runs.artifacts import Artifacts, replacing
-from pruning_core.runs.codec import Codec, UnknownClass, digest, dump
-from pruning_core.runs.database import MIGRATIONS, Database
 from pruning_core.runs.events import EVENTS, Result, event_from_json, event_to_json
-from pruning_core.runs.workspace import Workspace, default_root
+from pruning_core.storage.artifacts import Artifacts, replacing
+from pruning_core.storage.codec import Codec, UnknownClass, digest, dump
+from pruning_core.storage.database import MIGRATIONS, Database
+from pruning_core.storage.workspace import Workspace, default_root
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pruning_core.datasets import DIGITS, Dataset, load_data
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, capture, remove
 from pruning_core.graph.record import named_tensors
-from pruning_core.runs.workspace import Workspace
+from pruning_core.storage.workspace import Workspace
 from pruning_core.zoo import DEMOS, load_model
 from tests.core.test_sensitivity import Net
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from pruning_core.datasets.store import artifacts
 from pruning_core.errors import UserError
+from pruning_core.storage.uploads import artifacts
 from pruning_core.zoo import ARCHITECTURES, ModelRef, architecture, import_model, load_model, torchvision_models
 from pruning_core.zoo.recognise import recognise, shapes_of
 from tests.core.upload_files import images, network, saved

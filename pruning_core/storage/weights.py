@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from pruning_core.datasets.store import Root, artifacts
 from pruning_core.errors import UserError
+from pruning_core.storage.uploads import Root, artifacts
 
 
 def store_weights(tensors: Mapping[str, Tensor], root: Root, notes: tuple[str, ...] = ()) -> str:

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 from pruning_core.errors import UserError
-from pruning_core.runs.artifacts import Artifacts
-from pruning_core.runs.database import Database
+from pruning_core.storage.artifacts import Artifacts
+from pruning_core.storage.database import Database
 
 
 def default_root() -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from pruning_core.errors import UserError
-from pruning_core.runs.artifacts import CHUNK, Artifacts
+from pruning_core.storage.artifacts import CHUNK, Artifacts
 
 
 class Rooted(Protocol):
