@@ -33,8 +33,8 @@ from pruning_core.analysis.slider import Slider
 from pruning_core.criteria import L1Norm, score
 from pruning_core.datasets import Dataset, import_data, load_data
 from pruning_core.graph import Network, Plan, capture, remove
-from pruning_core.runs.inputs import fitted
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.inputs import fitted
 from pruning_core.zoo import DEMOS, load_model
 
 RESULT = Path(__file__).parent / "results" / "slider.md"

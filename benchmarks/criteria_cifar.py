@@ -31,8 +31,8 @@ from pruning_core.criteria.control import Random
 from pruning_core.datasets import DataRef, Dataset, hold_out, import_data, load_splits
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, capture
-from pruning_core.runs.treatments import cut, recalibrated, tuned
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.treatments import cut, recalibrated, tuned
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import load_model
 from pruning_core.zoo.demos import demo

@@ -14,10 +14,10 @@ from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.uniform import Uniform
 from pruning_core.criteria import Criterion
 from pruning_core.graph import Network
-from pruning_core.runs.compare import BUDGETS, CompareRun
-from pruning_core.runs.points import ORIGIN, OutOfReach, Point, Scored, When
-from pruning_core.runs.scores import is_random
 from pruning_core.runs.view import JobView
+from pruning_core.studies.compare import BUDGETS, CompareRun
+from pruning_core.studies.points import ORIGIN, OutOfReach, Point, Scored, When
+from pruning_core.studies.scores import is_random
 from pruning_core.training.config import FineTune
 
 OFFERED = tuple(round(share / 100, 2) for share in range(95, 5, -5))

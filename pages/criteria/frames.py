@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pruning_core.allocation.lowest import removed_count
-from pruning_core.runs.points import ORIGIN, Point, Scored
+from pruning_core.studies.points import ORIGIN, Point, Scored
 
 COLUMNS = (
     "criterion", "when", "budget", "macs", "parameters", "top1", "low", "high", "top5", "drop", "drop_low",

@@ -39,6 +39,6 @@ def _data_needed(key: str) -> int:
 
 
 def _is_control(key: str) -> bool:
-    from pruning_core.runs.scores import is_random
+    from pruning_core.studies.scores import is_random
 
     return is_random(by_key()[key]())

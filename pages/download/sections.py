@@ -18,8 +18,8 @@ from pages.ui.errors import plain_errors
 from pruning_core.analysis.measures import Accuracy, Latency
 from pruning_core.errors import UserError
 from pruning_core.export.document import Figure
-from pruning_core.runs.measure import EvaluateRun, LatencyRun
 from pruning_core.runs.view import JobView
+from pruning_core.studies.measure import EvaluateRun, LatencyRun
 from pruning_core.zoo import LoadedModel, ModelRef
 
 CUTS_KEPT = 3

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pruning_core.analysis.intervals import unpaired_bounds
 from pruning_core.runs.events import Artifact, Event
-from pruning_core.runs.fine_tune import CONTROL, PRUNED
+from pruning_core.studies.fine_tune import CONTROL, PRUNED
 from pruning_core.training.events import Epoch, Step
 
 TAGS = (PRUNED, CONTROL)

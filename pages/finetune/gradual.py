@@ -13,8 +13,8 @@ from pages.ui.widgets import knob_widget, knob_widgets
 from pruning_core.allocation.course import steps_of
 from pruning_core.allocation.schedule import SCHEDULES, Schedule
 from pruning_core.graph import Network, Plan
-from pruning_core.runs.gradual import GradualRun, shared_out
 from pruning_core.runs.view import JobView
+from pruning_core.studies.gradual import GradualRun, shared_out
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import ModelRef
 

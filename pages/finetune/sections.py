@@ -12,8 +12,8 @@ from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, sta
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pruning_core.errors import UserError
-from pruning_core.runs.fine_tune import CONTROL, PRUNED, FineTuneRun
 from pruning_core.runs.view import JobView
+from pruning_core.studies.fine_tune import CONTROL, PRUNED, FineTuneRun
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step
 from pruning_core.zoo import LoadedModel, ModelRef

@@ -11,9 +11,9 @@ from pages.ui import cards, charts, links, numbers, plots, provenance, state
 from pages.ui.desk import Desk
 from pruning_core.analysis.measures import Drop
 from pruning_core.runs.events import Event
-from pruning_core.runs.gradual import GradualRun
-from pruning_core.runs.reached import AT_ONCE, SCHEDULED, Reached, Shrunk, way_of
 from pruning_core.runs.view import JobView
+from pruning_core.studies.gradual import GradualRun
+from pruning_core.studies.reached import AT_ONCE, SCHEDULED, Reached, Shrunk, way_of
 from pruning_core.training.events import Epoch
 
 COLUMNS = ["epoch", "run", "top1", "low", "high"]

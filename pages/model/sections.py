@@ -14,8 +14,8 @@ from pages.ui import cards, jobs, numbers, plots, provenance, state
 from pages.ui.desk import Desk
 from pruning_core.analysis.measures import Accuracy, Latency
 from pruning_core.graph import Network
-from pruning_core.runs.measure import EvaluateRun, LatencyRun
 from pruning_core.runs.view import JobView
+from pruning_core.studies.measure import EvaluateRun, LatencyRun
 from pruning_core.zoo import LoadedModel
 
 MAP_HEIGHT = 720

@@ -10,8 +10,8 @@ from pages.ui import charts, links, numbers, plots, state
 from pages.whatif import history
 from pruning_core.analysis.measures import Accuracy
 from pruning_core.graph import Network, Plan
-from pruning_core.runs.search import SearchRun
-from pruning_core.runs.tried import Tried
+from pruning_core.studies.search import SearchRun
+from pruning_core.studies.tried import Tried
 
 CHOSEN = "search.trial"
 

@@ -10,9 +10,9 @@ from pages.ui import cards, numbers, plots, provenance
 from pages.ui.provenance import Provenance
 from pruning_core.analysis.measures import Accuracy
 from pruning_core.graph import Network
-from pruning_core.runs.search import SearchRun
-from pruning_core.runs.tried import Tried
 from pruning_core.runs.view import JobView
+from pruning_core.studies.search import SearchRun
+from pruning_core.studies.tried import Tried
 
 
 def draw(view: JobView, spec: SearchRun, network: Network) -> None:

@@ -7,8 +7,8 @@ import streamlit as st
 from pages.search import frames
 from pages.ui import cards, numbers, provenance
 from pruning_core.graph import Network
-from pruning_core.runs.search import SearchRun
 from pruning_core.runs.view import JobView
+from pruning_core.studies.search import SearchRun
 
 
 def show(view: JobView, spec: SearchRun) -> None:

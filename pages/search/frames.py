@@ -10,10 +10,10 @@ from pruning_core.allocation.search import EXPLORERS
 from pruning_core.allocation.trial import Trial, best_of, on_front
 from pruning_core.analysis.measures import Accuracy
 from pruning_core.graph import Network
-from pruning_core.runs.points import ORIGIN
-from pruning_core.runs.search import SearchRun
-from pruning_core.runs.tried import UNIFORM, Finalist, Tried
 from pruning_core.runs.view import JobView
+from pruning_core.studies.points import ORIGIN
+from pruning_core.studies.search import SearchRun
+from pruning_core.studies.tried import UNIFORM, Finalist, Tried
 
 COLUMNS = [
     "by", "name", "number", "top1", "low", "high", "images", "macs", "share", "parameters", "latency_ms", "cost",

@@ -9,8 +9,8 @@ from pages.search.figures import draw
 from pages.ui import jobs, started
 from pages.ui.bench import Bench
 from pages.ui.desk import Desk
-from pruning_core.runs.search import SearchRun
 from pruning_core.runs.view import JobView
+from pruning_core.studies.search import SearchRun
 
 SHOWN = "search.run"
 POLL_S = 1.0

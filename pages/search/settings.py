@@ -18,7 +18,7 @@ from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.search import BASELINE, EXPLORERS, Search, reach
 from pruning_core.allocation.space import Explorer
 from pruning_core.graph import Network
-from pruning_core.runs.search import SearchRun
+from pruning_core.studies.search import SearchRun
 
 KEY = "search"
 KINDS: dict[str, Kind | None] = {"MACs": "macs", "Parameters": "parameters", "Latency": "latency", "No budget": None}

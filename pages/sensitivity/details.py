@@ -15,8 +15,8 @@ from pruning_core.allocation.lowest import lowest
 from pruning_core.analysis.bisection import errors
 from pruning_core.analysis.measures import Cell
 from pruning_core.graph import Network, Plan
-from pruning_core.runs.sensitivity import SensitivityRun
 from pruning_core.runs.view import JobView
+from pruning_core.studies.sensitivity import SensitivityRun
 
 Cells = Mapping[tuple[str, float], Cell]
 COUNTED = provenance.derived("counted in closed form, exactly, for the network with only this group cut")

@@ -9,8 +9,8 @@ import pandas as pd
 
 from pruning_core.analysis.measures import Accuracy, Cell
 from pruning_core.graph import Network
-from pruning_core.runs.sensitivity import SensitivityRun
 from pruning_core.runs.view import JobView
+from pruning_core.studies.sensitivity import SensitivityRun
 
 COLUMNS = [
     "group", "ratio", "channels", "removed", "top1", "low", "high", "drop", "drop_low", "drop_high", "within_noise",

@@ -13,8 +13,8 @@ from pages.ui.sweeps import label, sweeps
 from pruning_core.analysis.sensitivity import Fast
 from pruning_core.graph import Network
 from pruning_core.runs.events import Stage
-from pruning_core.runs.sensitivity import SensitivityRun
 from pruning_core.runs.view import JobView
+from pruning_core.studies.sensitivity import SensitivityRun
 
 MAP_HEIGHT = 720
 SHOWN = "sensitivity.run"

@@ -11,7 +11,7 @@ from pages.ui.sweeps import judged_on
 from pruning_core.analysis.sensitivity import Exact, Fast
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
-from pruning_core.runs.sensitivity import RATIOS, SensitivityRun
+from pruning_core.studies.sensitivity import RATIOS, SensitivityRun
 
 EXACT, FAST = "Exact", "Fast"
 OFFERED = (0.05, *RATIOS, 0.95)

@@ -28,7 +28,7 @@ from pruning_core.analysis.similarity import (
 )
 from pruning_core.datasets import DataRef, hold_out
 from pruning_core.graph import Group
-from pruning_core.runs.inputs import fitted
+from pruning_core.studies.inputs import fitted
 from pruning_core.zoo import ModelRef
 
 WEIGHTS, ANSWERS = "Weights", "Activations"

@@ -10,8 +10,8 @@ from pages.ui.desk import Desk
 from pruning_core.analysis.similarity import REPRESENTATIVES, all_but_one
 from pruning_core.graph import Network, Plan
 from pruning_core.runs.events import Result
-from pruning_core.runs.prune import PruneRun
 from pruning_core.runs.view import State
+from pruning_core.studies.prune import PruneRun
 
 COUNTED = provenance.derived("counted in the captured network, exactly")
 

@@ -14,8 +14,8 @@ from pages.ui.desk import Desk
 from pages.ui.stored import verdicts
 from pruning_core.analysis.similarity import silhouette
 from pruning_core.graph import Network
-from pruning_core.runs.embed import EmbedRun, read_places
 from pruning_core.runs.view import State
+from pruning_core.studies.embed import EmbedRun, read_places
 
 SHOWN = 256  # pictures at once
 COUNTS = 60  # points of the silhouette curve

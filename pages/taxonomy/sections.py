@@ -12,9 +12,9 @@ from pages.ui import cards, jobs, numbers, plots, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.widgets import knob_widgets
 from pruning_core.graph import Network
-from pruning_core.runs.points import Scored
-from pruning_core.runs.scores import ScoresRun, read_scores
 from pruning_core.runs.view import JobView
+from pruning_core.studies.points import Scored
+from pruning_core.studies.scores import ScoresRun, read_scores
 from pruning_core.taxonomy import Card
 
 NODE, CHOSEN, ROOT = "taxonomy.node", "taxonomy.card", "All that runs"

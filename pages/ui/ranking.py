@@ -17,8 +17,8 @@ from pruning_core.criteria import Criterion
 from pruning_core.datasets import DIGITS, DataRef
 from pruning_core.graph import Network
 from pruning_core.knobs import knobs_of
-from pruning_core.runs.sensitivity import scored
 from pruning_core.storage.codec import dump
+from pruning_core.studies.sensitivity import scored
 from pruning_core.zoo import ModelRef
 
 KEY = "criterion"

@@ -160,7 +160,7 @@ def warm_up() -> None:
     """Called once, in a thread, when the server starts: whatever the first page needs."""
     import pages.ui.charts  # noqa: F401  (and with it plotly and pandas, before anybody waits for a figure)
     from pages.ui.desk import first_desk
-    from pruning_core.runs.measure import EvaluateRun
+    from pruning_core.studies.measure import EvaluateRun
 
     first = first_desk()
     jobs().submit(EvaluateRun(first.model, first.data), "the server")

@@ -11,10 +11,10 @@ from pages.ui.desk import Desk
 from pages.ui.provenance import Provenance
 from pruning_core.criteria import Criterion, Scores
 from pruning_core.graph import Network
-from pruning_core.runs.inputs import SCORED_ON
-from pruning_core.runs.points import Scored
-from pruning_core.runs.scores import ScoresRun, read_scores
 from pruning_core.runs.view import State
+from pruning_core.studies.inputs import SCORED_ON
+from pruning_core.studies.points import Scored
+from pruning_core.studies.scores import ScoresRun, read_scores
 
 AT_ONCE = 2e9  # MACs of probing below which nobody has to press a button: about a second
 Verdicts = dict[Criterion, Scores]

@@ -8,8 +8,8 @@ from pages.ui import started
 from pages.ui.desk import Desk
 from pruning_core.analysis.sensitivity import Fast
 from pruning_core.datasets import DataRef
-from pruning_core.runs.sensitivity import SensitivityRun
 from pruning_core.runs.view import JobView
+from pruning_core.studies.sensitivity import SensitivityRun
 
 Found = tuple[JobView, SensitivityRun]
 

@@ -17,7 +17,7 @@ from pruning_core.analysis.slider import Estimate, Measured, Slider
 from pruning_core.datasets import DataRef, hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
-from pruning_core.runs.inputs import fitted
+from pruning_core.studies.inputs import fitted
 from pruning_core.zoo import ModelRef
 
 UNASKED_MACS = 1.2e11  # of a measurement that need not be asked for: about a second

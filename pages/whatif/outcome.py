@@ -9,8 +9,8 @@ from typing import Any
 from pages.ui import provenance, state
 from pages.ui.desk import Desk
 from pruning_core.runs.events import Result
-from pruning_core.runs.prune import PruneRun
 from pruning_core.runs.view import JobView
+from pruning_core.studies.prune import PruneRun
 
 Payload = Mapping[str, Any]
 

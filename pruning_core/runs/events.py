@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Protocol
 
 from pruning_core.allocation.trial import LatencyStep, Trial
 from pruning_core.analysis.measures import Accuracy, Cell, Drop, Latency
-from pruning_core.runs.points import OutOfReach, Point, Scored
-from pruning_core.runs.reached import Reached, Shrunk
-from pruning_core.runs.tried import Finalist, Tried
 from pruning_core.storage.codec import Codec, dump
+from pruning_core.studies.points import OutOfReach, Point, Scored
+from pruning_core.studies.reached import Reached, Shrunk
+from pruning_core.studies.tried import Finalist, Tried
 from pruning_core.training.events import Checking, Epoch, Step, TrainOutcome
 
 

@@ -42,7 +42,7 @@ class Jobs:
         threads: int | None = None,
     ) -> None:
         if runs is None:
-            from pruning_core.runs.specs import RUNS, VALUES  # late: they import every feature
+            from pruning_core.studies.specs import RUNS, VALUES  # late: they import every feature
 
             runs, values = RUNS, VALUES
         self.workspace = workspace

@@ -3,9 +3,9 @@
 from pages.ui.desk import Desk, first_desk, remember
 from pruning_core.graph import Plan
 from pruning_core.runs.events import Result
-from pruning_core.runs.prune import PruneRun
-from pruning_core.runs.sensitivity import captured
 from pruning_core.storage import Workspace
+from pruning_core.studies.prune import PruneRun
+from pruning_core.studies.sensitivity import captured
 from pruning_core.zoo import ModelRef, load_model
 
 

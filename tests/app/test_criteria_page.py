@@ -13,10 +13,10 @@ from pages.ui import links, state
 from pages.ui.charts import alt_text
 from pruning_core import criteria
 from pruning_core.criteria import CRITERIA, L1Norm, L2Norm, Random
-from pruning_core.runs.compare import CompareRun
-from pruning_core.runs.points import ORIGIN, Point, Scored, When
-from pruning_core.runs.scores import ScoresRun
 from pruning_core.runs.view import State
+from pruning_core.studies.compare import CompareRun
+from pruning_core.studies.points import ORIGIN, Point, Scored, When
+from pruning_core.studies.scores import ScoresRun
 from tests.app.fake_criterion import Alphabet
 
 ROOT = Path(__file__).parents[2]

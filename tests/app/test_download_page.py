@@ -23,8 +23,8 @@ from pruning_core.datasets import DataRef
 from pruning_core.export.document import read_document
 from pruning_core.export.recipe import how_of
 from pruning_core.graph import Plan
-from pruning_core.runs.sensitivity import captured
 from pruning_core.storage.codec import dump
+from pruning_core.studies.sensitivity import captured
 from pruning_core.zoo import ModelRef
 from tests.app.pruned_desk import pruned_desk
 from tests.app.test_finetune_page import healthy, one_thread, words  # noqa: F401 (one_thread is a fixture)
@@ -122,7 +122,7 @@ def test_the_plan_carries_the_figures_and_where_they_are_from(open_page):
 
 def figure_of(desk):
     from pruning_core.analysis.measures import Accuracy
-    from pruning_core.runs.measure import EvaluateRun
+    from pruning_core.studies.measure import EvaluateRun
 
     pair = [state.jobs().find(EvaluateRun(ref, desk.data)).last(Accuracy) for ref in (desk.model.base, desk.model)]
     return files.accuracy_figure(*pair, "CPU, seed 0")

@@ -10,8 +10,8 @@ from pages.finetune import courses, frames, stairs, ways
 from pages.ui import state
 from pages.ui.desk import recall
 from pruning_core.allocation.schedule import SCHEDULES
-from pruning_core.runs.reached import AT_ONCE, SCHEDULED
 from pruning_core.runs.view import State
+from pruning_core.studies.reached import AT_ONCE, SCHEDULED
 from pruning_core.training.events import Epoch, Step
 from tests.app.pruned_desk import pruned_desk
 

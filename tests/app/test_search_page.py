@@ -11,9 +11,9 @@ from pages.ui import state
 from pruning_core.allocation.search import BASELINE, EXPLORERS
 from pruning_core.allocation.trial import best_of
 from pruning_core.graph import Plan
-from pruning_core.runs.search import SearchRun
-from pruning_core.runs.tried import Tried
 from pruning_core.runs.view import State
+from pruning_core.studies.search import SearchRun
+from pruning_core.studies.tried import Tried
 from tests.app.page_under_test import ROOT, carried, metrics, text_of
 
 TRIALS = 10

@@ -12,8 +12,8 @@ from pruning_core.allocation.lowest import lowest
 from pruning_core.analysis.measures import Cell
 from pruning_core.criteria import CRITERIA, score
 from pruning_core.graph import Plan
-from pruning_core.runs.sensitivity import SensitivityRun
 from pruning_core.runs.view import State
+from pruning_core.studies.sensitivity import SensitivityRun
 from tests.app.page_under_test import carried, metrics, opened, text_of
 
 IMAGES = 32

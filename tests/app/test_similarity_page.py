@@ -12,9 +12,9 @@ from pages.similarity import charts, filters
 from pages.ui import links, state
 from pruning_core.analysis.similarity import EUCLIDEAN, all_but_one, grow, weight_rows
 from pruning_core.graph import Plan
-from pruning_core.runs.embed import EmbedRun, read_places
-from pruning_core.runs.prune import PruneRun
 from pruning_core.runs.view import State
+from pruning_core.studies.embed import EmbedRun, read_places
+from pruning_core.studies.prune import PruneRun
 
 ROOT = Path(__file__).parents[2]
 

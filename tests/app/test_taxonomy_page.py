@@ -15,8 +15,8 @@ from pruning_core.allocation.search import EXPLORERS
 from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.criteria import CRITERIA, L1Norm
 from pruning_core.graph import Plan
-from pruning_core.runs.scores import ScoresRun
 from pruning_core.runs.view import State
+from pruning_core.studies.scores import ScoresRun
 from tests.app.fake_criterion import Alphabet
 from tests.app.test_ui_theme import contrast
 

@@ -19,9 +19,9 @@ from pruning_core.datasets import hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, remove
 from pruning_core.runs.events import Result
-from pruning_core.runs.scores import ScoresRun
-from pruning_core.runs.sensitivity import SensitivityRun
 from pruning_core.runs.view import State
+from pruning_core.studies.scores import ScoresRun
+from pruning_core.studies.sensitivity import SensitivityRun
 from pruning_core.zoo import ModelRef
 from tests.app.page_under_test import carried, metrics, opened, text_of
 

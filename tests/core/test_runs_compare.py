@@ -18,14 +18,14 @@ from pruning_core.criteria.base import Criterion
 from pruning_core.datasets import DIGITS, load_data, load_splits
 from pruning_core.errors import UserError
 from pruning_core.graph import capture, remove
-from pruning_core.runs import inputs
-from pruning_core.runs.compare import CompareRun
 from pruning_core.runs.events import Event, Progress, event_from_json, event_to_json
-from pruning_core.runs.points import ORIGIN, OutOfReach, Point, Scored, When
-from pruning_core.runs.scores import ScoresRun, draws, read_scores
 from pruning_core.runs.spec import spec_from_json, spec_to_json
-from pruning_core.runs.specs import RUNS, VALUES
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies import inputs
+from pruning_core.studies.compare import CompareRun
+from pruning_core.studies.points import ORIGIN, OutOfReach, Point, Scored, When
+from pruning_core.studies.scores import ScoresRun, draws, read_scores
+from pruning_core.studies.specs import RUNS, VALUES
 from pruning_core.taxonomy import Data, Family, channel_card
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import DEMOS, load_model

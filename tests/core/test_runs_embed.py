@@ -11,12 +11,12 @@ from pruning_core.analysis.embedding import t_sne
 from pruning_core.analysis.similarity import COSINE, weight_rows
 from pruning_core.datasets import DataRef
 from pruning_core.graph import capture
-from pruning_core.runs.embed import EmbedRun, read_places
 from pruning_core.runs.jobs import Jobs
 from pruning_core.runs.spec import spec_from_json, spec_to_json
-from pruning_core.runs.specs import RUNS, VALUES
 from pruning_core.runs.view import State
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.embed import EmbedRun, read_places
+from pruning_core.studies.specs import RUNS, VALUES
 from pruning_core.zoo import DEMOS, load_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")

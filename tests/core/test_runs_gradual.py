@@ -17,12 +17,12 @@ from pruning_core.datasets import DIGITS, load_splits
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, capture
 from pruning_core.runs.events import Event, Progress, event_from_json, event_to_json
-from pruning_core.runs.gradual import GradualRun, shared_out
-from pruning_core.runs.inputs import fitted
-from pruning_core.runs.reached import AT_ONCE, SCHEDULED, Reached, Shrunk, tag_of, way_of
 from pruning_core.runs.spec import spec_from_json, spec_to_json
-from pruning_core.runs.specs import RUNS, VALUES
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.gradual import GradualRun, shared_out
+from pruning_core.studies.inputs import fitted
+from pruning_core.studies.reached import AT_ONCE, SCHEDULED, Reached, Shrunk, tag_of, way_of
+from pruning_core.studies.specs import RUNS, VALUES
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step
 from pruning_core.zoo import DEMOS, LoadedModel, ModelRef, load_model

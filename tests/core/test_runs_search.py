@@ -22,13 +22,13 @@ from pruning_core.datasets import DIGITS, hold_out, load_splits
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, capture, remove
 from pruning_core.runs.events import Event, Progress, event_from_json, event_to_json
-from pruning_core.runs.inputs import fitted
-from pruning_core.runs.points import ORIGIN
-from pruning_core.runs.search import SearchRun
 from pruning_core.runs.spec import spec_from_json, spec_to_json
-from pruning_core.runs.specs import RUNS, VALUES
-from pruning_core.runs.tried import UNIFORM, Finalist, Tried
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.inputs import fitted
+from pruning_core.studies.points import ORIGIN
+from pruning_core.studies.search import SearchRun
+from pruning_core.studies.specs import RUNS, VALUES
+from pruning_core.studies.tried import UNIFORM, Finalist, Tried
 from pruning_core.training.recalibrate import recalibrate
 from pruning_core.zoo import DEMOS, load_model
 

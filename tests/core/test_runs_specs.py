@@ -17,15 +17,15 @@ from pruning_core.analysis.measures import Accuracy, Latency
 from pruning_core.datasets import DIGITS, DataRef, load_splits
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, capture
-from pruning_core.runs import inputs
 from pruning_core.runs.events import Artifact, Event, Stage
-from pruning_core.runs.fine_tune import CONTROL, PRUNED, FineTuneRun
 from pruning_core.runs.jobs import Jobs
-from pruning_core.runs.measure import CORRECT, EvaluateRun, LatencyRun, read_correct
 from pruning_core.runs.spec import RunSpec, spec_from_json, spec_to_json
-from pruning_core.runs.specs import RUNS, VALUES
 from pruning_core.runs.view import JobView, State
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies import inputs
+from pruning_core.studies.fine_tune import CONTROL, PRUNED, FineTuneRun
+from pruning_core.studies.measure import CORRECT, EvaluateRun, LatencyRun, read_correct
+from pruning_core.studies.specs import RUNS, VALUES
 from pruning_core.training import loop
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step, TrainOutcome

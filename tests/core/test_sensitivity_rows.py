@@ -9,7 +9,7 @@ from pruning_core.analysis.bisection import Gap, errors, estimate, gaps, straigh
 from pruning_core.analysis.measures import Accuracy, Cell
 from pruning_core.analysis.rows import ENOUGH, Row
 from pruning_core.runs.events import Progress
-from pruning_core.runs.sensitivity import _with_progress
+from pruning_core.studies.sensitivity import _with_progress
 
 BASE = Accuracy(0.9, None, 0.1, 128, 0.85, 0.95, 512, "data", 1.0)
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -125,7 +125,7 @@ def test_nothing_is_opened_that_could_see_few_images_only(seen, opens):
 @pytest.mark.parametrize("foreseen", [True, False])
 def test_only_an_exact_sweep_says_how_long_it_will_take(foreseen, monkeypatch):
     clock = iter(range(100))
-    monkeypatch.setattr("pruning_core.runs.sensitivity.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("pruning_core.studies.sensitivity.time.monotonic", lambda: float(next(clock)))
     told = list(_with_progress(iter([cell(0.9, 0.0), cell(0.5, 0.0)]), 9, 512, (), foreseen=foreseen))
     under_way = [event.seconds_left for event in told if isinstance(event, Progress)][:-1]
     assert len(under_way) == 2 and all((left is not None) == foreseen for left in under_way)

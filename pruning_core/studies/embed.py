@@ -15,11 +15,11 @@ from pruning_core.analysis.similarity import METRICS, response_rows, weight_rows
 from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
 from pruning_core.runs.events import Artifact, Event, Stage
-from pruning_core.runs.inputs import fitted, the_model, the_split
-from pruning_core.runs.sensitivity import captured
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import JobView
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.inputs import fitted, the_model, the_split
+from pruning_core.studies.sensitivity import captured
 from pruning_core.zoo import ModelRef
 
 PLACES = "places.npy"

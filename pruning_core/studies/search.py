@@ -25,13 +25,13 @@ from pruning_core.datasets import DataRef, Dataset, hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan
 from pruning_core.runs.events import Event, Progress, Stage
-from pruning_core.runs.inputs import both_splits, fitted, the_model
-from pruning_core.runs.points import ORIGIN
-from pruning_core.runs.sensitivity import captured, scored
 from pruning_core.runs.spec import RunSpec
-from pruning_core.runs.treatments import Treatment, cut, recalibrated
-from pruning_core.runs.tried import UNIFORM, Finalist, Tried
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.inputs import both_splits, fitted, the_model
+from pruning_core.studies.points import ORIGIN
+from pruning_core.studies.sensitivity import captured, scored
+from pruning_core.studies.treatments import Treatment, cut, recalibrated
+from pruning_core.studies.tried import UNIFORM, Finalist, Tried
 from pruning_core.zoo import LoadedModel, ModelRef
 
 EVERY = 0.4  # seconds between two reports inside one trial

@@ -16,10 +16,10 @@ from pruning_core.analysis.evaluate import Tally, predicting
 from pruning_core.analysis.latency import LEAST, measuring_latency
 from pruning_core.datasets import DataRef
 from pruning_core.runs.events import Artifact, Event, Stage
-from pruning_core.runs.inputs import fitted, the_model, the_split
 from pruning_core.runs.narrate import throttled
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.inputs import fitted, the_model, the_split
 from pruning_core.zoo import ModelRef
 
 CORRECT = "correct.npy"

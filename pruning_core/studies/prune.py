@@ -19,11 +19,11 @@ from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, remove
 from pruning_core.runs.events import Event, Progress, Result, Stage
-from pruning_core.runs.inputs import fit_sample, fitted, the_model, the_split
-from pruning_core.runs.sensitivity import captured
 from pruning_core.runs.spec import RunSpec
-from pruning_core.runs.treatments import recalibrated
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.inputs import fit_sample, fitted, the_model, the_split
+from pruning_core.studies.sensitivity import captured
+from pruning_core.studies.treatments import recalibrated
 from pruning_core.training.recalibrate import keeping_statistics
 from pruning_core.zoo import ModelRef, store_weights
 

@@ -18,9 +18,9 @@ from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, capture
 from pruning_core.runs.events import Event, Progress, Stage
-from pruning_core.runs.inputs import SCORED_ON, fit_sample, fitted, the_model, the_split
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.inputs import SCORED_ON, fit_sample, fitted, the_model, the_split
 from pruning_core.zoo import LoadedModel, ModelRef
 
 RATIOS = tuple(round(i / 10, 1) for i in range(1, 10))

@@ -9,15 +9,15 @@ from pruning_core.allocation.search import EXPLORERS, Search
 from pruning_core.analysis.sensitivity import Exact, Fast
 from pruning_core.criteria import CRITERIA
 from pruning_core.datasets import DataRef
-from pruning_core.runs.compare import CompareRun
-from pruning_core.runs.embed import EmbedRun
-from pruning_core.runs.fine_tune import FineTuneRun
-from pruning_core.runs.gradual import GradualRun
-from pruning_core.runs.measure import EvaluateRun, LatencyRun
-from pruning_core.runs.prune import PruneRun
-from pruning_core.runs.scores import ScoresRun
-from pruning_core.runs.search import SearchRun
-from pruning_core.runs.sensitivity import SensitivityRun
+from pruning_core.studies.compare import CompareRun
+from pruning_core.studies.embed import EmbedRun
+from pruning_core.studies.fine_tune import FineTuneRun
+from pruning_core.studies.gradual import GradualRun
+from pruning_core.studies.measure import EvaluateRun, LatencyRun
+from pruning_core.studies.prune import PruneRun
+from pruning_core.studies.scores import ScoresRun
+from pruning_core.studies.search import SearchRun
+from pruning_core.studies.sensitivity import SensitivityRun
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import ModelRef
 

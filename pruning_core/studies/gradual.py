@@ -22,13 +22,13 @@ from pruning_core.datasets import DataRef, Dataset, hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, remove
 from pruning_core.runs.events import Event, Progress, Stage
-from pruning_core.runs.inputs import both_splits, fitted, the_model
-from pruning_core.runs.reached import AT_ONCE, SCHEDULED, Reached, Shrunk, tag_of
-from pruning_core.runs.sensitivity import captured, scored
 from pruning_core.runs.spec import RunSpec
-from pruning_core.runs.treatments import cut
 from pruning_core.storage.weights import stored_weights
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.inputs import both_splits, fitted, the_model
+from pruning_core.studies.reached import AT_ONCE, SCHEDULED, Reached, Shrunk, tag_of
+from pruning_core.studies.sensitivity import captured, scored
+from pruning_core.studies.treatments import cut
 from pruning_core.training.checkpoint import Checkpoint
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step, TrainOutcome

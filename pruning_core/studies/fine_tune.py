@@ -13,9 +13,9 @@ from torch import Tensor
 from pruning_core.analysis.device import choose_device
 from pruning_core.datasets import DataRef, Dataset, hold_out
 from pruning_core.runs.events import Artifact, Event, Stage
-from pruning_core.runs.inputs import both_splits, fitted, the_model
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.inputs import both_splits, fitted, the_model
 from pruning_core.training.checkpoint import Checkpoint
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step, TrainOutcome

@@ -25,13 +25,13 @@ from pruning_core.datasets import DataRef, Dataset, hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan
 from pruning_core.runs.events import Event, Progress, Stage
-from pruning_core.runs.inputs import SCORED_ON, both_splits, fitted, the_model
-from pruning_core.runs.points import ORIGIN, OutOfReach, Point, Scored, When
-from pruning_core.runs.scores import Draw, draws, scored_all
-from pruning_core.runs.sensitivity import captured
 from pruning_core.runs.spec import RunSpec
-from pruning_core.runs.treatments import Treatment, cut, recalibrated, tuned
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.inputs import SCORED_ON, both_splits, fitted, the_model
+from pruning_core.studies.points import ORIGIN, OutOfReach, Point, Scored, When
+from pruning_core.studies.scores import Draw, draws, scored_all
+from pruning_core.studies.sensitivity import captured
+from pruning_core.studies.treatments import Treatment, cut, recalibrated, tuned
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import LoadedModel, ModelRef
 

@@ -18,11 +18,11 @@ from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.runs.events import Event, Progress, Stage
-from pruning_core.runs.inputs import SCORED_ON, fit_sample, the_model
-from pruning_core.runs.points import Scored
-from pruning_core.runs.sensitivity import captured
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.inputs import SCORED_ON, fit_sample, the_model
+from pruning_core.studies.points import Scored
+from pruning_core.studies.sensitivity import captured
 from pruning_core.taxonomy import Family
 from pruning_core.zoo import LoadedModel, ModelRef
 

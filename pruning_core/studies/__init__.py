@@ -1,0 +1,1 @@
+"""What a person asks for, each a frozen RunSpec: sensitivity, what-if, comparison, search, fine-tuning and the rest."""
