@@ -27,12 +27,12 @@ from torch import nn
 from benchmarks.bench_sweep import SUBJECTS, spent
 from benchmarks.trained import digits, trained
 from pruning_core.allocation.lowest import lowest, removed_count
-from pruning_core.analysis.device import bfloat16_is_fast
-from pruning_core.analysis.evaluate import evaluate
 from pruning_core.analysis.slider import Slider
 from pruning_core.criteria import L1Norm, score
 from pruning_core.datasets import Dataset, import_data, load_data
 from pruning_core.graph import Network, Plan, capture, remove
+from pruning_core.measuring.device import bfloat16_is_fast
+from pruning_core.measuring.evaluate import evaluate
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import fitted
 from pruning_core.zoo import DEMOS, load_model

@@ -30,14 +30,14 @@ from torch import Tensor, nn
 
 from benchmarks.trained import Stage, digits, trained
 from pruning_core.allocation.lowest import lowest, removed_count
-from pruning_core.analysis.device import bfloat16_is_fast
-from pruning_core.analysis.measures import Cell
 from pruning_core.analysis.sensitivity import Exact, Fast, sweep
-from pruning_core.analysis.winograd import compile_loops
 from pruning_core.datasets import Dataset
 from pruning_core.datasets.folder import read_file
 from pruning_core.datasets.raw import quiet
 from pruning_core.graph import Network, Plan, capture, remove
+from pruning_core.measuring.device import bfloat16_is_fast
+from pruning_core.measuring.measures import Cell
+from pruning_core.replay.winograd import compile_loops
 from pruning_core.zoo import ModelRef, load_model
 from pruning_core.zoo.architectures import architecture
 

@@ -25,12 +25,12 @@ from torch import nn
 from pruning_core.allocation.budget import Budget, allocate
 from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.uniform import Uniform
-from pruning_core.analysis.evaluate import evaluate
 from pruning_core.criteria import CRITERIA, Criterion, score
 from pruning_core.criteria.control import Random
 from pruning_core.datasets import DataRef, Dataset, hold_out, import_data, load_splits
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, capture
+from pruning_core.measuring.evaluate import evaluate
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.treatments import cut, recalibrated, tuned
 from pruning_core.training.config import FineTune

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pruning_core.analysis.device import bfloat16_is_fast
 from pruning_core.datasets import DataRef, Dataset, load_splits
+from pruning_core.measuring.device import bfloat16_is_fast
 from pruning_core.storage.workspace import default_root
 
 BATCH = 32

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from pages.download.cut import Cut
-from pruning_core.analysis.measures import Accuracy, Latency
 from pruning_core.criteria import CRITERIA
 from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
@@ -22,6 +21,7 @@ from pruning_core.export.program import Exported, export_pt2
 from pruning_core.export.recipe import how_of, recipe_of, to_yaml
 from pruning_core.export.script import write_script
 from pruning_core.export.weights import weights_bytes
+from pruning_core.measuring.measures import Accuracy, Latency
 from pruning_core.storage.codec import encode
 from pruning_core.zoo import LoadedModel, ModelRef
 from pruning_core.zoo.demos import demo

@@ -15,9 +15,9 @@ from pages.download.files import Built
 from pages.ui import cards, jobs, links, numbers, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pruning_core.analysis.measures import Accuracy, Latency
 from pruning_core.errors import UserError
 from pruning_core.export.document import Figure
+from pruning_core.measuring.measures import Accuracy, Latency
 from pruning_core.runs.view import JobView
 from pruning_core.studies.measure import EvaluateRun, LatencyRun
 from pruning_core.zoo import LoadedModel, ModelRef

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pruning_core.analysis.intervals import unpaired_bounds
+from pruning_core.measuring.intervals import unpaired_bounds
 from pruning_core.runs.events import Artifact, Event
 from pruning_core.studies.fine_tune import CONTROL, PRUNED
 from pruning_core.training.events import Epoch, Step

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.ui import cards, charts, links, numbers, plots, provenance, state
 from pages.ui.desk import Desk
-from pruning_core.analysis.measures import Drop
+from pruning_core.measuring.measures import Drop
 from pruning_core.runs.events import Event
 from pruning_core.runs.view import JobView
 from pruning_core.studies.gradual import GradualRun

@@ -12,8 +12,8 @@ from streamlit.elements.lib.column_types import ColumnConfig
 from pages.model import charts, frames
 from pages.ui import cards, jobs, numbers, plots, provenance, state
 from pages.ui.desk import Desk
-from pruning_core.analysis.measures import Accuracy, Latency
 from pruning_core.graph import Network
+from pruning_core.measuring.measures import Accuracy, Latency
 from pruning_core.runs.view import JobView
 from pruning_core.studies.measure import EvaluateRun, LatencyRun
 from pruning_core.zoo import LoadedModel

@@ -8,8 +8,8 @@ from pages.search import frames
 from pages.search.frames import Place
 from pages.ui import charts, links, numbers, plots, state
 from pages.whatif import history
-from pruning_core.analysis.measures import Accuracy
 from pruning_core.graph import Network, Plan
+from pruning_core.measuring.measures import Accuracy
 from pruning_core.studies.search import SearchRun
 from pruning_core.studies.tried import Tried
 

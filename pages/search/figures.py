@@ -8,8 +8,8 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.search import charts, chosen, frames
 from pages.ui import cards, numbers, plots, provenance
 from pages.ui.provenance import Provenance
-from pruning_core.analysis.measures import Accuracy
 from pruning_core.graph import Network
+from pruning_core.measuring.measures import Accuracy
 from pruning_core.runs.view import JobView
 from pruning_core.studies.search import SearchRun
 from pruning_core.studies.tried import Tried

@@ -8,8 +8,8 @@ import pandas as pd
 
 from pruning_core.allocation.search import EXPLORERS
 from pruning_core.allocation.trial import Trial, best_of, on_front
-from pruning_core.analysis.measures import Accuracy
 from pruning_core.graph import Network
+from pruning_core.measuring.measures import Accuracy
 from pruning_core.runs.view import JobView
 from pruning_core.studies.points import ORIGIN
 from pruning_core.studies.search import SearchRun

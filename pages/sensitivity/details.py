@@ -13,8 +13,8 @@ from pages.ui import charts as house
 from pages.ui.ranking import ranking
 from pruning_core.allocation.lowest import lowest
 from pruning_core.analysis.bisection import errors
-from pruning_core.analysis.measures import Cell
 from pruning_core.graph import Network, Plan
+from pruning_core.measuring.measures import Cell
 from pruning_core.runs.view import JobView
 from pruning_core.studies.sensitivity import SensitivityRun
 

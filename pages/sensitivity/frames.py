@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
-from pruning_core.analysis.measures import Accuracy, Cell
 from pruning_core.graph import Network
+from pruning_core.measuring.measures import Accuracy, Cell
 from pruning_core.runs.view import JobView
 from pruning_core.studies.sensitivity import SensitivityRun
 
@@ -57,7 +57,7 @@ def baseline(view: JobView) -> Baseline | None:
 
 
 def _interval(top1: float, images: int) -> tuple[float, float]:
-    from pruning_core.analysis.intervals import wilson
+    from pruning_core.measuring.intervals import wilson
 
     return wilson(round(top1 * images), images)
 

@@ -17,7 +17,7 @@ DEMO = Path(__file__).resolve().parents[2] / "assets" / "digits_resnet.json"  # 
 
 
 def draw() -> None:
-    from pruning_core.analysis.intervals import wilson  # late: the frame around this must not wait for it
+    from pruning_core.measuring.intervals import wilson  # late: the frame around this must not wait for it
 
     facts = json.loads(DEMO.read_text(encoding="utf-8"))
     accuracy = facts["accuracy"]

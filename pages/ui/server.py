@@ -62,7 +62,7 @@ class WarmUp:
         finally:
             self._done.set()
         time.sleep(CALM_S)
-        from pruning_core.analysis.winograd import compile_loops
+        from pruning_core.replay.winograd import compile_loops
 
         compile_loops()
 

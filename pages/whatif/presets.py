@@ -32,7 +32,7 @@ class Material:
 
 def material(network: Network, plan: Plan, sweep: JobView | None) -> Material:
     """`sweep`: a sensitivity run with its events."""
-    from pruning_core.analysis.measures import Cell
+    from pruning_core.measuring.measures import Cell
 
     table: dict[str, dict[float, float]] = {}
     for cell in sweep.all(Cell) if sweep else ():

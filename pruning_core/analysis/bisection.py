@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pruning_core.analysis.measures import Cell
+from pruning_core.measuring.measures import Cell
 
 UNPRUNED = -1  # its position in a row
 

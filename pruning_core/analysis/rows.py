@@ -10,8 +10,8 @@ from torch import Tensor
 
 from pruning_core.allocation.lowest import removed_count
 from pruning_core.analysis.bisection import UNPRUNED, estimate, gaps, unlike
-from pruning_core.analysis.intervals import paired_bounds, wilson
-from pruning_core.analysis.measures import Accuracy, Cell
+from pruning_core.measuring.intervals import paired_bounds, wilson
+from pruning_core.measuring.measures import Accuracy, Cell
 
 ENOUGH = 64  # images before a cell decides what is measured beside it
 

@@ -16,15 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.allocation.lowest import lowest
-from pruning_core.analysis.device import choose_device
-from pruning_core.analysis.intervals import wilson
-from pruning_core.analysis.measures import Accuracy, Cell
-from pruning_core.analysis.memory import out_of_memory
 from pruning_core.analysis.rows import ENOUGH, Row, in_top5
-from pruning_core.analysis.scorers import Scorer, make_scorer, most
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
+from pruning_core.measuring.device import choose_device
+from pruning_core.measuring.intervals import wilson
+from pruning_core.measuring.measures import Accuracy, Cell
+from pruning_core.measuring.memory import out_of_memory
+from pruning_core.replay.scorers import Scorer, make_scorer, most
 
 # The first batch is small, so that the first cells appear at once: so many images, and so many multiply-adds of theirs.
 FIRST_IMAGES, FIRST_WORK = 128, 1 << 33

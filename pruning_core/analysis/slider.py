@@ -19,17 +19,17 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from pruning_core.analysis.device import choose_device, device_title
-from pruning_core.analysis.evaluate import Batch, Tally
-from pruning_core.analysis.forward import class_scores, precision, ready
-from pruning_core.analysis.gates import Expansion, Gates
-from pruning_core.analysis.intervals import paired_drop
-from pruning_core.analysis.measures import Accuracy, Drop
-from pruning_core.analysis.planned import Kept, PlannedReplay
-from pruning_core.analysis.recheck import error_of, rechecked
-from pruning_core.analysis.steps import NotReplayable, record_steps
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.graph import Network, Plan, remove
+from pruning_core.measuring.device import choose_device, device_title
+from pruning_core.measuring.evaluate import Batch, Tally
+from pruning_core.measuring.forward import class_scores, precision, ready
+from pruning_core.measuring.intervals import paired_drop
+from pruning_core.measuring.measures import Accuracy, Drop
+from pruning_core.replay.gates import Expansion, Gates
+from pruning_core.replay.planned import Kept, PlannedReplay
+from pruning_core.replay.recheck import error_of, rechecked
+from pruning_core.replay.steps import NotReplayable, record_steps
 
 BATCH_MACS = 5.5e9  # of one batch: a first answer within a tenth of a second on two processor cores
 LARGEST, SMALLEST = 128, 8  # images of a batch

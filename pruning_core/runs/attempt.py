@@ -7,8 +7,8 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 
-from pruning_core.analysis.memory import out_of_memory
 from pruning_core.errors import UserError
+from pruning_core.measuring.memory import out_of_memory
 from pruning_core.runs.events import Event
 from pruning_core.runs.view import State
 

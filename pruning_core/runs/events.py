@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from pruning_core.allocation.trial import LatencyStep, Trial
-from pruning_core.analysis.measures import Accuracy, Cell, Drop, Latency
+from pruning_core.measuring.measures import Accuracy, Cell, Drop, Latency
 from pruning_core.storage.codec import Codec, dump
 from pruning_core.studies.points import OutOfReach, Point, Scored
 from pruning_core.studies.reached import Reached, Shrunk

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from pruning_core.allocation.budget import Budget, allocate
 from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.uniform import Uniform
-from pruning_core.analysis.device import choose_device
-from pruning_core.analysis.evaluate import Tally, predicting
-from pruning_core.analysis.intervals import paired_drop
-from pruning_core.analysis.latency import measure_latency
-from pruning_core.analysis.measures import Accuracy, Drop
 from pruning_core.criteria import Criterion
 from pruning_core.datasets import DataRef, Dataset, hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan
+from pruning_core.measuring.device import choose_device
+from pruning_core.measuring.evaluate import Tally, predicting
+from pruning_core.measuring.intervals import paired_drop
+from pruning_core.measuring.latency import measure_latency
+from pruning_core.measuring.measures import Accuracy, Drop
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace

@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from pruning_core.analysis.device import choose_device
 from pruning_core.datasets import DataRef, Dataset, hold_out
+from pruning_core.measuring.device import choose_device
 from pruning_core.runs.events import Artifact, Event, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace

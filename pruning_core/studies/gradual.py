@@ -14,13 +14,13 @@ from pruning_core.allocation.course import course, share_of, steps_of
 from pruning_core.allocation.lowest import lowest
 from pruning_core.allocation.pool import Counts
 from pruning_core.allocation.schedule import Linear, OneShot, Schedule
-from pruning_core.analysis.device import choose_device
-from pruning_core.analysis.evaluate import Tally, predicting
-from pruning_core.analysis.intervals import paired_drop
 from pruning_core.criteria import Criterion, L1Norm
 from pruning_core.datasets import DataRef, Dataset, hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, remove
+from pruning_core.measuring.device import choose_device
+from pruning_core.measuring.evaluate import Tally, predicting
+from pruning_core.measuring.intervals import paired_drop
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.weights import stored_weights

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pruning_core.analysis.device import choose_device
-from pruning_core.analysis.evaluate import Tally, predicting
-from pruning_core.analysis.latency import LEAST, measuring_latency
 from pruning_core.datasets import DataRef
+from pruning_core.measuring.device import choose_device
+from pruning_core.measuring.evaluate import Tally, predicting
+from pruning_core.measuring.latency import LEAST, measuring_latency
 from pruning_core.runs.events import Artifact, Event, Stage
 from pruning_core.runs.narrate import throttled
 from pruning_core.runs.spec import RunSpec

@@ -11,13 +11,13 @@ import thop
 import torch
 from torch import nn
 
-from pruning_core.analysis.device import choose_device
-from pruning_core.analysis.evaluate import Tally, predicting
-from pruning_core.analysis.intervals import paired_drop
-from pruning_core.analysis.latency import LEAST, measuring_latency
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, remove
+from pruning_core.measuring.device import choose_device
+from pruning_core.measuring.evaluate import Tally, predicting
+from pruning_core.measuring.intervals import paired_drop
+from pruning_core.measuring.latency import LEAST, measuring_latency
 from pruning_core.runs.events import Event, Progress, Result, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace

@@ -11,12 +11,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pruning_core.analysis.device import device_title
 from pruning_core.criteria import Criterion, scoring
 from pruning_core.criteria.base import Scores
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
+from pruning_core.measuring.device import device_title
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace

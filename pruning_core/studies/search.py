@@ -15,15 +15,15 @@ from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.search import BASELINE, MOST, Search, longest, searching
 from pruning_core.allocation.trial import Trial, best_of
-from pruning_core.analysis.device import choose_device
-from pruning_core.analysis.evaluate import Tally, predicting
-from pruning_core.analysis.intervals import paired_drop
-from pruning_core.analysis.latency import measuring_latency
-from pruning_core.analysis.measures import Accuracy
 from pruning_core.criteria import Criterion, L1Norm
 from pruning_core.datasets import DataRef, Dataset, hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan
+from pruning_core.measuring.device import choose_device
+from pruning_core.measuring.evaluate import Tally, predicting
+from pruning_core.measuring.intervals import paired_drop
+from pruning_core.measuring.latency import measuring_latency
+from pruning_core.measuring.measures import Accuracy
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace

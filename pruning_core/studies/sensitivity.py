@@ -10,13 +10,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pruning_core.analysis.device import choose_device
-from pruning_core.analysis.measures import Accuracy, Cell
 from pruning_core.analysis.sensitivity import Exact, Fast, sweep
 from pruning_core.criteria import Criterion, L1Norm, scoring
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, capture
+from pruning_core.measuring.device import choose_device
+from pruning_core.measuring.measures import Accuracy, Cell
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace

@@ -12,11 +12,11 @@ from collections.abc import Generator
 import torch
 from torch import nn
 
-from pruning_core.analysis.device import choose_device
 from pruning_core.criteria import Criterion, Reconstructing
 from pruning_core.criteria.rebuild import rebuilding
 from pruning_core.datasets import Dataset
 from pruning_core.graph import Network, Plan, remove
+from pruning_core.measuring.device import choose_device
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Step
 from pruning_core.training.loop import fine_tune

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pruning_core.allocation.trial import Trial
-from pruning_core.analysis.measures import Accuracy, Drop
+from pruning_core.measuring.measures import Accuracy, Drop
 
 UNIFORM = "uniform"  # stands where an explorer's key would: the same ratio everywhere, under the same budget
 

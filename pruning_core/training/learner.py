@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from pruning_core.analysis.memory import out_of_memory
 from pruning_core.errors import UserError
+from pruning_core.measuring.memory import out_of_memory
 from pruning_core.training.checkpoint import Checkpoint
 from pruning_core.training.config import FineTune
 from pruning_core.training.heads import training_loss

@@ -10,11 +10,11 @@ from math import isfinite
 import torch
 from torch import nn
 
-from pruning_core.analysis.device import choose_device, device_title
-from pruning_core.analysis.evaluate import Tally, predicting
-from pruning_core.analysis.measures import Accuracy
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError
+from pruning_core.measuring.device import choose_device, device_title
+from pruning_core.measuring.evaluate import Tally, predicting
+from pruning_core.measuring.measures import Accuracy
 from pruning_core.training.batches import derived, shuffled, steps_per_epoch
 from pruning_core.training.checkpoint import Best, Checkpoint, copied
 from pruning_core.training.config import FineTune

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pruning_core.analysis.device import bfloat16_is_fast
 from pruning_core.datasets import Dataset
+from pruning_core.measuring.device import bfloat16_is_fast
 from pruning_core.training.batches import shuffled, steps_per_epoch
 
 

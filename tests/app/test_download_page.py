@@ -121,7 +121,7 @@ def test_the_plan_carries_the_figures_and_where_they_are_from(open_page):
 
 
 def figure_of(desk):
-    from pruning_core.analysis.measures import Accuracy
+    from pruning_core.measuring.measures import Accuracy
     from pruning_core.studies.measure import EvaluateRun
 
     pair = [state.jobs().find(EvaluateRun(ref, desk.data)).last(Accuracy) for ref in (desk.model.base, desk.model)]

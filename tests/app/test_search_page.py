@@ -164,7 +164,7 @@ def test_front_and_best_so_far_are_those_worked_by_hand():
 
 
 def test_without_a_budget_the_smallest_that_lost_little_stands_out():
-    from pruning_core.analysis.measures import Accuracy
+    from pruning_core.measuring.measures import Accuracy
 
     desk = state.desk()
     origin = Accuracy(0.97, None, 0.1, 100, 0.9, 0.99, 100, "d", 0.1)

@@ -9,9 +9,9 @@ from streamlit.testing.v1 import AppTest
 from pages.sensitivity import frames
 from pages.ui import state
 from pruning_core.allocation.lowest import lowest
-from pruning_core.analysis.measures import Cell
 from pruning_core.criteria import CRITERIA, score
 from pruning_core.graph import Plan
+from pruning_core.measuring.measures import Cell
 from pruning_core.runs.view import State
 from pruning_core.studies.sensitivity import SensitivityRun
 from tests.app.page_under_test import carried, metrics, opened, text_of

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning_core.analysis import evaluate as module
-from pruning_core.analysis.device import choose_device
-from pruning_core.analysis.evaluate import default_batch_size, evaluate, evaluating, predict
-from pruning_core.analysis.latency import LEAST, measure_latency, measuring_latency
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError
+from pruning_core.measuring import evaluate as module
+from pruning_core.measuring.device import choose_device
+from pruning_core.measuring.evaluate import default_batch_size, evaluate, evaluating, predict
+from pruning_core.measuring.latency import LEAST, measure_latency, measuring_latency
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from pruning_core.analysis.intervals import Z, paired_bounds, paired_drop, wilson
+from pruning_core.measuring.intervals import Z, paired_bounds, paired_drop, wilson
 
 COUNTS = st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pruning_core.analysis.recheck import FINE, SAMPLE, error_of, rechecked
+from pruning_core.replay.recheck import FINE, SAMPLE, error_of, rechecked
 
 
 def scores(images: int = 40) -> Tensor:

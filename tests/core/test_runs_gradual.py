@@ -10,12 +10,12 @@ import torch
 
 from pruning_core.allocation.course import course, share_of, steps_of
 from pruning_core.allocation.schedule import SCHEDULES, Linear, LittleByLittle, OneShot
-from pruning_core.analysis.evaluate import evaluate
-from pruning_core.analysis.measures import Drop
 from pruning_core.criteria import L1Norm, score
 from pruning_core.datasets import DIGITS, load_splits
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, capture
+from pruning_core.measuring.evaluate import evaluate
+from pruning_core.measuring.measures import Drop
 from pruning_core.runs.events import Event, Progress, event_from_json, event_to_json
 from pruning_core.runs.spec import spec_from_json, spec_to_json
 from pruning_core.storage.workspace import Workspace

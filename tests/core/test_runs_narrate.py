@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pruning_core.analysis.memory import free_memory, out_of_memory
 from pruning_core.errors import UserError
+from pruning_core.measuring.memory import free_memory, out_of_memory
 from pruning_core.runs import narrate
 from pruning_core.runs.events import Progress, Stage
 from pruning_core.runs.narrate import Report, narrated, throttled

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from pruning_core.analysis.evaluate import evaluate
 from pruning_core.datasets import DIGITS, load_splits
 from pruning_core.graph import Plan, capture
+from pruning_core.measuring.evaluate import evaluate
 from pruning_core.runs.events import Result
 from pruning_core.studies.prune import PruneRun
 from pruning_core.zoo import ModelRef, load_model

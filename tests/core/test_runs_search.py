@@ -15,12 +15,12 @@ from pruning_core.allocation.sampled import Nsga2, RandomWidths, Tpe
 from pruning_core.allocation.search import BASELINE, Search, reach
 from pruning_core.allocation.trial import LatencyStep, best_of
 from pruning_core.allocation.uniform import Uniform
-from pruning_core.analysis.evaluate import evaluate
-from pruning_core.analysis.measures import Accuracy
 from pruning_core.criteria import L1Norm, score
 from pruning_core.datasets import DIGITS, hold_out, load_splits
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, capture, remove
+from pruning_core.measuring.evaluate import evaluate
+from pruning_core.measuring.measures import Accuracy
 from pruning_core.runs.events import Event, Progress, event_from_json, event_to_json
 from pruning_core.runs.spec import spec_from_json, spec_to_json
 from pruning_core.storage.workspace import Workspace

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load
 
-from pruning_core.analysis.evaluate import evaluate
-from pruning_core.analysis.intervals import paired_drop
-from pruning_core.analysis.measures import Accuracy, Latency
 from pruning_core.datasets import DIGITS, DataRef, load_splits
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, capture
+from pruning_core.measuring.evaluate import evaluate
+from pruning_core.measuring.intervals import paired_drop
+from pruning_core.measuring.measures import Accuracy, Latency
 from pruning_core.runs.events import Artifact, Event, Stage
 from pruning_core.runs.jobs import Jobs
 from pruning_core.runs.spec import RunSpec, spec_from_json, spec_to_json

@@ -13,14 +13,14 @@ from torch.utils._pytree import tree_leaves
 
 from pruning_core.allocation.lowest import lowest, removed_count
 from pruning_core.analysis import sensitivity
-from pruning_core.analysis.measures import Accuracy, Cell
-from pruning_core.analysis.replay import NotReplayable, Replay
-from pruning_core.analysis.scorers import CheckedScorer, Removal, ReplayScorer, WholeScorer, make_scorer
 from pruning_core.analysis.sensitivity import FIRST_IMAGES, Exact, Fast, sweep
-from pruning_core.analysis.steps import Steps, record_steps
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, capture, remove, silence
+from pruning_core.measuring.measures import Accuracy, Cell
+from pruning_core.replay.replay import NotReplayable, Replay
+from pruning_core.replay.scorers import CheckedScorer, Removal, ReplayScorer, WholeScorer, make_scorer
+from pruning_core.replay.steps import Steps, record_steps
 
 RATIOS = (0.0, 0.3, 0.6, 0.9)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pruning_core.analysis.bisection import Gap, errors, estimate, gaps, straight, unlike
-from pruning_core.analysis.measures import Accuracy, Cell
 from pruning_core.analysis.rows import ENOUGH, Row
+from pruning_core.measuring.measures import Accuracy, Cell
 from pruning_core.runs.events import Progress
 from pruning_core.studies.sensitivity import _with_progress
 

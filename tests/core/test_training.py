@@ -80,7 +80,7 @@ def test_it_learns_and_keeps_the_best_weights(digits: tuple[Dataset, Dataset, Da
     best = max(epochs[1:], key=lambda event: (event.chosen_by, event.epoch))
     assert outcome.epoch in [event.epoch for event in epochs if event.chosen_by == best.chosen_by]
     assert epochs[outcome.epoch].improved and outcome.top1 == epochs[outcome.epoch].top1
-    from pruning_core.analysis.evaluate import evaluate
+    from pruning_core.measuring.evaluate import evaluate
 
     kept = training.best_model()
     assert not kept.training and evaluate(kept, digits[2], device="cpu").top1 == outcome.top1

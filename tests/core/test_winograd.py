@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning_core.analysis.fusion import FusedConvolution
-from pruning_core.analysis.replay import Replay
-from pruning_core.analysis.winograd import convolve, transformed, worthwhile
 from pruning_core.graph import capture
+from pruning_core.replay.fusion import FusedConvolution
+from pruning_core.replay.replay import Replay
+from pruning_core.replay.winograd import convolve, transformed, worthwhile
 
 
 def plain(x: Tensor, weight: Tensor, bias: Tensor, other: Tensor | None, relu: bool) -> Tensor:

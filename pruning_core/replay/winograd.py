@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pruning_core.analysis.winograd_loops import Floats, into_tiles, out_of_tiles
+from pruning_core.replay.winograd_loops import Floats, into_tiles, out_of_tiles
 
 ROWS = 128  # of the matrices of one thread: enough for fast products, few enough to stay in the cache
 RUN = 1024  # floats of one position of all tiles: the loops are long, and what they touch stays in the cache

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pruning_core.analysis.operators import POSITIONAL, Alive
-from pruning_core.analysis.replay import Replay
 from pruning_core.graph import Plan
+from pruning_core.replay.operators import POSITIONAL, Alive
+from pruning_core.replay.replay import Replay
 
 Drop = Mapping[str, frozenset[int]]
 NOTHING: frozenset[int] = frozenset()

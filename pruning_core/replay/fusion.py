@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pruning_core.analysis import winograd
-from pruning_core.analysis.operators import convolution_parts
-from pruning_core.analysis.steps import Register, Size, Step, Steps, Weight
+from pruning_core.replay import winograd
+from pruning_core.replay.operators import convolution_parts
+from pruning_core.replay.steps import Register, Size, Step, Steps, Weight
 
 SMALL = 4  # pixels
 USUAL_BATCH = 128  # images that weights are laid out for; others work too

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pruning_core.analysis.device import bfloat16_is_fast
-from pruning_core.analysis.forward import precision
-from pruning_core.analysis.fusion import FusedConvolution, fused
-from pruning_core.analysis.operators import POSITIONAL, Alive, run_step
-from pruning_core.analysis.steps import NotReplayable, Register, Size, Step, Steps, Weight, record_steps
 from pruning_core.graph import Network, Plan, Role
+from pruning_core.measuring.device import bfloat16_is_fast
+from pruning_core.measuring.forward import precision
+from pruning_core.replay.fusion import FusedConvolution, fused
+from pruning_core.replay.operators import POSITIONAL, Alive, run_step
+from pruning_core.replay.steps import NotReplayable, Register, Size, Step, Steps, Weight, record_steps
 
 # channels that one vector or tile of the CPU's kernels holds
 _VECTOR = {torch.float32: 16 if torch.cpu._is_avx512_supported() else 8, torch.bfloat16: 32}

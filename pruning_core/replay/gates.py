@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pruning_core.analysis.fusion import FusedConvolution
-from pruning_core.analysis.operators import run_step
-from pruning_core.analysis.planned import PlannedReplay
-from pruning_core.analysis.steps import Register, Weight
 from pruning_core.graph import Plan
+from pruning_core.replay.fusion import FusedConvolution
+from pruning_core.replay.operators import run_step
+from pruning_core.replay.planned import PlannedReplay
+from pruning_core.replay.steps import Register, Weight
 
 CLASSES = 4  # the true class and its strongest rivals; more of them changed estimates by less than half a point
 

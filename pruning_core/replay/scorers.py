@@ -10,12 +10,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from pruning_core.analysis.evaluate import default_batch_size
-from pruning_core.analysis.forward import class_scores, ready
-from pruning_core.analysis.recheck import error_of, rechecked
-from pruning_core.analysis.replay import PACKED_BYTES, NotReplayable, Replay, Variant
-from pruning_core.analysis.steps import record_steps
 from pruning_core.graph import Network, Plan, remove, silenced_tensors
+from pruning_core.measuring.evaluate import default_batch_size
+from pruning_core.measuring.forward import class_scores, ready
+from pruning_core.replay.recheck import error_of, rechecked
+from pruning_core.replay.replay import PACKED_BYTES, NotReplayable, Replay, Variant
+from pruning_core.replay.steps import record_steps
 
 BATCH_BYTES = 1 << 29  # kept activations of one batch
 # of one activation on the CPU: larger pieces of memory come fresh from the system every time, and its pages cost more

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruning_core.analysis.memory import out_of_memory
 from pruning_core.errors import UserError
+from pruning_core.measuring.memory import out_of_memory
 
 
 def ready(model: nn.Module, device: str) -> nn.Module:

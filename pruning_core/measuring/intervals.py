@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import sqrt
 from typing import TYPE_CHECKING
 
-from pruning_core.analysis.measures import Drop
+from pruning_core.measuring.measures import Drop
 
 if TYPE_CHECKING:  # the first paint needs ``wilson`` before torch is there
     from torch import Tensor

@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pruning_core.analysis.device import choose_device
-from pruning_core.analysis.forward import class_scores, precision, ready
-from pruning_core.analysis.intervals import wilson
-from pruning_core.analysis.measures import Accuracy
-from pruning_core.analysis.memory import out_of_memory
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError
+from pruning_core.measuring.device import choose_device
+from pruning_core.measuring.forward import class_scores, precision, ready
+from pruning_core.measuring.intervals import wilson
+from pruning_core.measuring.measures import Accuracy
+from pruning_core.measuring.memory import out_of_memory
 
 
 @dataclass(frozen=True, eq=False)

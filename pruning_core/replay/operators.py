@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pruning_core.analysis.steps import NotReplayable, Register, Step, Weight
+from pruning_core.replay.steps import NotReplayable, Register, Step, Weight
 
 Alive = NDArray[np.bool_]
 # (argument standing for a tensor or anything else) -> its value

@@ -1,0 +1,1 @@
+"""What is measured of a network: accuracy with its interval, latency, and on which device."""

@@ -1,0 +1,1 @@
+"""Numbers without networks: compiled loops, trees, distances, ranks, silhouettes."""

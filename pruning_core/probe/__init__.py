@@ -1,0 +1,1 @@
+"""What a criterion reads of a network: sites, activations, gradients, samples, collected in one pass."""
