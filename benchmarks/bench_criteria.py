@@ -29,11 +29,11 @@ from pruning_core.analysis.redundancy import channel_redundancy, kernel_redundan
 from pruning_core.analysis.similarity import EUCLIDEAN, WARD, all_but_one, grow, k_means, silhouette, weight_rows
 from pruning_core.criteria import CRITERIA, ChannelIndependence, FeatureMapRank, score
 from pruning_core.criteria.feature_maps import row_independence
-from pruning_core.criteria.kernel_clusters import kernel_trees
-from pruning_core.criteria.places import kernels
-from pruning_core.criteria.rank import ranks
 from pruning_core.datasets import Dataset
 from pruning_core.graph import Group, Network, capture
+from pruning_core.numeric.kernel_clusters import kernel_trees
+from pruning_core.numeric.rank import ranks
+from pruning_core.probe.places import kernels
 
 RESULT = Path(__file__).parent / "results" / "criteria.md"
 STAGE, THREE = "layer4.0.conv3", "layer4.1.conv2"  # the widest coupled stage, and 512 filters of 512 kernels of 3 x 3

@@ -6,7 +6,7 @@ from pages.similarity import clusters, keeping, sections, whole
 from pages.similarity.filters import tensors
 from pages.ui import state
 from pruning_core.criteria.base import Place
-from pruning_core.criteria.places import members_at
+from pruning_core.probe.places import members_at
 
 desk = state.desk()
 network = state.network(desk.model)

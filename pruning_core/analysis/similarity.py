@@ -15,15 +15,15 @@ from scipy.spatial.distance import squareform
 from torch import Tensor, nn
 
 from pruning_core.analysis.redundancy import producers
-from pruning_core.analysis.silhouettes import mean_silhouette, silhouettes_of, sums_by_cluster
 from pruning_core.criteria.base import Place
-from pruning_core.criteria.distances import correlation, cosine, euclidean
-from pruning_core.criteria.places import index_of, members_at, rows
-from pruning_core.criteria.readings import Reading, Readings, channel_maps
-from pruning_core.criteria.shadow import shadow
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Group
+from pruning_core.numeric.distances import correlation, cosine, euclidean
+from pruning_core.numeric.silhouettes import mean_silhouette, silhouettes_of, sums_by_cluster
+from pruning_core.probe.places import index_of, members_at, rows
+from pruning_core.probe.readings import Reading, Readings, channel_maps
+from pruning_core.probe.shadow import shadow
 
 Labels = NDArray[np.int64]  # (C,) cluster of each channel, counted from 0
 ORDERED_UP_TO = 256  # channels: the optimal order of leaves takes time that grows with the square and more

@@ -10,11 +10,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from pruning_core.criteria.moments import Moments
-from pruning_core.criteria.objectives import CROSS_ENTROPY, Objective
-from pruning_core.criteria.samples import Samples
 from pruning_core.errors import UserError
 from pruning_core.knobs import check_knobs, knobs_of
+from pruning_core.probe.moments import Moments
+from pruning_core.probe.objectives import CROSS_ENTROPY, Objective
+from pruning_core.probe.samples import Samples
 from pruning_core.taxonomy import Card
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pruning_core.criteria.base import Criterion, Fairness, Need, Place, Site
-from pruning_core.criteria.rank import ranks
+from pruning_core.numeric.rank import ranks
 from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
 
 

@@ -9,14 +9,14 @@ from collections.abc import Generator, Iterator
 import torch
 from torch import Tensor, nn
 
-from pruning_core.criteria.activity import Activity, Spot
 from pruning_core.criteria.base import Place, Reconstructing
 from pruning_core.criteria.engine import Step
-from pruning_core.criteria.places import index_of, members_at
-from pruning_core.criteria.samples import Samples, write_back
-from pruning_core.criteria.shadow import shadow
 from pruning_core.datasets import Dataset
 from pruning_core.graph import Group, Network, Plan
+from pruning_core.probe.activity import Activity, Spot
+from pruning_core.probe.places import index_of, members_at
+from pruning_core.probe.samples import Samples, write_back
+from pruning_core.probe.shadow import shadow
 
 
 def rebuild(

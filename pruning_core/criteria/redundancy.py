@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from pruning_core.criteria.base import Criterion, Fairness, Need, Site
-from pruning_core.criteria.distances import cosine, euclidean
-from pruning_core.criteria.trees import absorption, average, ward
+from pruning_core.numeric.distances import cosine, euclidean
+from pruning_core.numeric.trees import absorption, average, ward
 from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from pruning_core.criteria.base import Criterion, Need, Site
-from pruning_core.criteria.kernel_clusters import covering_order, kernel_trees
-from pruning_core.criteria.lots import lots
 from pruning_core.knobs import Range
+from pruning_core.numeric.kernel_clusters import covering_order, kernel_trees
+from pruning_core.numeric.weight_hash import lots
 from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pruning_core.criteria.compiled import compiled
+from pruning_core.numeric.compiled import compiled
 
 Floats = NDArray[np.float32]
 

@@ -13,11 +13,11 @@ from pages.ui.ranking import ranking
 from pages.whatif import live, plans
 from pruning_core.allocation.lowest import lowest
 from pruning_core.criteria import CRITERIA, TaylorGate, score
-from pruning_core.criteria.evidence import Evidence
 from pruning_core.datasets import hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, remove
 from pruning_core.measuring.evaluate import evaluate
+from pruning_core.probe.evidence import Evidence
 from pruning_core.runs.events import Result
 from pruning_core.runs.view import State
 from pruning_core.studies.scores import ScoresRun

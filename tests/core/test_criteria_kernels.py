@@ -7,15 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from pruning_core.criteria.compiled import compiled
-from pruning_core.criteria.distances import correlation, cosine, euclidean
 from pruning_core.criteria.feature_maps import row_independence
-from pruning_core.criteria.kernel_clusters import covering_order, kernel_trees
-from pruning_core.criteria.lots import lots, signs
-from pruning_core.criteria.moments import Moments
-from pruning_core.criteria.rank import ranks
 from pruning_core.criteria.reconstruction import lasso, removal_errors, ridge
-from pruning_core.criteria.trees import absorption, average, ward
+from pruning_core.numeric.compiled import compiled
+from pruning_core.numeric.distances import correlation, cosine, euclidean
+from pruning_core.numeric.kernel_clusters import covering_order, kernel_trees
+from pruning_core.numeric.rank import ranks
+from pruning_core.numeric.trees import absorption, average, ward
+from pruning_core.numeric.weight_hash import lots, signs
+from pruning_core.probe.moments import Moments
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 quick = settings(max_examples=25, deadline=None)

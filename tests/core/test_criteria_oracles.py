@@ -40,9 +40,9 @@ from pruning_core.criteria import (
     ZeroFraction,
 )
 from pruning_core.criteria.base import Trial
-from pruning_core.criteria.moments import Moments
 from pruning_core.criteria.reconstruction import entry_penalties, lasso, removal_errors, ridge
-from pruning_core.criteria.samples import Samples
+from pruning_core.probe.moments import Moments
+from pruning_core.probe.samples import Samples
 
 
 def rows(*values: tuple[float, ...]) -> Tensor:

@@ -13,7 +13,7 @@ from pruning_core.criteria import (
     TaylorGate,
     score,
 )
-from pruning_core.criteria.activity import Activity
+from pruning_core.probe.activity import Activity
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -21,10 +21,10 @@ from pruning_core.criteria import (
     score,
     scoring,
 )
-from pruning_core.criteria.shadow import shadow
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, capture
+from pruning_core.probe.shadow import shadow
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

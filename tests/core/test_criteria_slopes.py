@@ -17,8 +17,8 @@ from pruning_core.criteria import (
     TaylorWeight,
     score,
 )
-from pruning_core.criteria.evidence import Evidence
 from pruning_core.graph import Plan, capture, silence
+from pruning_core.probe.evidence import Evidence
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

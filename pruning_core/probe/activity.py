@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from pruning_core.criteria.base import Criterion, Need, Place
-from pruning_core.criteria.moments import Moments
-from pruning_core.criteria.places import Tensors, index_of, members_at
-from pruning_core.criteria.readings import Reading, Readings, Seen, channel_maps
-from pruning_core.criteria.samples import Samples, draw, joined
 from pruning_core.graph import Group, Member
+from pruning_core.probe.moments import Moments
+from pruning_core.probe.places import Tensors, index_of, members_at
+from pruning_core.probe.readings import Reading, Readings, Seen, channel_maps
+from pruning_core.probe.samples import Samples, draw, joined
 
 Spot = tuple[str, str]  # group key, name of the weight that reads
 

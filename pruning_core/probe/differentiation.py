@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pruning_core.criteria.activity import Average
 from pruning_core.criteria.base import Criterion, Need
-from pruning_core.criteria.lots import signs
-from pruning_core.criteria.objectives import Objective, logits_of
-from pruning_core.criteria.places import Tensors, members_at, rows
-from pruning_core.criteria.smooth import TwiceDifferentiable
 from pruning_core.graph import Group
+from pruning_core.numeric.weight_hash import signs
+from pruning_core.probe.activity import Average
+from pruning_core.probe.objectives import Objective, logits_of
+from pruning_core.probe.places import Tensors, members_at, rows
+from pruning_core.probe.smooth import TwiceDifferentiable
 
 CURVATURE_BATCH = 4  # images: differentiating twice holds several times the memory of a backward pass
 Gradients = dict[str, Tensor]

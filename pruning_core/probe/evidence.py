@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from pruning_core.criteria.activity import Activity, Spot
 from pruning_core.criteria.base import Criterion, Need
-from pruning_core.criteria.differentiation import Slopes
-from pruning_core.criteria.flow import positive_flow
-from pruning_core.criteria.objectives import Objective
-from pruning_core.criteria.shadow import shadow
 from pruning_core.datasets import Dataset
 from pruning_core.graph import Network
+from pruning_core.probe.activity import Activity, Spot
+from pruning_core.probe.differentiation import Slopes
+from pruning_core.probe.flow import positive_flow
+from pruning_core.probe.objectives import Objective
+from pruning_core.probe.shadow import shadow
 
 ACTIVITY = Need.MOMENTS | Need.MAPS | Need.SAMPLES
 

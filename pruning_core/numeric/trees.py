@@ -9,7 +9,7 @@ from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 from torch import Tensor
 
-from pruning_core.criteria.distances import euclidean
+from pruning_core.numeric.distances import euclidean
 
 Merges = NDArray[np.float64]  # scipy's linkage matrix (C - 1, 4): left, right, height, size
 

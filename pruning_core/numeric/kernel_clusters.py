@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pruning_core.criteria.kernel_loops import Floats, Small, cover, labels_at, line_trees, trees_of
+from pruning_core.numeric.kernel_loops import Floats, Small, cover, labels_at, line_trees, trees_of
 
 SLACK = 1 + 1e-9  # merges at the very height of the cut belong to it
 

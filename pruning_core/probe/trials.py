@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruning_core.criteria.base import Trial
-from pruning_core.criteria.objectives import CROSS_ENTROPY, logits_of
-from pruning_core.criteria.places import put_rows, rows
-from pruning_core.criteria.readings import Reading, Readings
-from pruning_core.criteria.shadow import shadow
 from pruning_core.graph import Member
+from pruning_core.probe.objectives import CROSS_ENTROPY, logits_of
+from pruning_core.probe.places import put_rows, rows
+from pruning_core.probe.readings import Reading, Readings
+from pruning_core.probe.shadow import shadow
 
 Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pruning_core.criteria.compiled import compiled
+from pruning_core.numeric.compiled import compiled
 
 Matrices = NDArray[np.float32]
 

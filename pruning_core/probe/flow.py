@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pruning_core.criteria.differentiation import Slopes
-from pruning_core.criteria.objectives import Objective, logits_of
-from pruning_core.criteria.shadow import shadow
 from pruning_core.graph import Network
+from pruning_core.probe.differentiation import Slopes
+from pruning_core.probe.objectives import Objective, logits_of
+from pruning_core.probe.shadow import shadow
 
 INPUT = 1e-100  # so small that saturating activations act by their slope at zero, far above double precision's end
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pruning_core.criteria.readings import Reading
+from pruning_core.probe.readings import Reading
 
 POSITIONS = 10  # per image, as ThiNet and He et al. draw them
 OUTPUTS = 16  # output channels drawn per block of positions, where a layer has more
