@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from pruning_core.errors import UserError
-from pruning_core.graph import Network, Plan, Removal, capture, remove
+from pruning_core.graph import Network, Plan, Removal, remove
+from pruning_core.graph.capturing import capture
 from pruning_core.zoo import LoadedModel, ModelRef
 
 

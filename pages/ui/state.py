@@ -143,7 +143,7 @@ def _loaded(ref: str, root: str) -> LoadedModel:
 def _network(ref: str, root: str) -> Network:
     import torch
 
-    from pruning_core.graph import capture
+    from pruning_core.graph.capturing import capture
 
     model = _loaded(ref, root)
     return capture(model.model, torch.zeros(1, *model.input_size))

@@ -15,8 +15,9 @@ from pruning_core.export import standalone
 from pruning_core.export.builders import Builder
 from pruning_core.export.slices import changed_attributes, slices_of
 from pruning_core.export.weights import aliases_of, fingerprint
-from pruning_core.graph import Network, Plan, Removal, attention
-from pruning_core.graph.surgery import cut
+from pruning_core.graph import Network, Plan, Removal
+from pruning_core.graph.removing import attention
+from pruning_core.graph.removing.surgery import cut
 
 RECORDED = 64  # numbers of the outputs that are kept
 IMAGES = 2

@@ -1,11 +1,11 @@
 """The heart: exact channel groups, their cost, their silencing and their removal."""
 
-from pruning_core.graph.capture import capture
+from pruning_core.graph.capturing.capture import capture
 from pruning_core.graph.network import Blocked, Cost, Group, LayerCost, Member, Network, Role
 from pruning_core.graph.plan import Plan
-from pruning_core.graph.proof import Proof
-from pruning_core.graph.removal import Removal, remove
-from pruning_core.graph.silence import silence, silenced_tensors
+from pruning_core.graph.removing.proof import Proof
+from pruning_core.graph.removing.removal import Removal, remove
+from pruning_core.graph.removing.silence import silence, silenced_tensors
 
 __all__ = [
     "Blocked",

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pruning_core.errors import UserError
+from pruning_core.graph.costing import Sums
 from pruning_core.graph.layout import Layout, Shape
 from pruning_core.graph.plan import Plan
-from pruning_core.graph.sums import Sums
 
 
 class Role(StrEnum):
@@ -101,7 +101,7 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Network:
-    """The outcome of :func:`pruning_core.graph.capture`."""
+    """The outcome of :func:`pruning_core.graph.capturing.capture`."""
 
     groups: tuple[Group, ...]
     blocked: tuple[Blocked, ...]

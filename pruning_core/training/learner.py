@@ -13,7 +13,7 @@ from pruning_core.errors import UserError
 from pruning_core.measuring.memory import out_of_memory
 from pruning_core.training.checkpoint import Checkpoint
 from pruning_core.training.config import FineTune
-from pruning_core.training.heads import training_loss
+from pruning_core.training.loss import training_loss
 
 
 class Learner:

@@ -119,7 +119,8 @@ PRUNED = " (pruned)"
 
 def _pruned(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
     # The graph stands above the zoo; it is needed here only to cut again what was cut.
-    from pruning_core.graph import Plan, capture, remove
+    from pruning_core.graph import Plan, remove
+    from pruning_core.graph.capturing import capture
 
     assert ref.base is not None  # ModelRef sees to it
     base = load_model(ref.base, root, progress)

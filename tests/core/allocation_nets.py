@@ -7,7 +7,8 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from pruning_core.graph import Network, capture
+from pruning_core.graph import Network
+from pruning_core.graph.capturing import capture
 
 
 def chain(*widths: int) -> nn.Sequential:

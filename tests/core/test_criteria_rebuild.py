@@ -12,7 +12,8 @@ from pruning_core.criteria import GreedyReconstruction, LassoReconstruction, Rec
 from pruning_core.criteria.engine import Step
 from pruning_core.criteria.rebuild import rebuild, rebuilding
 from pruning_core.errors import UserError
-from pruning_core.graph import Plan, silence
+from pruning_core.graph import Plan
+from pruning_core.graph.removing import silence
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 both = pytest.mark.parametrize("criterion", [GreedyReconstruction(), LassoReconstruction()], ids=["thinet", "lasso"])

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning_core.graph import capture
-from pruning_core.graph.hollow import HEAVY, Memory, run_hollow
+from pruning_core.graph.capturing import capture
+from pruning_core.graph.capturing.hollow import HEAVY, Memory, run_hollow
 from tests.core.graph_checks import Net, head, image
 
 ATEN = torch.ops.aten

@@ -16,7 +16,8 @@ from pruning_core.criteria import GreedyReconstruction, L1Norm, Random, Site, Ta
 from pruning_core.criteria.base import Criterion
 from pruning_core.datasets import DIGITS, load_data, load_splits
 from pruning_core.errors import UserError
-from pruning_core.graph import capture, remove
+from pruning_core.graph import remove
+from pruning_core.graph.capturing import capture
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.runs.events import Event, Progress, event_from_json, event_to_json
 from pruning_core.runs.spec import spec_from_json, spec_to_json

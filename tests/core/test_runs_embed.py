@@ -10,7 +10,7 @@ import torch
 from pruning_core.analysis.embedding import t_sne
 from pruning_core.analysis.similarity import COSINE, weight_rows
 from pruning_core.datasets import DataRef
-from pruning_core.graph import capture
+from pruning_core.graph.capturing import capture
 from pruning_core.runs.jobs import Jobs
 from pruning_core.runs.spec import spec_from_json, spec_to_json
 from pruning_core.runs.view import State

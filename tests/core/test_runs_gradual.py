@@ -13,7 +13,8 @@ from pruning_core.allocation.schedule import SCHEDULES, Linear, LittleByLittle, 
 from pruning_core.criteria import L1Norm, score
 from pruning_core.datasets import DIGITS, load_splits
 from pruning_core.errors import UserError
-from pruning_core.graph import Network, Plan, capture
+from pruning_core.graph import Network, Plan
+from pruning_core.graph.capturing import capture
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.measuring.measures import Drop
 from pruning_core.runs.events import Event, Progress, event_from_json, event_to_json

@@ -18,7 +18,8 @@ from pruning_core.allocation.uniform import Uniform
 from pruning_core.criteria import L1Norm, score
 from pruning_core.datasets import DIGITS, hold_out, load_splits
 from pruning_core.errors import UserError
-from pruning_core.graph import Plan, capture, remove
+from pruning_core.graph import Plan, remove
+from pruning_core.graph.capturing import capture
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.measuring.measures import Accuracy
 from pruning_core.runs.events import Event, Progress, event_from_json, event_to_json

@@ -13,7 +13,8 @@ from safetensors.torch import load
 
 from pruning_core.datasets import DIGITS, DataRef, load_splits
 from pruning_core.errors import UserError
-from pruning_core.graph import Plan, capture
+from pruning_core.graph import Plan
+from pruning_core.graph.capturing import capture
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.measuring.intervals import paired_drop
 from pruning_core.measuring.measures import Accuracy, Latency

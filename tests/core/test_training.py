@@ -17,9 +17,9 @@ from pruning_core.training import loop
 from pruning_core.training.checkpoint import Checkpoint
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Checking, Epoch, Step, TrainEvent, TrainOutcome
-from pruning_core.training.heads import AUXILIARY, training_loss
 from pruning_core.training.hooks import Hook, Moment
 from pruning_core.training.loop import Training, fine_tune
+from pruning_core.training.loss import AUXILIARY, training_loss
 
 E = TypeVar("E")
 FAST = FineTune(epochs=2, batch_size=64, lr=0.05, device="cpu")

@@ -184,7 +184,8 @@ def test_fetched_weights_are_verified_and_loaded(tmp_path, monkeypatch):
 
 
 def test_a_pruned_network_is_cut_again_from_its_plan(tmp_path):
-    from pruning_core.graph import Plan, capture, remove
+    from pruning_core.graph import Plan, remove
+    from pruning_core.graph.capturing import capture
 
     base = load_model(DEMOS[0].ref)
     network = capture(base.model, torch.zeros(1, *base.input_size))

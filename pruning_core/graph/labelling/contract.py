@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pruning_core.graph.labels import Labelled, Origin, Plane, cover
-from pruning_core.graph.pointwise import merged
-from pruning_core.graph.universe import Universe
+from pruning_core.graph.labelling.labels import Labelled, Origin, Plane, cover
+from pruning_core.graph.labelling.pointwise import merged
+from pruning_core.graph.labelling.universe import Universe
 
 
 @dataclass(frozen=True)

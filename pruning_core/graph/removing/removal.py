@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from pruning_core.errors import UserError
-from pruning_core.graph.mistakes import mistaken
 from pruning_core.graph.network import Network
 from pruning_core.graph.plan import Plan
-from pruning_core.graph.program import build_program
-from pruning_core.graph.proof import (
+from pruning_core.graph.removing.mistakes import mistaken
+from pruning_core.graph.removing.program import build_program
+from pruning_core.graph.removing.proof import (
     GROSS,
     TELLING,
     TOLERANCE,
@@ -27,8 +27,8 @@ from pruning_core.graph.proof import (
     largest_difference,
     run,
 )
-from pruning_core.graph.silence import silenced_tensors
-from pruning_core.graph.surgery import cut
+from pruning_core.graph.removing.silence import silenced_tensors
+from pruning_core.graph.removing.surgery import cut
 
 PROGRAM_NOTE = (
     "The network's own code has sizes written into it, so this is its recorded evaluation as a program: "

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from pruning_core.graph.rules import arithmetic, moving, reducing
-from pruning_core.graph.rules.call import Call, Rule, unknown
+from pruning_core.graph.labelling.rules import arithmetic, moving, reducing
+from pruning_core.graph.labelling.rules.call import Call, Rule, unknown
 
 RULES: dict[str, Rule] = {**moving.RULES, **arithmetic.RULES, **reducing.RULES}
 

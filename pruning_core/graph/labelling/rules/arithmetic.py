@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from pruning_core.graph.contract import product
-from pruning_core.graph.convolution import convolution
-from pruning_core.graph.labels import Labelled, Origin, cover
-from pruning_core.graph.moves import sliced
-from pruning_core.graph.pointwise import elementwise as joined
-from pruning_core.graph.pointwise import lift
-from pruning_core.graph.rules.call import Call, Rule
-from pruning_core.graph.rules.reducing import normalised
+from pruning_core.graph.labelling.contract import product
+from pruning_core.graph.labelling.convolution import convolution
+from pruning_core.graph.labelling.labels import Labelled, Origin, cover
+from pruning_core.graph.labelling.moves import sliced
+from pruning_core.graph.labelling.pointwise import elementwise as joined
+from pruning_core.graph.labelling.pointwise import lift
+from pruning_core.graph.labelling.rules.call import Call, Rule
+from pruning_core.graph.labelling.rules.reducing import normalised
 
 
 # -- position by position ---------------------------------------------------------------------------------------------

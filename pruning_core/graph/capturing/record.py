@@ -16,12 +16,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from pruning_core.errors import UserError
-from pruning_core.graph.contract import Ledger
-from pruning_core.graph.hollow import HEAVY, Memory, NeedsValues, reads_values, run_hollow
-from pruning_core.graph.labels import Labelled, Origin
+from pruning_core.graph.capturing.hollow import HEAVY, Memory, NeedsValues, reads_values, run_hollow
+from pruning_core.graph.labelling.contract import Ledger
+from pruning_core.graph.labelling.labels import Labelled, Origin
+from pruning_core.graph.labelling.rules import Call, Rule, rule_for
+from pruning_core.graph.labelling.universe import Universe
 from pruning_core.graph.modules import modules_by_name
-from pruning_core.graph.rules import Call, Rule, rule_for
-from pruning_core.graph.universe import Universe
 
 # operators told sizes by the model's own code
 SIZED = frozenset(

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from pruning_core.errors import UserError
-from pruning_core.graph.counting import Measures
-from pruning_core.graph.grouping import Places, find_blocked, find_groups
-from pruning_core.graph.hollow import NeedsValues
+from pruning_core.graph.capturing.counting import Measures
+from pruning_core.graph.capturing.grouping import Places, find_blocked, find_groups
+from pruning_core.graph.capturing.hollow import NeedsValues
+from pruning_core.graph.capturing.record import Recording, follow, start
+from pruning_core.graph.capturing.recurrent import link_recurrent_layers, plain_recurrence
 from pruning_core.graph.layout import Layout
 from pruning_core.graph.network import Network
-from pruning_core.graph.record import Recording, follow, start
-from pruning_core.graph.recurrent import link_recurrent_layers, plain_recurrence
 from pruning_core.graph.undisturbed import undisturbed
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from pruning_core.graph.labels import Labelled, Plane, cover, line
-from pruning_core.graph.pointwise import elementwise as joined
-from pruning_core.graph.rules.call import Call, Rule
-from pruning_core.graph.universe import Universe
+from pruning_core.graph.labelling.labels import Labelled, Plane, cover, line
+from pruning_core.graph.labelling.pointwise import elementwise as joined
+from pruning_core.graph.labelling.rules.call import Call, Rule
+from pruning_core.graph.labelling.universe import Universe
 
 
 def normalised(universe: Universe, x: Labelled, dims: set[int], what: str) -> Labelled:

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from pruning_core.graph.emission import FACTORIES, SPECIAL
-from pruning_core.graph.labels import Labelled
+from pruning_core.graph.labelling.labels import Labelled
+from pruning_core.graph.labelling.rules import Call
 from pruning_core.graph.network import Network
 from pruning_core.graph.plan import Plan
-from pruning_core.graph.rules import Call
-from pruning_core.graph.surgery import cut
-from pruning_core.graph.takes import CannotEmit, Take, two_takes
+from pruning_core.graph.removing.emission import FACTORIES, SPECIAL
+from pruning_core.graph.removing.surgery import cut
+from pruning_core.graph.removing.two_recordings import CannotEmit, Take, two_takes
 
 BATCHES = (2, 3)
 

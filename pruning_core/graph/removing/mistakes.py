@@ -12,7 +12,7 @@ from torch import nn
 
 from pruning_core.graph.network import Network
 from pruning_core.graph.plan import Plan
-from pruning_core.graph.silence import silenced_members
+from pruning_core.graph.removing.silence import silenced_members
 
 SHARE = 8  # one in so many of the units that are left
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from pruning_core.graph.contract import Ledger
-from pruning_core.graph.labels import Labelled, Origin
-from pruning_core.graph.universe import Universe
+from pruning_core.graph.labelling.contract import Ledger
+from pruning_core.graph.labelling.labels import Labelled, Origin
+from pruning_core.graph.labelling.universe import Universe
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import nn
 
-from pruning_core.graph.labels import cover
+from pruning_core.graph.capturing.record import Recording
+from pruning_core.graph.labelling.labels import cover
 from pruning_core.graph.modules import modules_by_name
-from pruning_core.graph.record import Recording
 
 
 def _recurrent(modules: Mapping[str, nn.Module]) -> list[str]:

@@ -11,8 +11,8 @@ from math import prod
 import numpy as np
 import torch
 
-from pruning_core.graph.labels import Labelled, Plane, compress, cover, line
-from pruning_core.graph.universe import Universe
+from pruning_core.graph.labelling.labels import Labelled, Plane, compress, cover, line
+from pruning_core.graph.labelling.universe import Universe
 
 
 def expanded(plane: Plane, shape: Sequence[int]) -> Plane:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pruning_core.graph.labels import Plane, cover
+from pruning_core.graph.capturing.record import Recording
+from pruning_core.graph.labelling.labels import Plane, cover
+from pruning_core.graph.labelling.universe import Units
 from pruning_core.graph.network import Blocked, Group, Member, Role
-from pruning_core.graph.record import Recording
-from pruning_core.graph.universe import Units
 
 Place = tuple[str, int]  # parameter or buffer, dimension
 

@@ -10,10 +10,10 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from pruning_core.graph.contract import Product
-from pruning_core.graph.labels import Labelled, Plane, cover
+from pruning_core.graph.capturing.record import Passage
+from pruning_core.graph.labelling.contract import Product
+from pruning_core.graph.labelling.labels import Labelled, Plane, cover
 from pruning_core.graph.layout import Count, LayerShape, Shape, Sizes, TensorTerm, Term
-from pruning_core.graph.record import Passage
 
 
 class Counter:

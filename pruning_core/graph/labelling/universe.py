@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from pruning_core.graph.labels import Labelled, Note, Origin, Plane, compress, cover, first_along, line
+from pruning_core.graph.labelling.labels import Labelled, Note, Origin, Plane, compress, cover, first_along, line
 
 Edge = tuple[Plane, Plane]  # joined position by position, after broadcasting
 

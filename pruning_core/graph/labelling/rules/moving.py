@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pruning_core.graph import moves
-from pruning_core.graph.labels import Labelled, Origin, Plane, cover, line
-from pruning_core.graph.rules.call import Call, Rule, unknown_one
+from pruning_core.graph.labelling import moves
+from pruning_core.graph.labelling.labels import Labelled, Origin, Plane, cover, line
+from pruning_core.graph.labelling.rules.call import Call, Rule, unknown_one
 
 
 def view(c: Call) -> Labelled:

@@ -8,9 +8,9 @@ from math import prod
 
 import numpy as np
 
-from pruning_core.graph.contract import Ledger, Product
-from pruning_core.graph.labels import Labelled, Origin, Plane, cover, line
-from pruning_core.graph.universe import Universe
+from pruning_core.graph.labelling.contract import Ledger, Product
+from pruning_core.graph.labelling.labels import Labelled, Origin, Plane, cover, line
+from pruning_core.graph.labelling.universe import Universe
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pruning_core.graph.labels import Labelled, Origin, Plane, cover
-from pruning_core.graph.universe import Universe
+from pruning_core.graph.labelling.labels import Labelled, Origin, Plane, cover
+from pruning_core.graph.labelling.universe import Universe
 
 
 def elementwise(

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pruning_core.graph.rules import Call
-from pruning_core.graph.takes import CannotEmit, Take
+from pruning_core.graph.labelling.rules import Call
+from pruning_core.graph.removing.two_recordings import CannotEmit, Take
 
 if TYPE_CHECKING:
-    from pruning_core.graph.program import Emitter
+    from pruning_core.graph.removing.program import Emitter
 
 Special = Callable[["Emitter", Call, Call], Any]
 

@@ -1,0 +1,1 @@
+"""Removal: slicing modules or recorded programs, silencing the original, and the proof that both agree."""
