@@ -45,9 +45,9 @@ lint: $(TEST_READY)
 	@$(BIN)/mypy --explicit-package-bases app.py pages
 
 demo-assets: $(RUN_READY)
-	@for name in digits_resnet digits_vgg; do $(BIN)/python -m pruning_core.zoo.train_demo $$name; done
+	@for name in digits_resnet digits_vgg; do $(BIN)/python -m tools.train_demo $$name; done
 	@if [ -n "$(CIFAR)" ]; then for name in cifar_resnet20 cifar_resnet56; do \
-		$(BIN)/python -m pruning_core.zoo.train_demo $$name --data "$(CIFAR)"; done; fi
+		$(BIN)/python -m tools.train_demo $$name --data "$(CIFAR)"; done; fi
 
 # Side by side with what peers do, in one run; ratios, because machines differ. Takes minutes.
 bench: $(TEST_READY)

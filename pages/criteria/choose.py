@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.criteria.registry import by_key, first_choice
+from pages.ui.registry import by_key, first_choice
 from pages.ui.widgets import knob_widgets
 from pruning_core.criteria import Criterion
 from pruning_core.knobs import knobs_of

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from pages.download.cut import Cut
 from pruning_core.criteria import CRITERIA
 from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
 from pruning_core.export.builders import builder_of
 from pruning_core.export.document import Base, Figure, How, plan_document, to_json
+from pruning_core.export.lineage import Cut
 from pruning_core.export.onnx_file import export_onnx
 from pruning_core.export.program import Exported, export_pt2
 from pruning_core.export.recipe import how_of, recipe_of, to_yaml

@@ -10,13 +10,13 @@ from typing import Any
 import streamlit as st
 
 from pages.download import files
-from pages.download.cut import Cut, cut_of
 from pages.download.files import Built
 from pages.ui import cards, jobs, links, numbers, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pruning_core.errors import UserError
 from pruning_core.export.document import Figure
+from pruning_core.export.lineage import Cut, cut_of
 from pruning_core.measuring.measures import Accuracy, Latency
 from pruning_core.runs.view import JobView
 from pruning_core.studies.measure import EvaluateRun, LatencyRun

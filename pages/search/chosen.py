@@ -6,8 +6,7 @@ import streamlit as st
 
 from pages.search import frames
 from pages.search.frames import Place
-from pages.ui import charts, links, numbers, plots, state
-from pages.whatif import history
+from pages.ui import charts, history, links, numbers, plots, state
 from pruning_core.graph import Network, Plan
 from pruning_core.measuring.measures import Accuracy
 from pruning_core.studies.search import SearchRun

@@ -6,11 +6,11 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from pages.criteria.registry import by_key
-from pages.similarity import charts, filters
+from pages.similarity import charts
 from pages.similarity.clusters import ANSWERS, Clusters
-from pages.ui import cards, jobs, numbers, plots, provenance, state
+from pages.ui import cards, filters, jobs, numbers, plots, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.registry import by_key
 from pages.ui.stored import verdicts
 from pruning_core.analysis.similarity import silhouette
 from pruning_core.graph import Network

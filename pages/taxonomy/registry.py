@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pages.criteria.registry import by_key
+from pages.ui.registry import by_key
 from pruning_core.allocation.schedule import SCHEDULES
 from pruning_core.allocation.search import EXPLORERS
 from pruning_core.allocation.strategies import ALLOCATIONS

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from pages.criteria.registry import by_key
 from pages.taxonomy import charts, frames, registry
 from pages.taxonomy.registry import Home
 from pages.ui import cards, jobs, numbers, plots, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.registry import by_key
 from pages.ui.widgets import knob_widgets
 from pruning_core.graph import Network
 from pruning_core.runs.view import JobView

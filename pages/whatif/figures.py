@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.ui import cards, charts, numbers, plots, provenance, state
+from pages.ui import cards, charts, history, numbers, plots, provenance, state
 from pages.ui.desk import Desk
-from pages.whatif import history, live, plans
+from pages.whatif import live, plans
 from pruning_core.graph import Network
 from pruning_core.zoo import LoadedModel
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import numbers, state
+from pages.ui import history, numbers, state
 from pages.ui.ranking import Ranking
 from pages.ui.sweeps import Found, label, sweeps
 from pages.ui.widgets import knob_widgets
-from pages.whatif import history, how, presets
+from pages.whatif import how, presets
 from pruning_core.allocation.budget import Allocated, Budget, Kind, Reach, reachable
 from pruning_core.allocation.global_threshold import OWN
 from pruning_core.allocation.limits import Limits

@@ -8,9 +8,8 @@ from statistics import fmean
 import pandas as pd
 import streamlit as st
 
-from pages.ui import cards, numbers, provenance
+from pages.ui import cards, history, numbers, provenance
 from pages.ui.desk import Desk
-from pages.whatif import history
 from pruning_core.analysis.slider import Estimate, Measured
 from pruning_core.graph import Network, Plan
 

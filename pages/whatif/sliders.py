@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import state
+from pages.ui import history, state
 from pages.ui.desk import Desk
 from pages.ui.ranking import Ranking, choose_criterion, ranking_when_there
-from pages.whatif import history, how, plans
+from pages.whatif import how, plans
 from pages.whatif.figures import UNIT, UNITS
 from pages.whatif.plans import Cut
 from pruning_core.graph import Network

@@ -14,8 +14,8 @@ from torch import nn
 from pruning_core.datasets import DIGITS, DataRef
 from pruning_core.errors import UserError
 from pruning_core.zoo.architectures import architecture
-from pruning_core.zoo.recipe import Recipe
 from pruning_core.zoo.ref import ModelRef
+from tools.recipe import Recipe
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 CIFAR10 = DataRef("torchvision", "CIFAR10")
@@ -74,7 +74,7 @@ def load_demo(chosen: Demo) -> tuple[nn.Module, Mapping[str, Any]]:
     if chosen not in available_demos():
         raise UserError(
             f"The weights of the demo {chosen.name!r} are not in this copy. Train them with "
-            f"python -m pruning_core.zoo.train_demo {chosen.name}, or choose another demo."
+            f"python -m tools.train_demo {chosen.name}, or choose another demo."
         )
     provenance = json.loads(chosen.provenance_path.read_text(encoding="utf-8"))
     made = architecture(chosen.architecture)

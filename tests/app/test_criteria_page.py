@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.criteria import charts, frames, registry
-from pages.ui import links, state
+from pages.criteria import charts, frames
+from pages.ui import links, registry, state
 from pages.ui.charts import alt_text
 from pruning_core import criteria
 from pruning_core.criteria import CRITERIA, L1Norm, L2Norm, Random

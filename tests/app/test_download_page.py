@@ -8,7 +8,6 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from pages.download import files
-from pages.download.cut import composed, cut_of
 from pages.ui import state
 from pages.ui.desk import remember
 from pages.ui.ranking import ranking
@@ -21,6 +20,7 @@ from pruning_core.allocation.uniform import Uniform
 from pruning_core.criteria import CRITERIA, L1Norm, TaylorGate
 from pruning_core.datasets import DataRef
 from pruning_core.export.document import read_document
+from pruning_core.export.lineage import composed, cut_of
 from pruning_core.export.recipe import how_of
 from pruning_core.graph import Plan
 from pruning_core.storage.codec import dump

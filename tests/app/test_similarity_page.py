@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.similarity import charts, filters
-from pages.ui import links, state
+from pages.similarity import charts
+from pages.ui import filters, links, state
 from pruning_core.analysis.similarity import EUCLIDEAN, all_but_one, grow, weight_rows
 from pruning_core.graph import Plan
 from pruning_core.runs.view import State

@@ -20,8 +20,8 @@ from pruning_core.zoo import (
     torchvision_models,
     torchvision_names,
 )
-from pruning_core.zoo.recipe import accuracy
 from pruning_core.zoo.resnet import PadShortcut
+from tools.recipe import accuracy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -90,7 +90,7 @@ def test_a_demo_is_what_its_provenance_says(item):
     assert loaded.trained and not loaded.model.training and loaded.num_classes == len(told["classes"])
     assert check_output(loaded.model, loaded.input_size) == loaded.num_classes
     assert sum(p.numel() for p in loaded.model.parameters()) == told["parameters"]
-    assert told["command"].startswith(f"python -m pruning_core.zoo.train_demo {item.name}")
+    assert told["command"].startswith(f"python -m tools.train_demo {item.name}")
     assert {"accuracy", "seed", "recipe", "data", "date", "torch", "device"} <= told.keys()
     import hashlib
 
@@ -241,12 +241,12 @@ def test_a_network_that_is_no_classifier_is_refused(result, sentence):
 
 
 def test_the_training_command_writes_what_it_measured(tmp_path, capsys):
-    from pruning_core.zoo.train_demo import main
+    from tools.train_demo import main
 
     assert main(["digits_vgg", "--out", str(tmp_path), "--epochs", "2", "--images", "200", "--device", "cpu"]) == 0
     told = json.loads((tmp_path / "digits_vgg.json").read_text())
     assert told["recipe"]["epochs"] == 2 and told["data"]["training_images"] == 200
-    assert told["command"] == "python -m pruning_core.zoo.train_demo digits_vgg --epochs 2 --images 200"
+    assert told["command"] == "python -m tools.train_demo digits_vgg --epochs 2 --images 200"
     assert "epoch 2/2" in capsys.readouterr().out
     model = architecture("digits_vgg").build()
     from safetensors.torch import load_file

@@ -1,7 +1,7 @@
 """Train a demo network and write its weights and provenance.
 
-    python -m pruning_core.zoo.train_demo digits_resnet
-    python -m pruning_core.zoo.train_demo cifar_resnet56 --data FOLDER
+    python -m tools.train_demo digits_resnet
+    python -m tools.train_demo cifar_resnet56 --data FOLDER
 
 FOLDER holds cifar10_train.zip and cifar10_test.zip, image folders by class; without it torchvision's copy is fetched.
 The network never sees the held-out images, and test images only at the end: the accuracy written down is that of the
@@ -29,7 +29,7 @@ from pruning_core.datasets import DataRef, Dataset, hold_out, import_data, load_
 from pruning_core.errors import UserError
 from pruning_core.zoo.architectures import architecture
 from pruning_core.zoo.demos import ASSETS, DEMOS, Demo, demo
-from pruning_core.zoo.recipe import accuracy, has_bfloat16, train
+from tools.recipe import accuracy, has_bfloat16, train
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -138,7 +138,7 @@ def _bytes(model: nn.Module) -> bytes:
 
 
 def _command(chosen: Demo, folder: Path | None, images: int | None) -> str:
-    words = ["python", "-m", "pruning_core.zoo.train_demo", chosen.name]
+    words = ["python", "-m", "tools.train_demo", chosen.name]
     if folder is not None and chosen.data.source != "digits":
         words += ["--data", "FOLDER"]  # never a path of the machine it ran on
     usual = demo(chosen.name)

@@ -1,0 +1,1 @@
+"""Tools that make what the library ships; not part of it."""
