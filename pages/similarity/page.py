@@ -5,8 +5,8 @@ import streamlit as st
 from pages.similarity import clusters, keeping, sections, whole
 from pages.ui import state
 from pages.ui.filters import tensors
-from pruning_core.criteria.base import Place
 from pruning_core.probe.places import members_at
+from pruning_core.probe.site import Place
 
 desk = state.desk()
 network = state.network(desk.model)

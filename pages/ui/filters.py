@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pruning_core.criteria.base import Place
 from pruning_core.errors import UserError
 from pruning_core.graph import Group
 from pruning_core.probe.places import members_at, rows
+from pruning_core.probe.site import Place
 
 SHADES = " ░▒▓█"
 

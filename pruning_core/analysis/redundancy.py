@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pruning_core.criteria import ClusterPruning, KernelRepresentatives, score
-from pruning_core.criteria.base import Place
 from pruning_core.errors import UserError
 from pruning_core.graph import Group, Member, Network
 from pruning_core.numeric.kernel_clusters import covering_order, kernel_trees
 from pruning_core.numeric.weight_hash import lots
 from pruning_core.probe.places import kernels, members_at, rows
+from pruning_core.probe.site import Place
 
 Floats = NDArray[np.float64]
 

@@ -15,7 +15,6 @@ from scipy.spatial.distance import squareform
 from torch import Tensor, nn
 
 from pruning_core.analysis.redundancy import producers
-from pruning_core.criteria.base import Place
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Group
@@ -24,6 +23,7 @@ from pruning_core.numeric.silhouettes import mean_silhouette, silhouettes_of, su
 from pruning_core.probe.places import index_of, members_at, rows
 from pruning_core.probe.readings import Reading, Readings, channel_maps
 from pruning_core.probe.shadow import shadow
+from pruning_core.probe.site import Place
 
 Labels = NDArray[np.int64]  # (C,) cluster of each channel, counted from 0
 ORDERED_UP_TO = 256  # channels: the optimal order of leaves takes time that grows with the square and more

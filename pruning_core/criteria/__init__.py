@@ -1,6 +1,6 @@
 """Criteria: which channels matter. One class each; this tuple is the only list of them."""
 
-from pruning_core.criteria.base import Criterion, Fairness, Need, NotScorable, Place, Reconstructing, Scores, Site
+from pruning_core.criteria.base import Criterion, Fairness, NotScorable, Reconstructing, Scores
 from pruning_core.criteria.control import Random
 from pruning_core.criteria.discrimination import DiscriminationAware
 from pruning_core.criteria.engine import Step, score, scoring
@@ -21,6 +21,7 @@ from pruning_core.criteria.statistics import (
     ActivationVariance,
     ZeroFraction,
 )
+from pruning_core.probe.site import Need, Place, Site
 
 CRITERIA: tuple[type[Criterion], ...] = (
     L1Norm,

@@ -9,8 +9,9 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Fairness, Site
+from pruning_core.criteria.base import Criterion, Fairness
 from pruning_core.knobs import Range
+from pruning_core.probe.site import Site
 from pruning_core.taxonomy import Data, Family, Paper, channel_card
 
 

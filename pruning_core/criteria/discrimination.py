@@ -8,8 +8,9 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Need, NotScorable, Place, Site
+from pruning_core.criteria.base import Criterion, NotScorable
 from pruning_core.knobs import Range
+from pruning_core.probe.site import Need, Place, Site
 from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
 
 LEARNING_RATE, MOMENTUM, DECAY = 0.01, 0.9, 1e-4  # of the authors' sub-problem

@@ -10,12 +10,13 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
-from pruning_core.criteria.base import Criterion, Need, NotScorable, Place, Scores, Site
+from pruning_core.criteria.base import Criterion, NotScorable, Scores
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Group, Member, Network
 from pruning_core.probe.evidence import Evidence
 from pruning_core.probe.places import kernels, members_at, reads, rows
+from pruning_core.probe.site import Need, Place, Site
 from pruning_core.probe.trials import NetworkTrial
 
 Verdicts = dict[Criterion, Scores]

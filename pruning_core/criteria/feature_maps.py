@@ -9,8 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Fairness, Need, Place, Site
+from pruning_core.criteria.base import Criterion, Fairness
 from pruning_core.numeric.rank import ranks
+from pruning_core.probe.site import Need, Place, Site
 from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
 
 

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Fairness, Need, Place, Site
+from pruning_core.criteria.base import Criterion, Fairness
+from pruning_core.probe.site import Need, Place, Site
 from pruning_core.taxonomy import Card, Data, Family, Paper, Published, channel_card
 
 MOLCHANOV_2019 = Paper(

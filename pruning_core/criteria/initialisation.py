@@ -7,9 +7,10 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Fairness, Need, Site
+from pruning_core.criteria.base import Criterion, Fairness
 from pruning_core.knobs import Range
 from pruning_core.probe.objectives import CrossEntropy, Objective, SynapticFlow
+from pruning_core.probe.site import Need, Site
 from pruning_core.taxonomy import Data, Family, Paper, Time, channel_card
 
 

@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Fairness, Place, Site
+from pruning_core.criteria.base import Criterion, Fairness
 from pruning_core.knobs import Range
+from pruning_core.probe.site import Place, Site
 from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
 
 

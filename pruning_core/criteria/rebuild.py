@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 import torch
 from torch import Tensor, nn
 
-from pruning_core.criteria.base import Place, Reconstructing
+from pruning_core.criteria.base import Reconstructing
 from pruning_core.criteria.engine import Step
 from pruning_core.datasets import Dataset
 from pruning_core.graph import Group, Network, Plan
@@ -17,6 +17,7 @@ from pruning_core.probe.activity import Activity, Spot
 from pruning_core.probe.places import index_of, members_at
 from pruning_core.probe.samples import Samples, write_back
 from pruning_core.probe.shadow import shadow
+from pruning_core.probe.site import Place
 
 
 def rebuild(

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pruning_core.criteria.base import Fairness, NotScorable, Reconstructing, Site
+from pruning_core.criteria.base import Fairness, NotScorable, Reconstructing
 from pruning_core.knobs import Range
 from pruning_core.numeric.compiled import compiled
 from pruning_core.probe.samples import Samples
+from pruning_core.probe.site import Site
 from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
 
 Floats = NDArray[np.float64]

@@ -8,9 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Fairness, Need, Site
+from pruning_core.criteria.base import Criterion, Fairness
 from pruning_core.numeric.distances import cosine, euclidean
 from pruning_core.numeric.trees import absorption, average, ward
+from pruning_core.probe.site import Need, Site
 from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
 
 

@@ -9,10 +9,11 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Need, Site
+from pruning_core.criteria.base import Criterion
 from pruning_core.knobs import Range
 from pruning_core.numeric.kernel_clusters import covering_order, kernel_trees
 from pruning_core.numeric.weight_hash import lots
+from pruning_core.probe.site import Need, Site
 from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
 
 

@@ -7,9 +7,10 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Fairness, Need, NotScorable, Place, Site
+from pruning_core.criteria.base import Criterion, Fairness, NotScorable
 from pruning_core.knobs import Range
 from pruning_core.probe.moments import Moments
+from pruning_core.probe.site import Need, Place, Site
 from pruning_core.taxonomy import Card, Data, Family, Paper, Published, channel_card
 
 MOLCHANOV_2017 = Paper(

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pruning_core.criteria.base import Criterion, Need, Place
 from pruning_core.graph import Group, Member
 from pruning_core.probe.moments import Moments
 from pruning_core.probe.places import Tensors, index_of, members_at
 from pruning_core.probe.readings import Reading, Readings, Seen, channel_maps
 from pruning_core.probe.samples import Samples, draw, joined
+from pruning_core.probe.site import Asking, Need, Place
 
 Spot = tuple[str, str]  # group key, name of the weight that reads
 
@@ -35,14 +35,14 @@ class Activity:
     An activation that several weights read (the sum of a residual stage) is measured once, at the first of them.
     """
 
-    def __init__(self, groups: Sequence[Group], tensors: Tensors, criteria: Sequence[Criterion], seed: int) -> None:
+    def __init__(self, groups: Sequence[Group], tensors: Tensors, criteria: Sequence[Asking], seed: int) -> None:
         self.wants_moments = any(Need.MOMENTS in c.needs for c in criteria)
         self.wants_samples = any(Need.SAMPLES in c.needs for c in criteria)
         self.measuring = [c for c in criteria if Need.MAPS in c.needs]
         self.seed = seed
         self.moments: dict[Spot, Moments] = {}
-        self.measured: dict[Criterion, dict[Spot, Average]] = {c: {} for c in self.measuring}
-        self.seconds: dict[Criterion | Need, float] = defaultdict(float)
+        self.measured: dict[Asking, dict[Spot, Average]] = {c: {} for c in self.measuring}
+        self.seconds: dict[Asking | Need, float] = defaultdict(float)
         self._parts: dict[Spot, list[tuple[Samples, ...]]] = defaultdict(list)
         self._members: dict[str, list[tuple[str, Member]]] = defaultdict(list)
         for group in groups:

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pruning_core.criteria.base import Criterion, Need
 from pruning_core.graph import Group
 from pruning_core.numeric.weight_hash import signs
 from pruning_core.probe.activity import Average
 from pruning_core.probe.objectives import Objective, logits_of
 from pruning_core.probe.places import Tensors, members_at, rows
+from pruning_core.probe.site import Asking, Need
 from pruning_core.probe.smooth import TwiceDifferentiable
 
 CURVATURE_BATCH = 4  # images: differentiating twice holds several times the memory of a backward pass
@@ -26,7 +26,7 @@ class Slopes:
     """Gradients of one objective with respect to the weights that its criteria read."""
 
     def __init__(
-        self, objective: Objective, groups: Sequence[Group], tensors: Tensors, criteria: Sequence[Criterion]
+        self, objective: Objective, groups: Sequence[Group], tensors: Tensors, criteria: Sequence[Asking]
     ) -> None:
         self.objective = objective
         self.criteria = [c for c in criteria if c.needs.gradients and c.objective == objective]
@@ -46,10 +46,10 @@ class Slopes:
         self.push: Gradients = {}
         self.reached: set[str] = set()  # weights that the loss depends on
         self.obstacle = ""  # why it could not be differentiated twice
-        self.per_batch: dict[Criterion, dict[tuple[str, str], Average]] = {c: {} for c in self.criteria}
-        self.seconds: dict[Criterion | Need, float] = defaultdict(float)
+        self.per_batch: dict[Asking, dict[tuple[str, str], Average]] = {c: {} for c in self.criteria}
+        self.seconds: dict[Asking | Need, float] = defaultdict(float)
 
-    def _names(self, criteria: Sequence[Criterion]) -> list[str]:
+    def _names(self, criteria: Sequence[Asking]) -> list[str]:
         members = (m for g in self.groups for c in criteria for m in members_at(g, c.place, self.tensors))
         return [n for n in dict.fromkeys(m.parameter for m in members) if self.tensors[n].requires_grad]
 
@@ -78,7 +78,7 @@ class Slopes:
         )
         return {n: g for n, g in zip(self.names, found) if g is not None}
 
-    def _observe(self, criterion: Criterion, gradients: Gradients, share: float) -> None:
+    def _observe(self, criterion: Asking, gradients: Gradients, share: float) -> None:
         for group in self.groups:
             members = [m for m in members_at(group, criterion.place, self.tensors) if m.parameter in gradients]
             parts = [

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from pruning_core.criteria.base import Criterion, Need
 from pruning_core.datasets import Dataset
 from pruning_core.graph import Network
 from pruning_core.probe.activity import Activity, Spot
@@ -17,6 +16,7 @@ from pruning_core.probe.differentiation import Slopes
 from pruning_core.probe.flow import positive_flow
 from pruning_core.probe.objectives import Objective
 from pruning_core.probe.shadow import shadow
+from pruning_core.probe.site import Asking, Need
 
 ACTIVITY = Need.MOMENTS | Need.MAPS | Need.SAMPLES
 
@@ -28,7 +28,7 @@ class Evidence:
         self,
         model: nn.Module,
         network: Network,
-        criteria: Sequence[Criterion],
+        criteria: Sequence[Asking],
         data: Dataset | None,
         batch_size: int,
         seed: int,
@@ -91,7 +91,7 @@ class Evidence:
         for n, slopes in enumerate(reading, 1):
             slopes.differentiate(output, labels, len(x) / self.images, keep_graph=n < len(reading))
 
-    def observed(self, criterion: Criterion, spot: Spot) -> Tensor | None:
+    def observed(self, criterion: Asking, spot: Spot) -> Tensor | None:
         """(C,) what the criterion measured there, averaged over images or batches."""
         if Need.MAPS in criterion.needs:
             found = self.activity.measured[criterion].get(spot)
@@ -101,7 +101,7 @@ class Evidence:
             return None
         return None if found is None else found.total / found.count
 
-    def seconds(self, criterion: Criterion) -> float:
+    def seconds(self, criterion: Asking) -> float:
         """What the passes would have cost for this criterion alone."""
         needs, spent = criterion.needs, 0.0
         if needs & ACTIVITY or (needs.gradients and criterion.objective.reads_images):

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pruning_core.criteria.base import Place
 from pruning_core.graph import Group, Member, Role
+from pruning_core.probe.site import Place
 
 Tensors = Mapping[str, Tensor]
 

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pruning_core.criteria.base import Trial
 from pruning_core.graph import Member
 from pruning_core.probe.objectives import CROSS_ENTROPY, logits_of
 from pruning_core.probe.places import put_rows, rows
 from pruning_core.probe.readings import Reading, Readings
 from pruning_core.probe.shadow import shadow
+from pruning_core.probe.site import Trial
 
 Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 

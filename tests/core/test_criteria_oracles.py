@@ -39,10 +39,10 @@ from pruning_core.criteria import (
     TaylorWeight,
     ZeroFraction,
 )
-from pruning_core.criteria.base import Trial
 from pruning_core.criteria.reconstruction import entry_penalties, lasso, removal_errors, ridge
 from pruning_core.probe.moments import Moments
 from pruning_core.probe.samples import Samples
+from pruning_core.probe.site import Trial
 
 
 def rows(*values: tuple[float, ...]) -> Tensor:
