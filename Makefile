@@ -42,7 +42,7 @@ test-zoo: $(TEST_READY)
 lint: $(TEST_READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/mypy --explicit-package-bases app.py pages
+	@$(BIN)/mypy --explicit-package-bases app.py pages tools
 
 demo-assets: $(RUN_READY)
 	@for name in digits_resnet digits_vgg; do $(BIN)/python -m tools.train_demo $$name; done

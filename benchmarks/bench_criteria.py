@@ -30,8 +30,7 @@ from pruning_core.analysis.similarity import EUCLIDEAN, WARD, all_but_one, grow,
 from pruning_core.criteria import CRITERIA, ChannelIndependence, FeatureMapRank, score
 from pruning_core.criteria.feature_maps import row_independence
 from pruning_core.datasets import Dataset
-from pruning_core.graph import Group, Network
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Group, Network, capture
 from pruning_core.numeric.kernel_clusters import kernel_trees
 from pruning_core.numeric.rank import ranks
 from pruning_core.probe.places import kernels

@@ -35,8 +35,7 @@ import torch_pruning
 import torchvision
 from torch import Tensor, nn
 
-from pruning_core.graph import Plan, remove
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Plan, capture, remove
 from pruning_core.graph.removing.surgery import cut
 
 RESULT = Path(__file__).parent / "results" / "graph.md"

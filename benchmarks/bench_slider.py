@@ -30,8 +30,7 @@ from pruning_core.allocation.lowest import lowest, removed_count
 from pruning_core.analysis.slider import Slider
 from pruning_core.criteria import L1Norm, score
 from pruning_core.datasets import Dataset, import_data, load_data
-from pruning_core.graph import Network, Plan, remove
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Network, Plan, capture, remove
 from pruning_core.measuring.device import bfloat16_is_fast
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.storage.workspace import Workspace

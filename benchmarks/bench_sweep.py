@@ -34,8 +34,7 @@ from pruning_core.analysis.sensitivity import Exact, Fast, sweep
 from pruning_core.datasets import Dataset
 from pruning_core.datasets.folder import read_file
 from pruning_core.datasets.raw import quiet
-from pruning_core.graph import Network, Plan, remove
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Network, Plan, capture, remove
 from pruning_core.measuring.device import bfloat16_is_fast
 from pruning_core.measuring.measures import Cell
 from pruning_core.replay.winograd import compile_loops

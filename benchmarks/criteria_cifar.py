@@ -29,8 +29,7 @@ from pruning_core.criteria import CRITERIA, Criterion, score
 from pruning_core.criteria.control import Random
 from pruning_core.datasets import DataRef, Dataset, hold_out, import_data, load_splits
 from pruning_core.errors import UserError
-from pruning_core.graph import Plan
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Plan, capture
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.treatments import cut, recalibrated, tuned

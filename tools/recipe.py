@@ -35,6 +35,16 @@ class Recipe:
     mixed: bool = True
 
 
+ON_DIGITS = Recipe(epochs=60, batch_size=64, learning_rate=0.1, augment="shift", mixed=False)
+ON_CIFAR = Recipe(epochs=200, batch_size=128, learning_rate=0.1)
+RECIPES = {
+    "digits_resnet": ON_DIGITS,
+    "digits_vgg": ON_DIGITS,
+    "cifar_resnet56": ON_CIFAR,
+    "cifar_resnet20": ON_CIFAR,
+}
+
+
 @dataclass(frozen=True)
 class EpochDone:
     """One pass over the training images: mean loss, and seconds since the start."""

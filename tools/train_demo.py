@@ -29,7 +29,7 @@ from pruning_core.datasets import DataRef, Dataset, hold_out, import_data, load_
 from pruning_core.errors import UserError
 from pruning_core.zoo.architectures import architecture
 from pruning_core.zoo.demos import ASSETS, DEMOS, Demo, demo
-from tools.recipe import accuracy, has_bfloat16, train
+from tools.recipe import RECIPES, Recipe, accuracy, has_bfloat16, train
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,11 +44,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args(arguments)
     chosen = demo(options.name)
-    recipe = chosen.recipe if options.epochs is None else dataclasses.replace(chosen.recipe, epochs=options.epochs)
-    chosen = dataclasses.replace(chosen, recipe=recipe, seed=chosen.seed if options.seed is None else options.seed)
+    recipe = RECIPES[chosen.name]
+    recipe = recipe if options.epochs is None else dataclasses.replace(recipe, epochs=options.epochs)
+    chosen = dataclasses.replace(chosen, seed=chosen.seed if options.seed is None else options.seed)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            train_demo(chosen, options.data, options.out, Path(scratch), options.device, options.images)
+            train_demo(chosen, recipe, options.data, options.out, Path(scratch), options.device, options.images)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def train_demo(
-    chosen: Demo, folder: Path | None, out: Path, scratch: Path, device: str, images: int | None = None
+    chosen: Demo, recipe: Recipe, folder: Path | None, out: Path, scratch: Path, device: str, images: int | None = None
 ) -> dict[str, Any]:
     """Train, measure, write ``out/<name>.safetensors`` and ``.json``; returns the provenance."""
     ref = _data(chosen, folder, scratch)
@@ -67,9 +68,9 @@ def train_demo(
     torch.manual_seed(chosen.seed)
     model = architecture(chosen.architecture).build(len(fit.classes), fit.size[0])
     seconds = 0.0
-    for done in train(model, fit, chosen.recipe, chosen.seed, device):
+    for done in train(model, fit, recipe, chosen.seed, device):
         seconds = done.seconds
-        print(f"epoch {done.epoch + 1}/{chosen.recipe.epochs}: loss {done.loss:.4f}, {seconds:.0f} s", flush=True)
+        print(f"epoch {done.epoch + 1}/{recipe.epochs}: loss {done.loss:.4f}, {seconds:.0f} s", flush=True)
     weights = _bytes(model)
     provenance = {
         "name": chosen.name,
@@ -87,10 +88,10 @@ def train_demo(
             "held_out_images": len(held_out),
         },
         "data": _described(ref, fit, images),
-        "recipe": dataclasses.asdict(chosen.recipe),
+        "recipe": dataclasses.asdict(recipe),
         "seed": chosen.seed,
-        "command": _command(chosen, folder, images),
-        "precision": "bfloat16 mixed" if chosen.recipe.mixed and has_bfloat16(device) else "float32",
+        "command": _command(chosen, recipe, folder, images),
+        "precision": "bfloat16 mixed" if recipe.mixed and has_bfloat16(device) else "float32",
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else "CPU",
         "seconds": round(seconds, 1),
         "date": datetime.date.today().isoformat(),
@@ -137,13 +138,13 @@ def _bytes(model: nn.Module) -> bytes:
     return save(state)
 
 
-def _command(chosen: Demo, folder: Path | None, images: int | None) -> str:
+def _command(chosen: Demo, recipe: Recipe, folder: Path | None, images: int | None) -> str:
     words = ["python", "-m", "tools.train_demo", chosen.name]
     if folder is not None and chosen.data.source != "digits":
         words += ["--data", "FOLDER"]  # never a path of the machine it ran on
     usual = demo(chosen.name)
-    if chosen.recipe.epochs != usual.recipe.epochs:
-        words += ["--epochs", str(chosen.recipe.epochs)]
+    if recipe.epochs != RECIPES[chosen.name].epochs:
+        words += ["--epochs", str(recipe.epochs)]
     if images is not None:
         words += ["--images", str(images)]
     if chosen.seed != usual.seed:

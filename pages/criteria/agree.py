@@ -8,9 +8,9 @@ import numpy as np
 import streamlit as st
 
 from pages.criteria import charts
-from pages.similarity.charts import filter_pictures
 from pages.ui import cards, filters, numbers, plots, state
 from pages.ui.desk import Desk
+from pages.ui.filters import filter_pictures
 from pages.ui.stored import Verdicts, measured, verdicts
 from pages.ui.widgets import knob_widgets
 from pruning_core.analysis.agreement import (

@@ -57,7 +57,7 @@ def pictures(desk: Desk, found: Clusters) -> NDArray[np.float64]:
     st.subheader("Filters")
     drawn = filters.pictures(state.loaded(desk.model).model, found.group)
     order = sorted(range(found.group.size), key=lambda channel: (found.labels[channel], channel))
-    figure = charts.filter_pictures(drawn, order[:SHOWN], layer=found.group.key, labels=found.labels.tolist())
+    figure = filters.filter_pictures(drawn, order[:SHOWN], layer=found.group.key, labels=found.labels.tolist())
     plots.show(figure, "similarity.filters")
     more = f" The first {SHOWN} of {len(order):,}." if len(order) > SHOWN else ""
     st.caption(

@@ -128,8 +128,9 @@ def _workspace(root: str) -> Workspace:
 @st.cache_resource(show_spinner=False)
 def _jobs(root: str) -> Jobs:
     from pruning_core.runs.jobs import Jobs
+    from pruning_core.studies.specs import PRODUCT
 
-    return Jobs(_workspace(root))
+    return Jobs(_workspace(root), PRODUCT)
 
 
 @st.cache_resource(show_spinner=False, max_entries=MODELS_KEPT)
@@ -143,7 +144,7 @@ def _loaded(ref: str, root: str) -> LoadedModel:
 def _network(ref: str, root: str) -> Network:
     import torch
 
-    from pruning_core.graph.capturing import capture
+    from pruning_core.graph import capture
 
     model = _loaded(ref, root)
     return capture(model.model, torch.zeros(1, *model.input_size))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 
 from pruning_core.errors import UserError
-from pruning_core.graph import Network, Plan, Removal, remove
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Network, Plan, Removal, capture, remove
 from pruning_core.zoo import LoadedModel, ModelRef
 
 
@@ -50,25 +50,10 @@ def _together(small: LoadedModel, refs: Sequence[ModelRef], load: Callable[[Mode
     origin = load(refs[0])
     sizes = {group.key: group.size for group in _captured(origin).groups}
     try:
-        plan = composed([Plan.from_json(ref.plan) for ref in refs[1:]], sizes)
+        plan = reduce(lambda first, ref: first.then(Plan.from_json(ref.plan), sizes), refs[1:], Plan())
         return _cut(origin, small, plan, 1)
     except (UserError, KeyError, IndexError):  # the later network is coupled in other ways than the first
         return None
-
-
-def composed(plans: Sequence[Plan], sizes: dict[str, int]) -> Plan:
-    """One plan for the first network; each later plan counts the units that those before it have left.
-
-    ``sizes``: units per group of the first network. Raises KeyError or IndexError when a later plan names what the
-    first network does not have.
-    """
-    kept = {key: list(range(size)) for key, size in sizes.items()}
-    for plan in plans:
-        for key, units in plan.items():
-            gone = {kept[key][unit] for unit in units}
-            kept[key] = [unit for unit in kept[key] if unit not in gone]
-    drop = {key: sorted(set(range(size)) - set(kept[key])) for key, size in sizes.items()}
-    return Plan({key: units for key, units in drop.items() if units})
 
 
 def _cut(base: LoadedModel, small: LoadedModel, plan: Plan, steps: int) -> Cut:

@@ -11,8 +11,7 @@ from torch import nn
 from pruning_core.errors import UserError
 from pruning_core.export.document import plan_of
 from pruning_core.export.weights import fingerprint, read_weights, sha256
-from pruning_core.graph import remove
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import capture, remove
 
 
 def rebuild(model: nn.Module, document: Mapping[str, Any], weights: bytes) -> nn.Module:

@@ -18,8 +18,7 @@ from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.errors import UserError
 from pruning_core.export.document import How, checked, plan_of
-from pruning_core.graph import Network, Plan, Removal, remove
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Network, Plan, Removal, capture, remove
 from pruning_core.storage.codec import Codec, UnknownClass
 
 FORMAT = "prunescope.recipe"

@@ -12,7 +12,7 @@ from torch import nn
 
 from pruning_core.export.ranges import as_ranges
 from pruning_core.graph import Network, Plan, Role
-from pruning_core.graph.capturing.record import named_tensors
+from pruning_core.graph.modules import named_tensors
 from pruning_core.graph.removing.attention import HeadAttention
 
 Dims = dict[str, dict[int, str]]  # tensor -> dimension -> name in ``channels``

@@ -101,7 +101,7 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Network:
-    """The outcome of :func:`pruning_core.graph.capturing.capture`."""
+    """The outcome of :func:`pruning_core.graph.capture`."""
 
     groups: tuple[Group, ...]
     blocked: tuple[Blocked, ...]
@@ -140,6 +140,11 @@ class Network:
                 raise UserError(f"The plan names a unit of {key} twice.")
             if len(units) >= size:
                 raise UserError(f"The plan would remove all {size} units of {key}; keep at least one.")
+
+    def after(self, plan: Plan) -> dict[str, tuple[int, ...]]:
+        """For every group the units that remain: unit i of the pruned network's group is the i-th of them."""
+        self.validate(plan)
+        return {g.key: _without(g.size, plan.get(g.key, ())) for g in self.groups}
 
     def ratio(self, plan: Plan, key: str) -> float:
         """Fraction of a group's units that the plan removes."""
@@ -214,3 +219,8 @@ class Network:
             LayerCost(name, "functional", (), (), macs.get(name, 0) // batch, parameters.get(name, 0)) for name in rest
         ]
         return tuple(rows)
+
+
+def _without(size: int, units: tuple[int, ...]) -> tuple[int, ...]:
+    gone = set(units)
+    return tuple(unit for unit in range(size) if unit not in gone)

@@ -43,6 +43,19 @@ class Plan(Mapping[str, tuple[int, ...]]):
         """A new plan in which ``key`` loses exactly ``units``."""
         return Plan({**self._drop, key: tuple(units)})
 
+    def then(self, later: Plan, sizes: Mapping[str, int]) -> Plan:
+        """Both as one plan for the first network; ``later`` counts the units that this one has left.
+
+        ``sizes``: units per group of the first network. Raises KeyError or IndexError when ``later`` names what the
+        first network does not have.
+        """
+        drop = {key: list(units) for key, units in self._drop.items()}
+        for key, units in later.items():
+            gone = set(self.get(key, ()))
+            left = [unit for unit in range(sizes[key]) if unit not in gone]
+            drop[key] = [*drop.get(key, []), *(left[unit] for unit in units)]
+        return Plan(drop)
+
     def to_json(self) -> str:
         return json.dumps(self._drop, separators=(",", ":"))
 

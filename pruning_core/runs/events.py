@@ -1,6 +1,6 @@
-"""The events of all runs, and their JSON.
+"""The events that every run may report.
 
-An event is any frozen dataclass of plain values. A new one is one line in ``EVENTS``; it may live beside its feature.
+An event is any frozen dataclass of plain values. A feature's own live beside it and are listed in its catalogue.
 """
 
 from __future__ import annotations
@@ -8,14 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
-
-from pruning_core.allocation.trial import LatencyStep, Trial
-from pruning_core.measuring.measures import Accuracy, Cell, Drop, Latency
-from pruning_core.storage.codec import Codec, dump
-from pruning_core.studies.points import OutOfReach, Point, Scored
-from pruning_core.studies.reached import Reached, Shrunk
-from pruning_core.studies.tried import Finalist, Tried
-from pruning_core.training.events import Checking, Epoch, Step, TrainOutcome
 
 
 class Event(Protocol):
@@ -76,39 +68,4 @@ def _settled(value: Any) -> Any:
     return value
 
 
-EVENTS: tuple[type, ...] = (
-    Stage,
-    Progress,
-    Artifact,
-    Result,
-    Failed,
-    Accuracy,
-    Drop,
-    Latency,
-    Cell,
-    Step,
-    Checking,
-    Epoch,
-    TrainOutcome,
-    Scored,
-    Point,
-    OutOfReach,
-    LatencyStep,
-    Trial,
-    Tried,
-    Finalist,
-    Shrunk,
-    Reached,
-)
-
-_CODEC = Codec(EVENTS)
-
-
-def event_to_json(event: Event) -> str:
-    return dump(event)
-
-
-def event_from_json(text: str) -> Event:
-    """Raises UnknownClass for an event of another version."""
-    event: Event = _CODEC.load(text)
-    return event
+OWN: tuple[type, ...] = (Stage, Progress, Artifact, Result, Failed)

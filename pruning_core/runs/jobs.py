@@ -10,10 +10,10 @@ import time
 import uuid
 import weakref
 from collections import deque
-from collections.abc import Iterable
 
 from pruning_core.errors import UserError
 from pruning_core.runs.adopt import adopt
+from pruning_core.runs.catalogue import Catalogue
 from pruning_core.runs.events import Event, Failed
 from pruning_core.runs.log import open_log
 from pruning_core.runs.presence import Presence
@@ -29,24 +29,14 @@ REMEMBERED = 200  # finished jobs whose events stay in memory
 class Jobs:
     """The jobs of one workspace; make one per server process and share it.
 
-    ``runs`` and ``values`` name the spec classes that may be stored and the dataclasses in their fields (default: the
-    product's). ``threads`` is how many torch threads a worker uses (default: one core less than there are).
+    ``catalogue`` names what may be stored (the product's: ``studies.specs.PRODUCT``). ``threads`` is how many torch
+    threads a worker uses (default: one core less than there are).
     All methods may be called from any thread; all but ``wait`` and ``close`` return at once.
     """
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        runs: Iterable[type] | None = None,
-        values: Iterable[type] = (),
-        threads: int | None = None,
-    ) -> None:
-        if runs is None:
-            from pruning_core.studies.specs import RUNS, VALUES  # late: they import every feature
-
-            runs, values = RUNS, VALUES
+    def __init__(self, workspace: Workspace, catalogue: Catalogue, threads: int | None = None) -> None:
         self.workspace = workspace
-        self._store = Store(workspace.database, runs, values)
+        self._store = Store(workspace.database, catalogue)
         self._threads = threads or spare_threads()
         self._lock = threading.RLock()
         self._wake = threading.Condition(self._lock)

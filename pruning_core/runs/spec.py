@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pruning_core.runs.events import Event, Failed
-from pruning_core.storage.codec import Codec, digest, dump
+from pruning_core.storage.codec import digest
 from pruning_core.storage.workspace import Workspace
 
 
@@ -55,16 +55,3 @@ class RunSpec(ABC):
     def salvage(self, workspace: Workspace, past: tuple[Event, ...]) -> Iterable[Event]:
         """Last events of an attempt that was stopped (cancelled, failed, interrupted): what it can still hand over."""
         return ()
-
-
-def spec_to_json(spec: RunSpec) -> str:
-    return dump(spec)
-
-
-def spec_from_json(text: str, runs: Iterable[type], values: Iterable[type] = ()) -> RunSpec:
-    """Read a spec of one of ``runs``, whose fields may hold dataclasses of ``values``.
-
-    Raises UnknownClass when it was written by another version.
-    """
-    spec: RunSpec = Codec((*runs, *values)).load(text)
-    return spec

@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pruning_core.runs.events import Event, event_from_json, event_to_json
-from pruning_core.runs.spec import RunSpec, spec_from_json, spec_to_json
+from pruning_core.runs.catalogue import Catalogue
+from pruning_core.runs.events import Event
+from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import JobView, State
+from pruning_core.storage.codec import dump
 from pruning_core.storage.database import Database
 
 CHANGING = ("device", "state", "error", "attempt", "server", "started", "finished", "seconds")  # in the life of a job
@@ -73,17 +75,16 @@ class Job:
 
 
 class Store:
-    """Rows of ``database``; specs are read as one of ``runs``, with values of ``values`` in their fields."""
+    """Rows of ``database``; specs and events are read as those of ``catalogue``."""
 
-    def __init__(self, database: Database, runs: Iterable[type], values: Iterable[type]) -> None:
+    def __init__(self, database: Database, catalogue: Catalogue) -> None:
         self._database = database
-        self._runs = tuple(runs)
-        self._values = tuple(values)
+        self._catalogue = catalogue
 
     def insert(self, job: Job) -> None:
         if job.spec is None:
             raise ValueError("a new job has a spec")
-        row = {name: getattr(job, name) for name in COLUMNS} | {"spec": spec_to_json(job.spec)}
+        row = {name: getattr(job, name) for name in COLUMNS} | {"spec": dump(job.spec)}
         places = ", ".join(f":{name}" for name in row)
         self._database.connection.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({places})", row)
 
@@ -97,12 +98,12 @@ class Store:
         """Add an event after those that are stored (which may be more than this version can read)."""
         self._database.connection.execute(
             "INSERT INTO events SELECT ?, COALESCE(MAX(n) + 1, 0), ? FROM events WHERE job_id = ?",
-            (job_id, event_to_json(event), job_id),
+            (job_id, dump(event), job_id),
         )
 
     def rewrite(self, job_id: str, events: Iterable[Event]) -> None:
         """Replace the events of a job."""
-        rows = [(job_id, n, event_to_json(event)) for n, event in enumerate(events)]
+        rows = [(job_id, n, dump(event)) for n, event in enumerate(events)]
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM events WHERE job_id = ?", (job_id,))
             connection.executemany("INSERT INTO events VALUES (?, ?, ?)", rows)
@@ -116,7 +117,7 @@ class Store:
         bodies = self._database.connection.execute("SELECT body FROM events WHERE job_id = ? ORDER BY n", (job_id,))
         for (body,) in bodies:
             with contextlib.suppress(ValueError, TypeError):  # an event of another version: nothing here can show it
-                job.events.append(event_from_json(body))
+                job.events.append(self._catalogue.event(body))
         return job
 
     def latest(self, key: str) -> str | None:
@@ -162,6 +163,6 @@ class Store:
     def _job(self, row: sqlite3.Row) -> Job:
         spec: RunSpec | None = None
         with contextlib.suppress(ValueError, TypeError):
-            spec = spec_from_json(row["spec"], self._runs, self._values)
+            spec = self._catalogue.spec(row["spec"])
         plain = {name: row[name] for name in COLUMNS} | {"state": State(row["state"])}
         return Job(**plain, spec=spec)

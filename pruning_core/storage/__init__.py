@@ -1,4 +1,4 @@
-"""What outlives a process: the data directory, its files named by their content, its database, JSON of frozen values."""
+"""What outlives a process: the data directory, files named by their content, the database, JSON of frozen values."""
 
 from pruning_core.storage.workspace import Workspace
 

@@ -195,12 +195,9 @@ class _Steps:
     ) -> Generator[Event, None, tuple[nn.Module, Plan]]:
         """The network without the channels of this step, and all that is gone by then."""
         network = self.network if not plan else captured(replace(self.loaded, model=model))
-        alive = {
-            key: [unit for unit in range(self.network.group(key).size) if unit not in set(plan.get(key, ()))]
-            for key in self.courses[way][step]
-        }
+        alive = self.network.after(plan)
         sizes = {group.key: group.size for group in network.groups}
-        lost = [key for key, units in alive.items() if sizes.get(key) != len(units)]
+        lost = [key for key in self.courses[way][step] if sizes.get(key) != len(alive[key])]
         if lost:
             raise UserError(
                 f"{lost[0]} cannot be followed through several cuts: once cut, this network is a recorded program. "
@@ -214,14 +211,14 @@ class _Steps:
                 raise UserError(f"{self.spec.criterion.card.name} cannot rank {key}. Choose another criterion.")
             if more > 0:
                 now[key] = list(lowest(ranks[key], more))
-        gone = {key: [*plan.get(key, ()), *(alive[key][unit] for unit in now.get(key, ()))] for key in alive}
+        whole = {group.key: group.size for group in self.network.groups}
         yield Stage(f"{way}, step {step}: removing channels")
         treatment = cut(model, network, Plan(now), self.spec.criterion, self.parts[0], RECONSTRUCTION_IMAGES)
         while True:
             try:
                 next(treatment)
             except StopIteration as end:
-                return end.value, Plan({key: sorted(units) for key, units in gone.items() if units})
+                return end.value, plan.then(Plan(now), whole)
             yield Stage(f"{way}, step {step}: removing channels")
 
     def _ranks(self, network: Network, model: nn.Module) -> Generator[Event, None, dict[str, Tensor]]:

@@ -14,8 +14,7 @@ from pruning_core.analysis.sensitivity import Exact, Fast, sweep
 from pruning_core.criteria import Criterion, L1Norm, scoring
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
-from pruning_core.graph import Network
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Network, capture
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.measures import Accuracy, Cell
 from pruning_core.runs.events import Event, Progress, Stage

@@ -1,4 +1,4 @@
-"""The runs of this product, and the values that stand in their fields: one line each."""
+"""The runs of this product, the values that stand in their fields, and their events: one line each."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.schedule import SCHEDULES
 from pruning_core.allocation.search import EXPLORERS, Search
+from pruning_core.allocation.trial import LatencyStep, Trial
 from pruning_core.analysis.sensitivity import Exact, Fast
 from pruning_core.criteria import CRITERIA
 from pruning_core.datasets import DataRef
+from pruning_core.measuring.measures import Accuracy, Cell, Drop, Latency
+from pruning_core.runs.catalogue import Catalogue
 from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.embed import EmbedRun
 from pruning_core.studies.fine_tune import FineTuneRun
 from pruning_core.studies.gradual import GradualRun
 from pruning_core.studies.measure import EvaluateRun, LatencyRun
+from pruning_core.studies.points import OutOfReach, Point, Scored
 from pruning_core.studies.prune import PruneRun
+from pruning_core.studies.reached import Reached, Shrunk
 from pruning_core.studies.scores import ScoresRun
 from pruning_core.studies.search import SearchRun
 from pruning_core.studies.sensitivity import SensitivityRun
+from pruning_core.studies.tried import Finalist, Tried
 from pruning_core.training.config import FineTune
+from pruning_core.training.events import Checking, Epoch, Step, TrainOutcome
 from pruning_core.zoo import ModelRef
 
 RUNS: tuple[type, ...] = (
@@ -46,3 +53,24 @@ VALUES: tuple[type, ...] = (
     *SCHEDULES,
     *CRITERIA,
 )
+EVENTS: tuple[type, ...] = (
+    Accuracy,
+    Drop,
+    Latency,
+    Cell,
+    Step,
+    Checking,
+    Epoch,
+    TrainOutcome,
+    Scored,
+    Point,
+    OutOfReach,
+    LatencyStep,
+    Trial,
+    Tried,
+    Finalist,
+    Shrunk,
+    Reached,
+)
+
+PRODUCT = Catalogue(RUNS, VALUES, EVENTS)

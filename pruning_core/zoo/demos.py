@@ -15,7 +15,6 @@ from pruning_core.datasets import DIGITS, DataRef
 from pruning_core.errors import UserError
 from pruning_core.zoo.architectures import architecture
 from pruning_core.zoo.ref import ModelRef
-from tools.recipe import Recipe
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 CIFAR10 = DataRef("torchvision", "CIFAR10")
@@ -23,13 +22,12 @@ CIFAR10 = DataRef("torchvision", "CIFAR10")
 
 @dataclass(frozen=True)
 class Demo:
-    """One demo: what it is, the data it is judged on, and how it was trained."""
+    """One demo: what it is, and the data it is judged on. ``tools/train_demo.py`` says how it was trained."""
 
     name: str
     title: str
     architecture: str
     data: DataRef
-    recipe: Recipe
     seed: int = 0
 
     @property
@@ -45,14 +43,11 @@ class Demo:
         return ASSETS / f"{self.name}.json"
 
 
-ON_DIGITS = Recipe(epochs=60, batch_size=64, learning_rate=0.1, augment="shift", mixed=False)
-ON_CIFAR = Recipe(epochs=200, batch_size=128, learning_rate=0.1)
-
 DEMOS: tuple[Demo, ...] = (
-    Demo("digits_resnet", "ResNet on digits", "digits_resnet", DIGITS, ON_DIGITS),
-    Demo("digits_vgg", "VGG on digits", "digits_vgg", DIGITS, ON_DIGITS),
-    Demo("cifar_resnet56", "ResNet-56 on CIFAR-10", "cifar_resnet56", CIFAR10, ON_CIFAR),
-    Demo("cifar_resnet20", "ResNet-20 on CIFAR-10", "cifar_resnet20", CIFAR10, ON_CIFAR),
+    Demo("digits_resnet", "ResNet on digits", "digits_resnet", DIGITS),
+    Demo("digits_vgg", "VGG on digits", "digits_vgg", DIGITS),
+    Demo("cifar_resnet56", "ResNet-56 on CIFAR-10", "cifar_resnet56", CIFAR10),
+    Demo("cifar_resnet20", "ResNet-20 on CIFAR-10", "cifar_resnet20", CIFAR10),
 )
 
 

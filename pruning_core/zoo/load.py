@@ -119,8 +119,7 @@ PRUNED = " (pruned)"
 
 def _pruned(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
     # The graph stands above the zoo; it is needed here only to cut again what was cut.
-    from pruning_core.graph import Plan, remove
-    from pruning_core.graph.capturing import capture
+    from pruning_core.graph import Plan, capture, remove
 
     assert ref.base is not None  # ModelRef sees to it
     base = load_model(ref.base, root, progress)

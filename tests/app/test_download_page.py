@@ -20,7 +20,7 @@ from pruning_core.allocation.uniform import Uniform
 from pruning_core.criteria import CRITERIA, L1Norm, TaylorGate
 from pruning_core.datasets import DataRef
 from pruning_core.export.document import read_document
-from pruning_core.export.lineage import composed, cut_of
+from pruning_core.export.lineage import cut_of
 from pruning_core.export.recipe import how_of
 from pruning_core.graph import Plan
 from pruning_core.storage.codec import dump
@@ -151,7 +151,7 @@ def test_new_statistics_are_no_training(open_page, renewed):
 
 
 def test_later_units_are_counted_among_those_that_were_left():
-    plan = composed([Plan({"a": (0, 2)}), Plan({"a": (0, 1), "b": (1,)})], {"a": 6, "b": 2, "c": 3})
+    plan = Plan({"a": (0, 2)}).then(Plan({"a": (0, 1), "b": (1,)}), {"a": 6, "b": 2, "c": 3})
     assert dict(plan) == {"a": (0, 1, 2, 3), "b": (1,)}
 
 

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from pages.ui import jobs as panel
 from pages.ui import state
 from pruning_core.errors import UserError
+from pruning_core.runs.catalogue import Catalogue
 from pruning_core.runs.events import Event, Progress, Result, Stage
 from pruning_core.runs.jobs import Jobs
 from pruning_core.runs.spec import RunSpec
@@ -45,7 +46,7 @@ class Counting(RunSpec):
 @pytest.fixture
 def runs(data_directory, monkeypatch):
     GATE.clear()
-    real = Jobs(Workspace(data_directory), runs=(Counting,))
+    real = Jobs(Workspace(data_directory), Catalogue((Counting,)))
     monkeypatch.setattr(state, "jobs", lambda: real)
     monkeypatch.setattr(state, "owner", lambda: "me")
     yield real

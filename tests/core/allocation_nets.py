@@ -7,8 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from pruning_core.graph import Network
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Network, capture
 
 
 def chain(*widths: int) -> nn.Sequential:

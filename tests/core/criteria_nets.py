@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from pruning_core.criteria import score
 from pruning_core.datasets import Dataset
-from pruning_core.graph import Network
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Network, capture
 
 
 class Plain(nn.Module):

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pruning_core.graph import Network, Plan, Removal, remove
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Network, Plan, Removal, capture, remove
 from tests.core.allocation_nets import Residual
 
 

@@ -20,9 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
-from pruning_core.graph import Network, Plan, Removal, Role, remove
-from pruning_core.graph.capturing import capture
-from pruning_core.graph.removing import silence
+from pruning_core.graph import Network, Plan, Removal, Role, capture, remove, silence
 
 torch.set_num_threads(1)  # the networks are tiny; the machine is shared
 

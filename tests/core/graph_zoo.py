@@ -17,9 +17,8 @@ from torchvision.models.resnet import Bottleneck
 from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformerBlockV2
 
 from pruning_core.errors import UserError
-from pruning_core.graph import Network, Plan, remove, silenced_tensors
-from pruning_core.graph.capturing import capture
-from pruning_core.graph.capturing.record import named_tensors
+from pruning_core.graph import Network, Plan, capture, remove, silenced_tensors
+from pruning_core.graph.modules import named_tensors
 from pruning_core.zoo.architectures import architecture
 from tests.core.graph_checks import (
     assert_cost,

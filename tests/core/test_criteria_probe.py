@@ -23,7 +23,7 @@ from pruning_core.criteria import (
     ZeroFraction,
     score,
 )
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import capture
 from pruning_core.probe.readings import Readings, channel_maps
 
 pytestmark = pytest.mark.usefixtures("one_thread")

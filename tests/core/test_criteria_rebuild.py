@@ -12,8 +12,7 @@ from pruning_core.criteria import GreedyReconstruction, LassoReconstruction, Rec
 from pruning_core.criteria.engine import Step
 from pruning_core.criteria.rebuild import rebuild, rebuilding
 from pruning_core.errors import UserError
-from pruning_core.graph import Plan
-from pruning_core.graph.removing import silence
+from pruning_core.graph import Plan, silence
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 both = pytest.mark.parametrize("criterion", [GreedyReconstruction(), LassoReconstruction()], ids=["thinet", "lasso"])

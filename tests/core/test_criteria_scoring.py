@@ -23,8 +23,7 @@ from pruning_core.criteria import (
 )
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
-from pruning_core.graph import Network
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Network, capture
 from pruning_core.probe.shadow import shadow
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -17,9 +17,7 @@ from pruning_core.criteria import (
     TaylorWeight,
     score,
 )
-from pruning_core.graph import Plan
-from pruning_core.graph.capturing import capture
-from pruning_core.graph.removing import silence
+from pruning_core.graph import Plan, capture, silence
 from pruning_core.probe.evidence import Evidence
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -14,8 +14,7 @@ from pruning_core.allocation.pool import Pool
 from pruning_core.errors import UserError
 from pruning_core.export.document import Base, How, plan_document
 from pruning_core.export.recipe import read_recipe, recipe_of, to_yaml
-from pruning_core.graph import remove
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import capture, remove
 from tests.core.allocation_nets import Residual, random_scores
 from tests.core.export_nets import Attention
 

@@ -16,9 +16,7 @@ from pruning_core.export import standalone
 from pruning_core.export.builders import Builder, builder_of
 from pruning_core.export.script import write_script
 from pruning_core.export.weights import fingerprint, weights_bytes
-from pruning_core.graph import Plan, remove
-from pruning_core.graph.capturing import capture
-from pruning_core.graph.removing import silence
+from pruning_core.graph import Plan, capture, remove, silence
 from pruning_core.zoo.demos import ASSETS, available_demos
 from pruning_core.zoo.load import load_model
 from pruning_core.zoo.ref import ModelRef

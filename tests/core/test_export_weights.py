@@ -168,8 +168,7 @@ print(json.dumps(small(x).tolist()))
 
 
 def test_a_demo_download_is_rebuilt_in_a_fresh_process(tmp_path):
-    from pruning_core.graph import remove
-    from pruning_core.graph.capturing import capture
+    from pruning_core.graph import capture, remove
     from pruning_core.zoo.load import load_model
     from pruning_core.zoo.ref import ModelRef
 

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pruning_core.graph import Network, Plan, remove
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Network, Plan, capture, remove
 from tests.core.graph_checks import Net, assert_cost, counted, head, randomise
 from tests.core.graph_zoo import build
 

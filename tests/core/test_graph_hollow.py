@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import capture
 from pruning_core.graph.capturing.hollow import HEAVY, Memory, run_hollow
 from tests.core.graph_checks import Net, head, image
 

@@ -11,9 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruning_core.errors import UserError
-from pruning_core.graph import Plan, remove
-from pruning_core.graph.capturing import capture
-from pruning_core.graph.removing import silence
+from pruning_core.graph import Plan, capture, remove, silence
 from tests.core.graph_checks import (
     EXACT,
     Net,

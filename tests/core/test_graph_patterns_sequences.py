@@ -8,9 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pruning_core.graph import remove
-from pruning_core.graph.capturing import capture
-from pruning_core.graph.removing import silence
+from pruning_core.graph import capture, remove, silence
 from pruning_core.graph.removing.attention import HeadAttention
 from tests.core.graph_checks import (
     EXACT,

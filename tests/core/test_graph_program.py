@@ -9,9 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from pruning_core.graph import Plan, Removal, remove
-from pruning_core.graph.capturing import capture
-from pruning_core.graph.removing import silence
+from pruning_core.graph import Plan, Removal, capture, remove, silence
 from tests.core.graph_checks import EXACT, Net, difference, head, images, outputs, random_plan, randomise
 from tests.core.graph_zoo import build
 

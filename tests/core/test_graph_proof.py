@@ -8,11 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruning_core.errors import UserError
-from pruning_core.graph import Network, Plan, remove
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Network, Plan, capture, remove, silence
 from pruning_core.graph.copies import copied
 from pruning_core.graph.removing import removal as removing
-from pruning_core.graph.removing import silence
 from pruning_core.graph.removing.mistakes import mistaken
 from pruning_core.graph.removing.proof import largest_difference, run
 from pruning_core.graph.removing.surgery import cut

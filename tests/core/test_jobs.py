@@ -10,6 +10,7 @@ import pytest
 from fake_runs import FAKES, GATES, PATIENCE, STARTED, Breaks, Count, Gate, LeavesSlowly, Saves, Threads, Unasked
 
 from pruning_core.errors import UserError
+from pruning_core.runs.catalogue import Catalogue
 from pruning_core.runs.events import Artifact, Failed, Progress, Stage
 from pruning_core.runs.jobs import Jobs
 from pruning_core.runs.view import Cancel, JobView, State
@@ -25,7 +26,7 @@ def workspace(tmp_path: Path) -> Workspace:
 def jobs(workspace: Workspace) -> Iterator[Jobs]:
     GATES.clear()
     STARTED.clear()
-    made = Jobs(workspace, FAKES, threads=1)
+    made = Jobs(workspace, Catalogue(FAKES), threads=1)
     yield made
     for gate in GATES.values():
         gate.open.set()

@@ -12,6 +12,7 @@ import pytest
 from fake_runs import FAKES, GATES, PATIENCE, Count, Gate, Saves
 
 from pruning_core.errors import UserError
+from pruning_core.runs.catalogue import Catalogue
 from pruning_core.runs.events import Artifact, Progress
 from pruning_core.runs.jobs import Jobs
 from pruning_core.runs.view import Cancel, State
@@ -23,9 +24,10 @@ SERVER = """
 import sys
 sys.path[:0] = [{root!r}, {here!r}]
 from fake_runs import FAKES, GATES, PATIENCE, Count, Gate, Saves
+from pruning_core.runs.catalogue import Catalogue
 from pruning_core.runs.jobs import Jobs
 from pruning_core.storage.workspace import Workspace
-jobs = Jobs(Workspace({data!r}), FAKES, threads=1)
+jobs = Jobs(Workspace({data!r}), Catalogue(FAKES), threads=1)
 jobs.wait(jobs.submit(Count(2), "ann"), PATIENCE)
 for spec in (Count(8, "crash", hold=3), Saves("save")):
     GATES[spec.gate] = Gate()
@@ -50,7 +52,7 @@ def server(tmp_path: Path) -> subprocess.Popen[str]:
 def test_after_a_crash_results_are_there_and_the_rest_can_be_resumed(
     server: subprocess.Popen[str], tmp_path: Path
 ) -> None:
-    beside = Jobs(Workspace(tmp_path), FAKES, threads=1)
+    beside = Jobs(Workspace(tmp_path), Catalogue(FAKES), threads=1)
     running = beside.find(Count(8, "crash", hold=3))
     assert running is not None and running.state is State.RUNNING, "a live server's jobs are left alone"
     assert running.count == 3 and beside.cancel(running.id) is Cancel.ELSEWHERE
@@ -59,7 +61,7 @@ def test_after_a_crash_results_are_there_and_the_rest_can_be_resumed(
     os.kill(server.pid, signal.SIGKILL)
     server.wait(PATIENCE)
 
-    jobs = Jobs(Workspace(tmp_path), FAKES, threads=1)
+    jobs = Jobs(Workspace(tmp_path), Catalogue(FAKES), threads=1)
     states = {(view.kind, view.count): view.state for view in jobs.of("ann")}
     assert states == {
         ("count", 2): State.DONE,
@@ -75,7 +77,7 @@ def test_after_a_crash_results_are_there_and_the_rest_can_be_resumed(
 
 
 def test_an_orderly_end_interrupts_and_keeps(tmp_path: Path) -> None:
-    first = Jobs(Workspace(tmp_path), FAKES, threads=1)
+    first = Jobs(Workspace(tmp_path), Catalogue(FAKES), threads=1)
     for name in ("end", "later"):
         GATES[name] = Gate()
     job_id = first.submit(Saves("end"), "ann")
@@ -89,7 +91,7 @@ def test_an_orderly_end_interrupts_and_keeps(tmp_path: Path) -> None:
     assert first.wait(job_id, PATIENCE).state is State.INTERRUPTED
     first.close(PATIENCE)
 
-    second = Jobs(Workspace(tmp_path), FAKES, threads=1)
+    second = Jobs(Workspace(tmp_path), Catalogue(FAKES), threads=1)
     view = second.snapshot(job_id)
     assert view.state is State.INTERRUPTED and view.last(Artifact) is not None
     for name in ("end", "later"):
@@ -102,7 +104,7 @@ def test_an_orderly_end_interrupts_and_keeps(tmp_path: Path) -> None:
 
 def test_jobs_and_events_of_another_version_do_no_harm(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    first = Jobs(workspace, FAKES, threads=1)
+    first = Jobs(workspace, Catalogue(FAKES), threads=1)
     job_id = first.submit(Count(2), "ann")
     first.wait(job_id, PATIENCE)
     first.close()
@@ -110,14 +112,14 @@ def test_jobs_and_events_of_another_version_do_no_harm(tmp_path: Path) -> None:
     workspace.database.connection.execute("INSERT INTO events VALUES (?, 2, ?)", row)
     workspace.database.connection.execute("UPDATE jobs SET state = 'cancelled'")
 
-    same = Jobs(workspace, FAKES, threads=1)
+    same = Jobs(workspace, Catalogue(FAKES), threads=1)
     assert [type(event) for event in same.snapshot(job_id).events] == [Progress, Progress]
     same.resume(job_id)
     assert same.wait(job_id, PATIENCE).state is State.DONE
     same.close()
 
     workspace.database.connection.execute("UPDATE jobs SET state = 'cancelled'")
-    other = Jobs(workspace, (Saves,), threads=1)
+    other = Jobs(workspace, Catalogue((Saves,)), threads=1)
     assert other.snapshot(job_id).count == 2
     with pytest.raises(UserError, match="another version"):
         other.resume(job_id)

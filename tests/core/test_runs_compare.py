@@ -16,17 +16,16 @@ from pruning_core.criteria import GreedyReconstruction, L1Norm, Random, Site, Ta
 from pruning_core.criteria.base import Criterion
 from pruning_core.datasets import DIGITS, load_data, load_splits
 from pruning_core.errors import UserError
-from pruning_core.graph import remove
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import capture, remove
 from pruning_core.measuring.evaluate import evaluate
-from pruning_core.runs.events import Event, Progress, event_from_json, event_to_json
-from pruning_core.runs.spec import spec_from_json, spec_to_json
+from pruning_core.runs.events import Event, Progress
+from pruning_core.storage.codec import dump
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies import inputs
 from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.points import ORIGIN, OutOfReach, Point, Scored, When
 from pruning_core.studies.scores import ScoresRun, draws, read_scores
-from pruning_core.studies.specs import RUNS, VALUES
+from pruning_core.studies.specs import PRODUCT
 from pruning_core.taxonomy import Data, Family, channel_card
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import DEMOS, load_model
@@ -134,9 +133,9 @@ def test_scores_are_stored_once_for_each_criterion(workspace: Workspace) -> None
 
 def test_specs_and_events_come_back_from_the_store() -> None:
     spec = CompareRun(DEMO, DIGITS, (L1Norm(), Random(3)), tune=FineTune(epochs=1))
-    assert spec_from_json(spec_to_json(spec), RUNS, VALUES) == spec
+    assert PRODUCT.spec(dump(spec)) == spec
     event = Scored("a", "b", 0, 1.0, 0, "CPU", "0" * 64, {"conv": "no"})
-    assert event_from_json(event_to_json(event)) == event
+    assert PRODUCT.event(dump(event)) == event
 
 
 @dataclass(frozen=True)

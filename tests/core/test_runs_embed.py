@@ -10,13 +10,13 @@ import torch
 from pruning_core.analysis.embedding import t_sne
 from pruning_core.analysis.similarity import COSINE, weight_rows
 from pruning_core.datasets import DataRef
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import capture
 from pruning_core.runs.jobs import Jobs
-from pruning_core.runs.spec import spec_from_json, spec_to_json
 from pruning_core.runs.view import State
+from pruning_core.storage.codec import dump
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.embed import EmbedRun, read_places
-from pruning_core.studies.specs import RUNS, VALUES
+from pruning_core.studies.specs import PRODUCT
 from pruning_core.zoo import DEMOS, load_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,7 +25,7 @@ DEMO = DEMOS[0].ref
 
 @pytest.fixture
 def jobs(tmp_path: Path) -> Iterator[Jobs]:
-    made = Jobs(Workspace(tmp_path), threads=1)
+    made = Jobs(Workspace(tmp_path), PRODUCT, threads=1)
     yield made
     made.close(120)
 
@@ -37,7 +37,7 @@ def test_channels_are_placed_by_weights_and_by_answers(jobs):
     found = {}
     for data in (None, DataRef("digits", "digits")):
         run = EmbedRun(DEMO, group.key, COSINE.name, data, images=8)
-        assert spec_from_json(spec_to_json(run), RUNS, VALUES) == run
+        assert PRODUCT.spec(dump(run)) == run
         view = jobs.wait(jobs.submit(run, "me"), 120)
         assert view.state is State.DONE, view.error
         found[data] = read_places(jobs.workspace, view)

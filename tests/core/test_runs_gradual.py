@@ -13,17 +13,16 @@ from pruning_core.allocation.schedule import SCHEDULES, Linear, LittleByLittle, 
 from pruning_core.criteria import L1Norm, score
 from pruning_core.datasets import DIGITS, load_splits
 from pruning_core.errors import UserError
-from pruning_core.graph import Network, Plan
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Network, Plan, capture
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.measuring.measures import Drop
-from pruning_core.runs.events import Event, Progress, event_from_json, event_to_json
-from pruning_core.runs.spec import spec_from_json, spec_to_json
+from pruning_core.runs.events import Event, Progress
+from pruning_core.storage.codec import dump
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.gradual import GradualRun, shared_out
 from pruning_core.studies.inputs import fitted
 from pruning_core.studies.reached import AT_ONCE, SCHEDULED, Reached, Shrunk, tag_of, way_of
-from pruning_core.studies.specs import RUNS, VALUES
+from pruning_core.studies.specs import PRODUCT
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step
 from pruning_core.zoo import DEMOS, LoadedModel, ModelRef, load_model
@@ -115,7 +114,7 @@ def test_steps_end_at_the_plan_and_are_compared_with_the_same_at_once(
     done = [e.done for e in events if isinstance(e, Step)]
     assert done == sorted(done) and done[0] > 0 and done[-1] <= 1
     assert isinstance(events[-1], Progress) and events[-1].done == events[-1].total == 4
-    assert [event_from_json(event_to_json(event)) for event in events] == events
+    assert [PRODUCT.event(dump(event)) for event in events] == events
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["between steps", "inside a step"])
@@ -135,7 +134,7 @@ def test_a_stopped_run_repeats_no_step_and_ends_the_same(inside, workspace, tmp_
     kept = spec.keep(workspace, tuple(events))
     assert len([e for e in kept if isinstance(e, Reached)]) == 1
     assert len([e for e in kept if isinstance(e, Shrunk)]) == 1 + inside
-    after = list(spec.run(workspace, tuple(event_from_json(event_to_json(event)) for event in kept)))
+    after = list(spec.run(workspace, tuple(PRODUCT.event(dump(event)) for event in kept)))
     together = [*kept, *after]
     for kind in (Shrunk, Reached):
         expected = [replace(e, seconds=0.0) if kind is Reached else e for e in whole if isinstance(e, kind)]
@@ -159,7 +158,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_trained(workspace: Works
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_gradual_run_survives_the_store(schedule) -> None:
     spec = GradualRun(DEMO, DIGITS, "{}", schedule=schedule())
-    assert spec_from_json(spec_to_json(spec), RUNS, VALUES) == spec
+    assert PRODUCT.spec(dump(spec)) == spec
     assert list(spec.ways) == ([SCHEDULED] if schedule is OneShot else [SCHEDULED, AT_ONCE])
 
 

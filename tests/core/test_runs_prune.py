@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from pruning_core.datasets import DIGITS, load_splits
-from pruning_core.graph import Plan
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Plan, capture
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.runs.events import Result
 from pruning_core.studies.prune import PruneRun

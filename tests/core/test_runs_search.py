@@ -18,17 +18,16 @@ from pruning_core.allocation.uniform import Uniform
 from pruning_core.criteria import L1Norm, score
 from pruning_core.datasets import DIGITS, hold_out, load_splits
 from pruning_core.errors import UserError
-from pruning_core.graph import Plan, remove
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Plan, capture, remove
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.measuring.measures import Accuracy
-from pruning_core.runs.events import Event, Progress, event_from_json, event_to_json
-from pruning_core.runs.spec import spec_from_json, spec_to_json
+from pruning_core.runs.events import Event, Progress
+from pruning_core.storage.codec import dump
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import fitted
 from pruning_core.studies.points import ORIGIN
 from pruning_core.studies.search import SearchRun
-from pruning_core.studies.specs import RUNS, VALUES
+from pruning_core.studies.specs import PRODUCT
 from pruning_core.studies.tried import UNIFORM, Finalist, Tried
 from pruning_core.training.recalibrate import recalibrate
 from pruning_core.zoo import DEMOS, load_model
@@ -84,7 +83,7 @@ def test_chance_takes_turns_and_the_winners_are_tested_on_unseen_images(workspac
     assert all(e.drop.drop == pytest.approx(unpruned - e.accuracy.top1) for e in tests.values() if e.drop is not None)
     last = events[-1]
     assert isinstance(last, Progress) and last.done == last.total == 8
-    assert [event_from_json(event_to_json(event)) for event in events] == events
+    assert [PRODUCT.event(dump(event)) for event in events] == events
 
 
 @pytest.mark.parametrize("stop_after", [1, 4])
@@ -100,7 +99,7 @@ def test_a_stopped_search_goes_on_with_the_same_trials_and_makes_none_twice(stop
     run.close()
     kept = spec.keep(workspace, tuple(events))
     assert len(kept) == stop_after + 1, "the trials, and the unpruned network's accuracy"
-    after = list(spec.run(workspace, tuple(event_from_json(event_to_json(event)) for event in kept)))
+    after = list(spec.run(workspace, tuple(PRODUCT.event(dump(event)) for event in kept)))
     assert not [event for event in after if isinstance(event, Accuracy)]
     assert made(kept) + made(after) == made(whole)
     tests = [[(e.by, e.number, e.accuracy.top1) for e in part if isinstance(e, Finalist)] for part in (after, whole)]
@@ -154,6 +153,6 @@ def test_a_greedy_search_ends_by_itself_and_chance_gets_as_many_trials(workspace
 
 def test_a_search_run_survives_the_store() -> None:
     spec = quick(Greedy(step=0.3), limits=Limits(multiple=4, protected=("conv1",), caps=(("conv1", 0.5),)))
-    assert spec_from_json(spec_to_json(spec), RUNS, VALUES) == spec
+    assert PRODUCT.spec(dump(spec)) == spec
     assert replace(spec, control=False).key != spec.key
-    assert LatencyStep(1.0, 2, 3, 4.0, True) == event_from_json(event_to_json(LatencyStep(1.0, 2, 3, 4.0, True)))
+    assert LatencyStep(1.0, 2, 3, 4.0, True) == PRODUCT.event(dump(LatencyStep(1.0, 2, 3, 4.0, True)))

@@ -13,20 +13,20 @@ from safetensors.torch import load
 
 from pruning_core.datasets import DIGITS, DataRef, load_splits
 from pruning_core.errors import UserError
-from pruning_core.graph import Plan
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import Plan, capture
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.measuring.intervals import paired_drop
 from pruning_core.measuring.measures import Accuracy, Latency
 from pruning_core.runs.events import Artifact, Event, Stage
 from pruning_core.runs.jobs import Jobs
-from pruning_core.runs.spec import RunSpec, spec_from_json, spec_to_json
+from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import JobView, State
+from pruning_core.storage.codec import dump
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies import inputs
 from pruning_core.studies.fine_tune import CONTROL, PRUNED, FineTuneRun
 from pruning_core.studies.measure import CORRECT, EvaluateRun, LatencyRun, read_correct
-from pruning_core.studies.specs import RUNS, VALUES
+from pruning_core.studies.specs import PRODUCT, RUNS
 from pruning_core.training import loop
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step, TrainOutcome
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def jobs(workspace: Workspace) -> Iterator[Jobs]:
-    made = Jobs(workspace, threads=1)
+    made = Jobs(workspace, PRODUCT, threads=1)
     yield made
     made.close(PATIENCE)
 
@@ -75,7 +75,7 @@ SPECS = st.one_of(
 @given(SPECS)
 @settings(deadline=None)
 def test_a_spec_comes_back_equal_with_the_same_key(spec: RunSpec) -> None:
-    back = spec_from_json(spec_to_json(spec), RUNS, VALUES)
+    back = PRODUCT.spec(dump(spec))
     assert back == spec and back.key == spec.key and hash(back) == hash(spec)
 
 

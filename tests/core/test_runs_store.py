@@ -18,11 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pruning_core.errors import UserError
-from pruning_core.runs.events import EVENTS, Result, event_from_json, event_to_json
+from pruning_core.runs.events import OWN, Result
 from pruning_core.storage.artifacts import Artifacts, replacing
 from pruning_core.storage.codec import Codec, UnknownClass, digest, dump
 from pruning_core.storage.database import MIGRATIONS, Database
 from pruning_core.storage.workspace import Workspace, default_root
+from pruning_core.studies.specs import EVENTS, PRODUCT
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ BY_HINT["Mapping[str, tuple[int, ...]]"] = st.dictionaries(KEYS, st.lists(st.int
 def events() -> st.SearchStrategy[Any]:
     """Any event of any class, from the field types alone: a new event class is tested by being listed."""
 
-    by_name = {cls.__name__: cls for cls in EVENTS}  # an event may stand in a field of another one
+    by_name = {cls.__name__: cls for cls in (*OWN, *EVENTS)}  # an event may stand in a field of another one
 
     def hinted(hint: str) -> st.SearchStrategy[Any]:
         return st.none() if hint == "None" else BY_HINT[hint] if hint in BY_HINT else of(by_name[hint])
@@ -72,7 +73,7 @@ def events() -> st.SearchStrategy[Any]:
             fields[field.name] = st.one_of(*[hinted(part) for part in str(field.type).split(" | ")])
         return st.builds(cls, **fields)
 
-    return st.one_of(*[of(cls) for cls in EVENTS])
+    return st.one_of(*[of(cls) for cls in (*OWN, *EVENTS)])
 
 
 @given(OUTER)
@@ -86,7 +87,7 @@ def test_values_come_back_equal_with_strict_json(value: Outer) -> None:
 @given(events())
 @settings(deadline=None)
 def test_every_event_comes_back_equal(event: Any) -> None:
-    assert event_from_json(event_to_json(event)) == event
+    assert PRODUCT.event(dump(event)) == event
 
 
 def test_nan_is_kept() -> None:

@@ -16,9 +16,7 @@ from pruning_core.analysis import sensitivity
 from pruning_core.analysis.sensitivity import FIRST_IMAGES, Exact, Fast, sweep
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
-from pruning_core.graph import Network, Plan, remove
-from pruning_core.graph.capturing import capture
-from pruning_core.graph.removing import silence
+from pruning_core.graph import Network, Plan, capture, remove, silence
 from pruning_core.measuring.measures import Accuracy, Cell
 from pruning_core.replay.replay import NotReplayable, Replay
 from pruning_core.replay.scorers import CheckedScorer, Removal, ReplayScorer, WholeScorer, make_scorer

@@ -35,7 +35,7 @@ from pruning_core.analysis.similarity import (
 )
 from pruning_core.criteria import ClusterPruning, KernelRepresentatives, score
 from pruning_core.errors import UserError
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import capture
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 quick = settings(max_examples=20, deadline=None)

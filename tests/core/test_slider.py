@@ -14,9 +14,8 @@ from pruning_core.analysis import slider as sliders
 from pruning_core.analysis.slider import Measured, Slider
 from pruning_core.datasets import DIGITS, Dataset, load_data
 from pruning_core.errors import UserError
-from pruning_core.graph import Network, Plan, remove
-from pruning_core.graph.capturing import capture
-from pruning_core.graph.capturing.record import named_tensors
+from pruning_core.graph import Network, Plan, capture, remove
+from pruning_core.graph.modules import named_tensors
 from pruning_core.replay.gates import Gates
 from pruning_core.replay.planned import PlannedReplay
 from pruning_core.storage.workspace import Workspace

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import capture
 from tests.core.graph_checks import Net, check_exact, consumers, head, image, owners
 from tests.core.graph_zoo import examine
 from tests.core.timm_zoo import QUICK, TIMM, build, smallest_side

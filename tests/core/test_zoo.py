@@ -21,7 +21,7 @@ from pruning_core.zoo import (
     torchvision_names,
 )
 from pruning_core.zoo.resnet import PadShortcut
-from tools.recipe import accuracy
+from tools.recipe import RECIPES, accuracy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -107,7 +107,7 @@ def test_the_accuracy_of_the_digits_demos_is_measured_again(name):
     assert measured >= 0.98
     assert measured == pytest.approx(loaded.provenance["accuracy"]["test"], abs=1 / len(test))
     assert (test.mean, test.std) == (loaded.mean, loaded.std)
-    told = dataclasses.asdict(item.recipe)
+    told = dataclasses.asdict(RECIPES[item.name])
     assert loaded.provenance["recipe"] == told and not told["mixed"]  # so that any processor repeats it
 
 
@@ -184,8 +184,7 @@ def test_fetched_weights_are_verified_and_loaded(tmp_path, monkeypatch):
 
 
 def test_a_pruned_network_is_cut_again_from_its_plan(tmp_path):
-    from pruning_core.graph import Plan, remove
-    from pruning_core.graph.capturing import capture
+    from pruning_core.graph import Plan, capture, remove
 
     base = load_model(DEMOS[0].ref)
     network = capture(base.model, torch.zeros(1, *base.input_size))

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pruning_core.graph import remove
-from pruning_core.graph.capturing import capture
+from pruning_core.graph import capture, remove
 from pruning_core.zoo.architectures import architecture
 from tests.core.graph_checks import random_plan, randomise
 from tests.core.graph_zoo import DEMOS, QUICK, SINGLE, SMALL, TORCHVISION, build, examine, heads, smallest_side

@@ -21,7 +21,7 @@ from pruning_core.graph.labelling.contract import Ledger
 from pruning_core.graph.labelling.labels import Labelled, Origin
 from pruning_core.graph.labelling.rules import Call, Rule, rule_for
 from pruning_core.graph.labelling.universe import Universe
-from pruning_core.graph.modules import modules_by_name
+from pruning_core.graph.modules import modules_by_name, tensors_in, tensors_of
 
 # operators told sizes by the model's own code
 SIZED = frozenset(
@@ -76,40 +76,6 @@ class Recording:
                 flag[plane.ravel()] = True
             flags.append(flag)
         return flags[0], flags[1]
-
-
-def named_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers under the first name of each; shared ones appear once."""
-    return _tensors_of(modules_by_name(model))
-
-
-def _tensors_of(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    held = [(f"{name}." if name else "", module) for name, module in modules.items()]
-    every = [
-        (prefix + leaf, tensor)
-        for kind in ("_parameters", "_buffers")
-        for prefix, module in held
-        for leaf, tensor in getattr(module, kind).items()
-        if tensor is not None
-    ]
-    first: dict[int, str] = {}
-    return {name: tensor for name, tensor in every if first.setdefault(id(tensor), name) == name}
-
-
-def tensors_in(value: Any, seen: frozenset[int] = frozenset()) -> list[Tensor]:
-    """Tensors inside whatever a network returns: containers, and objects with fields."""
-    if isinstance(value, Tensor):
-        return [value]
-    if type(value) is tuple and len(value) == 1 and isinstance(value[0], Tensor):  # what most layers are given
-        return [value[0]]
-    found = []
-    for leaf in tree_leaves(value):
-        if isinstance(leaf, Tensor):
-            found.append(leaf)
-        elif not isinstance(leaf, type | nn.Module) and not callable(leaf) and id(leaf) not in seen:
-            held = list(leaf.values()) if isinstance(leaf, Mapping) else list(getattr(leaf, "__dict__", {}).values())
-            found += tensors_in(held, seen | {id(leaf)})
-    return found
 
 
 def _tensors(value: Any) -> list[Tensor]:
@@ -277,7 +243,7 @@ def _is_dropout(module: nn.Module) -> bool:
 def start(model: nn.Module) -> tuple[Recording, dict[str, Tensor]]:
     """A recording with fresh labels on every dimension of every parameter and buffer."""
     recording = Recording(modules=modules_by_name(model))
-    tensors = _tensors_of(recording.modules)
+    tensors = tensors_of(recording.modules)
     for name, tensor in tensors.items():
         # integer buffers are tables of positions, not values per channel
         shape = tuple(tensor.shape)

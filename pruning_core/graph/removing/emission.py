@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruning_core.graph.labelling.rules import Call
+from pruning_core.graph.removing.emitter import Emitter, Special
 from pruning_core.graph.removing.two_recordings import CannotEmit, Take
-
-if TYPE_CHECKING:
-    from pruning_core.graph.removing.program import Emitter
-
-Special = Callable[["Emitter", Call, Call], Any]
 
 
 # -- shapes -----------------------------------------------------------------------------------------------------------

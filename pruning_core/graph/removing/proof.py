@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from pruning_core.graph.capturing.record import named_tensors, tensors_in
 from pruning_core.graph.copies import copied, shadow
+from pruning_core.graph.modules import named_tensors, tensors_in
 from pruning_core.graph.undisturbed import undisturbed
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}

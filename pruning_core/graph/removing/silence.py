@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.errors import UserError
-from pruning_core.graph.capturing.record import named_tensors
 from pruning_core.graph.copies import copied
+from pruning_core.graph.modules import named_tensors
 from pruning_core.graph.network import Member, Network, Role
 from pruning_core.graph.plan import Plan
 

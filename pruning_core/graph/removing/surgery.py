@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from pruning_core.graph.capturing.record import named_tensors
 from pruning_core.graph.copies import copied
-from pruning_core.graph.modules import modules_by_name
+from pruning_core.graph.modules import modules_by_name, named_tensors
 from pruning_core.graph.network import Network
 from pruning_core.graph.plan import Plan
 from pruning_core.graph.removing.attention import HeadAttention
