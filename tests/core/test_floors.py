@@ -21,7 +21,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("pages.ui", "tools"),
     ("export",),
     ("studies",),
-    ("methods",),
     ("analysis",),
     ("criteria", "replay", "training", "runs"),
     ("probe", "measuring", "zoo"),
@@ -106,7 +105,7 @@ def arrows() -> dict[str, set[str]]:
 
 def test_every_room_has_a_floor(arrows: dict[str, set[str]]) -> None:
     placed = {name for floor in FLOORS for name in floor}
-    assert {room(module) for module in arrows} - {""} == placed - {"methods"} | ({room(m) for m in arrows} & {"methods"})
+    assert {room(module) for module in arrows} - {""} == placed
 
 
 def test_every_import_goes_down(arrows: dict[str, set[str]]) -> None:
