@@ -23,8 +23,8 @@ from pruning_core.graph import Network
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.intervals import wilson
 from pruning_core.measuring.measures import Accuracy, Cell
-from pruning_core.measuring.memory import out_of_memory
 from pruning_core.replay.scorers import Scorer, make_scorer, most
+from pruning_core.storage.memory import out_of_memory
 
 # The first batch is small, so that the first cells appear at once: so many images, and so many multiply-adds of theirs.
 FIRST_IMAGES, FIRST_WORK = 128, 1 << 33

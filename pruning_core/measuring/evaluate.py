@@ -17,7 +17,7 @@ from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.forward import class_scores, precision, ready
 from pruning_core.measuring.intervals import wilson
 from pruning_core.measuring.measures import Accuracy
-from pruning_core.measuring.memory import out_of_memory
+from pruning_core.storage.memory import out_of_memory
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.errors import UserError
-from pruning_core.measuring.memory import out_of_memory
+from pruning_core.storage.memory import out_of_memory
 
 
 def ready(model: nn.Module, device: str) -> nn.Module:

@@ -13,7 +13,7 @@ from pruning_core.errors import UserError
 from pruning_core.measuring.device import choose_device, device_title
 from pruning_core.measuring.forward import class_scores, precision, ready
 from pruning_core.measuring.measures import Latency
-from pruning_core.measuring.memory import out_of_memory
+from pruning_core.storage.memory import out_of_memory
 
 WARM_UP = 5  # passes that are not counted: memory is allocated and kernels are chosen in the first ones
 LEAST = 30  # timed passes behind a median that is shown

@@ -8,9 +8,9 @@ import sqlite3
 from collections.abc import Callable, Iterator
 
 from pruning_core.errors import UserError
-from pruning_core.measuring.memory import out_of_memory
 from pruning_core.runs.events import Event
 from pruning_core.runs.view import State
+from pruning_core.storage.memory import out_of_memory
 
 
 def attempt(

@@ -8,9 +8,9 @@ from math import prod
 
 from pruning_core.datasets import DataRef, Dataset, load_data, load_splits
 from pruning_core.errors import UserError
-from pruning_core.measuring.memory import free_memory
 from pruning_core.runs.events import Event, Stage
 from pruning_core.runs.narrate import narrated
+from pruning_core.storage.memory import free_memory
 from pruning_core.storage.workspace import Workspace
 from pruning_core.zoo import LoadedModel, ModelRef, load_model
 

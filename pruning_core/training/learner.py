@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.errors import UserError
-from pruning_core.measuring.memory import out_of_memory
+from pruning_core.storage.memory import out_of_memory
 from pruning_core.training.checkpoint import Checkpoint
 from pruning_core.training.config import FineTune
 from pruning_core.training.loss import training_loss

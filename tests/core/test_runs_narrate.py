@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from pruning_core.errors import UserError
-from pruning_core.measuring.memory import free_memory, out_of_memory
 from pruning_core.runs import narrate
 from pruning_core.runs.events import Progress, Stage
 from pruning_core.runs.narrate import Report, narrated, throttled
+from pruning_core.storage.memory import free_memory, out_of_memory
 
 
 def test_reports_become_events_and_the_result_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
