@@ -14,7 +14,7 @@ import argparse
 import datetime
 import json
 import statistics
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from pruning_core.measuring.evaluate import evaluate
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.treatments import cut, recalibrated, tuned
 from pruning_core.training.config import FineTune
+from pruning_core.work import finished
 from pruning_core.zoo import load_model
 from pruning_core.zoo.demos import demo
 
@@ -65,15 +66,6 @@ def parts(folder: Path, store: Path) -> Parts:
     return Parts(fit, held_out, test_part)
 
 
-def spent(work: Generator[float, None, nn.Module]) -> nn.Module:
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            model: nn.Module = end.value
-            return model
-
-
 def rows(model: nn.Module, data: Parts, seed: int, known: set[str]) -> Iterator[dict[str, Any]]:
     """One row per criterion; the unpruned network with the same training first."""
     network = capture(model, data.fit.normalised(data.fit.images[:1]))
@@ -83,9 +75,9 @@ def rows(model: nn.Module, data: Parts, seed: int, known: set[str]) -> Iterator[
 
     def measured(pruned: nn.Module) -> Iterator[tuple[str, float]]:
         yield "pruned", evaluate(pruned, test).top1
-        again = spent(recalibrated(pruned, fit, CALIBRATION, seed, "cpu"))
+        again = finished(recalibrated(pruned, fit, CALIBRATION, seed, "cpu"))
         yield "recalibrated", evaluate(again, test).top1
-        trained = spent(tuned(pruned, fit, held_out, test.subset(64), tune))
+        trained = finished(tuned(pruned, fit, held_out, test.subset(64), tune))
         yield "tuned", evaluate(trained, test).top1
 
     if NONE not in known:
@@ -103,7 +95,7 @@ def rows(model: nn.Module, data: Parts, seed: int, known: set[str]) -> Iterator[
             yield row | {"refused": str(error)}
             continue
         share = network.cost(plan).macs / network.cost(Plan()).macs
-        pruned = spent(cut(model, network, plan, criterion, fit, SCORE_IMAGES))
+        pruned = finished(cut(model, network, plan, criterion, fit, SCORE_IMAGES))
         yield row | {"share": share, **dict(measured(pruned))}
 
 

@@ -19,6 +19,7 @@ from pruning_core.graph import Network
 from pruning_core.knobs import knobs_of
 from pruning_core.storage.codec import dump
 from pruning_core.studies.sensitivity import scored
+from pruning_core.work import finished
 from pruning_core.zoo import ModelRef
 
 KEY = "criterion"
@@ -87,10 +88,4 @@ def ranking_when_there(desk: Desk, network: Network, criterion: Criterion, key: 
 def _values(model: str, criterion: str, data: str, seed: int, root: str, _criterion: Criterion) -> Mapping[str, Tensor]:
     ref = ModelRef.from_json(model)
     images = DataRef.from_json(data) if data else DIGITS  # not looked at
-    steps = scored(state.loaded(ref), state.network(ref), _criterion, state.workspace(), images, seed)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: Mapping[str, Tensor] = end.value
-            return found
+    return finished(scored(state.loaded(ref), state.network(ref), _criterion, state.workspace(), images, seed))

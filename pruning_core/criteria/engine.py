@@ -18,6 +18,7 @@ from pruning_core.probe.evidence import Evidence
 from pruning_core.probe.places import kernels, members_at, reads, rows
 from pruning_core.probe.site import Need, Place, Site
 from pruning_core.probe.trials import NetworkTrial
+from pruning_core.work import finished
 
 Verdicts = dict[Criterion, Scores]
 UNSEEN = (
@@ -51,12 +52,7 @@ def score(
     model is touched, and nothing is left on it, also after an error. Raises UserError when data are missing or do not
     fit the model.
     """
-    steps = scoring(model, network, criteria, data, images=images, batch_size=batch_size, seed=seed)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
+    return finished(scoring(model, network, criteria, data, images=images, batch_size=batch_size, seed=seed))
 
 
 def scoring(

@@ -18,6 +18,7 @@ from pruning_core.probe.places import index_of, members_at
 from pruning_core.probe.samples import Samples, write_back
 from pruning_core.probe.shadow import shadow
 from pruning_core.probe.site import Place
+from pruning_core.work import finished
 
 
 def rebuild(
@@ -35,12 +36,7 @@ def rebuild(
 
     Removing the plan's units from it changes nothing more. The caller's model is untouched.
     """
-    steps = rebuilding(model, network, plan, criterion, data, images=images, batch_size=batch_size, seed=seed)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
+    return finished(rebuilding(model, network, plan, criterion, data, images=images, batch_size=batch_size, seed=seed))
 
 
 def rebuilding(

@@ -33,6 +33,7 @@ from pruning_core.studies.scores import Draw, draws, scored_all
 from pruning_core.studies.sensitivity import captured
 from pruning_core.studies.treatments import Treatment, cut, recalibrated, tuned
 from pruning_core.training.config import FineTune
+from pruning_core.work import told
 from pruning_core.zoo import LoadedModel, ModelRef
 
 BUDGETS = (0.8, 0.65, 0.5, 0.35)
@@ -53,6 +54,7 @@ class CompareRun(RunSpec):
     """
 
     kind: ClassVar[str] = "compare"
+    version: ClassVar[int] = 2  # since the weights from before training are kept where no epoch beats them
     model: ModelRef
     data: DataRef
     criteria: tuple[Criterion, ...]
@@ -209,17 +211,12 @@ class _Comparison:
 
     def _shown(self, treatment: Treatment) -> Generator[Event, None, nn.Module]:
         """The events of a treatment: how far the whole comparison has come with it."""
-        try:
-            while True:
-                try:
-                    part = next(treatment)
-                except StopIteration as end:
-                    found: nn.Module = end.value
-                    return found
-                if time.monotonic() - self.told > EVERY:
-                    yield self._progress(part)
-        finally:
-            treatment.close()
+
+        def say(part: float) -> Iterator[Event]:
+            if time.monotonic() - self.told > EVERY:
+                yield self._progress(part)
+
+        return (yield from told(treatment, say))
 
     def _plan(self, draw: Draw, budget: float) -> Plan:
         values = {key: torch.as_tensor(value) for key, value in self.scores[draw].items()}

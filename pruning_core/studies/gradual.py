@@ -33,6 +33,7 @@ from pruning_core.training.checkpoint import Checkpoint
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step, TrainOutcome
 from pruning_core.training.loop import fine_tune
+from pruning_core.work import told
 from pruning_core.zoo import LoadedModel, ModelRef, store_weights
 
 CHECKPOINT_EVERY = 30.0  # seconds; a crash loses no more
@@ -51,7 +52,7 @@ class GradualRun(RunSpec):
     """
 
     kind: ClassVar[str] = "gradual"
-    version: ClassVar[int] = 2  # since the images that a criterion looks at are drawn as in ScoresRun
+    version: ClassVar[int] = 3  # since the weights from before training are kept where no epoch beats them
     model: ModelRef
     data: DataRef
     plan: str
@@ -212,14 +213,11 @@ class _Steps:
             if more > 0:
                 now[key] = list(lowest(ranks[key], more))
         whole = {group.key: group.size for group in self.network.groups}
-        yield Stage(f"{way}, step {step}: removing channels")
+        stage = Stage(f"{way}, step {step}: removing channels")
+        yield stage
         treatment = cut(model, network, Plan(now), self.spec.criterion, self.parts[0], RECONSTRUCTION_IMAGES)
-        while True:
-            try:
-                next(treatment)
-            except StopIteration as end:
-                return end.value, plan.then(Plan(now), whole)
-            yield Stage(f"{way}, step {step}: removing channels")
+        smaller = yield from told(treatment, lambda _: (stage,))
+        return smaller, plan.then(Plan(now), whole)
 
     def _ranks(self, network: Network, model: nn.Module) -> Generator[Event, None, dict[str, Tensor]]:
         """By the weights as they are now."""

@@ -25,6 +25,7 @@ from pruning_core.studies.inputs import fit_sample, fitted, the_model, the_split
 from pruning_core.studies.sensitivity import captured
 from pruning_core.studies.treatments import recalibrated
 from pruning_core.training.recalibrate import keeping_statistics
+from pruning_core.work import told
 from pruning_core.zoo import ModelRef, store_weights
 
 PROOF_IMAGES = 4
@@ -135,12 +136,7 @@ class PruneRun(RunSpec):
         """A copy with batch-norm statistics of its own; no weight changes."""
         yield Stage("renewing batch-norm statistics")
         work = recalibrated(removed, fit, len(fit), self.seed, self.device)
-        while True:
-            try:
-                yield Progress(round(100 * next(work)), 100, "%")
-            except StopIteration as end:
-                model: nn.Module = end.value
-                return model
+        return (yield from told(work, lambda share: (Progress(round(100 * share), 100, "%"),)))
 
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
         return ()  # a few seconds of work: simpler to begin again

@@ -24,6 +24,7 @@ from pruning_core.studies.inputs import SCORED_ON, fit_sample, the_model
 from pruning_core.studies.points import Scored
 from pruning_core.studies.sensitivity import captured
 from pruning_core.taxonomy import Family
+from pruning_core.work import told
 from pruning_core.zoo import LoadedModel, ModelRef
 
 SEED_KNOB = "seed"
@@ -109,13 +110,8 @@ def scored_all(
         batches = yield from fit_sample(data, loaded, workspace, images, seed)
     yield Stage("scoring channels")
     steps = scoring(loaded.model, network, [draw.criterion for draw in rest], batches, images=images, seed=seed)
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            verdicts = end.value
-            break
-        yield Progress(step.done, step.total, "batches probed" if step.stage == "probe" else "groups scored")
+    units = {"probe": "batches probed", "score": "groups scored"}
+    verdicts = yield from told(steps, lambda step: (Progress(step.done, step.total, units[step.stage]),))
     for draw in rest:
         scores = verdicts[draw.criterion]
         found[draw] = {key: value.double().cpu().numpy() for key, value in scores.values.items()}

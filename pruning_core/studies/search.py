@@ -32,6 +32,7 @@ from pruning_core.studies.points import ORIGIN
 from pruning_core.studies.sensitivity import captured, scored
 from pruning_core.studies.treatments import Treatment, cut, recalibrated
 from pruning_core.studies.tried import UNIFORM, Finalist, Tried
+from pruning_core.work import told
 from pruning_core.zoo import LoadedModel, ModelRef
 
 EVERY = 0.4  # seconds between two reports inside one trial
@@ -194,16 +195,7 @@ class _Contest:
         return accuracy, tally.correct
 
     def _shown(self, treatment: Treatment) -> Generator[Event, None, nn.Module]:
-        try:
-            while True:
-                try:
-                    next(treatment)
-                except StopIteration as end:
-                    found: nn.Module = end.value
-                    return found
-                yield from self._alive()
-        finally:
-            treatment.close()
+        return (yield from told(treatment, lambda _: self._alive()))
 
     def _alive(self) -> Iterator[Event]:
         """Inside a long trial: that it goes on, and a place to be cancelled at."""

@@ -21,6 +21,7 @@ from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import SCORED_ON, fit_sample, fitted, the_model, the_split
+from pruning_core.work import told
 from pruning_core.zoo import LoadedModel, ModelRef
 
 RATIOS = tuple(round(i / 10, 1) for i in range(1, 10))
@@ -97,13 +98,9 @@ def scored(
         images = yield from fit_sample(data, loaded, workspace, seed=seed)
     yield Stage(f"scoring channels: {criterion.card.name}")
     steps = scoring(loaded.model, network, (criterion,), images, images=SCORED_ON, seed=seed)
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            scores = end.value[criterion]
-            break
-        yield Progress(step.done, step.total, "batches" if step.stage == "probe" else "groups")
+    units = {"probe": "batches", "score": "groups"}
+    verdicts = yield from told(steps, lambda step: (Progress(step.done, step.total, units[step.stage]),))
+    scores = verdicts[criterion]
     if scores.missing:
         key, reason = next(iter(scores.missing.items()))
         yield Stage(f"{len(scores.missing)} groups are left out: the criterion cannot rank them; {key}: {reason}")

@@ -21,6 +21,7 @@ from pruning_core.training.config import FineTune
 from pruning_core.training.events import Step
 from pruning_core.training.loop import fine_tune
 from pruning_core.training.recalibrate import recalibrating
+from pruning_core.work import told
 
 PROOF_IMAGES = 4
 BATCH = 64
@@ -34,13 +35,7 @@ def cut(model: nn.Module, network: Network, plan: Plan, criterion: Criterion, fi
     source = model
     if isinstance(criterion, Reconstructing):
         steps = rebuilding(model, network, plan, criterion, fit, images=min(images, len(fit)))
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                source = end.value
-                break
-            yield step.done / max(1, step.total)
+        source = yield from told(steps, lambda step: (step.done / max(1, step.total),))
     return remove(source, network, plan, fit.normalised(fit.images[:PROOF_IMAGES])).model
 
 
@@ -52,12 +47,7 @@ def recalibrated(model: nn.Module, fit: Dataset, images: int, seed: int, device:
     batches = chosen.batches(BATCH, where, indices=torch.arange(count))
     steps = recalibrating(copy.deepcopy(model).to(where), (x for x, _ in batches))
     total = -(-count // BATCH)
-    while True:
-        try:
-            yield next(steps) / max(1, total)
-        except StopIteration as end:
-            found: nn.Module = end.value
-            return found
+    return (yield from told(steps, lambda seen: (seen / max(1, total),)))
 
 
 def tuned(model: nn.Module, fit: Dataset, held_out: Dataset, test: Dataset, config: FineTune) -> Treatment:

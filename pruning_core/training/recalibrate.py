@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pruning_core.errors import UserError
+from pruning_core.work import finished
 
 
 def keeping_statistics(model: nn.Module) -> list[_BatchNorm]:
@@ -29,13 +30,7 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     they are, and a network without batch norm comes back unchanged. Raises UserError when there is no batch, or one of
     a single image that leaves a single value per channel.
     """
-    run = recalibrating(model, batches)
-    while True:
-        try:
-            next(run)
-        except StopIteration as done:
-            result: nn.Module = done.value
-            return result
+    return finished(recalibrating(model, batches))
 
 
 def recalibrating(model: nn.Module, batches: Iterable[Tensor]) -> Generator[int, None, nn.Module]:

@@ -10,6 +10,7 @@ from pruning_core.studies.inputs import SCORED_ON
 from pruning_core.studies.points import Scored
 from pruning_core.studies.scores import ScoresRun, read_scores
 from pruning_core.studies.sensitivity import captured, scored
+from pruning_core.work import finished
 from pruning_core.zoo import DEMOS, load_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -24,13 +25,7 @@ def test_a_run_of_scores_and_a_sweep_see_the_same_images(criterion, seed: int, w
     ]
     stored = read_scores(workspace, event.digest)
     loaded = load_model(DEMO, workspace)
-    steps = scored(loaded, captured(loaded), criterion, workspace, DIGITS, seed)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            values = end.value
-            break
+    values = finished(scored(loaded, captured(loaded), criterion, workspace, DIGITS, seed))
     assert set(values) == set(stored) and values
     for key, found in values.items():
         assert torch.equal(found.double(), torch.from_numpy(stored[key])), key
