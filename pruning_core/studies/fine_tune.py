@@ -37,6 +37,7 @@ class FineTuneRun(RunSpec):
     """
 
     kind: ClassVar[str] = "fine-tune"
+    version: ClassVar[int] = 2  # since the weights from before training are kept where no epoch beats them
     model: ModelRef
     data: DataRef
     config: FineTune = field(default_factory=FineTune)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from math import inf, isnan
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ class Best:
     loss: float
 
     def beaten_by(self, score: float, loss: float) -> bool:
-        """Any trained weights beat the untrained start; then accuracy decides, then the loss."""
-        return self.epoch.epoch == 0 or (score, -loss) > (self.epoch.chosen_by, -self.loss)
+        """Accuracy decides, then the loss; the start is one of those to be beaten. A loss that is no number loses."""
+        return (score, -_or_infinite(loss)) > (self.epoch.chosen_by, -_or_infinite(self.loss))
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,10 @@ class Checkpoint:
             return Checkpoint(**fields, best=Best(best["state"], Epoch(**best["epoch"]), best["loss"]))
         except (OSError, RuntimeError, KeyError, TypeError, EOFError):
             return None
+
+
+def _or_infinite(loss: float) -> float:
+    return inf if isnan(loss) else loss
 
 
 def copied(model: nn.Module) -> dict[str, Tensor]:

@@ -40,7 +40,8 @@ def fine_tune(
     """Train a copy of ``model``; iterate over what is returned to make it happen.
 
     The weights kept are those of the epoch with the best accuracy on ``held_out`` (by default a tenth of ``train``, set
-    apart and not trained on), so that test images never choose. ``start`` continues an earlier training exactly.
+    apart and not trained on), so that test images never choose. Epoch 0, the network as it came, is one of them: a
+    training that only makes it worse gives it back. ``start`` continues an earlier training exactly.
     Raises UserError, while iterating, for what cannot be trained on these data.
     """
     return Training(model, train, test, config, hooks, held_out, start)

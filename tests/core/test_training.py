@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pruning_core.datasets import DIGITS, Dataset, hold_out, load_splits
 from pruning_core.errors import UserError
 from pruning_core.training import loop
-from pruning_core.training.checkpoint import Checkpoint
+from pruning_core.training.checkpoint import Best, Checkpoint
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Checking, Epoch, Step, TrainEvent, TrainOutcome
 from pruning_core.training.hooks import Hook, Moment
@@ -85,6 +85,31 @@ def test_it_learns_and_keeps_the_best_weights(digits: tuple[Dataset, Dataset, Da
     kept = training.best_model()
     assert not kept.training and evaluate(kept, digits[2], device="cpu").top1 == outcome.top1
     assert "269 images of digits that were not trained on" in outcome.chosen_on
+
+
+def test_a_training_that_only_makes_it_worse_keeps_what_it_began_with(digits: tuple[Dataset, Dataset, Dataset]) -> None:
+    first = train(digits, FineTune(epochs=4, batch_size=64, lr=0.05, device="cpu"))
+    list(first)
+    good = first.best_model()
+    spoilt = train(digits, FineTune(epochs=2, batch_size=64, lr=1.0, momentum=0.99, device="cpu"), model=good)
+    events = list(spoilt)
+    epochs, (outcome,) = only(Epoch, events), only(TrainOutcome, events)
+    assert all(event.chosen_by < epochs[0].chosen_by for event in epochs[1:]), "or this shows nothing"
+    assert [event.improved for event in epochs] == [True, False, False]
+    assert outcome.epoch == 0 and outcome.top1 == outcome.start_top1 == epochs[0].top1
+    assert same(spoilt.best_model(), good)
+
+
+def kept(score: float, loss: float, number: int = 0) -> Best:
+    return Best({}, Epoch(number, None, 0.1, None, 0.0, 1.0, 9.0, 10, score, True, 0.1, 1.0, 1.0), loss)
+
+
+def test_accuracy_decides_then_the_loss_and_no_number_never_wins() -> None:
+    for number in (0, 3):
+        best = kept(0.5, 1.0, number)
+        assert best.beaten_by(0.6, 9.0) and not best.beaten_by(0.4, 0.0)
+        assert best.beaten_by(0.5, 0.9) and not best.beaten_by(0.5, 1.0)
+        assert not best.beaten_by(0.5, float("nan")) and kept(0.5, float("nan"), number).beaten_by(0.5, 9.0)
 
 
 def test_the_test_images_never_choose(digits: tuple[Dataset, Dataset, Dataset]) -> None:
