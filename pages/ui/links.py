@@ -15,7 +15,3 @@ def to_fine_tune(label: str = "Fine-tune it") -> None:
 
 def to_download(label: str = "Take it home") -> None:
     st.page_link("pages/download/page.py", label=label, icon=":material/download:")
-
-
-def to_load(label: str = "Load another network or data") -> None:
-    st.page_link("pages/choose/page.py", label=label, icon=":material/folder_open:")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from pruning_core.allocation.card import schedule_card
-from pruning_core.errors import UserError
 from pruning_core.knobs import Choice, Range, check_knobs
 from pruning_core.taxonomy import Card, Paper
 
@@ -182,19 +181,6 @@ class LittleByLittle(Schedule):
         while min(self._ratio(count, count + 1, target, depth) for depth in (0.0, 1.0)) < target:
             count += 1
         return max(1, count)
-
-
-def of_remaining(before: float, after: float) -> float:
-    """The share of the channels still there that a step removes, when shares of the original go from one to the other.
-
-    A network that was really cut at the step before only has those left. Raises UserError when channels would return.
-    """
-    if after < before:
-        raise UserError(
-            "Removed channels do not come back: the schedule falls from "
-            f"{before:.1%} to {after:.1%} removed. Choose one that only grows."
-        )
-    return (after - before) / (1 - before)
 
 
 SCHEDULES: tuple[type[Schedule], ...] = (OneShot, Linear, Geometric, Cubic, Agp, LittleByLittle)

@@ -10,7 +10,7 @@ from torch import nn
 
 from pruning_core.errors import UserError
 from pruning_core.export.document import plan_of
-from pruning_core.export.weights import fingerprint, read_weights, sha256
+from pruning_core.export.weights import read_weights, sha256
 from pruning_core.graph import capture, remove
 
 
@@ -37,8 +37,3 @@ def rebuild(model: nn.Module, document: Mapping[str, Any], weights: bytes) -> nn
             "These weights do not fit the network that the plan makes. Choose the network it was made for."
         ) from error
     return small.eval()
-
-
-def is_base(model: nn.Module, document: Mapping[str, Any]) -> bool:
-    """Whether ``model`` has exactly the weights that were cut."""
-    return bool(document["base"]["fingerprint"] == fingerprint(model.state_dict()))

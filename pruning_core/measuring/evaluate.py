@@ -145,19 +145,3 @@ def evaluate(
     """The accuracy on ``images`` random images (default: all). Arguments and errors as for ``predicting``."""
     *_, last = evaluating(model, dataset, images=images, batch_size=batch_size, device=device, seed=seed)
     return last
-
-
-def predict(
-    model: nn.Module,
-    dataset: Dataset,
-    *,
-    images: int | None = None,
-    batch_size: int | None = None,
-    device: str = "auto",
-    seed: int = 0,
-) -> Tally:
-    """Everything about each image: ``.correct`` (N,) bool and ``.scores`` (N, K) float32, in the order of the data."""
-    tally = Tally(dataset, images)
-    for batch in predicting(model, dataset, images=images, batch_size=batch_size, device=device, seed=seed):
-        tally.add(batch)
-    return tally

@@ -49,13 +49,6 @@ class Workspace:
     def log_path(self) -> Path:
         return self.root / "prunescope.log"
 
-    @property
-    def downloads(self) -> Path:
-        """A folder for data sets and weights that were fetched."""
-        folder = self.root / "downloads"
-        folder.mkdir(exist_ok=True)
-        return folder
-
     def scratch(self, key: str) -> Path:
         """The folder of the unfinished run ``key``; made on first use."""
         folder = self.root / "scratch" / key

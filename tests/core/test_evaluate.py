@@ -14,7 +14,7 @@ from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError
 from pruning_core.measuring import evaluate as module
 from pruning_core.measuring.device import choose_device
-from pruning_core.measuring.evaluate import default_batch_size, evaluate, evaluating, predict
+from pruning_core.measuring.evaluate import Tally, default_batch_size, evaluate, evaluating, predicting
 from pruning_core.measuring.latency import LEAST, measure_latency, measuring_latency
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -74,7 +74,9 @@ def test_per_image_results_are_in_the_order_of_the_data() -> None:
     data = pictures()
     some_right = Reads()
     some_right.wrap = lambda scores: torch.where(scores.argmax(1, keepdim=True) == 3, -scores, scores)
-    tally = predict(some_right, data, batch_size=8, device="cpu")
+    tally = Tally(data)
+    for batch in predicting(some_right, data, batch_size=8, device="cpu"):
+        tally.add(batch)
     assert torch.equal(tally.correct, data.labels != 3)
     assert tally.scores.shape == (50, 10) and torch.equal(tally.scores.argmax(1)[data.labels == 7], torch.full((5,), 7))
 

@@ -15,7 +15,6 @@ from pruning_core.datasets import DIGITS, DataRef, load_splits
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, capture
 from pruning_core.measuring.evaluate import evaluate
-from pruning_core.measuring.intervals import paired_drop
 from pruning_core.measuring.measures import Accuracy, Latency
 from pruning_core.runs.events import Artifact, Event, Stage
 from pruning_core.runs.jobs import Jobs
@@ -25,7 +24,7 @@ from pruning_core.storage.codec import dump
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies import inputs
 from pruning_core.studies.fine_tune import CONTROL, PRUNED, FineTuneRun
-from pruning_core.studies.measure import CORRECT, EvaluateRun, LatencyRun, read_correct
+from pruning_core.studies.measure import EvaluateRun, LatencyRun
 from pruning_core.studies.specs import PRODUCT, RUNS
 from pruning_core.training import loop
 from pruning_core.training.config import FineTune
@@ -99,27 +98,21 @@ def test_every_kind_of_run_is_listed_once_under_its_own_name() -> None:
     assert len(set(kinds)) == len(kinds) and {EvaluateRun, LatencyRun, FineTuneRun} <= set(RUNS)
 
 
-def test_evaluating_keeps_which_images_were_right(jobs: Jobs, pruned: ModelRef) -> None:
+def test_evaluating_a_network_and_its_pruned_one(jobs: Jobs, pruned: ModelRef) -> None:
     views = [jobs.wait(jobs.submit(EvaluateRun(ref, DIGITS, device="cpu"), "ann"), PATIENCE) for ref in (DEMO, pruned)]
     _, test = load_splits(DIGITS)
     assert [view.state for view in views] == [State.DONE] * 2, [view.error for view in views]
-    results, correct = [], []
-    for view in views:
-        accuracy, artifact = view.last(Accuracy), view.last(Artifact)
+    results = [view.last(Accuracy) for view in views]
+    for ref, accuracy in zip((DEMO, pruned), results):
         assert accuracy is not None and accuracy.complete and accuracy.images == len(test)
-        assert artifact is not None and artifact.name == CORRECT
-        results.append(accuracy)
-        correct.append(read_correct(jobs.workspace, artifact.digest))
-        assert int(correct[-1].sum()) == round(accuracy.top1 * len(test))
-    model = load_model(DEMO, jobs.workspace).model
-    assert results[0].top1 == evaluate(model, test, device="cpu").top1 > 0.9
-    assert paired_drop(*correct).drop == pytest.approx(results[0].top1 - results[1].top1)
+        model = load_model(ref, jobs.workspace).model
+        assert accuracy.top1 == evaluate(model, test, device="cpu").top1
+    assert results[0].top1 > 0.9 and results[0].top1 != results[1].top1
 
 
 def test_a_part_of_the_images_is_evaluated_without_loading_more(workspace: Workspace) -> None:
-    *_, accuracy, artifact = EvaluateRun(DEMO, DIGITS, images=50, device="cpu").run(workspace)
+    *_, accuracy = EvaluateRun(DEMO, DIGITS, images=50, device="cpu").run(workspace)
     assert isinstance(accuracy, Accuracy) and accuracy.images == accuracy.total == 50
-    assert isinstance(artifact, Artifact) and len(read_correct(workspace, artifact.digest)) == 50
 
 
 def test_data_that_would_fill_the_memory_are_refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
