@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,8 +14,9 @@ from pruning_core import __version__
 from pruning_core.errors import UserError
 from pruning_core.export import standalone
 from pruning_core.export.builders import Builder
+from pruning_core.export.recorded import recorded
 from pruning_core.export.slices import changed_attributes, slices_of
-from pruning_core.export.weights import aliases_of, fingerprint
+from pruning_core.export.weights import aliases_of
 from pruning_core.graph import Network, Plan, Removal
 from pruning_core.graph.removing import attention
 from pruning_core.graph.removing.surgery import cut
@@ -39,7 +41,7 @@ def write_script(
     ``title`` is what to call the network, ``builder`` the code that builds it (without, the person names it), ``tuned``
     the pruned network after training, whose outputs are recorded too; so are those of a removal whose weights were
     mended. Where the removal has the form of a program, the network's own code cannot run at the new sizes: the script
-    then cuts the weights alone, and says so.
+    then holds the recorded operators, and runs those.
 
     Raises UserError for a network that takes several inputs.
     """
@@ -47,12 +49,11 @@ def write_script(
         raise UserError(
             "The script can only check networks with a single input. Take the weights and the plan instead."
         )
-    runs = removal.form == "module"
     shape = _input(model, network)
     found = slices_of(model, network, plan)
-    plain = cut(model, network, plan) if runs else model
+    plain = cut(model, network, plan, bold=removal.bold)
     attributes, replaced = changed_attributes(model, plain)
-    if runs and tuned is None and fingerprint(removal.model.state_dict()) != fingerprint(plain.state_dict()):
+    if tuned is None and _mended(removal.model, plain):
         tuned = removal.model
     title = _plain(title)
     data = [
@@ -65,14 +66,14 @@ def write_script(
         _table("ATTRIBUTES", "dict[str, dict[str, Any]]", attributes),
         f"ATTENTION: tuple[str, ...] = {replaced!r}",
         "# where the removed channels are read: zeroed to compare the original with the pruned network",
-        _table("SILENCED", "dict[str, dict[int, str]]", found.silenced if runs else {}),
+        _table("SILENCED", "dict[str, dict[int, str]]", found.silenced),
         "# second names of shared tensors",
         _table("ALIASES", "dict[str, str]", aliases_of(model.state_dict())),
-        f"RUNS, EXACT = {runs}, {removal.proof.exact}",
+        f"EXACT = {removal.proof.exact}",
         f"INPUT: tuple[int, ...] = {shape!r}",
         "# outputs recorded when this was written, and the weights that they belong to",
-        f"ORIGINAL: dict[str, Any] = {_recorded(plain, model, shape) if runs else {}!r}",
-        f"TUNED: dict[str, Any] = {_recorded(tuned, tuned, shape) if runs and tuned is not None else {}!r}",
+        f"ORIGINAL: dict[str, Any] = {_outputs(_untouched(removal, plain), model, shape)!r}",
+        f"TUNED: dict[str, Any] = {_outputs(tuned, tuned, shape) if tuned is not None else {}!r}",
     ]
     imports = list(builder.imports) if builder else []
     code = [builder.code if builder else "build: Any = None"]
@@ -85,15 +86,14 @@ def write_script(
     text = inspect.getsource(standalone)
     text = _between(text, "imports", _sorted([*_marked(text, "imports").splitlines(), *imports]))
     text = _between(text, "data", "\n".join(data))
+    text = _between(text, "program", _program(removal, plain))
     text = _between(text, "architecture", "\n\n\n".join(part.strip() for part in code))
     body = text[text.index("from __future__") :]
     costs = (network.cost().macs, network.cost(plan).macs, network.cost().parameters, network.cost(plan).parameters)
-    return f'#!/usr/bin/env python3\n"""{_header(title, file, costs, builder, runs, tuned is not None)}"""\n\n{body}'
+    return f'#!/usr/bin/env python3\n"""{_header(title, file, costs, builder, tuned is not None)}"""\n\n{body}'
 
 
-def _header(
-    title: str, file: str, costs: tuple[int, int, int, int], builder: Builder | None, runs: bool, tuned: bool
-) -> str:
+def _header(title: str, file: str, costs: tuple[int, int, int, int], builder: Builder | None, tuned: bool) -> str:
     file_name = _plain(builder.weights_file) if builder else "original.pt"
     weights = f" --weights {file_name}" if file_name else ""
     source = "" if builder else " --model package.module:function"
@@ -110,22 +110,16 @@ def _header(
         f"    python {file}{source}{weights} --out pruned.pt",
         "",
     ]
-    if runs:
-        lines += [
-            "or from Python:",
-            "",
-            f"    from {name} import original, prune" if name.isidentifier() else "    # as a module",
-            "    small = prune(original(...))",
-            "",
-            "The pruned network is compared with the original in which the same channels are silenced.",
-        ]
-        if tuned:
-            lines += ["Weights that changed after the cut (training, new batch-norm statistics) go in with --tuned."]
-    else:
-        lines += [
-            "This network's own code has sizes written into it, so it cannot run at the new ones: the script cuts the",
-            "weights alone. The .pt2 file beside it runs without that code.",
-        ]
+    lines += [
+        "or from Python:",
+        "",
+        f"    from {name} import original, prune" if name.isidentifier() else "    # as a module",
+        "    small = prune(original(...))",
+        "",
+        "The pruned network is compared with the original in which the same channels are silenced.",
+    ]
+    if tuned:
+        lines += ["Weights that changed after the cut (training, new batch-norm statistics) go in with --tuned."]
     return "\n".join(lines) + "\n"
 
 
@@ -140,7 +134,46 @@ def _input(model: nn.Module, network: Network) -> tuple[int, ...]:
     return shape
 
 
-def _recorded(network: nn.Module, weights: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
+def _mended(made: nn.Module, plain: nn.Module) -> bool:
+    """Whether a removal has other numbers than cutting alone gives it."""
+    cut_alone, state = plain.state_dict(), made.state_dict()
+    return any(name in cut_alone and not torch.equal(tensor, cut_alone[name]) for name, tensor in state.items())
+
+
+def _untouched(removal: Removal, plain: nn.Module) -> nn.Module:
+    """The removal with the numbers that cutting alone gives it: what :func:`standalone.prune` returns."""
+    if removal.form == "module":
+        return plain
+    made, cut_alone = copy.deepcopy(removal.model), plain.state_dict()
+    made.load_state_dict({name: cut_alone.get(name, tensor) for name, tensor in made.state_dict().items()})
+    return made
+
+
+def _program(removal: Removal, plain: nn.Module) -> str:
+    """The recorded operators where the network's own classes do not run, as source."""
+    if removal.form == "module":
+        return _marked(inspect.getsource(standalone), "program").removeprefix("# >>> program\n")
+    found = recorded(removal.model, plain)
+    return "\n".join(
+        [
+            "# the network's own code has sizes written into it: these are its operators, as they were recorded",
+            "inf, nan, device = float('inf'), float('nan'), torch.device",
+            "",
+            "",
+            found.code,
+            "",
+            "",
+            f"PARAMETERS: tuple[str, ...] = {found.parameters!r}",
+            f"BUFFERS: tuple[str, ...] = {found.buffers!r}",
+            "# tables that the recording made: type, shape, numbers",
+            _table("CONSTANTS", "dict[str, tuple[str, tuple[int, ...], str]]", found.constants),
+            "# what runs as a module: its class in torch.nn and how it is made",
+            _table("MODULES", "dict[str, tuple[str, dict[str, Any]]]", found.modules),
+        ]
+    )
+
+
+def _outputs(network: nn.Module, weights: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
     values = standalone.outputs(network, shape)[:RECORDED]
     state: Mapping[str, Tensor] = weights.state_dict()
     return {"fingerprint": standalone.fingerprint(dict(state)), "outputs": [float(f"{v:.7g}") for v in values.tolist()]}

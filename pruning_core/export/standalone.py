@@ -7,12 +7,15 @@ from __future__ import annotations
 
 # >>> imports
 import argparse
+import base64
 import contextlib
 import copy
 import hashlib
 import importlib
 import importlib.util
+import json
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +32,18 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {}
 ATTENTION: tuple[str, ...] = ()
 SILENCED: dict[str, dict[int, str]] = {}
 ALIASES: dict[str, str] = {}
-RUNS, EXACT = True, True
+EXACT = True
 INPUT: tuple[int, ...] = ()
 ORIGINAL: dict[str, Any] = {}
 TUNED: dict[str, Any] = {}
 # <<< data
+# >>> program
+program: Any = None
+PARAMETERS: tuple[str, ...] = ()
+BUFFERS: tuple[str, ...] = ()
+CONSTANTS: dict[str, tuple[str, tuple[int, ...], str]] = {}
+MODULES: dict[str, tuple[str, dict[str, Any]]] = {}
+# <<< program
 # >>> architecture
 build: Any = None
 HeadAttention: Any = None
@@ -102,7 +112,46 @@ def prune(model: nn.Module) -> nn.Module:
             setattr(module, attribute, value)
         if isinstance(module, nn.RNNBase):
             module._init_flat_weights()
-    return small
+    return Program(named_tensors(small), small) if program else small
+
+
+class Program(nn.Module):
+    """The recorded operators of the pruned network, on its cut ``tensors``: its own code has sizes written into it.
+
+    ``own`` has the layers of the person's own classes; without them, layers that only act in training are left out.
+    """
+
+    def __init__(self, tensors: dict[str, Tensor], own: nn.Module | None = None) -> None:
+        super().__init__()
+        for name, (kind, options) in MODULES.items():
+            theirs = own.get_submodule(name) if own is not None else nn.Identity()
+            _put(self, name, getattr(nn, kind)(**options) if kind else theirs)
+        for name in PARAMETERS:
+            value = tensors[name]
+            _put(self, name, value if isinstance(value, nn.Parameter) else nn.Parameter(value))
+        for name in BUFFERS:
+            _put(self, name, tensors[name])
+        for name, (kind, shape, text) in CONSTANTS.items():
+            numbers = bytearray(zlib.decompress(base64.b85decode(text)))
+            _put(self, name, torch.frombuffer(numbers, dtype=getattr(torch, kind)).reshape(shape))
+
+    def forward(self, *images: Tensor) -> Any:
+        return program(self, *images)
+
+
+def _put(root: nn.Module, name: str, value: Any) -> None:
+    """Hang a tensor or a module where its dotted name says."""
+    *parents, leaf = name.split(".")
+    for parent in parents:
+        if parent not in root._modules:
+            root.add_module(parent, nn.Module())
+        root = root.get_submodule(parent)
+    if isinstance(value, nn.Module):
+        root.add_module(leaf, value)
+    elif isinstance(value, nn.Parameter):
+        root.register_parameter(leaf, value)
+    else:
+        root.register_buffer(leaf, value)
 
 
 def silence(model: nn.Module) -> nn.Module:
@@ -119,7 +168,9 @@ def silence(model: nn.Module) -> nn.Module:
 
 
 def named_tensors(model: nn.Module) -> dict[str, Tensor]:
-    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    """Under every name that they have."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    return {**parameters, **dict(model.named_buffers(remove_duplicate=False))}
 
 
 def outputs(model: nn.Module, shape: tuple[int, ...] = INPUT) -> Tensor:
@@ -174,13 +225,21 @@ def check_recorded(what: str, model: nn.Module, state: dict[str, Tensor], record
 def load_state(file: str) -> dict[str, Tensor]:
     """A state dict from .pt, .pth or .safetensors; nothing in the file is run."""
     if file.endswith(".safetensors"):
-        state = importlib.import_module("safetensors.torch").load_file(file)
+        with importlib.import_module("safetensors").safe_open(file, framework="pt") as stored:
+            state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            second = json.loads((stored.metadata() or {}).get("aliases", "{}"))
+        state |= {name: state[first] for name, first in second.items() if first in state}
     else:
         state = torch.load(file, map_location="cpu", weights_only=True)
     for key in ("state_dict", "model_state_dict", "model", "net"):
         if isinstance(state.get(key), dict):
             state = state[key]
-    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    for name, first in ALIASES.items():  # a shared tensor may be stored under any one of its names
+        if (name in state) != (first in state):
+            state.setdefault(name, state.get(first))
+            state.setdefault(first, state[name])
+    return state
 
 
 def save_state(state: dict[str, Tensor], file: str) -> None:
@@ -231,21 +290,21 @@ def main() -> None:
     parser.add_argument("--tuned", help="weights that changed after the cut, to load instead of the cut ones")
     parser.add_argument("--out", default="pruned.pt", help="where the pruned state dict goes (default: %(default)s)")
     chosen = parser.parse_args()
-    if not RUNS:
-        state = load_state(chosen.weights) if chosen.weights else original(chosen.model).state_dict()
-        save_state(prune_state(state), chosen.out)
-        print("These are the weights alone: the network's own code has its sizes written into it. The .pt2 runs.")
-        return
-    whole = original(chosen.model, chosen.weights)
-    pruned = prune(whole)
-    if EXACT:
-        check(
-            "pruned network against the original with the same channels silenced",
-            difference(outputs(pruned), outputs(silence(whole))),
-        )
+    if program and build is None and not chosen.model and chosen.weights:
+        state = load_state(chosen.weights)
+        pruned: nn.Module = Program(prune_state(state))
+        print("the weights alone hold no code of the original, so there is no silenced network to compare with")
     else:
-        print("a normalisation over channels makes this plan approximate: there is no silenced network to compare with")
-    check_recorded("pruned network", pruned, whole.state_dict(), ORIGINAL)
+        whole = original(chosen.model, chosen.weights)
+        state, pruned = whole.state_dict(), prune(whole)
+        if EXACT:
+            check(
+                "pruned network against the original with the same channels silenced",
+                difference(outputs(pruned), outputs(silence(whole))),
+            )
+        else:
+            print("a normalisation over channels makes this plan approximate: no silenced network to compare with")
+    check_recorded("pruned network", pruned, state, ORIGINAL)
     if chosen.tuned:
         pruned.load_state_dict(load_state(chosen.tuned))
         check_recorded("trained network", pruned, pruned.state_dict(), TUNED)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from pruning_core.export.script import write_script
 from pruning_core.graph import Network, Plan, Removal, capture, remove
 from tests.core.allocation_nets import Residual
 
@@ -95,6 +98,23 @@ def cut(build: type[nn.Module], ratio: float = 0.4) -> Cut:
     plan = Plan({g.key: torch.randperm(g.size)[: int(ratio * g.size)].tolist() for g in network.groups if g.exact})
     assert plan
     return Cut(model, network, plan, remove(model, network, plan))
+
+
+def script(case: Cut, **more: Any) -> str:
+    return write_script(*case, title="a network", **more)
+
+
+def module_of(text: str) -> ModuleType:
+    """The script as a module; its import lines show that it does without this project."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        for name in (
+            [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
+        ):
+            assert not name.startswith("pruning_core")
+    module = ModuleType("prune")
+    exec(compile(tree, "prune.py", "exec"), module.__dict__)
+    return module
 
 
 def elsewhere(arguments: list[str], cwd: Path, *, path: Path | None = None) -> str:

@@ -21,26 +21,9 @@ from pruning_core.zoo.demos import ASSETS, available_demos
 from pruning_core.zoo.load import load_model
 from pruning_core.zoo.ref import ModelRef
 from tests.core.allocation_nets import Normed
-from tests.core.export_nets import NETS, Attention, Cut, Residual, Written, cut, elsewhere, same
+from tests.core.export_nets import NETS, Attention, Cut, Residual, Written, cut, elsewhere, module_of, same, script
 
 RESNET = ModelRef("demo", "digits_resnet", weights="demo")
-
-
-def script(case: Cut, **more) -> str:
-    return write_script(*case, title="a network", **more)
-
-
-def module_of(text: str) -> ModuleType:
-    """The script as a module; its import lines show that it does without this project."""
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        for name in (
-            [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
-        ):
-            assert not name.startswith("pruning_core")
-    module = ModuleType("prune")
-    exec(compile(tree, "prune.py", "exec"), module.__dict__)
-    return module
 
 
 @pytest.mark.parametrize("build", [net for net in NETS if net is not Written])
@@ -63,11 +46,8 @@ def test_a_script_makes_the_very_network_of_the_removal(build):
 @pytest.mark.parametrize("build", NETS)
 def test_a_script_silences_what_the_plan_silences(build):
     case = cut(build)
-    if case.removal.form == "module":
-        found = module_of(script(case)).silence(case.model)
-        assert fingerprint(found.state_dict()) == fingerprint(silence(*case[:3]).state_dict())
-    else:
-        assert module_of(script(case)).SILENCED == {}
+    found = module_of(script(case)).silence(case.model)
+    assert fingerprint(found.state_dict()) == fingerprint(silence(*case[:3]).state_dict())
 
 
 @pytest.mark.parametrize("build", NETS)
@@ -235,23 +215,6 @@ def _source(cls: type) -> list[str]:
     import inspect
 
     return inspect.getsource(cls).splitlines()
-
-
-def test_a_program_form_is_cut_as_weights_and_says_so(tmp_path, monkeypatch, capsys):
-    case = cut(Written)
-    assert case.removal.form == "program"
-    text = script(case)
-    assert "cannot run at the new ones" in text
-    assert ".pt2" in text
-    torch.save(case.model.state_dict(), tmp_path / "original.pt")
-    monkeypatch.setattr(
-        sys, "argv", ["prune.py", "--weights", str(tmp_path / "original.pt"), "--out", str(tmp_path / "p.pt")]
-    )
-    module_of(text).main()
-    assert "The .pt2 runs" in capsys.readouterr().out
-    state = torch.load(tmp_path / "p.pt", weights_only=True)
-    wanted = case.removal.model.state_dict()
-    assert all(torch.equal(tensor, wanted[name]) for name, tensor in state.items())
 
 
 def test_a_script_reads_an_exported_original(tmp_path):

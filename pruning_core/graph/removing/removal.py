@@ -34,17 +34,23 @@ PROGRAM_NOTE = (
     "The network's own code has sizes written into it, so this is its recorded evaluation as a program: "
     "dropout that is called as a function is not part of it."
 )
+BOLD = "module"  # the first form that is tried
 UNCHECKED_NOTE = "The order of the channels that are left could not be checked by a second way of removing them."
 
 
 @dataclass(frozen=True)
 class Removal:
-    """``form`` is "module" (the model's own classes, smaller) or "program" (its recorded operators as a module)."""
+    """``form`` is "module" (the model's own classes, smaller) or "program" (its recorded operators as a module).
+
+    ``bold``: numbers that modules keep were changed although their code works with several dimensions of that size
+    (see :func:`pruning_core.graph.removing.surgery.cut`); whoever repeats the removal must do the same.
+    """
 
     model: nn.Module
     form: str
     proof: Proof
     notes: tuple[str, ...] = ()
+    bold: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,13 +58,14 @@ class _Candidate:
     model: nn.Module
     form: str
     comparison: Comparison
+    bold: bool
 
     def removal(self, arguments: tuple[Any, ...], exact: bool, *notes: str) -> Removal:
         images = next((len(a) for a in arguments if isinstance(a, Tensor) and a.dim()), 1)
         c = self.comparison
         notes = ((PROGRAM_NOTE,) if self.form == "program" else ()) + notes
         proof = Proof(c.max_abs, c.max_rel, str(c.dtype).removeprefix("torch."), images, exact)
-        return Removal(self.model, self.form, proof, notes)
+        return Removal(self.model, self.form, proof, notes, self.bold)
 
 
 def remove(model: nn.Module, network: Network, plan: Plan, example: Tensor | tuple[Any, ...] | None = None) -> Removal:
@@ -85,7 +92,7 @@ class _Forms:
         self.network, self.plan = network, plan
         self.double: Reference | None = None
         self.builders: dict[str, Callable[[], nn.Module]] = {
-            "module": lambda: cut(model, network, plan, bold=True),
+            BOLD: lambda: cut(model, network, plan, bold=True),
             "module, cautious": lambda: cut(model, network, plan),
             "program": lambda: build_program(model, network, plan, reference.arguments),
         }
@@ -93,7 +100,7 @@ class _Forms:
     def build(self, form: str) -> _Candidate | None:
         try:
             candidate = self.builders[form]()
-            return _Candidate(candidate, form.partition(",")[0], self.reference.compare(candidate))
+            return _Candidate(candidate, form.partition(",")[0], self.reference.compare(candidate), form == BOLD)
         except UserError:
             raise
         except (
@@ -150,7 +157,7 @@ def _proven(forms: _Forms) -> Removal:
 
 
 def _agreed(forms: _Forms) -> Removal:
-    module, program = forms.build("module"), forms.build("program")
+    module, program = forms.build(BOLD), forms.build("program")
     if module is not None and program is not None:
         ours, theirs = module.comparison.outputs, program.comparison.outputs
         allowed = TOLERANCE.get(module.comparison.dtype, 1e-2) * largest(theirs)
