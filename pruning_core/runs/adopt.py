@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from pruning_core.runs.presence import is_alive
 from pruning_core.runs.store import Job, Store
 from pruning_core.runs.view import State
+from pruning_core.storage.presence import is_alive
 from pruning_core.storage.workspace import Workspace
 
 

@@ -16,11 +16,11 @@ from pruning_core.runs.adopt import adopt
 from pruning_core.runs.catalogue import Catalogue
 from pruning_core.runs.events import Event, Failed
 from pruning_core.runs.log import open_log
-from pruning_core.runs.presence import Presence
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.store import Job, Store
 from pruning_core.runs.view import Cancel, JobView, State
 from pruning_core.runs.worker import Worker, spare_threads
+from pruning_core.storage.presence import Presence
 from pruning_core.storage.workspace import Workspace
 
 REMEMBERED = 200  # finished jobs whose events stay in memory

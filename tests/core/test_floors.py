@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("analysis",),
     ("criteria", "replay", "training", "runs"),
     ("probe", "measuring", "zoo"),
-    ("allocation", "datasets"),
+    ("allocation", "datasets", "isolation"),
     ("graph", "storage"),
     ("taxonomy", "numeric"),
     ("knobs",),

@@ -1,0 +1,141 @@
+"""A server's side: one fork server, and a child for every task that is asked of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pruning_core.errors import UserError
+from pruning_core.isolation.child import Child
+from pruning_core.isolation.life import GIVEN
+from pruning_core.isolation.limits import Limits, Order
+from pruning_core.storage.codec import dump
+from pruning_core.storage.presence import Presence, is_alive
+
+ROOT = Path(__file__).parents[2]
+# What a child may know of the server's environment: how to find things and how to compute, never a secret.
+PASSED = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PRUNESCOPE_DATA", "XDG_DATA_HOME", "TORCH_HOME")
+PASSED_FAMILIES = ("LC_", "PYTHON", "OMP_", "GOMP_", "MKL_", "CUDA", "NVIDIA_", "NUMBA_", "COVERAGE_")
+ALONE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # no thread before the fork
+START = "-m"
+
+
+class Children:
+    """Children of the fork server that ``module`` is when started with ``python -m``; Linux only (``available``).
+
+    ``home``: where each gets a folder of its own; those of servers that are dead are removed. ``environment``: what
+    its process is told besides. All methods may be called from any thread. The fork server starts with the first
+    child, or before with ``start``, and again should it ever end.
+    """
+
+    def __init__(self, module: str, home: Path, environment: Mapping[str, str] | None = None) -> None:
+        self._module, self._environment = module, dict(environment or {})
+        home.mkdir(parents=True, exist_ok=True)
+        _sweep(home)
+        self._presence = Presence(home)
+        self._home = home / self._presence.id
+        self._home.mkdir()
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    @staticmethod
+    def available() -> bool:
+        return sys.platform == "linux"
+
+    def start(self) -> None:
+        """Have the fork server import what it needs; returns at once."""
+        with self._lock:
+            self._started()
+
+    def begin(self, task: str, given: Any, limits: Limits) -> Child:
+        """Start ``task`` on ``given`` (plain JSON) in a child of its own; use it with ``with``."""
+        folder = Path(tempfile.mkdtemp(dir=self._home))
+        (folder / GIVEN).write_text(json.dumps(given, allow_nan=False), encoding="utf-8")
+        order = dump(Order(task, str(folder), limits)).encode()
+        channel, its_channel = socket.socketpair()
+        told, its_told = socket.socketpair()
+        try:
+            with self._lock:
+                self._send(order, its_channel.fileno(), its_told.fileno())
+        except BaseException:
+            for end in (channel, told):
+                end.close()
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        finally:
+            its_channel.close()
+            its_told.close()
+        return Child(folder, limits, channel, told)
+
+    def close(self) -> None:
+        """End the fork server and every child; safe to call twice."""
+        with self._lock:
+            self._stop()
+            shutil.rmtree(self._home, ignore_errors=True)
+            self._presence.close()
+
+    def _send(self, order: bytes, *fds: int) -> None:
+        for attempt in (1, 2):
+            control = self._started()
+            try:
+                socket.send_fds(control, [order], fds)
+                return
+            except OSError as error:
+                self._stop()  # it has died since the last child; a new one is as good
+                if attempt == 2:
+                    raise UserError(
+                        "The process that opens files and runs jobs cannot be started. Whoever runs this server finds "
+                        "the reason in its output."
+                    ) from error
+
+    def _started(self) -> socket.socket:
+        if self._process is not None and self._control is not None and self._process.poll() is None:
+            return self._control
+        self._stop()
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, START, self._module, str(theirs.fileno())],
+                env=self._its_environment(),
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl+C in the server's terminal is the server's to hear
+            )
+        return self._control
+
+    def _stop(self) -> None:
+        if self._control is not None:
+            self._control.close()  # it ends when it reads that
+            self._control = None
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(2.0)
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+    def _its_environment(self) -> dict[str, str]:
+        passed = {
+            name: value for name, value in os.environ.items() if name in PASSED or name.startswith(PASSED_FAMILIES)
+        }
+        path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH", "")])]
+        return {**passed, **ALONE, "PYTHONPATH": os.pathsep.join(path), **self._environment}
+
+
+def _sweep(home: Path) -> None:
+    """Remove what servers left that were killed."""
+    for folder in home.iterdir():
+        if folder.is_dir() and not is_alive(home, folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
