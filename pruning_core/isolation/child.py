@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import shutil
 import socket
@@ -44,8 +45,8 @@ class Child:
     ``folder`` is where it leaves files. Used by one thread at a time.
     """
 
-    def __init__(self, folder: Path, limits: Limits, channel: socket.socket, told: socket.socket) -> None:
-        self.folder, self.limits = folder, limits
+    def __init__(self, folder: Path, held: int, limits: Limits, channel: socket.socket, told: socket.socket) -> None:
+        self.folder, self.limits, self._held = folder, limits, held
         self._channel, self._told = channel, told
         told.settimeout(GRACE)  # a child that closes its side is as good as dead
         self._lines, self._waiting, self._bytes = Lines(), list[Message](), 0
@@ -112,6 +113,9 @@ class Child:
         self._told.close()  # the fork server ends it, and what it may have started
         self._channel.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
 
     def _hear(self, stopping: Callable[[], bool]) -> list[Message]:
         """The next messages, [] when there are none yet; sets ``_end`` when there will be none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -17,10 +18,8 @@ from typing import Any
 
 from pruning_core.errors import UserError
 from pruning_core.isolation.child import Child
-from pruning_core.isolation.life import GIVEN
-from pruning_core.isolation.limits import Limits, Order
+from pruning_core.isolation.limits import GIVEN, Limits, Order
 from pruning_core.storage.codec import dump
-from pruning_core.storage.presence import Presence, is_alive
 
 ROOT = Path(__file__).parents[2]
 # What a child may know of the server's environment: how to find things and how to compute, never a secret.
@@ -31,36 +30,30 @@ START = "-m"
 
 
 class Children:
-    """Children of the fork server that ``module`` is when started with ``python -m``; Linux only (``available``).
+    """Children of the fork server that ``module`` is when started with ``python -m`` (where AVAILABLE).
 
-    ``home``: where each gets a folder of its own; those of servers that are dead are removed. ``environment``: what
-    its process is told besides. All methods may be called from any thread. The fork server starts with the first
-    child, or before with ``start``, and again should it ever end.
+    ``environment``: what its process is told besides. All methods may be called from any thread. The fork server
+    starts with the first child, or before with ``start``, and again should it ever end.
     """
 
-    def __init__(self, module: str, home: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
         self._module, self._environment = module, dict(environment or {})
-        home.mkdir(parents=True, exist_ok=True)
-        _sweep(home)
-        self._presence = Presence(home)
-        self._home = home / self._presence.id
-        self._home.mkdir()
         self._lock = threading.Lock()
+        self._swept: set[Path] = set()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-
-    @staticmethod
-    def available() -> bool:
-        return sys.platform == "linux"
 
     def start(self) -> None:
         """Have the fork server import what it needs; returns at once."""
         with self._lock:
             self._started()
 
-    def begin(self, task: str, given: Any, limits: Limits) -> Child:
-        """Start ``task`` on ``given`` (plain JSON) in a child of its own; use it with ``with``."""
-        folder = Path(tempfile.mkdtemp(dir=self._home))
+    def begin(self, task: str, given: Any, limits: Limits, home: Path) -> Child:
+        """Start ``task`` on ``given`` (plain JSON) in a child of its own; use it with ``with``.
+
+        It gets a folder under ``home``, where those are removed that a server left which was killed.
+        """
+        folder, held = self._folder(home)
         (folder / GIVEN).write_text(json.dumps(given, allow_nan=False), encoding="utf-8")
         order = dump(Order(task, str(folder), limits)).encode()
         channel, its_channel = socket.socketpair()
@@ -71,19 +64,30 @@ class Children:
         except BaseException:
             for end in (channel, told):
                 end.close()
+            os.close(held)
             shutil.rmtree(folder, ignore_errors=True)
             raise
         finally:
             its_channel.close()
             its_told.close()
-        return Child(folder, limits, channel, told)
+        return Child(folder, held, limits, channel, told)
 
     def close(self) -> None:
         """End the fork server and every child; safe to call twice."""
         with self._lock:
             self._stop()
-            shutil.rmtree(self._home, ignore_errors=True)
-            self._presence.close()
+
+    def _folder(self, home: Path) -> tuple[Path, int]:
+        """A new one, and what holds it: a lock that lasts as long as this process uses it."""
+        with self._lock:  # nobody may look at a folder between its making and its locking
+            home.mkdir(parents=True, exist_ok=True)
+            if home not in self._swept:
+                _sweep(home)
+                self._swept.add(home)
+            folder = Path(tempfile.mkdtemp(dir=home))
+            held = os.open(folder, os.O_RDONLY)
+            fcntl.flock(held, fcntl.LOCK_EX)
+            return folder, held
 
     def _send(self, order: bytes, *fds: int) -> None:
         for attempt in (1, 2):
@@ -135,7 +139,12 @@ class Children:
 
 
 def _sweep(home: Path) -> None:
-    """Remove what servers left that were killed."""
+    """Remove what nobody holds any more."""
     for folder in home.iterdir():
-        if folder.is_dir() and not is_alive(home, folder.name):
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # somebody does, or it is no folder
+            held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(held)

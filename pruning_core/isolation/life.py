@@ -20,13 +20,13 @@ import torch
 
 from pruning_core.errors import UserError
 from pruning_core.isolation.confine import confine
-from pruning_core.isolation.limits import TEXT, Limits, Order
+from pruning_core.isolation.limits import GIVEN, TEXT, Limits, Order
 from pruning_core.isolation.talk import Stopped, Talk, Task
 from pruning_core.isolation.wire import Kind
 from pruning_core.storage.memory import out_of_memory
 
 PARENT_DEATH = 1  # PR_SET_PDEATHSIG
-GIVEN, SAID = "given.json", "said.txt"
+SAID = "said.txt"
 OPEN_FILES = 512
 
 

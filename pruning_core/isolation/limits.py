@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pruning_core.storage.codec import Codec
 
+GIVEN = "given.json"  # in the folder of a child
 TEXT = 20_000  # characters of what a child says about itself: a traceback, a line for the log
 
 

@@ -28,14 +28,17 @@ from pruning_core.isolation.wire import Kind
 ROOT = Path(__file__).parents[2]
 TASKS = "tests.core.isolated_tasks"
 PATIENCE = 20.0
+HOME = Path()  # where the children have their folders
 SECRET = "not for a stranger's eyes"
 
 
 @pytest.fixture(scope="module")
 def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
     os.environ["STREAMLIT_SERVER_COOKIE_SECRET"] = SECRET
-    made = Children(TASKS, tmp_path_factory.mktemp("children"))
-    with made.begin("echo", None, Limits()) as child:
+    global HOME
+    HOME = tmp_path_factory.mktemp("children")
+    made = Children(TASKS)
+    with made.begin("echo", None, Limits(), HOME) as child:
         child.result()  # the fork server has imported what it needs, so that times below are those of children
     yield made
     made.close()
@@ -43,12 +46,12 @@ def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
 
 
 def run(children: Children, task: str, given: Any = None, **limits: Any) -> Any:
-    with children.begin(task, given, Limits(**limits)) as child:
+    with children.begin(task, given, Limits(**limits), HOME) as child:
         return child.result()
 
 
 def ended(children: Children, task: str, given: Any = None, **limits: Any) -> Died:
-    with children.begin(task, given, Limits(**limits)) as child, pytest.raises(Died) as died:
+    with children.begin(task, given, Limits(**limits), HOME) as child, pytest.raises(Died) as died:
         child.result()
     return died.value
 
@@ -71,7 +74,7 @@ def gone(pid: int) -> bool:
 
 
 def test_a_task_says_what_happens_and_what_came_of_it(children: Children) -> None:
-    with children.begin("echo", {"a": [1, None, "é"]}, Limits()) as child:
+    with children.begin("echo", {"a": [1, None, "é"]}, Limits(), HOME) as child:
         assert list(child.messages()) == [
             (Kind.EVENT, "one"), (Kind.EVENT, "two"), (Kind.LOG, "a line for the log"),
             (Kind.RESULT, {"a": [1, None, "é"]}),
@@ -90,7 +93,7 @@ def test_a_child_is_alone_small_and_knows_no_secret(children: Children) -> None:
 
 
 def test_files_that_it_left_are_there_until_the_child_is_let_go(children: Children) -> None:
-    with children.begin("leaves", [1, 2], Limits()) as child:
+    with children.begin("leaves", [1, 2], Limits(), HOME) as child:
         child.result()
         assert (child.folder / "left.json").read_text() == "[1, 2]"
         assert eventually(lambda: child._told.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b"")
@@ -111,7 +114,7 @@ def test_errors_of_three_kinds(children: Children) -> None:
 
 
 def test_a_session_answers_until_it_is_let_go(children: Children) -> None:
-    with children.begin("answers", 10, Limits()) as child:
+    with children.begin("answers", 10, Limits(), HOME) as child:
         for asked, total in ((1, 11), (5, 16)):
             child.ask(asked)
             assert next(child.messages()) == (Kind.EVENT, total)
@@ -268,7 +271,7 @@ def test_where_the_kernel_cannot_python_watches(children: Children, tmp_path: Pa
 def test_whoever_asks_for_an_end_gets_an_orderly_one(children: Children) -> None:
     wanted = threading.Event()
     heard = []
-    with children.begin("lasts", "polite", Limits()) as child:
+    with children.begin("lasts", "polite", Limits(), HOME) as child:
         for _, value in child.messages(wanted.is_set):
             heard.append(value)
             wanted.set()
@@ -279,7 +282,7 @@ def test_whoever_asks_for_an_end_gets_an_orderly_one(children: Children) -> None
 def test_whoever_does_not_listen_is_ended_after_a_grace(children: Children, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pruning_core.isolation.child.GRACE", 0.3)
     began = time.monotonic()
-    with children.begin("lasts", "deaf", Limits()) as child:
+    with children.begin("lasts", "deaf", Limits(), HOME) as child:
         assert list(child.messages(lambda: True)) == []
         assert child.end.how is How.STOPPED and not child.end.killed
     assert time.monotonic() - began < 5
@@ -301,7 +304,7 @@ def test_a_hundred_children_leave_nothing(children: Children) -> None:
             threading.active_count(),
             len(os.listdir(f"/proc/{process.pid}/fd")),
             len(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()),
-            len(list(children._home.iterdir())),
+            len(list(HOME.iterdir())),
         )
 
     assert eventually(lambda: state()[3] == 0)
@@ -309,7 +312,7 @@ def test_a_hundred_children_leave_nothing(children: Children) -> None:
     for number in range(100):
         with contextlib.suppress(Died, UserError):
             task, given = (("echo", 1), ("dies", "abort"), ("raises", "user"), ("lasts", "sleep"))[number % 4]
-            with children.begin(task, given, Limits()) as child:
+            with children.begin(task, given, Limits(), HOME) as child:
                 if task != "lasts":
                     child.result()
     assert eventually(lambda: state() == before), (before, state())
@@ -321,9 +324,9 @@ sys.path.insert(0, {root!r})
 from pathlib import Path
 from pruning_core.isolation.children import Children
 from pruning_core.isolation.limits import Limits
-made = Children({tasks!r}, Path({home!r}))
-held = [made.begin("lasts", "sleep", Limits(confined=confined)) for confined in (True, False)]
-with made.begin("echo", None, Limits()) as child:
+made, home = Children({tasks!r}), Path({home!r})
+held = [made.begin("lasts", "sleep", Limits(confined=confined), home) for confined in (True, False)]
+with made.begin("echo", None, Limits(), home) as child:
     child.result()
 print(made._process.pid, flush=True)
 sys.stdin.read()
@@ -345,13 +348,24 @@ def test_a_server_that_is_killed_leaves_no_orphan_and_no_file(tmp_path: Path) ->
     finally:
         server.kill()
         server.communicate()
-    assert eventually(lambda: not [path for path in tmp_path.iterdir() if path.is_dir() and any(path.iterdir())])
-    Children(TASKS, tmp_path).close()
-    assert list(tmp_path.iterdir()) == []
+    assert eventually(lambda: list(tmp_path.iterdir()) == [])
+
+
+def test_folders_that_nobody_holds_are_removed(children: Children, tmp_path: Path) -> None:
+    """Of a server that was killed together with its fork server."""
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "file").touch()
+    with children.begin("lasts", "sleep", Limits(), tmp_path) as child:
+        assert list(tmp_path.iterdir()) == [child.folder]
+        other = Children(TASKS)
+        with other.begin("lasts", "sleep", Limits(), tmp_path):
+            assert child.folder.exists() and len(list(tmp_path.iterdir())) == 2
+        other.close()
+    assert eventually(lambda: list(tmp_path.iterdir()) == [])
 
 
 def test_children_die_with_their_fork_server_and_another_one_takes_its_place(children: Children) -> None:
-    with children.begin("lasts", "sleep", Limits()) as child:
+    with children.begin("lasts", "sleep", Limits(), HOME) as child:
         assert children._process is not None
         first = children._process.pid
         assert eventually(lambda: bool(Path(f"/proc/{first}/task/{first}/children").read_text().split()))
