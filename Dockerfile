@@ -13,12 +13,15 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     PRUNESCOPE_DATA=/data \
     STREAMLIT_SERVER_ADDRESS=0.0.0.0 \
-    STREAMLIT_SERVER_PORT=8501 \
-    STREAMLIT_SERVER_FILE_WATCHER_TYPE=none
+    STREAMLIT_SERVER_PORT=8501
 
 WORKDIR /app
-COPY requirements.txt .
-RUN pip install --no-cache-dir ${WHEEL_INDEX:+--extra-index-url "$WHEEL_INDEX"} -r requirements.txt
+# As `make run` does it: by the lock, or with WHEEL_INDEX by its versions. Compiled here, because who runs it may not write.
+COPY requirements*.txt requirements*.lock ./
+COPY tools/__init__.py tools/packages.py tools/
+RUN UV_NO_CACHE=1 UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 PIP_NO_CACHE_DIR=1 \
+    python -m tools.packages install requirements.txt ${WHEEL_INDEX:+--extra-index-url "$WHEEL_INDEX"} && \
+    pip uninstall --yes --quiet --root-user-action=ignore uv
 
 COPY . .
 # A number and not a name, so that a cluster can check that it is not root.

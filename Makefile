@@ -1,12 +1,13 @@
 # make run    start the dashboard            make test   everything that must hold
 # make test-zoo   the slow part: every classifier of torchvision, and timm's families (16 GB)
-# make lint   ruff and mypy alone            make clean  forget the environment and the caches
+# make lint   ruff and mypy alone            make lock   resolve requirements*.txt again (UPGRADE=yes: the newest)
+# make clean  forget the environment and the caches
 # make demo-assets   train the demo networks again (CIFAR=folder with cifar10_train.zip and cifar10_test.zip adds those)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-zoo lint bench demo-assets clean
+.PHONY: help run test test-zoo lint lock bench demo-assets clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,17 +16,21 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 # For example: make run PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_ARGS ?=
+# no: install what the lists say without the lock, that is without checking hashes
+LOCK ?= yes
 ADDRESS ?= localhost
 PORT ?=
 # A network of your own code: make run MODEL=package.module:factory
 MODEL ?=
 
 # What is installed is remembered by the content of the lists, so that a second start installs nothing.
-RUN_READY := $(VENV)/.run-$(shell cat requirements.txt | cksum | tr ' ' '-')
-TEST_READY := $(VENV)/.test-$(shell cat requirements.txt requirements-dev.txt | cksum | tr ' ' '-')
+RUN_READY := $(VENV)/.run-$(shell cat requirements.txt requirements.lock | cksum | tr ' ' '-')
+TEST_READY := $(VENV)/.test-$(shell cat requirements*.txt requirements*.lock | cksum | tr ' ' '-')
+# With uv, which pip puts there first, or with pip alone; every file checked against the lock.
+INSTALL := $(BIN)/python -m tools.packages install $(if $(filter no,$(LOCK)),--no-lock)
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 run: $(RUN_READY)
 	@exec $(BIN)/python -m streamlit run app.py --server.address=$(ADDRESS) $(if $(PORT),--server.port=$(PORT)) $(if $(MODEL),-- --model $(MODEL))
@@ -44,6 +49,9 @@ lint: $(TEST_READY)
 	@$(BIN)/mypy
 	@$(BIN)/mypy --explicit-package-bases app.py pages tools
 
+lock: | $(VENV)/bin/python
+	@$(BIN)/python -m tools.packages lock $(if $(filter yes,$(UPGRADE)),--upgrade)
+
 demo-assets: $(RUN_READY)
 	@for name in digits_resnet digits_vgg; do $(BIN)/python -m tools.train_demo $$name; done
 	@if [ -n "$(CIFAR)" ]; then for name in cifar_resnet20 cifar_resnet56; do \
@@ -55,12 +63,12 @@ bench: $(TEST_READY)
 
 $(RUN_READY): | $(VENV)/bin/python
 	@echo "Installing what the dashboard needs (once; torch is large) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements.txt
+	@$(INSTALL) requirements.txt $(PIP_ARGS)
 	@rm -f $(VENV)/.run-*; touch $@
 
 $(TEST_READY): | $(VENV)/bin/python
 	@echo "Installing what the tests need (once; torch is large) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements-dev.txt
+	@$(INSTALL) requirements-dev.txt $(PIP_ARGS)
 	@rm -f $(VENV)/.run-* $(VENV)/.test-*; touch $@ $(RUN_READY)
 
 # Debian ships python3 without the part that makes environments; with the rights to, install it.
