@@ -38,8 +38,7 @@ def draw() -> None:
 
 
 def take(data: DataRef) -> None:
-    """Put it on the desk, once it has shown that it loads. Raises UserError when it does not."""
-    state.splits(data)
+    """Put it on the desk. Raises UserError when it does not load."""
     state.choose_data(data)
     st.toast("It is on the desk.", icon=":material/check:")
     st.rerun()

@@ -42,7 +42,6 @@ def draw(ref: DataRef) -> None:
 
 def _take(before: DataRef, after: DataRef) -> None:
     if after != before:
-        state.splits(after)
         state.choose_data(after)
         st.rerun()
 

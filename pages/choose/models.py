@@ -50,8 +50,7 @@ def draw() -> None:
 
 
 def take(model: ModelRef, data: DataRef | None = None) -> None:
-    """Put it on the desk, once it has shown that it loads. Raises UserError when it does not."""
-    state.loaded(model)
+    """Put it on the desk. Raises UserError when it does not load."""
     state.choose_model(model, data)
     st.toast("It is on the desk.", icon=":material/check:")
     st.rerun()

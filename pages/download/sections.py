@@ -205,6 +205,7 @@ def _figures(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
             )
         fold = f"{numbers.fold(before.size_bytes, after.size_bytes)} smaller"
         cards.number("Size", numbers.size_bytes(after.size_bytes), counted, detail=fold, container=places[3])
+        jobs.faults(views, key="download.figures")
 
     try:
         state.splits(desk.data)[1].check_fits(cut.small.num_classes)

@@ -68,6 +68,7 @@ def figures(desk: Desk) -> None:
         cards.number("MACs", numbers.count(cost.macs), COUNTED, detail="per image", container=places[3])
         cards.number("Size", numbers.size_bytes(cost.size_bytes), COUNTED, detail="with buffers", container=places[4])
         _latency(views[1], places[5])
+        jobs.faults(views, key="model.figures")
 
     jobs.follow(jobs_of_row, row, key="model.figures")
 

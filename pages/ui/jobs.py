@@ -100,11 +100,20 @@ def advance(view: JobView) -> Advance:
 
 
 def waiting(view: JobView) -> str:
-    """For a figure that is not there yet: why, in a few words of Markdown."""
-    if view.error:
-        return f":red-badge[failed] {view.error}"
+    """For a figure that is not there yet: why, in a few words of Markdown. What went wrong is said by ``faults``."""
     now = advance(view)
-    return f"{badge(view)} {now.text}" if view.active else badge(view)
+    return f"{badge(view)} {now.text if view.active else 'not measured'}"
+
+
+def faults(views: Sequence[JobView], *, key: str) -> None:
+    """Why runs that a page starts by itself came to nothing: each reason once, and a way to try again."""
+    _answer(key)
+    failed = [view for view in views if view.state is State.FAILED]
+    for reason in dict.fromkeys(view.error for view in failed):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.warning(reason or "It failed without a reason.", icon=":material/warning:")
+            ids = tuple(view.id for view in failed if view.error == reason)
+            st.button("Try again", key=f"{key}.again.{ids[0]}", on_click=_resume, args=(*ids,), kwargs={"key": key})
 
 
 def badge(view: JobView) -> str:
@@ -144,21 +153,23 @@ def _button(view: JobView, key: str, place: DeltaGenerator) -> None:
     else:
         return
     place.button(
-        label, key=f"{key}.{label.lower()}", disabled=view.stopping, width="stretch", on_click=act, args=(view.id, key)
-    )
+        label, key=f"{key}.{label.lower()}", disabled=view.stopping, width="stretch", on_click=act, args=(view.id,),
+        kwargs={"key": key},
+    )  # fmt: skip
 
 
 # Callbacks, because the click counts even when the run has ended in the meantime; but what a fragment's callback shows
 # lands in the wrong place, so the answer waits for the next drawing.
 
 
-def _cancel(job_id: str, key: str) -> None:
+def _cancel(job_id: str, *, key: str) -> None:
     st.session_state[f"{key}.answer"] = str(state.jobs().cancel(job_id, state.owner()))
 
 
-def _resume(job_id: str, key: str) -> None:
+def _resume(*job_ids: str, key: str) -> None:
     try:
-        state.jobs().resume(job_id)
+        for job_id in job_ids:
+            state.jobs().resume(job_id)
     except UserError as error:
         st.session_state[f"{key}.answer"] = str(error)
 

@@ -52,12 +52,20 @@ def desk() -> Desk:
 
 
 def choose_model(model: ModelRef, data: DataRef | None = None) -> None:
-    """Put another model on the desk, with the data that belongs to it if given; its own plan comes with it."""
+    """Put another model on the desk, with the data that belongs to it if given; its own plan comes with it.
+
+    Raises UserError when either cannot be loaded; the desk is then as it was.
+    """
     now = desk()
+    loaded(model)
+    if data is not None and data != now.data:
+        splits(data)
     _keep(now.with_model(model, data or now.data))
 
 
 def choose_data(data: DataRef) -> None:
+    """Raises UserError when it cannot be loaded; the desk is then as it was."""
+    splits(data)
     _keep(desk().with_data(data))
 
 

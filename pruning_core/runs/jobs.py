@@ -55,15 +55,18 @@ class Jobs:
     def submit(self, spec: RunSpec, owner: str, fresh: bool = False) -> str:
         """Queue ``spec`` for ``owner`` and return the id of its job.
 
-        The same spec is the same job: a waiting, running or finished one is shared, a stopped one is resumed. ``fresh``
-        computes anew what has ended. Raises UserError while the server shuts down.
+        The same spec is the same job: a waiting, running or finished one is shared, a stopped one is resumed. What
+        nobody asked for and what has failed stays as it is until somebody asks (``resume``): a page submits such a run
+        whenever it is drawn, and is drawn again when the run fails. ``fresh`` computes anew what has ended. Raises
+        UserError while the server shuts down.
         """
         with self._lock:
             known = self._store.latest(spec.key)
             job = self._find(known) if known else None
             if job is not None and (job.state.active or not fresh):
                 self._store.add_owner(job.id, owner)
-                self._again(job)
+                if job.state is not State.FAILED or not _unasked(job):
+                    self._again(job)
                 return job.id
             self._refuse_when_closing()
             job = Job(uuid.uuid4().hex, spec.key, spec.kind, spec.title, spec, spec.queue(), self._presence.id)

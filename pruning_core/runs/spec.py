@@ -18,7 +18,7 @@ class RunSpec(ABC):
 
     ``kind`` names the sort of run; raise ``version`` when the same spec would now give another result, so that stored
     results of the old code are not taken for it. A run that is ``unasked`` is started by pages by themselves: it steps
-    aside for whatever a person starts, and goes on afterwards.
+    aside for whatever a person starts, and goes on afterwards; when it has failed, only a person starts it again.
     """
 
     kind: ClassVar[str]

@@ -4,16 +4,21 @@ import io
 import pickle
 import random
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torchvision
 from streamlit.testing.v1 import AppTest
 
+from pages.choose import models
 from pages.ui import state
 from pages.ui.desk import first_desk, recall
-from pruning_core.zoo import ModelRef
+from pruning_core.datasets import DataRef
+from pruning_core.zoo import ModelRef, demos
+from tests.app.pruned_desk import pruned_desk
 from tests.app.test_finetune_page import healthy, one_thread, words  # noqa: F401 (one_thread is a fixture)
 from tests.core.test_datasets_uploads import npz, picture, two_classes, zipped
 from tests.core.upload_files import Attack, network, saved
@@ -188,3 +193,28 @@ def test_a_demo_brings_its_data(app):
     app.segmented_control(key="choose.model.source").set_value("Demo").run()
     healthy(app.button(key="choose.demo.digits_vgg").click().run())
     assert desk().model.name == "digits_vgg" and desk().data == first_desk().data
+
+
+@pytest.mark.parametrize("lost", ["data", "network"])
+def test_what_cannot_be_loaded_leaves_the_desk_as_it_was(app, monkeypatch, lost):
+    """A demo whose images cannot be had, or whose weights are gone, must not take the pruned network's place."""
+    monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
+    before = pruned_desk(state.workspace(), ME)
+    app.session_state["desk"] = before
+    offline = DataRef("torchvision", "FashionMNIST")
+    gone = ModelRef("upload", "gone.pt", weights="0" * 64, architecture="digits_vgg")
+    demo = replace(demos.DEMOS[1], data=offline) if lost == "data" else demos.DEMOS[1]
+    monkeypatch.setattr(models, "available_demos", lambda: (demo,))
+    if lost == "network":
+        monkeypatch.setattr(type(demo), "ref", property(lambda _: gone))
+    app.segmented_control(key="choose.model.source").set_value("Demo").run()
+    healthy(app.button(key="choose.demo.digits_vgg").click().run())
+    assert ("could not be downloaded" if lost == "data" else "no longer in the data directory") in errors(app)
+    assert desk() == before == app.session_state["desk"]
+
+
+def test_data_that_cannot_be_had_leave_the_desk_as_it_was(app, monkeypatch):
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    app.segmented_control(key="choose.data.source").set_value("Classic sets").run()
+    healthy(app.button(key="choose.set.MNIST").click().run())
+    assert "could not be downloaded" in errors(app) and desk() == first_desk()

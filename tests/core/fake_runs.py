@@ -86,6 +86,14 @@ class Breaks(RunSpec):
 
 
 @dataclass(frozen=True)
+class BreaksUnasked(Breaks):
+    """The same, when nobody waits for it."""
+
+    kind: ClassVar[str] = "breaks unasked"
+    unasked: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
 class Saves(RunSpec):
     """Holds back its artifact until it ends; hands it over when stopped."""
 
@@ -137,4 +145,4 @@ class LeavesSlowly(RunSpec):
             GATES[self.gate].passing()
 
 
-FAKES = (Count, Unasked, Breaks, Saves, Threads, LeavesSlowly)
+FAKES = (Count, Unasked, Breaks, BreaksUnasked, Saves, Threads, LeavesSlowly)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_runs import FAKES, GATES, PATIENCE, STARTED, Breaks, Count, Gate, LeavesSlowly, Saves, Threads, Unasked
+from fake_runs import FAKES, GATES, PATIENCE, STARTED, Breaks, BreaksUnasked, Count, Gate, LeavesSlowly, Saves, Threads, Unasked
 
 from pruning_core.errors import UserError
 from pruning_core.runs.catalogue import Catalogue
@@ -304,6 +304,20 @@ def test_a_failed_run_can_be_tried_again_without_its_failure(jobs: Jobs) -> None
     jobs.resume(job_id)
     view = jobs.wait(job_id, PATIENCE)
     assert (view.attempt, len(view.all(Failed)), len(view.all(Stage))) == (2, 1, 2)
+
+
+def test_what_nobody_asked_for_fails_once(jobs: Jobs) -> None:
+    """A page that submits it whenever it is drawn, and is drawn again when it fails, must come to rest."""
+    for _ in range(3):
+        job_id = jobs.submit(BreaksUnasked("user"), "ann")
+        view = jobs.wait(job_id, PATIENCE)
+        assert (view.state, view.attempt) == (State.FAILED, 1)
+    jobs.resume(job_id)
+    assert jobs.wait(job_id, PATIENCE).attempt == 2, "a person may try again"
+    asked = jobs.submit(Breaks("user"), "ann")
+    jobs.wait(asked, PATIENCE)
+    jobs.submit(Breaks("user"), "ann")
+    assert jobs.wait(asked, PATIENCE).attempt == 2, "and so does a person who starts it"
 
 
 def test_a_stopped_run_hands_over_what_it_has(jobs: Jobs) -> None:
