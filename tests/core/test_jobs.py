@@ -7,7 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_runs import FAKES, GATES, PATIENCE, STARTED, Breaks, BreaksUnasked, Count, Gate, LeavesSlowly, Saves, Threads, Unasked
+from fake_runs import (
+    FAKES,
+    GATES,
+    PATIENCE,
+    STARTED,
+    Breaks,
+    BreaksUnasked,
+    Count,
+    Gate,
+    LeavesSlowly,
+    Saves,
+    Threads,
+    Unasked,
+)
 
 from pruning_core.errors import UserError
 from pruning_core.runs.catalogue import Catalogue
