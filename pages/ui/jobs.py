@@ -146,12 +146,10 @@ def _status_line(view: JobView, key: str) -> None:
 
 
 def _button(view: JobView, key: str, place: DeltaGenerator) -> None:
-    if view.active:
-        act, label = _cancel, "Cancel"
-    elif view.state is not State.DONE:
-        act, label = _resume, "Resume"
-    else:
+    if view.state is State.DONE:
         return
+    act: Callable[..., None] = _cancel if view.active else _resume
+    label = "Cancel" if view.active else "Resume"
     place.button(
         label, key=f"{key}.{label.lower()}", disabled=view.stopping, width="stretch", on_click=act, args=(view.id,),
         kwargs={"key": key},
