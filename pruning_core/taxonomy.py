@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from inspect import cleandoc
+
+FAILS = "When it fails:"
 
 
 class Granularity(StrEnum):
@@ -84,57 +88,48 @@ class Published:
     verified: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Card:
-    """What the taxonomy knows of one criterion or method; the docstring adds the prose.
+    """What the taxonomy knows of one criterion, allocation, search, schedule or method: an attribute of its class.
 
-    ``formula`` is LaTeX without delimiters; ``cost`` is the order of growth in words.
+    The prose stands once, in the docstring of that class: the first paragraph is the ``idea``, what stands between the
+    first two dollar signs the ``formula`` (LaTeX), and the paragraph that begins with "When it fails:" says when it
+    ``fails``. ``cost`` is the order of growth in words. What most have in common (whole channels, once for all inputs,
+    of a trained network) is the default.
     """
 
     key: str
     name: str
-    idea: str
-    formula: str
-    granularity: Granularity
-    structure: Structure
     family: Family
-    time: Time
-    execution: Execution
     data: Data
     cost: str
-    fails: str
+    granularity: Granularity = Granularity.CHANNEL
+    structure: Structure = Structure.STRUCTURED
+    time: Time = Time.AFTER
+    execution: Execution = Execution.STATIC
     paper: Paper | None = None
     published: tuple[Published, ...] = ()
+    idea: str = field(default="", init=False)
+    formula: str = field(default="", init=False)
+    fails: str = field(default="", init=False)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Called by Python when a class body holds a card; a subclass that says nothing shares its parent's."""
+        for part, text in asdict(Prose.of(owner.__doc__ or "")).items():
+            object.__setattr__(self, part, text)
 
 
-def channel_card(
-    key: str,
-    name: str,
-    *,
-    idea: str,
-    formula: str,
-    family: Family,
-    data: Data,
-    cost: str,
-    fails: str,
-    time: Time = Time.AFTER,
-    paper: Paper | None = None,
-    published: tuple[Published, ...] = (),
-) -> Card:
-    """The card of what removes whole channels, once and for all inputs: what these have in common is said once."""
-    return Card(
-        key=key,
-        name=name,
-        idea=idea,
-        formula=formula,
-        granularity=Granularity.CHANNEL,
-        structure=Structure.STRUCTURED,
-        family=family,
-        time=time,
-        execution=Execution.STATIC,
-        data=data,
-        cost=cost,
-        fails=fails,
-        paper=paper,
-        published=published,
-    )
+@dataclass(frozen=True)
+class Prose:
+    """The parts of a docstring that a card shows; a part that is not there is empty."""
+
+    idea: str
+    formula: str
+    fails: str
+
+    @staticmethod
+    def of(docstring: str) -> Prose:
+        paragraphs = [" ".join(part.split()) for part in cleandoc(docstring).split("\n\n")]
+        fails = next((p.removeprefix(FAILS).strip() for p in paragraphs if p.startswith(FAILS)), "")
+        formula = re.search(r"\$([^$]+)\$", " ".join(paragraphs))
+        return Prose(paragraphs[0], formula[1] if formula else "", fails[:1].upper() + fails[1:])

@@ -8,10 +8,9 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from pruning_core.allocation.card import search_card
 from pruning_core.allocation.space import Draw, Explorer, Space, Walk
 from pruning_core.knobs import Range
-from pruning_core.taxonomy import Paper
+from pruning_core.taxonomy import Card, Data, Family, Paper
 
 HOT, COLD = 100.0, 20.0
 SCALE = 1e-4  # our choice: with accuracy in [0, 1] an unscaled temperature accepts everything
@@ -19,18 +18,23 @@ SCALE = 1e-4  # our choice: with accuracy in [0, 1] an unscaled temperature acce
 
 @dataclass(frozen=True)
 class Annealing(Explorer):
-    """Changes the ratios of the last accepted network, less and less as the temperature falls from 100 to 20.
+    r"""Change the accepted network a little; sometimes accept a worse one.
+
+    Changes the ratios of the last accepted network, less and less as the temperature falls from 100 to 20.
 
     A worse network is accepted with probability exp(-drop / (temperature * 1e-4)).
+
+    $P(\text{accept}) = e^{-\Delta / (T\cdot 10^{-4})}$
+
+    When it fails: one walk sees one valley: another seed may end elsewhere.
     """
 
-    card: ClassVar = search_card(
+    card: ClassVar = Card(
         key="annealing",
         name="Simulated annealing",
-        idea="Change the accepted network a little; sometimes accept a worse one.",
-        formula=r"P(\text{accept}) = e^{-\Delta / (T\cdot 10^{-4})}",
+        family=Family.SEARCH,
+        data=Data.LABELS,
         cost="one evaluation per trial",
-        fails="One walk sees one valley: another seed may end elsewhere.",
         paper=Paper(
             "AutoCompress: An Automatic DNN Structured Pruning Framework for Ultra-High Compression Rates",
             "Liu, Ma, Xu, Wang, Tang, Ye",

@@ -1,4 +1,4 @@
-"""What a way to allocate is: a family of channel counts that grows with one number."""
+"""What a way to allocate is: channel counts that grow with one number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pruning_core.taxonomy import Card
 
 
 @dataclass(frozen=True)
-class Family:
+class Dial:
     """``at(strength)`` gives the counts wanted; each grows from none at ``low`` to all at ``high``."""
 
     low: float
@@ -36,5 +36,5 @@ class Allocation(ABC):
         check_knobs(self)
 
     @abstractmethod
-    def family(self, pool: Pool) -> Family:
+    def dial(self, pool: Pool) -> Dial:
         """All that this allocation would do to ``pool``, before limits. Raises UserError when it does not fit."""

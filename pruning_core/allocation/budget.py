@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from pruning_core.allocation.base import Allocation, Family
+from pruning_core.allocation.base import Allocation, Dial
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.errors import UserError
 from pruning_core.graph import Cost, Plan
@@ -97,13 +97,13 @@ def gauge(pool: Pool, kind: Kind) -> Callable[[Counts], float]:
 
 def reachable(allocation: Allocation, pool: Pool, kind: Kind = "macs") -> Reach:
     """The range of budgets that ``allocation`` can keep to; exact for MACs and parameters."""
-    family = allocation.family(pool)
-    return reach_of(family, pool, kind)
+    dial = allocation.dial(pool)
+    return reach_of(dial, pool, kind)
 
 
-def reach_of(family: Family, pool: Pool, kind: Kind) -> Reach:
+def reach_of(dial: Dial, pool: Pool, kind: Kind) -> Reach:
     cost = gauge(pool, kind)
-    return Reach(kind, cost(pool.settled(family.at(family.high))), cost({}))
+    return Reach(kind, cost(pool.settled(dial.at(dial.high))), cost({}))
 
 
 def allocate(allocation: Allocation, pool: Pool, budget: Budget | None = None) -> Allocated:
@@ -112,24 +112,24 @@ def allocate(allocation: Allocation, pool: Pool, budget: Budget | None = None) -
     The cost of the plan never exceeds the budget: widths are rounded before they are counted. Raises UserError for a
     budget out of reach, with the range that is in reach.
     """
-    family = allocation.family(pool)
+    dial = allocation.dial(pool)
     if budget is None:
         strength = float(getattr(allocation, allocation.strength))
-        wanted = family.at(strength)
+        wanted = dial.at(strength)
         return _allocated(pool, pool.settled(wanted), strength, _said(pool, wanted))
-    limit = reach_of(family, pool, budget.kind).check(budget)
-    counts, strength = least(family, pool, gauge(pool, budget.kind), limit)
+    limit = reach_of(dial, pool, budget.kind).check(budget)
+    counts, strength = least(dial, pool, gauge(pool, budget.kind), limit)
     return _allocated(pool, counts, strength, ())
 
 
-def least(family: Family, pool: Pool, cost: Callable[[Counts], float], limit: float) -> tuple[Counts, float]:
+def least(dial: Dial, pool: Pool, cost: Callable[[Counts], float], limit: float) -> tuple[Counts, float]:
     """The counts of the smallest strength whose cost is at most ``limit``, and that strength.
 
     Bisection with the invariant cost(high) <= limit < cost(low). Where many groups lose a channel at the same strength,
     those are given back that still fit, so that the budget is used up.
     """
-    low, high = family.low, family.high
-    fewer, counts = pool.settled(family.at(low)), pool.settled(family.at(high))
+    low, high = dial.low, dial.high
+    fewer, counts = pool.settled(dial.at(low)), pool.settled(dial.at(high))
     seen: dict[tuple[tuple[str, int], ...], float] = {}
 
     def measured(counts: Counts) -> float:
@@ -144,7 +144,7 @@ def least(family: Family, pool: Pool, cost: Callable[[Counts], float], limit: fl
         middle = (low + high) / 2
         if not low < middle < high:
             break
-        tried = pool.settled(family.at(middle))
+        tried = pool.settled(dial.at(middle))
         if measured(tried) <= limit:
             high, counts = middle, tried
         else:

@@ -6,30 +6,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from pruning_core.allocation.base import Allocation, Family
-from pruning_core.allocation.card import ratio_card
+from pruning_core.allocation.base import Allocation, Dial
 from pruning_core.allocation.lowest import removed_count
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.errors import UserError
 from pruning_core.knobs import Range, check_knobs
+from pruning_core.taxonomy import Card, Data, Family
 
 
 @dataclass(frozen=True)
 class ByHand(Allocation):
-    """Every group loses the share that was chosen for it; groups that are not named keep all.
+    r"""One ratio per group, chosen by a person.
+
+    Every group loses the share that was chosen for it; groups that are not named keep all.
 
     ``ratios``: group key -> ratio in [0, 1), as a mapping or as pairs. Under a budget all ratios are multiplied by one
     factor, so that their proportions stay. It is as good as the eye of whoever chose: look at the sensitivity first.
     Raises UserError for a ratio outside [0, 1).
+
+    $n_l = \lfloor \lambda\,r_l\,C_l \rfloor$
+
+    When it fails: the proportions are a guess unless the sensitivity was measured.
     """
 
-    card: ClassVar = ratio_card(
+    card: ClassVar = Card(
         key="alloc-by-hand",
         name="By hand",
-        idea="One ratio per group, chosen by a person.",
-        formula=r"n_l = \lfloor \lambda\,r_l\,C_l \rfloor",
+        family=Family.RATIOS,
+        data=Data.NONE,
         cost="nothing beyond the scores",
-        fails="The proportions are a guess unless the sensitivity was measured.",
     )
     strength: ClassVar[str] = "factor"
 
@@ -44,7 +49,7 @@ class ByHand(Allocation):
             if not 0 <= ratio < 1:
                 raise UserError(f"The ratio of {key} must lie in [0, 1), not {ratio:g}: every layer keeps a channel.")
 
-    def family(self, pool: Pool) -> Family:
+    def dial(self, pool: Pool) -> Dial:
         """Raises UserError when a ratio names no group of the network."""
         for key, _ in self.ratios:
             pool.network.group(key)
@@ -53,4 +58,4 @@ class ByHand(Allocation):
         def at(factor: float) -> Counts:
             return {key: removed_count(factor * ratio, pool.size[key]) for key, ratio in chosen.items()}
 
-        return Family(0.0, 1 / min(chosen.values(), default=1.0), at)
+        return Dial(0.0, 1 / min(chosen.values(), default=1.0), at)

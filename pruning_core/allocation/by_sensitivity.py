@@ -6,39 +6,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from pruning_core.allocation.base import Allocation, Family
-from pruning_core.allocation.card import ratio_card
+from pruning_core.allocation.base import Allocation, Dial
 from pruning_core.allocation.lowest import removed_count
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.errors import UserError
 from pruning_core.knobs import Range, Toggle, check_knobs
-from pruning_core.taxonomy import Data, Paper
+from pruning_core.taxonomy import Card, Data, Family, Paper
 
 Curve = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
 class BySensitivity(Allocation):
-    """Every group is pruned up to the ratio at which, alone, it would cost the tolerated accuracy.
+    r"""The same tolerated accuracy drop for every group decides its ratio.
+
+    Every group is pruned up to the ratio at which, alone, it would cost the tolerated accuracy.
 
     ``table``: group key -> [(ratio, drop), …] as a sensitivity sweep measured them, drops in [-1, 1], as a mapping or
     as pairs; groups that were not measured keep all, and no group goes beyond its highest measured ratio. Between
     measured ratios the drop is taken as a straight line from (0, 0) on, or, without ``interpolate``, only measured
     ratios are used. Drops of single layers do not add up: pruned together, the network loses more than the tolerance.
     Raises UserError for a table without measurements or with a ratio outside [0, 1).
+
+    $r_l = \max\{\, r : \Delta_l(r) \le \delta \,\}$
+
+    When it fails: drops of single layers do not add up, and drops inside the noise order the layers by chance.
     """
 
-    card: ClassVar = ratio_card(
+    card: ClassVar = Card(
         key="alloc-sens",
         name="By sensitivity",
-        idea="The same tolerated accuracy drop for every group decides its ratio.",
-        formula=r"r_l = \max\{\, r : \Delta_l(r) \le \delta \,\}",
+        family=Family.RATIOS,
+        data=Data.LABELS,
         cost="a sensitivity sweep: groups × ratios evaluations",
-        fails="Drops of single layers do not add up, and drops inside the noise order the layers by chance.",
         paper=Paper(
             "Pruning Filters for Efficient ConvNets", "Li, Kadav, Durdanovic, Samet, Graf", "ICLR", 2017, "1608.08710"
         ),
-        data=Data.LABELS,
     )
     strength: ClassVar[str] = "tolerance"
 
@@ -55,7 +58,7 @@ class BySensitivity(Allocation):
             if any(not 0 <= ratio < 1 for ratio, _ in curve) or any(drop != drop for _, drop in curve):
                 raise UserError(f"The sensitivity of {key} holds a ratio outside [0, 1) or a drop that is no number.")
 
-    def family(self, pool: Pool) -> Family:
+    def dial(self, pool: Pool) -> Dial:
         """Raises UserError when nothing in the pool was measured."""
         curves = {key: curve for key, curve in self.table if key in pool.size and curve}
         if not curves:
@@ -69,7 +72,7 @@ class BySensitivity(Allocation):
             }
 
         below = min(0.0, *drops) - 1e-6  # under every measured drop nothing is tolerated
-        return Family(below, max(0.0, *drops), at)
+        return Dial(below, max(0.0, *drops), at)
 
 
 def _tolerated(curve: Curve, tolerance: float, interpolate: bool) -> float:

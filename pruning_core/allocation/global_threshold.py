@@ -9,12 +9,12 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pruning_core.allocation.base import Allocation, Family
-from pruning_core.allocation.card import ratio_card
+from pruning_core.allocation.base import Allocation, Dial
 from pruning_core.allocation.isomorphic import classes
 from pruning_core.allocation.lowest import ROUNDING, removed_count
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.knobs import Choice, Range, Toggle
+from pruning_core.taxonomy import Card, Data, Family
 
 Scores = NDArray[np.float64]
 
@@ -46,22 +46,27 @@ OWN = "the criterion's own"
 
 @dataclass(frozen=True)
 class GlobalThreshold(Allocation):
-    """The lowest scores of the whole network go, wherever they are.
+    r"""Rank the channels of all groups together and cut the lowest.
+
+    The lowest scores of the whole network go, wherever they are.
 
     Layers with many unimportant channels lose more. Scores must be comparable between layers, which each criterion says
     for itself (``criteria.Fairness``): Taylor scores and batch-norm scales are so as they stand, norms are divided by
     their layer's mean. ``penalty`` subtracts from each score the MACs that the channel costs, in units of the average
     channel, so that costly layers lose more. ``floor`` keeps a share of every layer, because a threshold alone may
     empty one. With ``isomorphic`` only layers of the same kind are ranked together, each class losing the same share.
+
+    $\{(l,c) : \hat s_{l,c} - \eta\,\tfrac{m_l}{\bar m} \le \tau\}$
+
+    When it fails: scores that are not comparable between layers (raw L1 norms) empty the layers with small weights.
     """
 
-    card: ClassVar = ratio_card(
+    card: ClassVar = Card(
         key="alloc-global",
         name="Global threshold",
-        idea="Rank the channels of all groups together and cut the lowest.",
-        formula=r"\{(l,c) : \hat s_{l,c} - \eta\,\tfrac{m_l}{\bar m} \le \tau\}",
+        family=Family.RATIOS,
+        data=Data.NONE,
         cost="sorting all scores once",
-        fails="Scores that are not comparable between layers (raw L1 norms) empty the layers with small weights.",
     )
     strength: ClassVar[str] = "ratio"
 
@@ -86,7 +91,7 @@ class GlobalThreshold(Allocation):
         ),
     ] = False
 
-    def family(self, pool: Pool) -> Family:
+    def dial(self, pool: Pool) -> Dial:
         parts = classes(pool.network, pool.size) if self.isomorphic else [tuple(pool.size)]
         queues = [self._queue(pool, keys) for keys in parts]
         totals = [sum(pool.size[key] for key in keys) for keys in parts]
@@ -98,7 +103,7 @@ class GlobalThreshold(Allocation):
                 counts |= dict(zip(keys, np.bincount(taken, minlength=len(keys)).tolist()))
             return counts
 
-        return Family(0.0, 1.0, at)
+        return Dial(0.0, 1.0, at)
 
     def _queue(self, pool: Pool, keys: Sequence[str]) -> NDArray[np.int64]:
         """Positions in ``keys`` of the channels that may go, the least important first; ties to the earlier layer."""

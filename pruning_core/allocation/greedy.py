@@ -6,29 +6,33 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from pruning_core.allocation.card import search_card
 from pruning_core.allocation.space import Draw, Explorer, Space, Walk
 from pruning_core.allocation.trial import Trial
 from pruning_core.knobs import Range
-from pruning_core.taxonomy import Paper
+from pruning_core.taxonomy import Card, Data, Family, Paper
 
 
 @dataclass(frozen=True)
 class Greedy(Explorer):
-    """From the whole network, again and again shrink the one group that hurts least, until the budget is kept.
+    r"""Try each group, commit the step that loses the least accuracy.
 
-    AutoSlim's second stage. Its slimmable training is left out: the trained network with its channels in the order of
-    a criterion stands in for it, so the numbers are not the paper's. It makes as many trials as it takes to get there,
+    From the whole network, again and again shrink the one group that hurts least, until the budget is kept.
+
+    AutoSlim's second stage. Its slimmable training is left out: the trained network with its channels in the order of a
+    criterion stands in for it, so the numbers are not the paper's. It makes as many trials as it takes to get there,
     whatever was asked for; those before the last round exceed the budget.
+
+    $l^* = \arg\max_l \text{acc}(w_1,\dots,w_l-\Delta_l,\dots)$
+
+    When it fails: it never takes a step back, and single steps inside the noise are taken by chance.
     """
 
-    card: ClassVar = search_card(
+    card: ClassVar = Card(
         key="autoslim",
         name="Greedy (AutoSlim)",
-        idea="Try each group, commit the step that loses the least accuracy.",
-        formula=r"l^* = \arg\max_l \text{acc}(w_1,\dots,w_l-\Delta_l,\dots)",
+        family=Family.SEARCH,
+        data=Data.LABELS,
         cost="groups × steps evaluations",
-        fails="It never takes a step back, and single steps inside the noise are taken by chance.",
         paper=Paper(
             "AutoSlim: Towards One-Shot Architecture Search for Channel Numbers",
             "Yu, Huang",

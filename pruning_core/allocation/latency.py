@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pruning_core.allocation.base import Allocation, Family
+from pruning_core.allocation.base import Allocation, Dial
 from pruning_core.allocation.budget import Allocated, Budget, Reach
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.allocation.trial import LatencyStep
@@ -46,22 +46,22 @@ class Stopwatch:
             self.times[plan] = yield from settle(self.measure(plan))
         return self.times[plan]
 
-    def reach(self, family: Family) -> Running[Reach]:
+    def reach(self, dial: Dial) -> Running[Reach]:
         """The measured range from the most removal to none."""
         high = yield from self.time({})
-        low = yield from self.time(self.pool.settled(family.at(family.high)))
+        low = yield from self.time(self.pool.settled(dial.at(dial.high)))
         return Reach("latency", min(low, high), high)
 
-    def fit(self, family: Family, limit: float, steps: int) -> Running[tuple[Counts, float]]:
+    def fit(self, dial: Dial, limit: float, steps: int) -> Running[tuple[Counts, float]]:
         """The smallest strength found whose plan was measured within ``limit``; the strongest one must be."""
-        low, high = family.low, family.high
-        counts = self.pool.settled(family.at(high))
-        fewer = self.pool.settled(family.at(low))
+        low, high = dial.low, dial.high
+        counts = self.pool.settled(dial.at(high))
+        fewer = self.pool.settled(dial.at(low))
         if (yield from self.time(fewer)) <= limit:
             return fewer, low
         for _ in range(steps):
             middle = (low + high) / 2
-            tried = self.pool.settled(family.at(middle))
+            tried = self.pool.settled(dial.at(middle))
             ms = yield from self.time(tried)
             yield LatencyStep(middle, sum(tried.values()), self.pool.cost(tried).macs, ms, ms <= limit)
             if ms <= limit:
@@ -81,10 +81,10 @@ def fitting_latency(
     """
     if budget.kind != "latency":
         raise ValueError(f"a budget of {budget.kind} has a closed form: use allocate")
-    family, watch = allocation.family(pool), Stopwatch(pool, measure)
-    reach = yield from watch.reach(family)
+    dial, watch = allocation.dial(pool), Stopwatch(pool, measure)
+    reach = yield from watch.reach(dial)
     limit = reach.check(budget)
-    counts, strength = yield from watch.fit(family, limit, steps)
+    counts, strength = yield from watch.fit(dial, limit, steps)
     plan = pool.plan(counts)
     ms = yield from watch.time(counts)
     note = f"Measured {ms:.2f} ms of the {limit:.2f} ms allowed; a repeated measurement differs by its noise."

@@ -9,10 +9,9 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pruning_core.allocation.card import search_card
 from pruning_core.allocation.space import Draw, Explorer, Space, Walk
 from pruning_core.knobs import Range
-from pruning_core.taxonomy import Paper
+from pruning_core.taxonomy import Card, Data, Family, Paper
 
 if TYPE_CHECKING:
     import optuna
@@ -46,15 +45,21 @@ class Sampled(Explorer):
 
 @dataclass(frozen=True)
 class RandomWidths(Sampled):
-    """Independent uniform shares for every group: a strong baseline that every search must beat."""
+    r"""Draw the width of every group at random, keep the best network.
 
-    card: ClassVar = search_card(
+    Independent uniform shares for every group: a strong baseline that every search must beat.
+
+    $u_l \sim \mathcal U(u_{\min}, 1),\quad k_l = \min(C_l, \lambda u_l C_l)$
+
+    When it fails: with many groups the draws crowd around the same average network.
+    """
+
+    card: ClassVar = Card(
         key="random-cp",
         name="Random widths",
-        idea="Draw the width of every group at random, keep the best network.",
-        formula=r"u_l \sim \mathcal U(u_{\min}, 1),\quad k_l = \min(C_l, \lambda u_l C_l)",
+        family=Family.SEARCH,
+        data=Data.LABELS,
         cost="one evaluation per trial",
-        fails="With many groups the draws crowd around the same average network.",
         paper=Paper(
             "Revisiting Random Channel Pruning for Neural Network Compression",
             "Li, Adamczewski, Li, Gu, Timofte, Van Gool",
@@ -72,15 +77,21 @@ class RandomWidths(Sampled):
 
 @dataclass(frozen=True)
 class Tpe(Sampled):
-    """Tree-structured Parzen estimator: draws where good trials were dense and bad ones were not."""
+    r"""Model good and bad trials, draw where their ratio is best.
 
-    card: ClassVar = search_card(
+    Tree-structured Parzen estimator: draws where good trials were dense and bad ones were not.
+
+    $u = \arg\max \frac{p(u \mid \text{good})}{p(u \mid \text{rest})}$
+
+    When it fails: the first draws are random; with few trials it is hardly more than that.
+    """
+
+    card: ClassVar = Card(
         key="tpe",
         name="TPE",
-        idea="Model good and bad trials, draw where their ratio is best.",
-        formula=r"u = \arg\max \frac{p(u \mid \text{good})}{p(u \mid \text{rest})}",
+        family=Family.SEARCH,
+        data=Data.LABELS,
         cost="one evaluation per trial",
-        fails="The first draws are random; with few trials it is hardly more than that.",
         paper=Paper("Algorithms for Hyper-Parameter Optimization", "Bergstra, Bardenet, Bengio, Kégl", "NeurIPS", 2011),
     )
 
@@ -94,15 +105,21 @@ class Tpe(Sampled):
 
 @dataclass(frozen=True)
 class Nsga2(Sampled):
-    """A genetic algorithm that keeps a whole front: its natural use is without a budget."""
+    r"""Cross and mutate the networks on the Pareto front.
 
-    card: ClassVar = search_card(
+    A genetic algorithm that keeps a whole front: its natural use is without a budget.
+
+    $\max \text{accuracy},\ \min \text{MACs}$
+
+    When it fails: it needs several generations: fewer trials than two populations are random search.
+    """
+
+    card: ClassVar = Card(
         key="nsga2",
         name="NSGA-II",
-        idea="Cross and mutate the networks on the Pareto front.",
-        formula=r"\max \text{accuracy},\ \min \text{MACs}",
+        family=Family.SEARCH,
+        data=Data.LABELS,
         cost="one evaluation per trial, several populations",
-        fails="It needs several generations: fewer trials than two populations are random search.",
         paper=Paper(
             "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II",
             "Deb, Pratap, Agarwal, Meyarivan",

@@ -6,9 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from pruning_core.allocation.card import schedule_card
 from pruning_core.knobs import Choice, Range, check_knobs
-from pruning_core.taxonomy import Card, Paper
+from pruning_core.taxonomy import Card, Data, Family, Paper
 
 
 @dataclass(frozen=True)
@@ -42,15 +41,21 @@ class Schedule(ABC):
 
 @dataclass(frozen=True)
 class OneShot(Schedule):
-    """Everything at the first step, then training alone: the default when there is little time."""
+    """Cut once to the target, then fine-tune.
 
-    card: ClassVar = schedule_card(
-        "sched-oneshot",
-        "One shot",
-        "Cut once to the target, then fine-tune.",
-        r"s_t = s_f",
-        "one removal",
-        "At high ratios the network falls too far to recover.",
+    Everything at the first step, then training alone: the default when there is little time.
+
+    $s_t = s_f$
+
+    When it fails: at high ratios the network falls too far to recover.
+    """
+
+    card: ClassVar = Card(
+        key="sched-oneshot",
+        name="One shot",
+        family=Family.SCHEDULE,
+        data=Data.TRAINING,
+        cost="one removal",
     )
 
     def _ratio(self, step: int, steps: int, target: float, depth: float) -> float:
@@ -59,15 +64,21 @@ class OneShot(Schedule):
 
 @dataclass(frozen=True)
 class Linear(Schedule):
-    """The same share of the original channels at every step; the last steps remove a growing share of what is left."""
+    r"""Equal steps of the original size.
 
-    card: ClassVar = schedule_card(
-        "sched-iter",
-        "Linear",
-        "Equal steps of the original size.",
-        r"s_t = s_f\,t/n",
-        "a fine-tune per step",
-        "The last steps are the hardest: they take the largest share of what remains.",
+    The same share of the original channels at every step; the last steps remove a growing share of what is left.
+
+    $s_t = s_f\,t/n$
+
+    When it fails: the last steps are the hardest: they take the largest share of what remains.
+    """
+
+    card: ClassVar = Card(
+        key="sched-iter",
+        name="Linear",
+        family=Family.SCHEDULE,
+        data=Data.TRAINING,
+        cost="a fine-tune per step",
     )
 
     def _ratio(self, step: int, steps: int, target: float, depth: float) -> float:
@@ -76,16 +87,22 @@ class Linear(Schedule):
 
 @dataclass(frozen=True)
 class Geometric(Schedule):
-    """The same share of what remains at every step, as in lottery-ticket pruning."""
+    """Equal shares of what remains.
 
-    card: ClassVar = schedule_card(
-        "sched-geo",
-        "Geometric",
-        "Equal shares of what remains.",
-        r"s_t = 1-(1-s_f)^{t/n}",
-        "a fine-tune per step",
-        "The first steps remove the most, before anything was learnt about the network.",
-        Paper(
+    The same share of what remains at every step, as in lottery-ticket pruning.
+
+    $s_t = 1-(1-s_f)^{t/n}$
+
+    When it fails: the first steps remove the most, before anything was learnt about the network.
+    """
+
+    card: ClassVar = Card(
+        key="sched-geo",
+        name="Geometric",
+        family=Family.SCHEDULE,
+        data=Data.TRAINING,
+        cost="a fine-tune per step",
+        paper=Paper(
             "The Lottery Ticket Hypothesis: Finding Sparse, Trainable Neural Networks",
             "Frankle, Carbin",
             "ICLR",
@@ -100,15 +117,21 @@ class Geometric(Schedule):
 
 @dataclass(frozen=True)
 class Cubic(Schedule):
-    """Slow first, fast at the end: small steps while it is not yet known what the network bears."""
+    r"""Small steps first, growing later.
 
-    card: ClassVar = schedule_card(
-        "sched-cubic",
-        "Cubic",
-        "Small steps first, growing later.",
-        r"s_t = s_f\,(t/n)^3",
-        "a fine-tune per step",
-        "Most of the removal falls in the last step, with no training left to recover.",
+    Slow first, fast at the end: small steps while it is not yet known what the network bears.
+
+    $s_t = s_f\,(t/n)^3$
+
+    When it fails: most of the removal falls in the last step, with no training left to recover.
+    """
+
+    card: ClassVar = Card(
+        key="sched-cubic",
+        name="Cubic",
+        family=Family.SCHEDULE,
+        data=Data.TRAINING,
+        cost="a fine-tune per step",
     )
 
     def _ratio(self, step: int, steps: int, target: float, depth: float) -> float:
@@ -117,20 +140,25 @@ class Cubic(Schedule):
 
 @dataclass(frozen=True)
 class Agp(Schedule):
-    """Automated gradual pruning: fast while there is redundancy, slower as it runs out.
+    r"""Fast first, then ever smaller steps.
+
+    Automated gradual pruning: fast while there is redundancy, slower as it runs out.
 
     ``start`` is the share removed before the first step and ``begin`` the fraction of the steps that pass before the
     first removal.
+
+    $s_t = s_f + (s_i - s_f)\left(1 - \tfrac{t-t_0}{n-t_0}\right)^3$
+
+    When it fails: the fast start needs a network that still has its full learning rate.
     """
 
-    card: ClassVar = schedule_card(
-        "sched-agp",
-        "Gradual (AGP)",
-        "Fast first, then ever smaller steps.",
-        r"s_t = s_f + (s_i - s_f)\left(1 - \tfrac{t-t_0}{n-t_0}\right)^3",
-        "a fine-tune per step",
-        "The fast start needs a network that still has its full learning rate.",
-        Paper(
+    card: ClassVar = Card(
+        key="sched-agp",
+        name="Gradual (AGP)",
+        family=Family.SCHEDULE,
+        data=Data.TRAINING,
+        cost="a fine-tune per step",
+        paper=Paper(
             "To prune, or not to prune: exploring the efficacy of pruning for model compression",
             "Zhu, Gupta",
             "ICLR workshop",
@@ -150,20 +178,26 @@ class Agp(Schedule):
 
 @dataclass(frozen=True)
 class LittleByLittle(Schedule):
-    """Prune a little, fine-tune a little: a small share per step, more in deeper layers, until the target is reached.
+    r"""Five to ten per cent a step, more in deeper layers, training in between.
+
+    Prune a little, fine-tune a little: a small share per step, more in deeper layers, until the target is reached.
 
     ``shallow`` and ``deep`` are the shares that the first and the last layer lose per step. Ten per cent of what
     *remains* leaves 0.9^5 = 59 % after five steps, ten per cent of the *original* leaves half: ``of`` says which. A
     heuristic from practice, without a paper.
+
+    $s_{t,l} = \min\bigl(s_f,\ 1-(1-p_l)^t\bigr)$
+
+    When it fails: many short fine-tunes cost more than one long one, and equal training is easily forgotten in the
+    comparison.
     """
 
-    card: ClassVar = schedule_card(
-        "sched-inc",
-        "Little by little",
-        "Five to ten per cent a step, more in deeper layers, training in between.",
-        r"s_{t,l} = \min\bigl(s_f,\ 1-(1-p_l)^t\bigr)",
-        "many fine-tunes: one per step",
-        "Many short fine-tunes cost more than one long one, and equal training is easily forgotten in the comparison.",
+    card: ClassVar = Card(
+        key="sched-inc",
+        name="Little by little",
+        family=Family.SCHEDULE,
+        data=Data.TRAINING,
+        cost="many fine-tunes: one per step",
     )
 
     shallow: Annotated[float, Range(0.01, 0.3, "Share per step in the first layer", 0.01)] = 0.05

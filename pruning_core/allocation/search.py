@@ -124,7 +124,7 @@ def longest(search: Search, pool: Pool, budget: Budget | None = None) -> int:
 def reach(search: Search, pool: Pool, kind: Kind) -> Reach:
     """The budgets that any search of ``pool`` can keep to; for MACs and parameters, which have closed forms."""
     space = Space(pool, search.least, search.trials, True)
-    return reach_of(space.family((1.0,) * len(space.keys)), pool, kind)
+    return reach_of(space.dial((1.0,) * len(space.keys)), pool, kind)
 
 
 def _same(a: Sequence[float], b: Sequence[float]) -> bool:
@@ -143,7 +143,7 @@ class _Fitter:
 
     def prepare(self) -> Running[None]:
         """Raises UserError when the budget is out of reach."""
-        pool, whole = self.space.pool, self.space.family((1.0,) * len(self.space.keys))
+        pool, whole = self.space.pool, self.space.dial((1.0,) * len(self.space.keys))
         match self.budget:
             case None:
                 return
@@ -156,13 +156,13 @@ class _Fitter:
                 self.limit = reach_of(whole, pool, self.budget.kind).check(self.budget)
 
     def fit(self, draw: Draw) -> Running[tuple[Counts, float | None]]:
-        family = self.space.family(draw.shares)
+        dial = self.space.dial(draw.shares)
         if self.budget is None or not draw.fit:
             counts = self.space.counts(draw.shares)
         elif self.watch:
-            counts, _ = yield from self.watch.fit(family, self.limit, LATENCY_STEPS)
+            counts, _ = yield from self.watch.fit(dial, self.limit, LATENCY_STEPS)
         else:
-            counts, _ = least(family, self.space.pool, gauge(self.space.pool, self.budget.kind), self.limit)
+            counts, _ = least(dial, self.space.pool, gauge(self.space.pool, self.budget.kind), self.limit)
         return counts, (yield from self.watch.time(counts)) if self.watch else None
 
     def within(self, counts: Counts, latency_ms: float | None) -> bool:

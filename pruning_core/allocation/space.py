@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from pruning_core.allocation.base import Family
+from pruning_core.allocation.base import Dial
 from pruning_core.allocation.lowest import removed_count
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.allocation.trial import Trial
@@ -39,10 +39,10 @@ class Space:
         """What the shares remove as they stand."""
         return self.pool.settled(self._removed(shares, 1.0))
 
-    def family(self, shares: Sequence[float]) -> Family:
+    def dial(self, shares: Sequence[float]) -> Dial:
         """All shares divided by one strength: at ``low`` every group is whole, at ``high`` each keeps its least."""
         high = max(share * size for share, size in zip(shares, self.pool.size.values()))
-        return Family(min(shares), max(high, 1.0), lambda strength: self._removed(shares, strength))
+        return Dial(min(shares), max(high, 1.0), lambda strength: self._removed(shares, strength))
 
     def _removed(self, shares: Sequence[float], strength: float) -> Counts:
         return {

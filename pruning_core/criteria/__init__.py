@@ -3,7 +3,7 @@
 from pruning_core.criteria.base import Criterion, Fairness, NotScorable, Reconstructing, Scores
 from pruning_core.criteria.control import Random
 from pruning_core.criteria.discrimination import DiscriminationAware
-from pruning_core.criteria.engine import Step, score, scoring
+from pruning_core.criteria.engine import ScoringStep, score, scoring
 from pruning_core.criteria.feature_maps import ChannelIndependence, FeatureMapRank
 from pruning_core.criteria.gradients import GradientMagnitude, TaylorGate, TaylorSecond, TaylorWeight
 from pruning_core.criteria.initialisation import Grasp, Snip, SynFlow
@@ -65,7 +65,7 @@ __all__ = [
     "Reconstructing",
     "Scores",
     "Site",
-    "Step",
+    "ScoringStep",
     "score",
     "scoring",
     *(c.__name__ for c in CRITERIA),

@@ -12,12 +12,14 @@ from torch import Tensor
 from pruning_core.criteria.base import Criterion, Fairness
 from pruning_core.knobs import Range
 from pruning_core.probe.site import Site
-from pruning_core.taxonomy import Data, Family, Paper, channel_card
+from pruning_core.taxonomy import Card, Data, Family, Paper
 
 
 @dataclass(frozen=True)
 class Random(Criterion):
-    r"""Uniform random scores, the same for the same seed and group.
+    r"""The control: remove channels by lot.
+
+    Uniform random scores, the same for the same seed and group.
 
     $s_c \sim U(0, 1)$. The control: a criterion that does not beat several seeds of this one has found nothing.
 
@@ -27,15 +29,12 @@ class Random(Criterion):
 
     joint: ClassVar = True  # coupled layers get one draw, not a sum that would no longer be uniform
     fair: ClassVar = Fairness("none", "chance is the same everywhere")
-    card: ClassVar = channel_card(
-        "random",
-        "Random",
-        idea="The control: remove channels by lot.",
-        formula=r"s_c \sim U(0, 1)",
+    card: ClassVar = Card(
+        key="random",
+        name="Random",
         family=Family.CONTROL,
         data=Data.NONE,
         cost="none",
-        fails="Knows nothing; compare with at least three seeds.",
         paper=Paper(
             "Revisiting Random Channel Pruning for Neural Network Compression",
             "Li, Adamczewski, Li, Gu, Timofte, Van Gool",

@@ -11,38 +11,37 @@ from torch import Tensor
 from pruning_core.criteria.base import Criterion, NotScorable
 from pruning_core.knobs import Range
 from pruning_core.probe.site import Need, Place, Site
-from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
+from pruning_core.taxonomy import Card, Data, Family, Paper, Published
 
 LEARNING_RATE, MOMENTUM, DECAY = 0.01, 0.9, 1e-4  # of the authors' sub-problem
 
 
 @dataclass(frozen=True)
 class DiscriminationAware(Criterion):
-    r"""DCP: channels in the order in which the gradient asks for them, starting from a layer that reads nothing.
+    r"""Start from nothing and give back the channels the loss asks for.
 
-    All weights that read the group are set to zero; the channel with the largest $\|\partial L / \partial
-    W_{:,c}\|_F$ gets its trained weights back, the selected weights take gradient steps, and so on. $L$ is the
-    classification loss plus the mean squared change of the layer's output. Channels are selected in ``rounds`` of
-    equal size; $s_c$ counts the rounds from the end, plus a fraction that ranks the channels of a round.
+    DCP: $\mathcal{A} \leftarrow \mathcal{A} \cup \arg\max_{c \notin \mathcal{A}} \Big\| \frac{\partial L}{\partial
+    W_{:,c}} \Big\|_F$, channels in the order in which the gradient asks for them, starting from a layer that reads
+    nothing.
+
+    All weights that read the group are set to zero; the channel with the largest gradient gets its trained weights
+    back, the selected weights take gradient steps, and so on. $L$ is the classification loss plus the mean squared
+    change of the layer's output. Channels are selected in ``rounds`` of equal size; $s_c$ counts the rounds from the
+    end, plus a fraction that ranks the channels of a round.
 
     When it fails: slow, ``rounds x (1 + steps)`` passes over ``images`` images *per layer*. With few rounds, channels
-    that say the same are selected together. Only the final loss is used; the paper adds losses at intermediate
-    layers.
+    that say the same are selected together. Only the final loss is used; the paper adds losses at intermediate layers.
     """
 
     place: ClassVar = Place.CONSUMER
     joint: ClassVar = True
     needs: ClassVar = Need.TRIAL
-    card: ClassVar = channel_card(
-        "dcp",
-        "Discrimination-aware (DCP)",
-        idea="Start from nothing and give back the channels the loss asks for.",
-        formula=r"\mathcal{A} \leftarrow \mathcal{A} \cup \arg\max_{c \notin \mathcal{A}}"
-        r" \Big\| \frac{\partial L}{\partial W_{:,c}} \Big\|_F",
+    card: ClassVar = Card(
+        key="dcp",
+        name="Discrimination-aware (DCP)",
         family=Family.GRADIENT,
         data=Data.LABELLED,
         cost="several forward and backward passes per layer",
-        fails="The slowest criterion here; few rounds select channels that say the same.",
         paper=Paper(
             "Discrimination-aware Channel Pruning for Deep Neural Networks",
             "Zhuang, Tan, Zhuang, Liu, Guo, Wu, Huang, Zhu",

@@ -28,7 +28,7 @@ UNSEEN = (
 
 
 @dataclass(frozen=True)
-class Step:
+class ScoringStep:
     """Progress: ``done`` of ``total`` batches (stage "probe") or verdicts on a group (stage "score")."""
 
     stage: str
@@ -64,11 +64,11 @@ def scoring(
     images: int = 128,
     batch_size: int = 16,
     seed: int = 0,
-) -> Generator[Step, None, Verdicts]:
+) -> Generator[ScoringStep, None, Verdicts]:
     """As :func:`score`, step by step: yields its progress, returns the verdicts, may be closed at any step."""
     criteria = tuple(dict.fromkeys(criteria))
     evidence = Evidence(model, network, criteria, _chosen(criteria, data, images, seed), batch_size, seed)
-    yield from (Step("probe", done, total) for done, total in evidence.gather())
+    yield from (ScoringStep("probe", done, total) for done, total in evidence.gather())
     values: dict[Criterion, dict[str, Tensor]] = {c: {} for c in criteria}
     missing: dict[Criterion, dict[str, str]] = {c: {} for c in criteria}
     own = dict.fromkeys(criteria, 0.0)
@@ -80,7 +80,7 @@ def scoring(
         except NotScorable as reason:
             missing[criterion][group.key] = str(reason)
         own[criterion] += time.perf_counter() - began
-        yield Step("score", done, total)
+        yield ScoringStep("score", done, total)
     return {
         c: Scores(c, values[c], missing[c], own[c] + evidence.seconds(c), evidence.images if c.needs_images else 0)
         for c in criteria

@@ -12,15 +12,17 @@ from torch import Tensor
 from pruning_core.criteria.base import Criterion, Fairness
 from pruning_core.numeric.rank import ranks
 from pruning_core.probe.site import Need, Place, Site
-from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
+from pruning_core.taxonomy import Card, Data, Family, Paper, Published
 
 
 @dataclass(frozen=True)
 class FeatureMapRank(Criterion):
-    r"""HRank: the average rank of a channel's feature maps.
+    r"""Feature maps of low rank carry little information.
 
-    $s_c = \operatorname{mean}_n \operatorname{rank}(A_{n,c})$ of the H x W maps that the next layer reads. Maps of
-    low rank carry little information.
+    HRank: the average rank of a channel's feature maps.
+
+    $s_c = \operatorname{mean}_n \operatorname{rank}(A_{n,c})$ of the H x W maps that the next layer reads. Maps of low
+    rank carry little information.
 
     When it fails: maps that are not rectified are nearly always of full rank; maps of one pixel have rank 0 or 1, which
     is the share of non-zeros again. Ranks of layers with different map sizes are not comparable.
@@ -31,15 +33,12 @@ class FeatureMapRank(Criterion):
     fair: ClassVar = Fairness(
         "max", "our choice: a rank is at most the smaller side of the map, which differs between layers"
     )
-    card: ClassVar = channel_card(
-        "hrank",
-        "Feature-map rank (HRank)",
-        idea="Feature maps of low rank carry little information.",
-        formula=r"s_c = \operatorname{mean}_n \operatorname{rank}(A_{n,c})",
+    card: ClassVar = Card(
+        key="hrank",
+        name="Feature-map rank (HRank)",
         family=Family.ACTIVATION,
         data=Data.UNLABELLED,
         cost="one forward pass and one elimination per image and channel",
-        fails="Full rank nearly everywhere without a rectifier; on 1 x 1 maps only counts zeros.",
         paper=Paper(
             "HRank: Filter Pruning using High-Rank Feature Map",
             "Lin, Ji, Wang, Zhang, Zhang, Tian, Shao",
@@ -63,11 +62,12 @@ class FeatureMapRank(Criterion):
 
 @dataclass(frozen=True)
 class ChannelIndependence(Criterion):
-    r"""CHIP: how much of the nuclear norm of an image's feature maps goes with a channel.
+    r"""A channel that is a mixture of the others can be rebuilt from them.
 
-    With the maps of one image as rows of $M$ (C x HW): $s_c = \operatorname{mean}_n (\|M\|_* - \|M \text{ with row }
-    c \text{ zeroed}\|_*)$. A channel that is nearly a mixture of the others takes little with it. Computed for all
-    channels from one eigendecomposition per image, to about 1e-5 of the mean.
+    CHIP: how much of the nuclear norm of an image's feature maps goes with a channel, $s_c = \operatorname{mean}_n
+    \big( \|M_n\|_* - \|M_n \text{ without row } c\|_* \big)$ with the maps of image n as rows of $M_n$ (C x HW), and
+    the row that goes set to zero. Computed for all channels from one eigendecomposition per image, to about 1e-5 of the
+    mean.
 
     When it fails: scale counts, so weak channels look dependent. Two copies are *both* rated low, and both go when
     enough channels are removed at once.
@@ -75,15 +75,12 @@ class ChannelIndependence(Criterion):
 
     place: ClassVar = Place.CONSUMER
     needs: ClassVar = Need.MAPS
-    card: ClassVar = channel_card(
-        "chip",
-        "Channel independence (CHIP)",
-        idea="A channel that is a mixture of the others can be rebuilt from them.",
-        formula=r"s_c = \operatorname{mean}_n \big( \|M_n\|_* - \|M_n \text{ without row } c\|_* \big)",
+    card: ClassVar = Card(
+        key="chip",
+        name="Channel independence (CHIP)",
         family=Family.REDUNDANCY,
         data=Data.UNLABELLED,
         cost="one forward pass and one eigendecomposition per image and layer",
-        fails="Depends on scale; rates both of two copies low.",
         paper=Paper(
             "CHIP: CHannel Independence-based Pruning for Compact Neural Networks",
             "Sui, Yin, Xie, Phan, Zonouz, Yuan",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pruning_core.criteria.base import Criterion, Fairness
 from pruning_core.probe.site import Need, Place, Site
-from pruning_core.taxonomy import Card, Data, Family, Paper, Published, channel_card
+from pruning_core.taxonomy import Card, Data, Family, Paper, Published
 
 MOLCHANOV_2019 = Paper(
     "Importance Estimation for Neural Network Pruning",
@@ -24,33 +24,11 @@ RESNET_101 = Published(
 )
 
 
-def _card(
-    key: str,
-    name: str,
-    idea: str,
-    formula: str,
-    cost: str,
-    fails: str,
-    paper: Paper | None = MOLCHANOV_2019,
-    published: tuple[Published, ...] = (),
-) -> Card:
-    return channel_card(
-        key,
-        name,
-        idea=idea,
-        formula=formula,
-        family=Family.GRADIENT,
-        data=Data.LABELLED,
-        cost=cost,
-        fails=fails,
-        paper=paper,
-        published=published,
-    )
-
-
 @dataclass(frozen=True)
 class TaylorWeight(Criterion):
-    r"""First-order Taylor on weights: $s_c = \operatorname{mean}_b \sum_{m \in W_c} (g_{b,m} w_m)^2$ over batches b.
+    r"""A filter matters if zeroing its weights one by one would change the loss.
+
+    First-order Taylor on weights: $s_c = \operatorname{mean}_b \sum_{m \in W_c} (g_{b,m} w_m)^2$ over batches b.
 
     Setting a weight to zero changes the loss by $g w$ to first order; squares are taken per batch, so that gradients of
     opposite sign do not cancel, and added over the filter's weights.
@@ -61,13 +39,13 @@ class TaylorWeight(Criterion):
 
     needs: ClassVar = Need.BATCH_GRADIENTS
     fair: ClassVar = ONE_RANKING
-    card: ClassVar = _card(
-        "taylor-weight",
-        "Taylor, weights",
-        "A filter matters if zeroing its weights one by one would change the loss.",
-        r"s_c = \operatorname{mean}_b \sum_{m \in W_c} (g_{b,m} w_m)^2",
-        "forward and backward",
-        "Treats the weights of a filter as independent; depends on the batch size.",
+    card: ClassVar = Card(
+        key="taylor-weight",
+        name="Taylor, weights",
+        family=Family.GRADIENT,
+        data=Data.LABELLED,
+        cost="forward and backward",
+        paper=MOLCHANOV_2019,
         published=(RESNET_101,),
     )
 
@@ -81,12 +59,15 @@ class TaylorWeight(Criterion):
 
 @dataclass(frozen=True)
 class TaylorGate(Criterion):
-    r"""First-order Taylor on a gate: $s_c = \operatorname{mean}_b (\partial L_b / \partial z_c)^2$ over batches b.
+    r"""A channel matters if closing it would change the loss.
 
-    The gate is a factor $z_c = 1$ on the channel, placed where the channel is read, so closing it is exactly the
-    removal. Its gradient is $\sum W_{in} \cdot \partial L / \partial W_{in}$ over the slices that read the channel: no
-    extra pass. A gate of coupled layers acts on all their readers at once. The variant the authors recommend (they
-    put the gate behind batch norm).
+    First-order Taylor on a gate: $s_c = \operatorname{mean}_b \Big(\frac{\partial L_b}{\partial z_c}\Big)^2, \quad z_c
+    = 1$, the mean over batches b.
+
+    The gate is a factor on the channel, placed where the channel is read, so closing it is exactly the removal. Its
+    gradient is $\sum W_{in} \cdot \partial L / \partial W_{in}$ over the slices that read the channel: no extra pass. A
+    gate of coupled layers acts on all their readers at once. The variant the authors recommend (they put the gate
+    behind batch norm).
 
     When it fails: first order only, so a channel whose removal costs much but whose gate is at a minimum looks useless.
     Depends on the batch size.
@@ -96,13 +77,13 @@ class TaylorGate(Criterion):
     joint: ClassVar = True
     needs: ClassVar = Need.BATCH_GRADIENTS
     fair: ClassVar = ONE_RANKING
-    card: ClassVar = _card(
-        "taylor",
-        "Taylor, gates",
-        "A channel matters if closing it would change the loss.",
-        r"s_c = \operatorname{mean}_b \Big(\frac{\partial L_b}{\partial z_c}\Big)^2, \quad z_c = 1",
-        "forward and backward",
-        "First order only; depends on the batch size.",
+    card: ClassVar = Card(
+        key="taylor",
+        name="Taylor, gates",
+        family=Family.GRADIENT,
+        data=Data.LABELLED,
+        cost="forward and backward",
+        paper=MOLCHANOV_2019,
         published=(RESNET_101,),
     )
 
@@ -116,7 +97,9 @@ class TaylorGate(Criterion):
 
 @dataclass(frozen=True)
 class TaylorSecond(Criterion):
-    r"""Second-order Taylor, diagonal: $s_c = \sum_{m \in W_c} \big(g_m w_m - \tfrac{1}{2} H_{mm} w_m^2\big)^2$.
+    r"""As Taylor on weights, with the curvature of the loss.
+
+    Second-order Taylor, diagonal: $s_c = \sum_{m \in W_c} \big(g_m w_m - \tfrac{1}{2} H_{mm} w_m^2\big)^2$.
 
     Adds the curvature, so that a weight at a minimum of the loss no longer looks free. $g$ is the gradient over all
     images; the diagonal of the Hessian is estimated by Hutchinson's method, one random sign per weight and batch.
@@ -126,13 +109,13 @@ class TaylorSecond(Criterion):
 
     needs: ClassVar = Need.GRADIENT | Need.CURVATURE
     fair: ClassVar = ONE_RANKING
-    card: ClassVar = _card(
-        "taylor-so",
-        "Taylor, second order",
-        "As Taylor on weights, with the curvature of the loss.",
-        r"s_c = \sum_{m \in W_c} \big(g_m w_m - \tfrac{1}{2} H_{mm} w_m^2\big)^2",
-        "forward, backward, and a second backward through both",
-        "Diagonal only, and the estimate is noisy with few batches.",
+    card: ClassVar = Card(
+        key="taylor-so",
+        name="Taylor, second order",
+        family=Family.GRADIENT,
+        data=Data.LABELLED,
+        cost="forward, backward, and a second backward through both",
+        paper=MOLCHANOV_2019,
     )
 
     def score(self, site: Site) -> Tensor:
@@ -143,7 +126,9 @@ class TaylorSecond(Criterion):
 
 @dataclass(frozen=True)
 class GradientMagnitude(Criterion):
-    r"""Plain size of the gradient: $s_c = \operatorname{mean}_b \sum_{m \in W_c} |g_{b,m}|$.
+    r"""Keep the filters that the loss still pulls at.
+
+    Plain size of the gradient: $s_c = \operatorname{mean}_b \sum_{m \in W_c} |g_{b,m}|$.
 
     Filters the loss still pulls at are kept.
 
@@ -153,14 +138,12 @@ class GradientMagnitude(Criterion):
 
     needs: ClassVar = Need.BATCH_GRADIENTS
     fair: ClassVar = Fairness("L2", "as Molchanov et al., ICLR 2017, do with their gradient criterion")
-    card: ClassVar = _card(
-        "grad",
-        "Gradient magnitude",
-        "Keep the filters that the loss still pulls at.",
-        r"s_c = \operatorname{mean}_b \sum_{m \in W_c} |g_{b,m}|",
-        "forward and backward",
-        "Measures how fast a filter changes, not what it contributes.",
-        paper=None,
+    card: ClassVar = Card(
+        key="grad",
+        name="Gradient magnitude",
+        family=Family.GRADIENT,
+        data=Data.LABELLED,
+        cost="forward and backward",
     )
 
     def per_batch(self, weight: Tensor, gradient: Tensor) -> Tensor:

@@ -11,12 +11,14 @@ from pruning_core.criteria.base import Criterion, Fairness
 from pruning_core.knobs import Range
 from pruning_core.probe.objectives import CrossEntropy, Objective, SynapticFlow
 from pruning_core.probe.site import Need, Site
-from pruning_core.taxonomy import Data, Family, Paper, Time, channel_card
+from pruning_core.taxonomy import Card, Data, Family, Paper, Time
 
 
 @dataclass(frozen=True)
 class Snip(Criterion):
-    r"""SNIP: $s_c = \sum_{m \in W_c} |g_m w_m|$ with the gradient of one large batch.
+    r"""Before training: keep the connections whose scaling moves the loss most.
+
+    SNIP: $s_c = \sum_{m \in W_c} |g_m w_m|$ with the gradient of one large batch.
 
     How much the loss would move if the connection were scaled down. The paper divides by the sum over the network, a
     constant that changes no comparison and is left out.
@@ -27,16 +29,13 @@ class Snip(Criterion):
 
     needs: ClassVar = Need.GRADIENT
     fair: ClassVar = Fairness("none", "Lee et al., ICLR 2019: the highest of the whole network are kept")
-    card: ClassVar = channel_card(
-        "snip",
-        "SNIP",
-        idea="Before training: keep the connections whose scaling moves the loss most.",
-        formula=r"s_c = \sum_{m \in W_c} |g_m w_m|",
+    card: ClassVar = Card(
+        key="snip",
+        name="SNIP",
         family=Family.INITIALISATION,
-        time=Time.BEFORE,
         data=Data.LABELLED,
         cost="forward and backward",
-        fails="On trained weights the full gradient is nearly zero.",
+        time=Time.BEFORE,
         paper=Paper(
             "SNIP: Single-shot Network Pruning based on Connection Sensitivity",
             "Lee, Ajanthan, Torr",
@@ -53,7 +52,9 @@ class Snip(Criterion):
 
 @dataclass(frozen=True)
 class Grasp(Criterion):
-    r"""GraSP: $s_c = \sum_{m \in W_c} w_m (H g)_m$, the gradient flow that goes with a channel.
+    r"""Before training: keep the connections that carry the gradient flow.
+
+    GraSP: $s_c = \sum_{m \in W_c} w_m (H g)_m$, the gradient flow that goes with a channel.
 
     Removing a weight changes the squared gradient norm by about $-2 w (Hg)$. The paper's score is $-w (Hg)$ and its
     largest values are removed; here the sign is turned so that higher is kept. Logits are divided by a temperature.
@@ -64,16 +65,13 @@ class Grasp(Criterion):
 
     needs: ClassVar = Need.GRADIENT | Need.PUSH
     fair: ClassVar = Fairness("none", "Wang et al., ICLR 2020: the highest of the whole network are kept")
-    card: ClassVar = channel_card(
-        "grasp",
-        "GraSP",
-        idea="Before training: keep the connections that carry the gradient flow.",
-        formula=r"s_c = \sum_{m \in W_c} w_m (H g)_m",
+    card: ClassVar = Card(
+        key="grasp",
+        name="GraSP",
         family=Family.INITIALISATION,
-        time=Time.BEFORE,
         data=Data.LABELLED,
         cost="two passes, the second differentiated twice",
-        fails="Meant for untrained weights; vanishes with the gradient at a minimum.",
+        time=Time.BEFORE,
         paper=Paper(
             "Picking Winning Tickets Before Training by Preserving Gradient Flow",
             "Wang, Zhang, Grosse",
@@ -95,11 +93,14 @@ class Grasp(Criterion):
 
 @dataclass(frozen=True)
 class SynFlow(Criterion):
-    r"""SynFlow: the flow through a channel, $s_c = \sum_{m \in W_c} |w_m \, \partial R / \partial |w_m||$.
+    r"""Before training, without data: keep the connections that carry most of the flow.
 
-    $R$ is the sum of the outputs for an input of ones, with every weight replaced by its absolute value and every
-    shift by zero, in double precision. The input is infinitesimal, so saturating activations act by their slope at
-    zero. In a plain network every layer's scores then add up to the same sum.
+    SynFlow: the flow through a channel, $s_c = \sum_{m \in W_c} \Big| w_m \frac{\partial R}{\partial |w_m|} \Big|,
+    \quad R = \mathbf{1}^\top f_{|W|}(\mathbf{1})$.
+
+    $R$ is the sum of the outputs for an input of ones, with every weight replaced by its absolute value and every shift
+    by zero, in double precision. The input is infinitesimal, so saturating activations act by their slope at zero. In a
+    plain network every layer's scores then add up to the same sum.
 
     When it fails: in one shot over all layers at once it empties whole layers; the paper repeats it a hundred times
     with ever fewer weights. It knows only the architecture and the sizes of weights.
@@ -107,17 +108,13 @@ class SynFlow(Criterion):
 
     needs: ClassVar = Need.GRADIENT
     fair: ClassVar = Fairness("none", "Tanaka et al., NeurIPS 2020: the highest of the whole network are kept")
-    card: ClassVar = channel_card(
-        "synflow",
-        "SynFlow",
-        idea="Before training, without data: keep the connections that carry most of the flow.",
-        formula=r"s_c = \sum_{m \in W_c} \Big| w_m \frac{\partial R}{\partial |w_m|} \Big|,"
-        r" \quad R = \mathbf{1}^\top f_{|W|}(\mathbf{1})",
+    card: ClassVar = Card(
+        key="synflow",
+        name="SynFlow",
         family=Family.INITIALISATION,
-        time=Time.BEFORE,
         data=Data.NONE,
         cost="one forward and backward of a single input of ones",
-        fails="In one shot over all layers it can empty whole layers.",
+        time=Time.BEFORE,
         paper=Paper(
             "Pruning neural networks without any data by iteratively conserving synaptic flow",
             "Tanaka, Kunin, Yamins, Ganguli",

@@ -10,12 +10,14 @@ from torch import Tensor
 from pruning_core.criteria.base import Criterion, Fairness
 from pruning_core.knobs import Range
 from pruning_core.probe.site import Place, Site
-from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
+from pruning_core.taxonomy import Card, Data, Family, Paper, Published
 
 
 @dataclass(frozen=True)
 class L1Norm(Criterion):
-    r"""Sum of absolute weights of the filter that computes a channel.
+    r"""Filters with small weights produce weak feature maps and are removed first.
+
+    Sum of absolute weights of the filter that computes a channel.
 
     $s_c = \sum_{i,h,w} |W_{c,i,h,w}|$. A filter of small weights makes a small feature map, so little is lost without
     it.
@@ -25,15 +27,12 @@ class L1Norm(Criterion):
     normalised scores. Of coupled layers the norms are added up.
     """
 
-    card: ClassVar = channel_card(
-        "l1",
-        "L1 norm",
-        idea="Filters with small weights produce weak feature maps and are removed first.",
-        formula=r"s_c = \sum_{i,h,w} |W_{c,i,h,w}|",
+    card: ClassVar = Card(
+        key="l1",
+        name="L1 norm",
         family=Family.MAGNITUDE,
         data=Data.NONE,
         cost="one pass over the weights",
-        fails="Blind to redundancy and to what follows; sums of different layers are not comparable.",
         paper=Paper(
             "Pruning Filters for Efficient ConvNets", "Li, Kadav, Durdanovic, Samet, Graf", "ICLR", 2017, "1608.08710"
         ),
@@ -61,23 +60,23 @@ class L1Norm(Criterion):
 
 @dataclass(frozen=True)
 class L2Norm(Criterion):
-    r"""Euclidean norm of the filter that computes a channel.
+    r"""As the L1 norm, with large single weights counting more.
 
-    $s_c = \|W_c\|_2$. As the L1 norm, but one large weight counts more than many small ones.
+    Euclidean norm of the filter that computes a channel.
+
+    $s_c = \sqrt{\textstyle\sum_{i,h,w} W_{c,i,h,w}^2}$. As the L1 norm, but one large weight counts more than many
+    small ones.
 
     When it fails: as the L1 norm. On trained layers both rank almost alike, because the weights of a layer are nearly
     Gaussian and the norms then differ little in order.
     """
 
-    card: ClassVar = channel_card(
-        "l2",
-        "L2 norm",
-        idea="As the L1 norm, with large single weights counting more.",
-        formula=r"s_c = \sqrt{\textstyle\sum_{i,h,w} W_{c,i,h,w}^2}",
+    card: ClassVar = Card(
+        key="l2",
+        name="L2 norm",
         family=Family.MAGNITUDE,
         data=Data.NONE,
         cost="one pass over the weights",
-        fails="Blind to redundancy and to what follows; norms of different layers are not comparable.",
         paper=Paper(
             "Soft Filter Pruning for Accelerating Deep Convolutional Neural Networks",
             "He, Kang, Dong, Fu, Yang",
@@ -98,23 +97,23 @@ class L2Norm(Criterion):
 
 @dataclass(frozen=True)
 class LpNorm(Criterion):
-    r"""The general norm of a filter, from many small weights (p below 1) to the single largest (p large).
+    r"""One knob from counting weights to looking at the largest one only.
 
-    $s_c = (\sum |w|^p)^{1/p}$. Below p = 1 it is no norm any more (the triangle inequality fails) but still ranks.
+    The general norm of a filter, from many small weights (p below 1) to the single largest (p large).
+
+    $s_c = \Big(\sum_{i,h,w} |W_{c,i,h,w}|^p\Big)^{1/p}$. Below p = 1 it is no norm any more (the triangle inequality
+    fails) but still ranks.
 
     When it fails: as p falls to 0 it counts non-zero weights, which are all of them in a dense layer; as p grows a
     single outlier decides.
     """
 
-    card: ClassVar = channel_card(
-        "lp",
-        "Lp norm",
-        idea="One knob from counting weights to looking at the largest one only.",
-        formula=r"s_c = \Big(\sum_{i,h,w} |W_{c,i,h,w}|^p\Big)^{1/p}",
+    card: ClassVar = Card(
+        key="lp",
+        name="Lp norm",
         family=Family.MAGNITUDE,
         data=Data.NONE,
         cost="one pass over the weights",
-        fails="Small p ties all dense filters, large p lets one outlier decide.",
     )
     p: Annotated[
         float, Range(0.1, 64, "Power p", log=True, help="1 and 2 are the usual norms; 64 is close to the maximum")
@@ -128,7 +127,9 @@ class LpNorm(Criterion):
 
 @dataclass(frozen=True)
 class BatchNormScale(Criterion):
-    r"""Absolute value of the batch-norm scale that multiplies a channel (Network Slimming's measure).
+    r"""A channel that batch norm scales to almost nothing can go.
+
+    Absolute value of the batch-norm scale that multiplies a channel (Network Slimming's measure).
 
     $s_c = |\gamma_c|$. A channel scaled by almost nothing carries almost nothing, apart from the constant its shift
     makes.
@@ -140,15 +141,12 @@ class BatchNormScale(Criterion):
 
     place: ClassVar = Place.NORM
     fair: ClassVar = Fairness("none", "Liu et al., ICCV 2017: one percentile of all scales")
-    card: ClassVar = channel_card(
-        "bn-scale",
-        "Batch-norm scale",
-        idea="A channel that batch norm scales to almost nothing can go.",
-        formula=r"s_c = |\gamma_c|",
+    card: ClassVar = Card(
+        key="bn-scale",
+        name="Batch-norm scale",
         family=Family.PENALTY,
         data=Data.NONE,
         cost="one number per channel",
-        fails="Needs batch norm, and scales trained with a sparsity penalty to tell much; ignores the shift.",
         paper=Paper(
             "Learning Efficient Convolutional Networks through Network Slimming",
             "Liu, Li, Shen, Huang, Yan, Zhang",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.criteria.base import Reconstructing
-from pruning_core.criteria.engine import Step
+from pruning_core.criteria.engine import ScoringStep
 from pruning_core.datasets import Dataset
 from pruning_core.graph import Group, Network, Plan
 from pruning_core.probe.activity import Activity, Spot
@@ -49,7 +49,7 @@ def rebuilding(
     images: int = 128,
     batch_size: int = 16,
     seed: int = 0,
-) -> Generator[Step, None, nn.Module]:
+) -> Generator[ScoringStep, None, nn.Module]:
     """As :func:`rebuild`, yielding after each group; group by group in the order of execution.
 
     Every layer is fitted to what it wrote in the original network, reading what the network pruned so far gives it. A
@@ -76,7 +76,7 @@ def rebuilding(
         now = _samples(current, [group], criterion, batches(), seed)
         with torch.no_grad():
             _mend(tensors, group, plan[group.key], criterion, before, now)
-        yield Step("rebuild", done, len(groups))
+        yield ScoringStep("rebuild", done, len(groups))
     result = copy.deepcopy(model)
     with torch.no_grad():
         for name, parameter in result.named_parameters():

@@ -15,7 +15,7 @@ from pruning_core.knobs import Range
 from pruning_core.numeric.compiled import compiled
 from pruning_core.probe.samples import Samples
 from pruning_core.probe.site import Site
-from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
+from pruning_core.taxonomy import Card, Data, Family, Paper, Published
 
 Floats = NDArray[np.float64]
 
@@ -32,27 +32,25 @@ def _gram(site: Site, seed: int) -> Tensor:
 
 @dataclass(frozen=True)
 class GreedyReconstruction(Reconstructing):
-    r"""ThiNet: channels in the order of a greedy removal that changes the next layer's output least.
+    r"""Remove the channels that the next layer misses least, then rescale the rest.
 
-    With $x_{m,i}$ what channel i adds to output entry m of the next layer, the removal set T grows by $\arg\min_{j
-    \notin T} \sum_m \big(\sum_{i \in T \cup j} x_{m,i}\big)^2$. $s_c$ is the error at which c goes, in units of the
-    output's energy, made strictly increasing along the order. Entries are drawn at random positions and outputs of
-    the images. After the selection every kept channel's weights are scaled by least squares.
+    ThiNet: channels in the order of a greedy removal that changes the next layer's output least, $T \leftarrow T \cup
+    \arg\min_{j \notin T} \sum_m \Big( \sum_{i \in T \cup j} x_{m,i} \Big)^2$, where $x_{m,i}$ is what channel i adds to
+    output entry m of the next layer. $s_c$ is the error at which c goes, in units of the output's energy, made strictly
+    increasing along the order. Entries are drawn at random positions and outputs of the images. After the selection
+    every kept channel's weights are scaled by least squares.
 
-    When it fails: greedy, so pairs that cancel each other are missed; a few images fit noise in wide layers; one
-    layer at a time, although errors pile up through the network.
+    When it fails: greedy, so pairs that cancel each other are missed; a few images fit noise in wide layers; one layer
+    at a time, although errors pile up through the network.
     """
 
     fair: ClassVar = Fairness("none", "our choice: an error in units of what the whole layer answers has no scale")
-    card: ClassVar = channel_card(
-        "thinet",
-        "Greedy reconstruction (ThiNet)",
-        idea="Remove the channels that the next layer misses least, then rescale the rest.",
-        formula=r"T \leftarrow T \cup \arg\min_{j} \sum_m \Big( \sum_{i \in T \cup j} x_{m,i} \Big)^2",
+    card: ClassVar = Card(
+        key="thinet",
+        name="Greedy reconstruction (ThiNet)",
         family=Family.PROXY,
         data=Data.UNLABELLED,
         cost="one forward pass, then C^2 per entry drawn",
-        fails="Greedy: misses channels that cancel each other; errors of layers pile up.",
         paper=Paper(
             "ThiNet: A Filter Level Pruning Method for Deep Neural Network Compression",
             "Luo, Wu, Lin",
@@ -109,27 +107,26 @@ def removal_errors(gram: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LassoReconstruction(Reconstructing):
-    r"""He et al. 2017: channels in the order in which a LASSO lets them into the next layer's output.
+    r"""Select by LASSO the channels that rebuild the next layer's output, then refit its weights.
 
-    $\min_b \tfrac{1}{2} \|y - \sum_i b_i x_i\|^2 + \lambda \|b\|_1$ with one coefficient per channel, shared by all
-    outputs of the next layer. As $\lambda$ falls channels enter; $s_c$ is the $\lambda$ at which c is in for the
+    He et al. 2017: channels in the order in which a LASSO lets them into the next layer's output.
+
+    $\min_b \tfrac{1}{2} \Big\| y - \sum_i b_i x_i \Big\|^2 + \lambda \|b\|_1$ with one coefficient per channel, shared
+    by all outputs of the next layer. As $\lambda$ falls channels enter; $s_c$ is the $\lambda$ at which c is in for the
     first time, in units of the largest useful one, so cutting at k channels is the paper's search for the $\lambda$
-    that leaves k. After the selection the next layer's weights are fitted anew by least squares, pulled to the old
-    ones where the samples do not decide.
+    that leaves k. After the selection the next layer's weights are fitted anew by least squares, pulled to the old ones
+    where the samples do not decide.
 
     When it fails: of two like channels either may enter first; needs more samples than weights to fit well; the paths
     of channels that enter and leave again are cut short.
     """
 
-    card: ClassVar = channel_card(
-        "cp-lasso",
-        "LASSO reconstruction (He 2017)",
-        idea="Select by LASSO the channels that rebuild the next layer's output, then refit its weights.",
-        formula=r"\min_b \tfrac{1}{2} \Big\| y - \sum_i b_i x_i \Big\|^2 + \lambda \|b\|_1",
+    card: ClassVar = Card(
+        key="cp-lasso",
+        name="LASSO reconstruction (He 2017)",
         family=Family.PROXY,
         data=Data.UNLABELLED,
         cost="one forward pass, then C^2 per step of the path",
-        fails="Arbitrary among like channels; least squares overfits a few samples of wide layers.",
         paper=Paper(
             "Channel Pruning for Accelerating Very Deep Neural Networks", "He, Zhang, Sun", "ICCV", 2017, "1707.06168"
         ),

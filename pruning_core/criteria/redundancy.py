@@ -12,12 +12,14 @@ from pruning_core.criteria.base import Criterion, Fairness
 from pruning_core.numeric.distances import cosine, euclidean
 from pruning_core.numeric.trees import absorption, average, ward
 from pruning_core.probe.site import Need, Site
-from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
+from pruning_core.taxonomy import Card, Data, Family, Paper, Published
 
 
 @dataclass(frozen=True)
 class GeometricMedian(Criterion):
-    r"""FPGM: sum of the distances from a filter to all others of its layer.
+    r"""Filters close to the middle of their layer are replaceable by the others.
+
+    FPGM: sum of the distances from a filter to all others of its layer.
 
     $s_c = \sum_j \|W_c - W_j\|_2$. Filters near the geometric median of their layer are the easiest to replace by the
     others, so the *smallest* sums are removed.
@@ -26,15 +28,12 @@ class GeometricMedian(Criterion):
     A pair of equal filters far from the median is kept twice.
     """
 
-    card: ClassVar = channel_card(
-        "fpgm",
-        "Geometric median (FPGM)",
-        idea="Filters close to the middle of their layer are replaceable by the others.",
-        formula=r"s_c = \sum_j \|W_c - W_j\|_2",
+    card: ClassVar = Card(
+        key="fpgm",
+        name="Geometric median (FPGM)",
         family=Family.REDUNDANCY,
         data=Data.NONE,
         cost="all pairs of filters: C^2 times the filter's size",
-        fails="Follows the norm where norms differ a lot; keeps pairs of copies far from the median.",
         paper=Paper(
             "Filter Pruning via Geometric Median for Deep Convolutional Neural Networks Acceleration",
             "He, Liu, Wang, Hu, Yang",
@@ -66,26 +65,24 @@ class GeometricMedian(Criterion):
 
 @dataclass(frozen=True)
 class CosineRedundancy(Criterion):
-    r"""The angle at which a filter is represented by another one of its layer.
+    r"""Of filters that point in the same direction, keep the largest.
 
-    Filters are clustered by average linkage on $1 - \cos(W_i, W_j)$; a cluster is represented by its largest filter,
-    and $s_c$ is the height at which $c$ stops being a representative. Removing all scores up to $1 - \tau$ leaves one
-    filter per group of filters more similar than $\tau$ (Ayinde and Zurada keep one at random).
+    $s_c = \text{height at which } c \text{ is absorbed, linkage on } 1-\cos(W_i, W_j)$: filters are clustered by
+    average linkage, a cluster is represented by its largest filter, and the height is where $c$ stops being a
+    representative. Removing all scores up to $1 - \tau$ leaves one filter per group of filters more similar than $\tau$
+    (Ayinde and Zurada keep one at random).
 
     When it fails: filters of one direction and different size, which a next layer could tell apart, count as copies; in
     wide layers random filters are all nearly orthogonal, and the score then says little. A filter of zeros scores 0.
     """
 
     fair: ClassVar = Fairness("none", "an angle has no scale")
-    card: ClassVar = channel_card(
-        "cosine",
-        "Cosine redundancy",
-        idea="Of filters that point in the same direction, keep the largest.",
-        formula=r"s_c = \text{height at which } c \text{ is absorbed, linkage on } 1-\cos(W_i, W_j)",
+    card: ClassVar = Card(
+        key="cosine",
+        name="Cosine redundancy",
         family=Family.REDUNDANCY,
         data=Data.NONE,
         cost="all pairs of filters, then a cluster tree: C^2 times the filter's size",
-        fails="Sees directions only; in wide layers nearly all filters are orthogonal.",
         paper=Paper(
             "Building Efficient ConvNets using Redundant Feature Pruning",
             "Ayinde, Zurada",
@@ -117,12 +114,12 @@ def cluster_features(site: Site) -> Tensor:
 
 @dataclass(frozen=True)
 class ClusterPruning(Criterion):
-    r"""CUP: the height at which a channel is absorbed in Ward's tree of kernel norms.
+    r"""Cluster channels by the kernel norms before and after them; keep the strongest of each cluster.
 
-    $f_c = (\|W_{c,i}\|_F)_i \oplus (\|W'_{o,c}\|_F)_o$ joins the kernels that compute a channel and those that read
-    it. In Ward's tree of these features a cluster keeps its channel of largest $\|f\|_2$; $s_c$ is the height at
-    which $c$ stops being kept. Keeping scores above t is CUP's cut at height t, and one t for the whole network gives
-    every layer its own width.
+    CUP: $s_c = \text{Ward height at which } c \text{ is absorbed},\quad f_c = (\|W_{c,i}\|_F)_i \oplus
+    (\|W'_{o,c}\|_F)_o$, which joins the kernels that compute a channel and those that read it. In Ward's tree of these
+    features a cluster keeps its channel of largest $\|f\|_2$; the height is where $c$ stops being kept. Keeping scores
+    above t is CUP's cut at height t, and one t for the whole network gives every layer its own width.
 
     When it fails: norms forget the sign and the shape of kernels, so different detectors can look alike. Coupled layers
     share one tree.
@@ -131,16 +128,12 @@ class ClusterPruning(Criterion):
     joint: ClassVar = True
     needs: ClassVar = Need.KERNELS
     fair: ClassVar = Fairness("none", "the paper cuts the trees of all layers at one height")
-    card: ClassVar = channel_card(
-        "cup",
-        "Cluster pruning (CUP)",
-        idea="Cluster channels by the kernel norms before and after them; keep the strongest of each cluster.",
-        formula=r"s_c = \text{Ward height at which } c \text{ is absorbed},"
-        r"\quad f_c = (\|W_{c,i}\|_F)_i \oplus (\|W'_{o,c}\|_F)_o",
+    card: ClassVar = Card(
+        key="cup",
+        name="Cluster pruning (CUP)",
         family=Family.CLUSTERING,
         data=Data.NONE,
         cost="a cluster tree per layer: C^2 times the number of neighbouring channels",
-        fails="Kernel norms forget sign and shape, so different detectors can look alike.",
         paper=Paper(
             "CUP: Cluster Pruning for Compressing Deep Neural Networks",
             "Duggal, Xiao, Vuduc, Sun",

@@ -14,35 +14,34 @@ from pruning_core.knobs import Range
 from pruning_core.numeric.kernel_clusters import covering_order, kernel_trees
 from pruning_core.numeric.weight_hash import lots
 from pruning_core.probe.site import Need, Site
-from pruning_core.taxonomy import Data, Family, Paper, Published, channel_card
+from pruning_core.taxonomy import Card, Data, Family, Paper, Published
 
 
 @dataclass(frozen=True)
 class KernelRepresentatives(Criterion):
-    r"""REPrune, one shot: filters in the order in which a greedy cover of kernel clusters takes them.
+    r"""Cluster the kernels of each input channel; keep the filters that cover most clusters.
 
-    For every input channel j the kernels $W_{1,j}, W_{2,j}, \ldots$ are clustered by Ward's method; one cut, the
-    lowest that lets every tree merge $\lceil r C \rceil$ times, is shared by all j. Then filters are taken one by
-    one, each time the one whose kernels lie in most clusters not covered yet; $s_c = 1 - \text{position} / C$. When
-    all clusters are covered, counting starts anew (our reading; the paper was read in secondary notes only). Ties are
-    settled by a lot drawn from the filter's own bits.
+    REPrune, one shot: $s_c = 1 - \tfrac{1}{C}\,\text{position of } c \text{ in } \arg\max_i \#\{j : \text{cluster of }
+    W_{i,j} \text{ uncovered}\}$, filters in the order in which a greedy cover of kernel clusters takes them.
 
-    When it fails: the order depends on the ratio that the clusters are cut for, so set it near the ratio you prune
-    at. The paper applies it during training with regrowth; one shot on a trained network is a weaker method.
+    For every input channel j the kernels $W_{1,j}, W_{2,j}, \ldots$ are clustered by Ward's method; one cut, the lowest
+    that lets every tree merge $\lceil r C \rceil$ times, is shared by all j. Then filters are taken one by one, each
+    time the one whose kernels lie in most clusters not covered yet. When all clusters are covered, counting starts anew
+    (our reading; the paper was read in secondary notes only). Ties are settled by a lot drawn from the filter's own
+    bits.
+
+    When it fails: the order depends on the ratio that the clusters are cut for, so set it near the ratio you prune at.
+    The paper applies it during training with regrowth; one shot on a trained network is a weaker method.
     """
 
     joint: ClassVar = True
     needs: ClassVar = Need.KERNELS
-    card: ClassVar = channel_card(
-        "reprune",
-        "Kernel representatives (REPrune)",
-        idea="Cluster the kernels of each input channel; keep the filters that cover most clusters.",
-        formula=r"s_c = 1 - \tfrac{1}{C}\,\text{position of } c \text{ in }"
-        r" \arg\max_i \#\{j : \text{cluster of } W_{i,j} \text{ uncovered}\}",
+    card: ClassVar = Card(
+        key="reprune",
+        name="Kernel representatives (REPrune)",
         family=Family.KERNELS,
         data=Data.NONE,
         cost="one cluster tree of C kernels per input channel",
-        fails="Depends on the ratio the clusters are cut for; weaker than the paper's schedule during training.",
         paper=Paper(
             "REPrune: Channel Pruning via Kernel Representative Selection",
             "Park, Kim, Park, Park, Gong, Ro, Kim",

@@ -11,7 +11,7 @@ from pruning_core.criteria.base import Criterion, Fairness, NotScorable
 from pruning_core.knobs import Range
 from pruning_core.probe.moments import Moments
 from pruning_core.probe.site import Need, Place, Site
-from pruning_core.taxonomy import Card, Data, Family, Paper, Published, channel_card
+from pruning_core.taxonomy import Card, Data, Family, Paper, Published
 
 MOLCHANOV_2017 = Paper(
     "Pruning Convolutional Neural Networks for Resource Efficient Inference",
@@ -24,9 +24,11 @@ MOLCHANOV_2017 = Paper(
 
 @dataclass(frozen=True)
 class ZeroFraction(Criterion):
-    r"""APoZ: the share of a channel's activations that are *not* zero.
+    r"""A channel that is zero almost everywhere contributes almost nothing.
 
-    $s_c = 1 - \operatorname{mean}_{n,h,w} [A_{n,c,h,w} = 0]$, measured where the next layer reads the channel, so
+    APoZ: the share of a channel's activations that are *not* zero.
+
+    $s_c = 1 - \operatorname{mean}_{n,h,w}\,[A_{n,c,h,w} = 0]$, measured where the next layer reads the channel, so
     behind the rectifier. Channels that are hardly ever switched on are removed.
 
     When it fails: smooth activations (GELU, SiLU) have no exact zeros: raise the threshold, and say so. A channel that
@@ -36,15 +38,12 @@ class ZeroFraction(Criterion):
     place: ClassVar = Place.CONSUMER
     needs: ClassVar = Need.MAPS
     fair: ClassVar = Fairness("none", "a share of positions has no scale")
-    card: ClassVar = channel_card(
-        "apoz",
-        "Share of non-zeros (APoZ)",
-        idea="A channel that is zero almost everywhere contributes almost nothing.",
-        formula=r"s_c = 1 - \operatorname{mean}_{n,h,w}\,[A_{n,c,h,w} = 0]",
+    card: ClassVar = Card(
+        key="apoz",
+        name="Share of non-zeros (APoZ)",
         family=Family.ACTIVATION,
         data=Data.UNLABELLED,
         cost="one forward pass",
-        fails="Needs exact zeros, so a rectifier; mistakes rare detectors for dead ones.",
         paper=Paper(
             "Network Trimming: A Data-Driven Neuron Pruning Approach towards Efficient Deep Architectures",
             "Hu, Peng, Tai, Tang",
@@ -74,20 +73,6 @@ class ZeroFraction(Criterion):
         return site.observed
 
 
-def _card(key: str, name: str, idea: str, formula: str, fails: str, paper: Paper | None = None) -> Card:
-    return channel_card(
-        key,
-        name,
-        idea=idea,
-        formula=formula,
-        family=Family.ACTIVATION,
-        data=Data.UNLABELLED,
-        cost="one forward pass",
-        fails=fails,
-        paper=paper,
-    )
-
-
 class ActivationStatistic(Criterion):
     """A number read off the running statistics of what the next layer reads; several readers are added up."""
 
@@ -105,19 +90,21 @@ class ActivationStatistic(Criterion):
 
 @dataclass(frozen=True)
 class ActivationMean(ActivationStatistic):
-    r"""Mean activation of a channel, $s_c = \operatorname{mean}_{n,h,w} A_{n,c,h,w}$.
+    r"""Channels that answer strongly on average stay.
+
+    Mean activation of a channel, $s_c = \operatorname{mean}_{n,h,w} A_{n,c,h,w}$.
 
     When it fails: a small activation can meet large weights in the next layer. A constant channel scores high although
     the next bias could take it over. Without a rectifier positive and negative answers cancel.
     """
 
-    card: ClassVar = _card(
-        "act-mean",
-        "Mean activation",
-        "Channels that answer strongly on average stay.",
-        r"s_c = \operatorname{mean}_{n,h,w} A_{n,c,h,w}",
-        "Blind to the next layer's weights; constants score high.",
-        MOLCHANOV_2017,
+    card: ClassVar = Card(
+        key="act-mean",
+        name="Mean activation",
+        family=Family.ACTIVATION,
+        data=Data.UNLABELLED,
+        cost="one forward pass",
+        paper=MOLCHANOV_2017,
     )
 
     def of(self, moments: Moments) -> Tensor:
@@ -126,18 +113,20 @@ class ActivationMean(ActivationStatistic):
 
 @dataclass(frozen=True)
 class ActivationMax(ActivationStatistic):
-    r"""Largest activation a channel ever made, $s_c = \max_{n,h,w} A_{n,c,h,w}$.
+    r"""Channels that can answer strongly, if rarely, stay.
+
+    Largest activation a channel ever made, $s_c = \max_{n,h,w} A_{n,c,h,w}$.
 
     When it fails: a single outlier decides, and more images mean larger values. It does spare rare but strong
     detectors.
     """
 
-    card: ClassVar = _card(
-        "act-max",
-        "Largest activation",
-        "Channels that can answer strongly, if rarely, stay.",
-        r"s_c = \max_{n,h,w} A_{n,c,h,w}",
-        "One outlier decides; grows with the number of images.",
+    card: ClassVar = Card(
+        key="act-max",
+        name="Largest activation",
+        family=Family.ACTIVATION,
+        data=Data.UNLABELLED,
+        cost="one forward pass",
     )
 
     def of(self, moments: Moments) -> Tensor:
@@ -146,18 +135,20 @@ class ActivationMax(ActivationStatistic):
 
 @dataclass(frozen=True)
 class ActivationMin(ActivationStatistic):
-    r"""Smallest activation a channel ever made, $s_c = \min_{n,h,w} A_{n,c,h,w}$.
+    r"""Channels that never fall low stay.
+
+    Smallest activation a channel ever made, $s_c = \min_{n,h,w} A_{n,c,h,w}$.
 
     When it fails: almost always behind a rectifier, where it is 0 for nearly every channel and ranks nothing. It says
     something only where activations can be negative or never switch off.
     """
 
-    card: ClassVar = _card(
-        "act-min",
-        "Smallest activation",
-        "Channels that never fall low stay.",
-        r"s_c = \min_{n,h,w} A_{n,c,h,w}",
-        "Behind a rectifier nearly all channels tie at 0.",
+    card: ClassVar = Card(
+        key="act-min",
+        name="Smallest activation",
+        family=Family.ACTIVATION,
+        data=Data.UNLABELLED,
+        cost="one forward pass",
     )
 
     def of(self, moments: Moments) -> Tensor:
@@ -166,7 +157,9 @@ class ActivationMin(ActivationStatistic):
 
 @dataclass(frozen=True)
 class ActivationVariance(ActivationStatistic):
-    r"""Population variance of a channel's activations, $s_c = \operatorname{var}_{n,h,w} A_{n,c,h,w}$.
+    r"""Channels that always answer alike tell nothing.
+
+    Population variance of a channel's activations, $s_c = \operatorname{var}_{n,h,w} A_{n,c,h,w}$.
 
     A channel that always answers alike tells nothing: it scores exactly 0, and the next bias can take its constant
     over.
@@ -174,12 +167,12 @@ class ActivationVariance(ActivationStatistic):
     When it fails: scale dependent; a channel of small variance can meet large weights.
     """
 
-    card: ClassVar = _card(
-        "act-var",
-        "Variance of activations",
-        "Channels that always answer alike tell nothing.",
-        r"s_c = \operatorname{var}_{n,h,w} A_{n,c,h,w}",
-        "Depends on scale; blind to the next layer's weights.",
+    card: ClassVar = Card(
+        key="act-var",
+        name="Variance of activations",
+        family=Family.ACTIVATION,
+        data=Data.UNLABELLED,
+        cost="one forward pass",
     )
 
     def of(self, moments: Moments) -> Tensor:
@@ -188,19 +181,23 @@ class ActivationVariance(ActivationStatistic):
 
 @dataclass(frozen=True)
 class ActivationStd(ActivationStatistic):
-    r"""Standard deviation of a channel's activations, the square root of the variance.
+    r"""As the variance, in the activation's own unit.
+
+    Standard deviation of a channel's activations, the square root of the variance.
 
     Ranks a single layer as the variance does; sums over coupled layers and global cuts differ.
+
+    $s_c = \sqrt{\operatorname{var}_{n,h,w} A_{n,c,h,w}}$
 
     When it fails: as the variance.
     """
 
-    card: ClassVar = _card(
-        "act-std",
-        "Standard deviation of activations",
-        "As the variance, in the activation's own unit.",
-        r"s_c = \sqrt{\operatorname{var}_{n,h,w} A_{n,c,h,w}}",
-        "Depends on scale; blind to the next layer's weights.",
+    card: ClassVar = Card(
+        key="act-std",
+        name="Standard deviation of activations",
+        family=Family.ACTIVATION,
+        data=Data.UNLABELLED,
+        cost="one forward pass",
     )
 
     def of(self, moments: Moments) -> Tensor:
@@ -209,19 +206,21 @@ class ActivationStd(ActivationStatistic):
 
 @dataclass(frozen=True)
 class ActivationL1(ActivationStatistic):
-    r"""Mean absolute activation, $s_c = \operatorname{mean}_{n,h,w} |A_{n,c,h,w}|$.
+    r"""The mean of absolute answers.
+
+    Mean absolute activation, $s_c = \operatorname{mean}_{n,h,w} |A_{n,c,h,w}|$.
 
     Behind a rectifier it equals the mean; elsewhere positive and negative answers no longer cancel.
 
     When it fails: as the mean.
     """
 
-    card: ClassVar = _card(
-        "act-l1",
-        "L1 norm of activations",
-        "The mean of absolute answers.",
-        r"s_c = \operatorname{mean}_{n,h,w} |A_{n,c,h,w}|",
-        "Blind to the next layer's weights.",
+    card: ClassVar = Card(
+        key="act-l1",
+        name="L1 norm of activations",
+        family=Family.ACTIVATION,
+        data=Data.UNLABELLED,
+        cost="one forward pass",
     )
 
     def of(self, moments: Moments) -> Tensor:
@@ -230,17 +229,19 @@ class ActivationL1(ActivationStatistic):
 
 @dataclass(frozen=True)
 class ActivationL2(ActivationStatistic):
-    r"""Root mean square of a channel's activations, $s_c = \sqrt{\operatorname{mean}_{n,h,w} A_{n,c,h,w}^2}$.
+    r"""The root mean square of the answers.
+
+    Root mean square of a channel's activations, $s_c = \sqrt{\operatorname{mean}_{n,h,w} A_{n,c,h,w}^2}$.
 
     When it fails: as the mean; strong answers weigh more, and constants still score high.
     """
 
-    card: ClassVar = _card(
-        "act-l2",
-        "L2 norm of activations",
-        "The root mean square of the answers.",
-        r"s_c = \sqrt{\operatorname{mean}_{n,h,w} A_{n,c,h,w}^2}",
-        "Blind to the next layer's weights.",
+    card: ClassVar = Card(
+        key="act-l2",
+        name="L2 norm of activations",
+        family=Family.ACTIVATION,
+        data=Data.UNLABELLED,
+        cost="one forward pass",
     )
 
     def of(self, moments: Moments) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pruning_core.replay import winograd
 from pruning_core.replay.operators import convolution_parts
-from pruning_core.replay.steps import Register, Size, Step, Steps, Weight
+from pruning_core.replay.steps import Operation, Operations, Register, Size, Weight
 
 SMALL = 4  # pixels
 USUAL_BATCH = 128  # images that weights are laid out for; others work too
@@ -133,8 +133,8 @@ def _dense(
 
 
 def fused(
-    recorded: Steps, tensors: dict[str, Tensor], unit_of: UnitOf, *, pack: bool, tile: bool
-) -> list[Step | FusedConvolution]:
+    recorded: Operations, tensors: dict[str, Tensor], unit_of: UnitOf, *, pack: bool, tile: bool
+) -> list[Operation | FusedConvolution]:
     """The steps with every two-dimensional convolution as a :class:`FusedConvolution`.
 
     ``pack``: for the kernels of the CPU library; ``tile``: by Winograd's algorithm where that is possible. Folded
@@ -148,10 +148,10 @@ def fused(
         for r in step.outs:
             maker[r] = i
     gone: set[int] = set()
-    result: list[Step | FusedConvolution] = []
+    result: list[Operation | FusedConvolution] = []
     placed: set[int] = set(recorded.inputs)
 
-    def only_user(r: int) -> Step | None:
+    def only_user(r: int) -> Operation | None:
         using = users.get(r, [])
         return recorded.steps[using[0]] if len(using) == 1 and r != recorded.result else None
 
@@ -165,12 +165,12 @@ def fused(
 
 
 def _fuse(
-    recorded: Steps,
+    recorded: Operations,
     i: int,
-    step: Step,
+    step: Operation,
     tensors: dict[str, Tensor],
     unit_of: UnitOf,
-    only_user: Callable[[int], Step | None],
+    only_user: Callable[[int], Operation | None],
     maker: dict[int, int],
     placed: set[int],
     gone: set[int],
@@ -251,7 +251,9 @@ def _tileable(weight: Tensor, settings: dict[str, Any]) -> bool:
     return weight.shape[2:] == (3, 3) and plain == ([1, 1], [1, 1], [1, 1], 1) and winograd.worthwhile(weight)
 
 
-def _small(recorded: Steps, maker: dict[int, int], x: int, out: tuple[Size, ...]) -> tuple[int, int, int, int] | None:
+def _small(
+    recorded: Operations, maker: dict[int, int], x: int, out: tuple[Size, ...]
+) -> tuple[int, int, int, int] | None:
     """(H, W, H', W') when both maps hold at most ``SMALL`` pixels."""
     if x not in maker:
         return None
@@ -281,10 +283,10 @@ def _crop(weight: Tensor, settings: dict[str, Any], space: list[tuple[int, int]]
     return weight.contiguous()
 
 
-def _shape(recorded: Steps, maker: dict[int, int], r: int) -> list[tuple[int, int]]:
+def _shape(recorded: Operations, maker: dict[int, int], r: int) -> list[tuple[int, int]]:
     step = recorded.steps[maker[r]]
     return [(s.fixed, s.slope) for s in step.sizes[step.outs.index(r)]]
 
 
-def _same_shape(recorded: Steps, maker: dict[int, int], a: int, b: int) -> bool:
+def _same_shape(recorded: Operations, maker: dict[int, int], a: int, b: int) -> bool:
     return a in maker and _shape(recorded, maker, a) == _shape(recorded, maker, b)

@@ -10,15 +10,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pruning_core.replay.steps import NotReplayable, Register, Step, Weight
+from pruning_core.replay.steps import NotReplayable, Operation, Register, Weight
 
 Alive = NDArray[np.bool_]
 # (argument standing for a tensor or anything else) -> its value
 Fill = Callable[[Any], Any]
-Run = Callable[[Step, Fill, int, Alive], Any]
+Run = Callable[[Operation, Fill, int, Alive], Any]
 
 
-def _args(step: Step, fill: Fill) -> list[Any]:
+def _args(step: Operation, fill: Fill) -> list[Any]:
     return [_filled(v, fill) for v in step.args]
 
 
@@ -30,53 +30,53 @@ def _filled(value: Any, fill: Fill) -> Any:
     return value
 
 
-def _target(step: Step, batch: int, alive: Alive) -> list[int]:
+def _target(step: Operation, batch: int, alive: Alive) -> list[int]:
     return [size.at(batch, alive) for size in step.sizes[0]]
 
 
-def _plain(step: Step, fill: Fill, batch: int, alive: Alive) -> Any:
+def _plain(step: Operation, fill: Fill, batch: int, alive: Alive) -> Any:
     return step.op(*_args(step, fill), **{k: _filled(v, fill) for k, v in step.kwargs.items()})
 
 
-def _view(step: Step, fill: Fill, batch: int, alive: Alive) -> Any:
+def _view(step: Operation, fill: Fill, batch: int, alive: Alive) -> Any:
     return fill(step.args[0]).reshape(_target(step, batch, alive))
 
 
-def _expand(step: Step, fill: Fill, batch: int, alive: Alive) -> Any:
+def _expand(step: Operation, fill: Fill, batch: int, alive: Alive) -> Any:
     return fill(step.args[0]).expand(_target(step, batch, alive))
 
 
-def _split(step: Step, fill: Fill, batch: int, alive: Alive) -> Any:
+def _split(step: Operation, fill: Fill, batch: int, alive: Alive) -> Any:
     x = fill(step.args[0])
     dim = (step.args[2] if len(step.args) > 2 else step.kwargs.get("dim", 0)) % x.dim()
     return x.split([sizes[dim].at(batch, alive) for sizes in step.sizes], dim)
 
 
-def _convolution(step: Step, fill: Fill, batch: int, alive: Alive) -> Any:
+def _convolution(step: Operation, fill: Fill, batch: int, alive: Alive) -> Any:
     args = _args(step, fill)
     if args[8] > 1 and not args[6]:
         args[8] = args[0].shape[1] // args[1].shape[1]
     return step.op(*args)
 
 
-def _batch_norm(step: Step, fill: Fill, batch: int, alive: Alive) -> Any:
+def _batch_norm(step: Operation, fill: Fill, batch: int, alive: Alive) -> Any:
     x, weight, bias, mean, var, training, _, eps = _args(step, fill)[:8]
     if mean is None or training:
         return (F.batch_norm(x, None, None, weight, bias, True, 0.0, eps),)
     return (F.batch_norm(x, mean, var, weight, bias, False, 0.0, eps),)
 
 
-def _layer_norm(step: Step, fill: Fill, batch: int, alive: Alive) -> Any:
+def _layer_norm(step: Operation, fill: Fill, batch: int, alive: Alive) -> Any:
     x, shape, weight, bias, eps = _args(step, fill)
     return (F.layer_norm(x, x.shape[-len(shape) :], weight, bias, eps),)
 
 
-def _group_norm(step: Step, fill: Fill, batch: int, alive: Alive) -> Any:
+def _group_norm(step: Operation, fill: Fill, batch: int, alive: Alive) -> Any:
     x, weight, bias, _, channels, _, groups, eps = _args(step, fill)
     return (F.group_norm(x, x.shape[1] if groups == channels else groups, weight, bias, eps),)
 
 
-def _attention(step: Step, fill: Fill, batch: int, alive: Alive) -> Any:
+def _attention(step: Operation, fill: Fill, batch: int, alive: Alive) -> Any:
     q, k, v = (fill(a) for a in step.args[:3])
     mask = step.kwargs.get("attn_mask")
     causal = bool(step.args[4]) if len(step.args) > 4 else bool(step.kwargs.get("is_causal", False))
@@ -103,7 +103,7 @@ POSITIONAL = frozenset(
 )
 
 
-def run_step(step: Step, fill: Fill, batch: int, alive: Alive) -> tuple[Any, ...]:
+def run_step(step: Operation, fill: Fill, batch: int, alive: Alive) -> tuple[Any, ...]:
     """The results of one step, in the order of ``step.outs``."""
     result = RUNS.get(step.name, _plain)(step, fill, batch, alive)
     if isinstance(result, Tensor):
@@ -111,7 +111,7 @@ def run_step(step: Step, fill: Fill, batch: int, alive: Alive) -> tuple[Any, ...
     return tuple(v for v in result if isinstance(v, Tensor))
 
 
-def convolution_parts(step: Step) -> tuple[Any, Any, Any, dict[str, Any]]:
+def convolution_parts(step: Operation) -> tuple[Any, Any, Any, dict[str, Any]]:
     """(input, weight, bias, settings) of a plain convolution. Raises NotReplayable for a transposed one."""
     x, weight, bias, stride, padding, dilation, transposed, _, groups = step.args
     if transposed:

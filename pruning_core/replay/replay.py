@@ -18,7 +18,7 @@ from pruning_core.measuring.device import bfloat16_is_fast
 from pruning_core.measuring.forward import precision
 from pruning_core.replay.fusion import FusedConvolution, fused
 from pruning_core.replay.operators import POSITIONAL, Alive, run_step
-from pruning_core.replay.steps import NotReplayable, Register, Size, Step, Steps, Weight, record_steps
+from pruning_core.replay.steps import NotReplayable, Operation, Operations, Register, Size, Weight, record_steps
 
 # channels that one vector or tile of the CPU's kernels holds
 _VECTOR = {torch.float32: 16 if torch.cpu._is_avx512_supported() else 8, torch.bfloat16: 32}
@@ -60,14 +60,14 @@ class Replay:
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         tile: bool = False,
-        recorded: Steps | None = None,
+        recorded: Operations | None = None,
     ) -> None:
         self.network, self.device, self.dtype = network, torch.device(device), dtype
         recorded = (recorded or record_steps(model, network, example)).on(self.device)
         self.packs = self.device.type == "cpu" and _kernels_for(dtype)
         tensors = {n: self._placed(t) for n, t in recorded.tensors.items()}
         unit_of: dict[tuple[str, int], NDArray[np.int64]] = dict(network.layout.unit_of)
-        self.steps: list[Step | FusedConvolution] = fused(
+        self.steps: list[Operation | FusedConvolution] = fused(
             recorded, tensors, unit_of, pack=self.packs, tile=tile and self.packs and dtype == torch.float32
         )
         self.unit_of, self.tensors = unit_of, tensors
@@ -89,7 +89,7 @@ class Replay:
 
     @classmethod
     def trusted(
-        cls, model: nn.Module, network: Network, example: Tensor, *, device: str, recorded: Steps | None = None
+        cls, model: nn.Module, network: Network, example: Tensor, *, device: str, recorded: Operations | None = None
     ) -> Self:
         """One that computes as precisely as the network itself. Arguments and errors as for ``Replay``."""
         dtype = torch.float64 if precision(model) is torch.float64 else torch.float32
@@ -97,7 +97,7 @@ class Replay:
 
     @classmethod
     def quick(
-        cls, model: nn.Module, network: Network, example: Tensor, *, device: str, recorded: Steps | None = None
+        cls, model: nn.Module, network: Network, example: Tensor, *, device: str, recorded: Operations | None = None
     ) -> Self | None:
         """One that is quicker than ``trusted`` and less precise; None where nothing is quicker."""
         if precision(model) is not torch.float32 or device != "cpu":
@@ -303,4 +303,4 @@ def _kernels_for(dtype: torch.dtype) -> bool:
     return dtype is torch.float32 or (dtype is torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
 
 
-__all__ = ["NotReplayable", "Replay", "Steps", "Suffix", "Variant"]
+__all__ = ["NotReplayable", "Operations", "Replay", "Suffix", "Variant"]

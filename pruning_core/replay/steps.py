@@ -71,7 +71,7 @@ class Size:
 
 
 @dataclass
-class Step:
+class Operation:
     """One operator: ``args`` and ``kwargs`` hold registers and weights where tensors go."""
 
     name: str
@@ -90,14 +90,14 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Steps:
-    steps: tuple[Step, ...]
+class Operations:
+    steps: tuple[Operation, ...]
     inputs: tuple[int, ...]
     result: int
     tensors: dict[str, Tensor]  # parameters and buffers, and the constants made on the way
     units: int
 
-    def on(self, device: torch.device) -> Steps:
+    def on(self, device: torch.device) -> Operations:
         """The same steps where operators that are told a device are told this one; the tensors stay where they are."""
 
         def told(value: Any) -> Any:
@@ -107,10 +107,10 @@ class Steps:
         return replace(self, steps=tuple(steps))
 
 
-def record_steps(model: nn.Module, network: Network, example: Tensor) -> Steps:
+def record_steps(model: nn.Module, network: Network, example: Tensor) -> Operations:
     """Run a copy of the model at two batch sizes and write down what happened.
 
-    They run on the CPU, whose operators are the ones that labels and steps know; see :meth:`Steps.on` for elsewhere.
+    They run on the CPU, whose operators are the ones that labels and steps know; elsewhere see :meth:`Operations.on`.
     Of the second run only the shapes are looked at, so its products are not computed.
 
     Raises NotReplayable for what steps cannot repeat: decisions on data, views changed in place.
@@ -159,7 +159,7 @@ class _Writer:
             component[units.of[labels]] = unit
         self.unit_of_label = component[units.of]
 
-    def write(self) -> Steps:
+    def write(self) -> Operations:
         image = self.one.input  # type: ignore[attr-defined]
         first = self._new(image)
         steps = []
@@ -174,7 +174,7 @@ class _Writer:
         ]
         if not outs or id(outs[0]) not in self.registers:
             raise NotReplayable("the output does not come from the input")
-        return Steps(tuple(steps), (first,), self.registers[id(outs[0])], self.tensors, self.network.layout.units)
+        return Operations(tuple(steps), (first,), self.registers[id(outs[0])], self.tensors, self.network.layout.units)
 
     def _new(self, value: Tensor) -> int:
         self.registers[id(value)] = self.count
@@ -182,7 +182,7 @@ class _Writer:
         self.count += 1
         return self.count - 1
 
-    def _step(self, a: Call, b: Call) -> Step | None:
+    def _step(self, a: Call, b: Call) -> Operation | None:
         leaves = [v for v in tree_leaves((a.args, a.kwargs)) if isinstance(v, Tensor)]
         if not any(id(v) in self.registers or id(v) in self.names for v in leaves):
             if isinstance(a.out, Tensor) and a.out.shape != b.out.shape:
@@ -221,7 +221,7 @@ class _Writer:
         outs_b = [v for v in (b.out if isinstance(b.out, tuple | list) else [b.out]) if isinstance(v, Tensor)]
         sizes = tuple(self._sizes(p, q, a, b) for p, q in zip(outs_a, outs_b))
         outs = tuple(self._new(v) for v in outs_a)
-        return Step(a.name, op, tuple(args), kwargs, outs, sizes, tuple(dict.fromkeys(reads)), tuple(weights))
+        return Operation(a.name, op, tuple(args), kwargs, outs, sizes, tuple(dict.fromkeys(reads)), tuple(weights))
 
     def _sizes(self, p: Tensor, q: Tensor, a: Call, b: Call) -> tuple[Size, ...]:
         x: Labelled = a.look(p)

@@ -17,7 +17,7 @@ from pruning_core.zoo.vgg import POOL, VGG11, VGG16, VGG19, VggBn
 
 
 @dataclass(frozen=True)
-class Family:
+class NetworkFamily:
     """A kind of network that can be told from the shapes of its parameters."""
 
     name: str
@@ -27,9 +27,9 @@ class Family:
     input_size: tuple[int, int, int]
 
 
-CIFAR_RESNET = Family("cifar_resnet", CifarResNet, CifarResNet.infer, CifarResNet.describe, (3, 32, 32))
-VGG_BN = Family("vgg_bn", VggBn, VggBn.infer, VggBn.describe, (3, 32, 32))
-FAMILIES: tuple[Family, ...] = (CIFAR_RESNET, VGG_BN)
+CIFAR_RESNET = NetworkFamily("cifar_resnet", CifarResNet, CifarResNet.infer, CifarResNet.describe, (3, 32, 32))
+VGG_BN = NetworkFamily("vgg_bn", VggBn, VggBn.infer, VggBn.describe, (3, 32, 32))
+FAMILIES: tuple[NetworkFamily, ...] = (CIFAR_RESNET, VGG_BN)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Architecture:
 
     name: str
     title: str
-    family: Family
+    family: NetworkFamily
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     input_size: tuple[int, int, int] = (3, 32, 32)
 
@@ -88,7 +88,7 @@ def architecture(name: str) -> Architecture:
     raise UserError(f"There is no architecture called {name!r}. Choose one from the list.")
 
 
-def named(family: Family, options: Mapping[str, Any]) -> Architecture | None:
+def named(family: NetworkFamily, options: Mapping[str, Any]) -> Architecture | None:
     """The architecture that ``options`` of ``family`` give, whatever its classes and input channels."""
     usual = {name: knob.default for name, knob in inspect.signature(family.build).parameters.items()}
     wanted = {**usual, **options, "num_classes": None, "in_channels": None}

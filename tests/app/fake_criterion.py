@@ -8,17 +8,19 @@ import torch
 from torch import Tensor
 
 from pruning_core.criteria import Criterion, Site
-from pruning_core.taxonomy import Data, Family, channel_card
+from pruning_core.taxonomy import Card, Data, Family
 
 
 @dataclass(frozen=True)
 class Alphabet(Criterion):
-    """Channels in the order of their number."""
+    """The first channel goes first.
 
-    card = channel_card(
-        "alphabet", "Alphabetical order", idea="The first channel goes first.", formula=r"s_c = c",
-        family=Family.CONTROL, data=Data.NONE, cost="none", fails="always",
-    )  # fmt: skip
+    $s_c = c$
+
+    When it fails: always.
+    """
+
+    card = Card(key="alphabet", name="Alphabetical order", family=Family.CONTROL, data=Data.NONE, cost="none")
 
     def score(self, site: Site) -> Tensor:
         return torch.arange(site.channels, dtype=torch.float64)

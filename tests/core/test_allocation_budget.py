@@ -98,12 +98,12 @@ def test_the_bisection_finds_the_first_threshold_that_fits(share):
     allocation = GlobalThreshold()
     limit = share * network.cost().macs
     total = sum(pool.size.values())
-    family = allocation.family(pool)
-    costs = [pool.cost(family.at(n / total)).macs for n in range(total + 1)]
+    dial = allocation.dial(pool)
+    costs = [pool.cost(dial.at(n / total)).macs for n in range(total + 1)]
     assert costs == sorted(costs, reverse=True)
     first = next(n for n, cost in enumerate(costs) if cost <= limit)
     done = allocate(allocation, pool, Budget("macs", share))
-    assert done.counts() == {key: n for key, n in family.at(first / total).items() if n}
+    assert done.counts() == {key: n for key, n in dial.at(first / total).items() if n}
 
 
 def test_groups_that_would_lose_a_channel_together_are_given_back_while_the_budget_holds():
@@ -112,7 +112,7 @@ def test_groups_that_would_lose_a_channel_together_are_given_back_while_the_budg
     pool = Pool.of(network, random_scores(network))
     limit = 0.7 * network.cost().macs
     done = allocate(Uniform(), pool, Budget("macs", 0.7))
-    plain = pool.cost(Uniform().family(pool).at(done.strength)).macs
+    plain = pool.cost(Uniform().dial(pool).at(done.strength)).macs
     assert plain < done.cost.macs <= limit
     assert max(done.counts().values()) - min(done.counts().get(key, 0) for key in pool.size) == 1
     for key in done.plan:  # nothing more fits
@@ -215,5 +215,5 @@ def test_least_costs_few_evaluations():
     network = residual_network()
     pool = Pool.of(network, random_scores(network))
     count = []
-    least(Uniform().family(pool), pool, lambda c: count.append(c) or pool.cost(c).macs, 0.5 * network.cost().macs)
+    least(Uniform().dial(pool), pool, lambda c: count.append(c) or pool.cost(c).macs, 0.5 * network.cost().macs)
     assert len(count) <= 25

@@ -9,7 +9,7 @@ from criteria_nets import Case, Grouped, Plain, Residual, make
 from torch import Tensor, nn
 
 from pruning_core.criteria import GreedyReconstruction, LassoReconstruction, Reconstructing
-from pruning_core.criteria.engine import Step
+from pruning_core.criteria.engine import ScoringStep
 from pruning_core.criteria.rebuild import rebuild, rebuilding
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, silence
@@ -91,7 +91,7 @@ def test_rebuilding_tells_its_progress_and_checks_the_plan():
     case = make(Plain)
     plan = Plan({"one": [0], "three": [1]})
     steps = list(rebuilding(case.model, case.network, plan, GreedyReconstruction(), case.data, images=8))
-    assert steps == [Step("rebuild", 1, 2), Step("rebuild", 2, 2)]
+    assert steps == [ScoringStep("rebuild", 1, 2), ScoringStep("rebuild", 2, 2)]
     with pytest.raises(UserError, match="keep at least one"):
         rebuild(case.model, case.network, Plan({"one": range(6)}), GreedyReconstruction(), case.data)
     untouched = rebuild(case.model, case.network, Plan(), LassoReconstruction(), case.data)

@@ -26,7 +26,7 @@ from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.points import ORIGIN, OutOfReach, Point, Scored, When
 from pruning_core.studies.scores import ScoresRun, draws, read_scores
 from pruning_core.studies.specs import PRODUCT
-from pruning_core.taxonomy import Data, Family, channel_card
+from pruning_core.taxonomy import Card, Data, Family
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import DEMOS, load_model
 
@@ -142,10 +142,7 @@ def test_specs_and_events_come_back_from_the_store() -> None:
 class Backwards(Criterion):
     """A criterion nobody has heard of: the last channel matters most."""
 
-    card = channel_card(
-        "backwards", "Backwards", idea="Keep the last.", formula="s_c = c", family=Family.CONTROL, data=Data.NONE,
-        cost="none", fails="always",
-    )  # fmt: skip
+    card = Card(key="backwards", name="Backwards", family=Family.CONTROL, data=Data.NONE, cost="none")
 
     def score(self, site: Site) -> Tensor:
         return torch.arange(site.channels, dtype=torch.float64)

@@ -20,7 +20,7 @@ from pruning_core.graph import Network, Plan, capture, remove, silence
 from pruning_core.measuring.measures import Accuracy, Cell
 from pruning_core.replay.replay import NotReplayable, Replay
 from pruning_core.replay.scorers import CheckedScorer, Removal, ReplayScorer, WholeScorer, make_scorer
-from pruning_core.replay.steps import Steps, record_steps
+from pruning_core.replay.steps import Operations, record_steps
 
 RATIOS = (0.0, 0.3, 0.6, 0.9)
 
@@ -340,7 +340,7 @@ def test_steps_for_another_device_name_no_other() -> None:
     model = Padding().eval()
     steps = record_steps(model, capture(model, torch.zeros(1, 1, 8, 8)), torch.zeros(1, 1, 8, 8))
 
-    def devices(steps: Steps) -> set[str]:
+    def devices(steps: Operations) -> set[str]:
         leaves = tree_leaves([[step.args, step.kwargs] for step in steps.steps])
         return {leaf.type for leaf in leaves if isinstance(leaf, torch.device)}
 

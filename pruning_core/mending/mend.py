@@ -1,0 +1,265 @@
+"""One walk through the unpruned network, one through the pruned one, and every layer that reads a cut group is refitted.
+
+The second walk takes all images at once and stops at every such layer: what it reads there has come through the layers
+refitted before it, what it should write is known from the first walk. Source: the reconstruction of He, Zhang, Sun,
+Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017 (arXiv 1707.06168), there for the channels of a
+LASSO, here after any criterion, with the pull to the old weights chosen on images set apart.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+
+from pruning_core.errors import UserError
+from pruning_core.graph import Network, Plan
+from pruning_core.graph.removing.attention import HeadAttention
+from pruning_core.mending.equations import Equations, Fit, fitted
+from pruning_core.mending.statistics import Moments, NormCalls
+from pruning_core.mending.windows import POSITIONS, Linear, drawn, read, written
+from pruning_core.probe.readings import Reading, Readings
+from pruning_core.probe.shadow import shadow
+
+Report = Callable[[str, int, int], None]
+APART = 8  # one image in so many chooses how hard weights are pulled to the old ones
+BATCH = 64  # images of the first walk
+
+
+@dataclass(frozen=True)
+class Refit:
+    """One layer: its errors on images set apart, before and after, as shares of what it should write.
+
+    ``pull`` is how hard the weights were held to the old ones, in mean squares of what the layer reads; infinite where
+    nothing was better than the old weights.
+    """
+
+    weight: str
+    pull: float
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, eq=False)
+class Mended:
+    """``model`` has the shapes of the unpruned network: what the plan removes is zero where it is read.
+
+    Removing the plan's units from it changes nothing more. ``unmended`` says which layers read a cut group and could
+    not be refitted, and why. ``forwards``: how often the images went through the whole network.
+    """
+
+    model: nn.Module
+    layers: tuple[Refit, ...]
+    unmended: Mapping[str, str]
+    norms: int
+    images: int
+    seconds: float
+    forwards: int = 2
+
+
+def mend(
+    model: nn.Module,
+    network: Network,
+    plan: Plan,
+    images: Tensor,
+    *,
+    positions: int = POSITIONS,
+    seed: int = 0,
+    report: Report | None = None,
+) -> Mended:
+    """Refit every weight that reads a group of ``plan``; no labels and no gradients are needed.
+
+    ``images`` (N, ...) are inputs of the network, normalised; at most ``positions`` output positions of each are looked
+    at. The second walk holds the activations of all of them at once. ``report(what, done, total)`` is called before each
+    layer and may raise. The caller's model is untouched. Raises UserError when the plan does not fit the network, or
+    there are fewer than two images.
+    """
+    began = perf_counter()
+    if len(images) < 2:
+        raise UserError("Mending compares images with images set apart. Choose at least two.")
+    network.validate(plan)
+    work = _Work(network, plan, images, positions, seed, report or (lambda what, done, total: None))
+    stand_in = _seen_through(shadow(model, change=lambda name, value: value.clone()))
+    with torch.no_grad():
+        work.look(_seen_through(shadow(model)))
+        work.refit(stand_in)
+    result = copy.deepcopy(model)
+    changed = {**dict(stand_in.named_parameters()), **dict(stand_in.named_buffers())}
+    with torch.no_grad():
+        for name, tensor in [*result.named_parameters(), *result.named_buffers()]:
+            if name in work.changed:
+                tensor.copy_(changed[name])
+    return Mended(result, tuple(work.layers), dict(work.unmended), len(work.moved), len(images), perf_counter() - began)
+
+
+def _seen_through(model: nn.Module) -> nn.Module:
+    """Attention whose products are single calls: the fused ones hide which weight reads what."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if type(child) is nn.MultiheadAttention:
+                setattr(module, name, HeadAttention.from_pruned(child))
+    return model
+
+
+@dataclass(eq=False)
+class _Work:
+    """What is known on the way; one object for both walks."""
+
+    network: Network
+    plan: Plan
+    images: Tensor
+    positions: int
+    seed: int
+    report: Report
+    wanted: dict[str, list[Tensor]] = field(default_factory=dict)  # weight -> (n, P, O) per batch of the first walk
+    at: dict[str, Tensor] = field(default_factory=dict)  # weight -> (N, P)
+    calls: dict[str, int] = field(default_factory=dict)
+    normed: set[str] = field(default_factory=set)  # weights whose output goes straight into a batch norm
+    before: dict[str, Moments] = field(default_factory=dict)  # what batch norms read in the unpruned network
+    moved: set[str] = field(default_factory=set)
+    changed: set[str] = field(default_factory=set)
+    layers: list[Refit] = field(default_factory=list)
+    unmended: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.kept = {at: torch.from_numpy(index) for at, index in self.network.kept(self.plan).items()}
+        cut = [self.network.group(key) for key in self.plan]
+        self.readers = {m.parameter: m.dim for group in cut for m in group.consumers}
+        self.gone = {(m.parameter, m.dim): m.index for group in cut for m in group.consumers}
+
+    # -- first walk ----------------------------------------------------------------------------------------------------
+    def look(self, model: nn.Module) -> None:
+        """What every reader writes at its positions, and what every batch norm reads, in the unpruned network."""
+        tensors = _tensors(model)
+        watched = {name: tensors[name] for name in self.readers if name in tensors}
+        for start in range(0, len(self.images), BATCH):
+            self.report("looking at the unpruned network", start, len(self.images))
+            rows = slice(start, min(start + BATCH, len(self.images)))
+            self.calls = dict.fromkeys(watched, 0)
+            makers: dict[int, tuple[Tensor, str]] = {}
+
+            def note(
+                name: str, reading: Reading, rows: slice = rows, makers: dict[int, tuple[Tensor, str]] = makers
+            ) -> None:
+                makers[id(reading.output)] = (reading.output, name)
+                self.calls[name] += 1
+                if self.calls[name] > 1 or len(reading.output) != rows.stop - rows.start:
+                    return
+                if name not in self.at:
+                    self.at[name] = drawn(reading, len(self.images), self.positions, self._dice(name))
+                self.wanted.setdefault(name, []).append(written(reading, self.at[name][rows]))
+
+            def norm(name: str, x: Tensor, makers: dict[int, tuple[Tensor, str]] = makers) -> None:
+                made = makers.get(id(x))
+                if made is not None and made[0] is x:
+                    self.normed.add(made[1])
+                known = self.before.setdefault(name, Moments())
+                known.add(x)
+
+            with NormCalls(tensors, norm), Readings(watched, note):
+                model(self.images[rows])
+        for name in self.readers:
+            if name not in self.wanted:
+                self.unmended[name] = "what it reads is not to be seen: it runs inside one fused call, or not at all"
+            elif self.calls.get(name, 0) > 1:
+                self.unmended[name] = "it is used several times, and one set of weights cannot follow all uses"
+
+    def _dice(self, name: str) -> int:
+        return self.seed * 1_000_003 + list(self.readers).index(name)
+
+    # -- second walk ---------------------------------------------------------------------------------------------------
+    def refit(self, model: nn.Module) -> None:
+        tensors = _tensors(model)
+        self._silence(tensors)
+        able = {name: tensors[name] for name in self.readers if name not in self.unmended}
+        owners = {f"{name}.weight" if name else "weight": module for name, module in model.named_modules()}
+
+        def solve(name: str, reading: Reading) -> bool:
+            self.report("refitting the layers that read what is left", len(self.layers), len(able))
+            bias = getattr(owners.get(name), "bias", None)
+            return self._solve(name, tensors[name], bias if isinstance(bias, Tensor) else None, reading)
+
+        def norm(name: str, x: Tensor) -> None:
+            self._move(name, x, tensors)
+
+        with NormCalls(tensors, norm), Readings(able, solve):
+            model(self.images)
+
+    def _silence(self, tensors: dict[str, Tensor]) -> None:
+        for group_key, units in self.plan.items():
+            for member in self.network.group(group_key).consumers:
+                index = torch.from_numpy(member.index[list(units)].reshape(-1)).to(tensors[member.parameter].device)
+                tensors[member.parameter].index_fill_(member.dim, index, 0)
+                self.changed.add(member.parameter)
+
+    def _solve(self, name: str, weight: Tensor, bias: Tensor | None, reading: Reading) -> bool:
+        layer = Linear(weight, reading)
+        at, wanted = self.at[name], torch.cat(self.wanted.pop(name))
+        apart = max(1, len(self.images) // APART)
+        free = bias is not None or name in self.normed
+        new, errors, shifts = [], [], []
+        outputs = layer.matrices(weight)[0].shape[1]
+        for number, (rows, old) in enumerate(zip(read(layer, at), layer.matrices(weight))):
+            entries = layer.entries(self._inputs(name, layer, number))
+            aim = wanted[..., number * outputs : (number + 1) * outputs]
+            sides = []
+            for part in (slice(0, -apart), slice(-apart, None)):
+                sums = Equations.empty(len(entries), outputs, rows.device)
+                sums.add(rows[part].flatten(0, 1)[:, entries], aim[part].flatten(0, 1))
+                sides.append(sums)
+            fit = fitted(*sides, old[entries].double(), shift=free)
+            whole = old.clone()
+            whole[entries] = fit.weight.to(old.dtype)
+            new.append(whole)
+            errors.append(fit)
+            shifts.append(fit.shift)
+        weight.copy_(layer.whole(new))
+        self.changed.add(name)
+        if bias is not None:
+            bias.copy_(torch.cat(shifts).to(bias.dtype))
+            self.changed.add(name.removesuffix("weight") + "bias")
+        self.layers.append(_told(name, errors))
+        return True
+
+    def _inputs(self, name: str, layer: Linear, group: int) -> Tensor:
+        """Input channels of one convolution group that remain."""
+        dim = self.readers[name]
+        across = layer.reading.convolution and layer.reading.transposed  # dimension 0 runs over all groups
+        size = layer.weight.shape[dim] // (layer.groups if across else 1)
+        kept = self.kept.get((name, dim))
+        if kept is None:
+            return torch.arange(size, device=layer.weight.device)
+        kept = kept.to(layer.weight.device)
+        if not across:
+            return kept
+        inside = (kept >= group * size) & (kept < (group + 1) * size)
+        return kept[inside] - group * size
+
+    def _move(self, name: str, x: Tensor, tensors: dict[str, Tensor]) -> None:
+        """Move a batch norm's statistics by as much as what it reads has moved; on the same images, in both networks."""
+        before, now = self.before.get(name), Moments()
+        now.add(x)
+        if before is None or before.count != now.count:
+            return
+        mean, variance = tensors[name], tensors[name.removesuffix("running_mean") + "running_var"]
+        mean.add_((now.mean - before.mean).to(mean.dtype))
+        still = before.variance > 0
+        variance.mul_(torch.where(still, now.variance / before.variance.clamp_min(1e-30), 1.0).to(variance.dtype))
+        self.moved.add(name)
+        self.changed |= {name, name.removesuffix("running_mean") + "running_var"}
+
+
+def _told(name: str, fits: list[Fit]) -> Refit:
+    """One line for a layer of several convolution groups: mean errors, the largest pull."""
+    count = len(fits)
+    return Refit(
+        name, max(f.pull for f in fits), sum(f.before for f in fits) / count, sum(f.after for f in fits) / count
+    )
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
