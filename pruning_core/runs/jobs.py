@@ -15,6 +15,7 @@ from pruning_core.errors import UserError
 from pruning_core.runs.adopt import adopt
 from pruning_core.runs.catalogue import Catalogue
 from pruning_core.runs.events import Event, Failed
+from pruning_core.runs.intent import Intent
 from pruning_core.runs.log import open_log
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.store import Job, Store
@@ -126,8 +127,8 @@ class Jobs:
                 self._queues[job.device].remove(job_id)
                 self._end(job, State.CANCELLED)
                 return Cancel.REMOVED
-            answer = Cancel.ALREADY if job.stop else Cancel.STOPPING
-            job.stop, job.again = True, False
+            answer = Cancel.ALREADY if job.intent.stopping else Cancel.STOPPING
+            job.intent = job.intent.cancelled()
             return answer
 
     def resume(self, job_id: str) -> JobView:
@@ -187,21 +188,22 @@ class Jobs:
         self._store.append(job.id, event)  # before it is shown: what was seen is never lost
         with self._lock:
             job.events.append(event)
-            job.stopped = job.stop or job.aside or self._closing
-            return not job.stopped
+            job.intent = job.intent.noticed()
+            return job.intent is Intent.GO_ON and not self._closing
 
     def finish(self, job: Job, state: State, error: str | None) -> None:
         with self._lock:
-            if state is State.CANCELLED and not job.stop:
-                state = State.INTERRUPTED  # the server closes; nobody cancelled
+            if state is State.CANCELLED and not job.intent.stopping:
+                state = State.INTERRUPTED  # the server closes, or the job makes room; nobody cancelled
             if error is not None:
                 with contextlib.suppress(sqlite3.Error):  # the disk may be full; memory still knows
                     self._store.append(job.id, Failed(error))
                 job.events.append(Failed(error))
             if state is State.DONE:
                 self.workspace.drop_scratch(job.key)
+            comes_back = job.intent is Intent.RETURN and state is not State.DONE and not self._closing
             self._end(job, state, error)
-            if job.again and state is not State.DONE and not self._closing:
+            if comes_back:
                 self._again(job)
 
     # -- the inside: always under the lock ---------------------------------------------------------------------------
@@ -209,10 +211,7 @@ class Jobs:
     def _again(self, job: Job) -> None:
         """Make sure that a job that has not finished goes on."""
         if job.state is State.RUNNING:
-            if job.stopped:
-                job.again = True  # the worker is already leaving it
-            else:
-                job.stop = False
+            job.intent = job.intent.resumed()
         elif job.state not in (State.DONE, State.QUEUED):
             self._refuse_when_closing()
             job.device = _spec(job).queue()  # the machine may have changed since
@@ -223,7 +222,7 @@ class Jobs:
             self._enqueue(job)
 
     def _enqueue(self, job: Job) -> None:
-        job.stop = job.stopped = job.again = job.aside = False
+        job.intent = Intent.GO_ON
         self._save(job)
         queue = self._queues.setdefault(job.device, deque())
         if _unasked(job):
@@ -241,14 +240,14 @@ class Jobs:
     def _make_room(self, device: str) -> None:
         """What nobody asked for stops at its next event and waits its turn."""
         for job in self._jobs.values():
-            if job.device == device and job.state is State.RUNNING and _unasked(job) and not job.stop:
-                job.aside = job.again = True
+            if job.device == device and job.state is State.RUNNING and _unasked(job):
+                job.intent = job.intent.aside()
 
     def _end(self, job: Job, state: State, error: str | None = None) -> None:
         now = time.time()
         if job.state is State.RUNNING and job.started is not None:
             job.seconds += max(0.0, now - job.started)
-        job.state, job.error, job.finished, job.stop = state, error, now, False
+        job.state, job.error, job.finished, job.intent = state, error, now, Intent.GO_ON
         self._save(job)
         self._wake.notify_all()
 

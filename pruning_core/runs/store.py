@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from pruning_core.runs.catalogue import Catalogue
 from pruning_core.runs.events import Event
+from pruning_core.runs.intent import Intent
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import JobView, State
 from pruning_core.storage.codec import dump
@@ -24,8 +25,7 @@ COLUMNS = ("id", "key", "kind", "title", "created", *CHANGING)
 class Job:
     """The mutable record behind a view. ``spec`` is None when it was written by a version that is gone.
 
-    ``stop`` asks the worker to stop, ``stopped`` says that it noticed, ``again`` that the job was resumed meanwhile,
-    ``aside`` that it makes room for a run that somebody waits for.
+    ``intent`` is what is asked of it while it runs.
     """
 
     id: str
@@ -43,10 +43,7 @@ class Job:
     finished: float | None = None
     seconds: float = 0.0
     events: list[Event] = field(default_factory=list)
-    stop: bool = False
-    stopped: bool = False
-    again: bool = False
-    aside: bool = False
+    intent: Intent = Intent.GO_ON
 
     def view(self, since: int = 0, position: int | None = None, count: int | None = None) -> JobView:
         """A snapshot with the events from ``since`` on; ``count`` when the events were not loaded."""
@@ -59,7 +56,7 @@ class Job:
             kind=self.kind,
             title=self.title,
             state=self.state,
-            stopping=self.stop and self.state is State.RUNNING,
+            stopping=self.intent.stopping and self.state is State.RUNNING,
             position=position,
             attempt=self.attempt,
             events=tuple(self.events[first:]),
