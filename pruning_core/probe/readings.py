@@ -30,7 +30,7 @@ class Reading:
     padding: tuple[tuple[int, int], ...] = ()
     dilation: Numbers = ()
     groups: int = 1
-    transposed: bool = False
+    transposed: bool = False  # of a product: the weight is (features, O), not (O, features)
 
     @property
     def convolution(self) -> bool:
@@ -40,11 +40,11 @@ class Reading:
 class Readings(TorchFunctionMode):
     """Inside this context ``observer(name, reading)`` is called whenever a watched weight reads an activation.
 
-    ``watched`` maps names to the parameters themselves. Works on modules and on exported programs alike, because calls
+    An observer that changed the weight returns True: the call is then made again. ``watched`` maps names to the parameters themselves. Works on modules and on exported programs alike, because calls
     are recognised by the weight they are given. A fused call that hides its products (attention) is not seen.
     """
 
-    def __init__(self, watched: Mapping[str, Tensor], observer: Callable[[str, Reading], None]) -> None:
+    def __init__(self, watched: Mapping[str, Tensor], observer: Callable[[str, Reading], bool | None]) -> None:
         super().__init__()
         self.names = {id(tensor): name for name, tensor in watched.items()}
         self.observer = observer
@@ -56,8 +56,8 @@ class Readings(TorchFunctionMode):
         name = self.names.get(id(weight))
         if name is not None and isinstance(out, Tensor):
             parse = _PARSERS.get(getattr(func, "__name__", "").partition(".")[0])
-            if parse is not None:
-                self.observer(name, parse(weight, out, args, kwargs))
+            if parse is not None and self.observer(name, parse(weight, out, args, kwargs)):
+                return func(*args, **kwargs)
         return out
 
 
@@ -65,8 +65,12 @@ def _arguments(args: Any, kwargs: Any, *names: str) -> dict[str, Any]:
     return {**dict(zip(("input", "weight", "bias", *names), args)), **kwargs}
 
 
-def _product(weight: Tensor, out: Tensor, args: Any, kwargs: Any) -> Reading:
-    return Reading(_arguments(args, kwargs).get("input", args[0] if args else out), out, axis=-1)
+def _product(transposed: bool) -> Callable[..., Reading]:
+    def parse(weight: Tensor, out: Tensor, args: Any, kwargs: Any) -> Reading:
+        source = _arguments(args, kwargs).get("input", args[0] if args else out)
+        return Reading(source, out, axis=-1, transposed=transposed)
+
+    return parse
 
 
 def _convolution(*names: str, transposed: bool = False) -> Callable[..., Reading]:
@@ -102,9 +106,9 @@ def _tuple(value: Any, n: int) -> Numbers:
 _forward = _convolution("stride", "padding", "dilation", "groups")
 _backward = _convolution("stride", "padding", "output_padding", "groups", "dilation", transposed=True)
 _PARSERS: dict[str, Callable[..., Reading]] = {
-    "linear": _product,
-    "matmul": _product,
-    "mm": _product,
+    "linear": _product(transposed=False),
+    "matmul": _product(transposed=True),
+    "mm": _product(transposed=True),
     "conv1d": _forward,
     "conv2d": _forward,
     "conv3d": _forward,
