@@ -28,11 +28,16 @@ class Equations:
     rows: int = 0
 
     @staticmethod
-    def empty(inputs: int, outputs: int, device: torch.device | None = None) -> Equations:
-        def zeros(*shape: int) -> Tensor:
-            return torch.zeros(*shape, dtype=torch.float64, device=device)
+    def of(x: Tensor, y: Tensor) -> Equations:
+        """Of rows x (M, K) and y (M, O)."""
 
-        return Equations(zeros(inputs, inputs), zeros(inputs, outputs), zeros(outputs), zeros(inputs), zeros(outputs))
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(*shape, dtype=torch.float64, device=x.device)
+
+        inputs, outputs = x.shape[1], y.shape[1]
+        sums = Equations(zeros(inputs, inputs), zeros(inputs, outputs), zeros(outputs), zeros(inputs), zeros(outputs))
+        sums.add(x, y)
+        return sums
 
     def add(self, x: Tensor, y: Tensor) -> None:
         """Rows x (M, K) and y (M, O); products are taken in their type, sums in double precision."""

@@ -1,4 +1,4 @@
-"""One walk through the unpruned network, one through the pruned one, and every layer that reads a cut group is refitted.
+"""One walk through the unpruned network, one through the pruned one, refitting every layer that reads a cut group.
 
 The second walk takes all images at once and stops at every such layer: what it reads there has come through the layers
 refitted before it, what it should write is known from the first walk. Source: the reconstruction of He, Zhang, Sun,
@@ -73,10 +73,10 @@ def mend(
 ) -> Mended:
     """Refit every weight that reads a group of ``plan``; no labels and no gradients are needed.
 
-    ``images`` (N, ...) are inputs of the network, normalised; at most ``positions`` output positions of each are looked
-    at. The second walk holds the activations of all of them at once. ``report(what, done, total)`` is called before each
-    layer and may raise. The caller's model is untouched. Raises UserError when the plan does not fit the network, or
-    there are fewer than two images.
+    ``images`` (N, ...) are inputs of the network, normalised, on its device; at most ``positions`` output positions of
+    each are looked at. The second walk holds the activations of all of them at once. ``report(what, done, total)`` is
+    called before each layer and may raise. The caller's model is untouched. Raises UserError when the plan does not fit
+    the network, or there are fewer than two images.
     """
     began = perf_counter()
     if len(images) < 2:
@@ -206,12 +206,10 @@ class _Work:
         for number, (rows, old) in enumerate(zip(read(layer, at), layer.matrices(weight))):
             entries = layer.entries(self._inputs(name, layer, number))
             aim = wanted[..., number * outputs : (number + 1) * outputs]
-            sides = []
-            for part in (slice(0, -apart), slice(-apart, None)):
-                sums = Equations.empty(len(entries), outputs, rows.device)
-                sums.add(rows[part].flatten(0, 1)[:, entries], aim[part].flatten(0, 1))
-                sides.append(sums)
-            fit = fitted(*sides, old[entries].double(), shift=free)
+            rows = rows[..., entries]
+            inner = Equations.of(rows[:-apart].flatten(0, 1), aim[:-apart].flatten(0, 1))
+            outer = Equations.of(rows[-apart:].flatten(0, 1), aim[-apart:].flatten(0, 1))
+            fit = fitted(inner, outer, old[entries].double(), shift=free)
             whole = old.clone()
             whole[entries] = fit.weight.to(old.dtype)
             new.append(whole)
@@ -240,7 +238,7 @@ class _Work:
         return kept[inside] - group * size
 
     def _move(self, name: str, x: Tensor, tensors: dict[str, Tensor]) -> None:
-        """Move a batch norm's statistics by as much as what it reads has moved; on the same images, in both networks."""
+        """Move a batch norm's statistics by as much as what it reads has moved between both networks, on the same images."""
         before, now = self.before.get(name), Moments()
         now.add(x)
         if before is None or before.count != now.count:

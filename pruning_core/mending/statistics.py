@@ -18,10 +18,10 @@ class Moments:
 
     def add(self, x: Tensor) -> None:
         """``x`` (N, C, ...)."""
-        rows = x.detach().transpose(0, 1).flatten(1).double()  # (C, rows)
-        self.count += rows.shape[1]
-        self._sum = self._sum + rows.sum(1)
-        self._squares = self._squares + rows.square().sum(1)
+        flat = x.detach().reshape(*x.shape[:2], -1)  # sums within an image in its own type, over images in double
+        self.count += flat.shape[0] * flat.shape[2]
+        self._sum = self._sum + flat.sum(2).double().sum(0)
+        self._squares = self._squares + torch.linalg.vector_norm(flat, dim=2).double().square().sum(0)
 
     @property
     def mean(self) -> Tensor:

@@ -121,7 +121,7 @@ def _windows(
 ) -> Tensor:
     at = at.to(source.device)
     flat = torch.zeros(*at.shape, 1, dtype=torch.long, device=source.device)
-    rest, coordinates = at, []
+    rest, coordinates = at, list[Tensor]()
     for size in reversed(grid):
         coordinates.insert(0, rest % size)
         rest = rest // size

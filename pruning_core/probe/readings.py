@@ -40,8 +40,9 @@ class Reading:
 class Readings(TorchFunctionMode):
     """Inside this context ``observer(name, reading)`` is called whenever a watched weight reads an activation.
 
-    An observer that changed the weight returns True: the call is then made again. ``watched`` maps names to the parameters themselves. Works on modules and on exported programs alike, because calls
-    are recognised by the weight they are given. A fused call that hides its products (attention) is not seen.
+    An observer that changed the weight returns True: the call is then made again. ``watched`` maps names to the
+    parameters themselves. Works on modules and on exported programs alike, because calls are recognised by the weight
+    they are given. A fused call that hides its products (attention) is not seen.
     """
 
     def __init__(self, watched: Mapping[str, Tensor], observer: Callable[[str, Reading], bool | None]) -> None:

@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("export",),
     ("studies",),
     ("analysis",),
-    ("criteria", "replay", "training", "runs"),
+    ("criteria", "mending", "replay", "training", "runs"),
     ("probe", "measuring", "zoo"),
     ("allocation", "datasets", "isolation"),
     ("graph", "storage"),
