@@ -238,7 +238,7 @@ class _Work:
         return kept[inside] - group * size
 
     def _move(self, name: str, x: Tensor, tensors: dict[str, Tensor]) -> None:
-        """Move a batch norm's statistics by as much as what it reads has moved between both networks, on the same images."""
+        """Move statistics by as much as what is read has moved from one network to the other, on the same images."""
         before, now = self.before.get(name), Moments()
         now.add(x)
         if before is None or before.count != now.count:
