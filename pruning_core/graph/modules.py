@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+WEAK_PROXIES = (weakref.ProxyType, weakref.CallableProxyType)
+
+
+def referent(value: Any) -> Any:
+    """What a weak proxy stands for, None when that is gone; everything else stands for itself."""
+    if type(value) not in WEAK_PROXIES:
+        return value
+    try:
+        return value.__init__.__self__
+    except ReferenceError:
+        return None
+
 
 def modules_by_name(model: nn.Module) -> dict[str, nn.Module]:
     """Every module under its first name, as ``named_modules`` gives them, without its nested generators."""
     found: dict[str, nn.Module] = {}
-    seen: set[nn.Module] = set()
+    seen: set[int] = set()  # modules may say themselves what equals what
 
     def walk(name: str, module: nn.Module) -> None:
-        if module in seen:
+        module = referent(module)
+        if module is None or id(module) in seen:
             return
-        seen.add(module)
+        seen.add(id(module))
         found[name] = module
         prefix = f"{name}." if name else ""
         for child, below in module._modules.items():
@@ -26,6 +40,16 @@ def modules_by_name(model: nn.Module) -> dict[str, nn.Module]:
 
     walk("", model)
     return found
+
+
+def set_mode(model: nn.Module, training: bool) -> None:
+    """``model.train(training)``; module by module where PyTorch cannot walk through them, because one is a proxy."""
+    modules = modules_by_name(model).values()
+    if any(type(child) in WEAK_PROXIES for module in modules for child in module._modules.values()):
+        for module in modules:
+            module.training = training
+    else:
+        model.train(training)
 
 
 def named_tensors(model: nn.Module) -> dict[str, Tensor]:

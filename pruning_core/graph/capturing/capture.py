@@ -10,33 +10,69 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_map
 
 from pruning_core.errors import UserError
 from pruning_core.graph.capturing.counting import Measures
 from pruning_core.graph.capturing.grouping import Places, find_blocked, find_groups
+from pruning_core.graph.capturing.guard import Overwrites, address, switch
 from pruning_core.graph.capturing.hollow import NeedsValues
 from pruning_core.graph.capturing.record import Recording, follow, start
 from pruning_core.graph.capturing.recurrent import link_recurrent_layers, plain_recurrence
+from pruning_core.graph.copies import copied, shadow
 from pruning_core.graph.layout import Layout
+from pruning_core.graph.modules import modules_by_name, named_tensors
 from pruning_core.graph.network import Network
-from pruning_core.graph.undisturbed import undisturbed
+from pruning_core.graph.undisturbed import steady_world
 
 
 def capture(model: nn.Module, example: Tensor | tuple[Any, ...]) -> Network:
-    """Look at a network by running it once on ``example`` (a tensor or a tuple of arguments).
+    """Look at a network by running a copy of it on ``example`` (a tensor or a tuple of arguments).
 
-    The model is run in eval mode and left as it was. Parameters that only a training pass uses (auxiliary heads) are
-    followed in a second run. Raises UserError when the model does not run on the example.
+    Evaluation is followed first, then training. Whatever the network's own code does to itself on the way, the caller's
+    is left as it was. Raises UserError when the model does not run on the example.
     """
     began = time.perf_counter()
     arguments = _copies(example if isinstance(example, tuple) else (example,))
-    with undisturbed(model), plain_recurrence(model):
-        try:
-            take = _look(model, arguments, hollow=True)
-        except (NeedsValues, UserError):  # what fails without numbers may run with them, or says why it does not
-            take = _look(model, arguments, hollow=False)
+    tensors = named_tensors(model)
+    lazy = [name for name, tensor in tensors.items() if is_lazy(tensor)]
+    if lazy:
+        raise UserError(
+            f"The network has layers that take their sizes from their first input ({lazy[0]}). "
+            "Run it once, so that they have them, and then capture or load it."
+        )
+    with steady_world(*tensors.values()), plain_recurrence(model):
+        take = _looked(model, arguments)
     return _network(take, arguments, began)
+
+
+def _looked(model: nn.Module, arguments: tuple[Any, ...]) -> _Take:
+    hollow = lent = True
+    memory = frozenset(map(address, named_tensors(model).values())) - {0}
+    while True:
+        seen = _Shadow(shadow(model) if lent else copied(model), memory)
+        try:
+            return _look(seen, arguments, hollow=hollow)
+        except Overwrites as error:  # so it needs parameters of its own
+            if not lent:
+                raise UserError(
+                    "The network's code changes the tensors of the very object that was given, even when a copy of it "
+                    "runs. Make it use its own attributes, and no names from outside."
+                ) from error
+            lent = False
+        except (NeedsValues, UserError):  # what fails without numbers may run with them, or says why it does not
+            if not hollow:
+                raise
+            hollow = False
+
+
+@dataclass(frozen=True)
+class _Shadow:
+    """A copy to look at, and where it must not write."""
+
+    model: nn.Module
+    memory: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -46,14 +82,17 @@ class _Take:
     notes: tuple[str, ...]
 
 
-def _look(model: nn.Module, arguments: tuple[Any, ...], *, hollow: bool) -> _Take:
+def _look(seen: _Shadow, arguments: tuple[Any, ...], *, hollow: bool) -> _Take:
+    model = seen.model
+    for module in modules_by_name(model).values():
+        if module.training:
+            switch(model, False, seen.memory)
+            break
     recording, tensors = start(model)
-    if any(module.training for module in recording.modules.values()):
-        model.eval()
     link_recurrent_layers(model, recording)
     try:
-        follow(model, _copies(arguments), recording, tensors, hollow=hollow)
-    except (UserError, NeedsValues):
+        follow(model, _copies(arguments), recording, tensors, hollow=hollow, memory=seen.memory)
+    except (UserError, NeedsValues, Overwrites):
         raise
     except Exception as error:
         raise UserError(
@@ -62,14 +101,14 @@ def _look(model: nn.Module, arguments: tuple[Any, ...], *, hollow: bool) -> _Tak
         ) from error
     products, passages = list(recording.ledger.products), list(recording.passages)
     idle = [n for n, t in tensors.items() if isinstance(t, nn.Parameter) and n not in recording.used]
-    notes = _follow_training(model, arguments, recording, tensors, idle, hollow=hollow) if idle else ()
+    notes = _follow_training(seen, arguments, recording, tensors, idle, hollow=hollow) if idle else ()
     recording.ledger.products[:] = products
     recording.passages[:] = passages
     return _Take(recording, tensors, notes)
 
 
 def _follow_training(
-    model: nn.Module,
+    seen: _Shadow,
     arguments: tuple[Any, ...],
     recording: Recording,
     tensors: dict[str, Tensor],
@@ -78,10 +117,11 @@ def _follow_training(
     hollow: bool,
 ) -> tuple[str, ...]:
     """A training pass for what evaluation never touches; two images, because batch norm needs them."""
-    model.train()
     try:
-        follow(model, tree_map(_doubled, _copies(arguments)), recording, tensors, hollow=hollow)
-    except NeedsValues:
+        switch(seen.model, True, seen.memory)
+        doubled = tree_map(_doubled, _copies(arguments))
+        follow(seen.model, doubled, recording, tensors, hollow=hollow, memory=seen.memory)
+    except (NeedsValues, Overwrites):
         raise
     except Exception as error:
         recording.universe.operator = "training"

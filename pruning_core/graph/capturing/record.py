@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from pruning_core.errors import UserError
+from pruning_core.graph.capturing.guard import Overwrites, is_overwritten
 from pruning_core.graph.capturing.hollow import HEAVY, Memory, NeedsValues, reads_values, run_hollow
 from pruning_core.graph.labelling.contract import Ledger
 from pruning_core.graph.labelling.labels import Labelled, Origin
@@ -86,8 +87,9 @@ class LabelMode(TorchDispatchMode):
     """Propagates labels beside the real computation.
 
     Labels of intermediate tensors live on the tensors, so memory is freed as the network runs; parameters are looked
-    up by identity, so nothing is left behind on the caller's model. ``hollow``: products are not computed, only their
-    shapes are right.
+    up by identity, so nothing is left behind on the model. ``hollow``: products are not computed, only their shapes are
+    right. ``memory``: where nothing may be written. ``stopped`` is what had to end the run; the network's own code may
+    have caught it.
     """
 
     @classmethod
@@ -96,10 +98,17 @@ class LabelMode(TorchDispatchMode):
         return False
 
     def __init__(
-        self, recording: Recording, tensors: Mapping[str, Tensor], *, keep_calls: bool = False, hollow: bool = False
+        self,
+        recording: Recording,
+        tensors: Mapping[str, Tensor],
+        *,
+        keep_calls: bool = False,
+        hollow: bool = False,
+        memory: frozenset[int] = frozenset(),
     ) -> None:
         super().__init__()
-        self.recording, self.keep_calls, self.hollow = recording, keep_calls, hollow
+        self.recording, self.keep_calls, self.hollow, self.guarded = recording, keep_calls, hollow, memory
+        self.stopped: Exception | None = None
         self.names = {id(t): name for name, t in tensors.items()}
         self.stack: list[str] = []
         self.memory = Memory()
@@ -143,7 +152,9 @@ class LabelMode(TorchDispatchMode):
             and reads_values(name, args)
             and any(self.peek(t).origin is Origin.ACTIVATION for t in _tensors(args))
         ):
-            raise NeedsValues(name)
+            self._stop(NeedsValues(name))
+        if self.guarded and is_overwritten(func, args, kwargs, self.guarded):
+            self._stop(Overwrites(name))
         hollow = self.hollow and name in HEAVY and self._active(args, written=mutable)
         out = run_hollow(func, name, args, kwargs, self.memory) if hollow else func(*args, **kwargs)
         recording = self.recording
@@ -162,6 +173,10 @@ class LabelMode(TorchDispatchMode):
         for value, labels in zip(out if isinstance(out, tuple | list) else [out], results):
             self.mark(value, labels)
         return out
+
+    def _stop(self, why: Exception) -> NoReturn:
+        self.stopped = why
+        raise why
 
     def _active(self, args: Any, *, written: bool) -> bool:
         """Whether the result depends on the input: only then can nobody read it unnoticed."""
@@ -263,12 +278,14 @@ def follow(
     *,
     keep_calls: bool = False,
     hollow: bool = False,
+    memory: frozenset[int] = frozenset(),
 ) -> Any:
     """Run the model as it stands (its mode, its buffers) and add what happens to ``recording``.
 
-    With ``hollow``, raises NeedsValues when the network looks at numbers that were not computed.
+    With ``hollow``, raises NeedsValues when the network looks at numbers that were not computed. Raises Overwrites when
+    it is about to write into ``memory``.
     """
-    mode = LabelMode(recording, tensors, keep_calls=keep_calls, hollow=hollow)
+    mode = LabelMode(recording, tensors, keep_calls=keep_calls, hollow=hollow, memory=memory)
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
@@ -277,7 +294,11 @@ def follow(
         stack.enter_context(mode)
         for value in _tensors(example):
             mode.mark(value, Labelled(tuple(value.shape), (), Origin.ACTIVATION))
-        out = model(*example)
+        try:
+            out = model(*example)
+        finally:
+            if mode.stopped is not None:  # it ends the run, whatever the network's own code made of it
+                raise mode.stopped
     results = tensors_in(out)
     if not results:
         raise UserError(

@@ -19,6 +19,8 @@ def rule_for(op: Any, name: str) -> Rule:
         return reducing.spatial
     if torch.Tag.pointwise in op.tags or name in arithmetic.UNTAGGED_POINTWISE:
         return arithmetic.elementwise
+    if name.startswith("_foreach_") and name.removeprefix("_foreach_").rstrip("_") in arithmetic.MANY:
+        return arithmetic.many
     return unknown
 
 

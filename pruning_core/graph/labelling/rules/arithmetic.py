@@ -25,6 +25,16 @@ def elementwise(c: Call) -> Labelled | list[Labelled]:
     return c.with_extras(joined(c.universe, operands, c.shape, zero=_stays_zero(c, operands)))
 
 
+def many(c: Call) -> list[Labelled]:
+    """A pointwise operator on lists: as if it were called on the first of each, on the second of each, ..."""
+    lists = [[c.look(v) for v in value] for value in c.args if _is_list(value)]
+    return [joined(c.universe, operands, operands[0].shape) for operands in zip(*lists)]
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple) and any(isinstance(v, Tensor) for v in value)
+
+
 def _stays_zero(c: Call, operands: list[Labelled]) -> bool:
     """Whether the operator gives zero where its operands do: found by calling it on a few numbers."""
     which = _where_zero(operands, len(c.shape))
@@ -234,4 +244,7 @@ RULES: dict[str, Rule] = {
         attention,
     ),
 }
+MANY = frozenset(
+    {"add", "addcdiv", "addcmul", "clamp_max", "clamp_min", "copy", "div", "lerp", "mul", "neg", "sqrt", "sub", "zero"}
+)  # of these there is one on lists
 UNTAGGED_POINTWISE = frozenset({"hardswish", "hardswish_", "_prelu_kernel", "prelu", "copy_", "where", "masked_fill"})
