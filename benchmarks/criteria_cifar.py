@@ -31,8 +31,8 @@ from pruning_core.datasets import DataRef, Dataset, hold_out, import_data, load_
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, capture
 from pruning_core.measuring.evaluate import evaluate
+from pruning_core.methods.treatments import cut, recalibrated, tuned
 from pruning_core.storage.workspace import Workspace
-from pruning_core.studies.treatments import cut, recalibrated, tuned
 from pruning_core.training.config import FineTune
 from pruning_core.work import finished
 from pruning_core.zoo import load_model

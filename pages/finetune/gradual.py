@@ -13,8 +13,9 @@ from pages.ui.widgets import knob_widget, knob_widgets
 from pruning_core.allocation.course import steps_of
 from pruning_core.allocation.schedule import SCHEDULES, Schedule
 from pruning_core.graph import Network, Plan
+from pruning_core.methods.phases import shared_out
 from pruning_core.runs.view import JobView
-from pruning_core.studies.gradual import GradualRun, shared_out
+from pruning_core.studies.gradual import GradualRun
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import ModelRef
 
@@ -87,7 +88,7 @@ def _start(desk: Desk, model: ModelRef, plan: Plan, network: Network) -> None:
         )  # fmt: skip
         spec = GradualRun(model, desk.data, plan.to_json(), criterion, schedule, int(wanted), config, control)
         pace = f"{steps} step" + ("s" if steps > 1 else "")
-        shares = shared_out(config, steps)
+        shares = shared_out(config, [1.0] * steps)
         each = f"{min(shares)}" if min(shares) == max(shares) else f"{min(shares)} to {max(shares)}"
         st.caption(f"{pace} of {each} epochs to the widths of the plan: {len(plan)} groups are cut.")
         if st.button("Prune in steps", type="primary", key="gradual.start", icon=":material/stairs:"):

@@ -11,8 +11,8 @@ from pages.ui.desk import Desk
 from pages.ui.provenance import Provenance
 from pruning_core.criteria import Criterion, Scores
 from pruning_core.graph import Network
+from pruning_core.methods.ranking import SCORED_ON
 from pruning_core.runs.view import State
-from pruning_core.studies.inputs import SCORED_ON
 from pruning_core.studies.points import Scored
 from pruning_core.studies.scores import ScoresRun, read_scores
 

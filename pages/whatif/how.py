@@ -11,7 +11,7 @@ from pruning_core.allocation.by_hand import ByHand
 from pruning_core.allocation.limits import Limits
 from pruning_core.export.document import How
 from pruning_core.graph import Network, Plan
-from pruning_core.studies.inputs import SCORED_ON
+from pruning_core.methods.ranking import SCORED_ON
 
 
 def computed(

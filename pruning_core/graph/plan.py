@@ -56,6 +56,21 @@ class Plan(Mapping[str, tuple[int, ...]]):
             drop[key] = [*drop.get(key, []), *(left[unit] for unit in units)]
         return Plan(drop)
 
+    def since(self, earlier: Plan, sizes: Mapping[str, int]) -> Plan:
+        """What this plan removes beyond ``earlier``, in units that are left then: ``earlier`` then it is this plan.
+
+        ``sizes``: units per group of the first network. Raises ValueError when ``earlier`` removes more than this one.
+        """
+        drop = {}
+        for key, units in self._drop.items():
+            gone, wanted = set(earlier.get(key, ())), set(units)
+            left = [unit for unit in range(sizes[key]) if unit not in gone]
+            drop[key] = [place for place, unit in enumerate(left) if unit in wanted]
+        found = Plan(drop)
+        if earlier.then(found, sizes) != self:
+            raise ValueError("the earlier plan removes units that this one keeps")
+        return found
+
     def to_json(self) -> str:
         return json.dumps(self._drop, separators=(",", ":"))
 

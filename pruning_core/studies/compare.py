@@ -24,14 +24,15 @@ from pruning_core.measuring.evaluate import Tally, predicting
 from pruning_core.measuring.intervals import paired_drop
 from pruning_core.measuring.latency import measure_latency
 from pruning_core.measuring.measures import Accuracy, Drop
+from pruning_core.methods.ranking import SCORED_ON
+from pruning_core.methods.treatments import Treatment, cut, recalibrated, tuned
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
-from pruning_core.studies.inputs import SCORED_ON, both_splits, fitted, the_model
+from pruning_core.studies.inputs import both_splits, fitted, the_model
 from pruning_core.studies.points import ORIGIN, OutOfReach, Point, Scored, When
 from pruning_core.studies.scores import Draw, draws, scored_all
 from pruning_core.studies.sensitivity import captured
-from pruning_core.studies.treatments import Treatment, cut, recalibrated, tuned
 from pruning_core.training.config import FineTune
 from pruning_core.work import told
 from pruning_core.zoo import LoadedModel, ModelRef

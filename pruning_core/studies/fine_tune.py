@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from pruning_core.datasets import DataRef, Dataset, hold_out
 from pruning_core.measuring.device import choose_device
+from pruning_core.methods.perform import Broken, Done, perform
+from pruning_core.methods.place import Keeper, Place
+from pruning_core.methods.programs import fine_tuning
+from pruning_core.methods.state import Setup, State
 from pruning_core.runs.events import Artifact, Event, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import both_splits, fitted, the_model
-from pruning_core.training.checkpoint import Checkpoint
 from pruning_core.training.config import FineTune
-from pruning_core.training.events import Epoch, Step, TrainOutcome
-from pruning_core.training.loop import Training, fine_tune
+from pruning_core.training.events import Checking, Epoch, Step, TrainOutcome
+from pruning_core.work import told
 from pruning_core.zoo import ModelRef, store_weights
 
 PRUNED, CONTROL = "pruned", "control"
 SAFETENSORS = "application/x-safetensors"
-CHECKPOINT_EVERY = 30.0  # seconds; a crash loses no more
+TRAINING = 0  # the number of the program's only phase
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,8 @@ class FineTuneRun(RunSpec):
         finished = _finished(past)
         positions = {}
         for tag, _ in self.networks:
-            checkpoint = Checkpoint.load(self._file(workspace, tag))
-            positions[tag] = checkpoint.position if checkpoint else -1.0
+            place = Place.load(self._file(workspace, tag))
+            positions[tag] = place.epochs(TRAINING) if place else -1.0
 
         def counts(event: Event) -> bool:
             match event:
@@ -93,9 +96,9 @@ class FineTuneRun(RunSpec):
     def salvage(self, workspace: Workspace, past: tuple[Event, ...]) -> Iterator[Event]:
         """The best weights of a training that was stopped."""
         for tag, _ in self.networks:
-            checkpoint = Checkpoint.load(self._file(workspace, tag)) if tag not in _finished(past) else None
-            if checkpoint is not None:
-                yield _artifact(tag, checkpoint.best.state, workspace)
+            place = Place.load(self._file(workspace, tag)) if tag not in _finished(past) else None
+            if place is not None and place.training is not None:
+                yield _artifact(tag, place.training.best.state, workspace)
 
     def _train(
         self, tag: str, ref: ModelRef, data: tuple[Dataset, Dataset, Dataset], workspace: Workspace
@@ -103,24 +106,23 @@ class FineTuneRun(RunSpec):
         loaded = yield from the_model(ref, workspace)
         fit, held_out, test = (fitted(part, self.data, loaded) for part in data)
         yield Stage(f"training the {tag} network" if self.control else "training")
-        file = self._file(workspace, tag)
-        training = fine_tune(loaded.model, fit, test, self.config, held_out=held_out, start=Checkpoint.load(file))
-        saved = time.monotonic()
-        try:
-            for event in training:
-                if isinstance(event, TrainOutcome):
-                    yield from _kept(tag, training, workspace)
-                yield replace(event, tag=tag)
-                if time.monotonic() - saved > CHECKPOINT_EVERY:
-                    _save(training, file)
-                    saved = time.monotonic()
-        except GeneratorExit:
-            training.close()
-            _save(training, file)  # for the resumption, and for ``salvage``
-            raise
-        except Exception:
-            yield from _kept(tag, training, workspace)
-            raise
+
+        def say(event: Event) -> Iterator[Event]:
+            match event:
+                case Done(state=state, outcome=TrainOutcome() as outcome):
+                    yield _artifact(tag, state.model.state_dict(), workspace)
+                    yield replace(outcome, tag=tag)
+                case Broken(best=best):
+                    yield _artifact(tag, best.state, workspace)
+                case Step() | Checking() | Epoch():
+                    yield replace(event, tag=tag)
+                case _:
+                    yield event
+
+        state = State.begun(loaded.model, torch.zeros(1, *loaded.input_size))
+        setup = Setup(fit, fit, held_out, test, self.config)
+        keeper = Keeper(self._file(workspace, tag))
+        yield from told(perform(fine_tuning(), state, setup, keeper), say)
 
     def _file(self, workspace: Workspace, tag: str) -> Path:
         return workspace.scratch(self.key) / f"{tag}.pt"
@@ -129,17 +131,6 @@ class FineTuneRun(RunSpec):
 def _finished(past: tuple[Event, ...]) -> frozenset[str]:
     """Tags of the trainings that came to their end."""
     return frozenset(event.tag for event in past if isinstance(event, TrainOutcome))
-
-
-def _save(training: Training, file: Path) -> None:
-    checkpoint = training.checkpoint()
-    if checkpoint is not None:
-        checkpoint.save(file)
-
-
-def _kept(tag: str, training: Training, workspace: Workspace) -> Iterator[Event]:
-    if training.best is not None:
-        yield _artifact(tag, training.best.state, workspace)
 
 
 def _artifact(tag: str, state: dict[str, Tensor], workspace: Workspace) -> Artifact:

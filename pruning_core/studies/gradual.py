@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,33 +11,30 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from pruning_core.allocation.course import course, share_of, steps_of
-from pruning_core.allocation.lowest import lowest
 from pruning_core.allocation.pool import Counts
 from pruning_core.allocation.schedule import Linear, OneShot, Schedule
 from pruning_core.criteria import Criterion, L1Norm
 from pruning_core.datasets import DataRef, Dataset, hold_out
 from pruning_core.errors import UserError
-from pruning_core.graph import Network, Plan, remove
+from pruning_core.graph import Plan
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.evaluate import Tally, predicting
 from pruning_core.measuring.intervals import paired_drop
+from pruning_core.methods.perform import Broken, Done, perform
+from pruning_core.methods.phases import Cut, Train, shared_out
+from pruning_core.methods.place import Keeper, Place
+from pruning_core.methods.programs import in_steps, training_of
+from pruning_core.methods.state import Setup, State
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
-from pruning_core.storage.weights import stored_weights
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import both_splits, fitted, the_model
-from pruning_core.studies.reached import AT_ONCE, SCHEDULED, Reached, Shrunk, tag_of
-from pruning_core.studies.sensitivity import captured, scored
-from pruning_core.studies.treatments import cut
-from pruning_core.training.checkpoint import Checkpoint
+from pruning_core.studies.reached import AT_ONCE, SCHEDULED, Reached, Shrunk, tag_of, way_of
+from pruning_core.studies.sensitivity import captured
 from pruning_core.training.config import FineTune
-from pruning_core.training.events import Epoch, Step, TrainOutcome
-from pruning_core.training.loop import fine_tune
+from pruning_core.training.events import Checking, Epoch, Step, TrainOutcome
 from pruning_core.work import told
-from pruning_core.zoo import LoadedModel, ModelRef, store_weights
-
-CHECKPOINT_EVERY = 30.0  # seconds; a crash loses no more
-RECONSTRUCTION_IMAGES = 128
+from pruning_core.zoo import ModelRef, store_weights
 
 
 @dataclass(frozen=True)
@@ -87,59 +84,57 @@ class GradualRun(RunSpec):
         loaded = yield from the_model(self.model, workspace)
         network = captured(loaded)
         network.validate(plan)
-        courses = {}
-        for way, schedule in self.ways.items():
+        ways = []
+        for name, schedule in self.ways.items():
             steps = 1 if isinstance(schedule, OneShot) else steps_of(schedule, network, plan, self.steps)
-            shared_out(self.config, steps)
-            courses[way] = course(schedule, network, plan, steps)
+            epochs = shared_out(self.config, [1.0] * steps)
+            ways.append(_Way(name, course(schedule, network, plan, steps), epochs))
         train, test = yield from both_splits(self.data, workspace)
         fit, held_out = hold_out(train, self.data)
         parts = tuple(fitted(part, self.data, loaded) for part in (fit, held_out, test))
-        yield from _Steps(self, workspace, loaded, network, parts, courses, past).run()
+        yield from _Steps(self, workspace, State.of(loaded.model, network), parts, tuple(ways), past).run()
 
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
-        """Every finished step, and of the one that was stopped what its checkpoint has seen."""
-        finished = {tag_of(e.way, e.step) for e in past if isinstance(e, Reached)}
-        positions: dict[str, float] = {}
+        """What lies before the place where each way stopped."""
+        places = {way: Place.load(self.file(workspace, way)) for way in self.ways}
+        lengths = {(e.way, e.step): e.epochs for e in past if isinstance(e, Shrunk)}
 
-        def seen(tag: str) -> float:
-            if tag not in positions:
-                checkpoint = Checkpoint.load(self.checkpoint(workspace, tag))
-                positions[tag] = checkpoint.position if checkpoint else -1.0
-            return positions[tag]
+        def done(way: str, step: int) -> float:
+            """Epochs of a step's training that need not be repeated; -1 before it begins."""
+            place = places.get(way)
+            return place.epochs(training_of(step)) if place else -1.0
 
         def counts(event: Event) -> bool:
             match event:
-                case Reached():
-                    return True
+                case Reached(way=way, step=step):
+                    return done(way, step) >= lengths.get((way, step), math.inf)
                 case Shrunk(way=way, step=step):
-                    return (tag := tag_of(way, step)) in finished or seen(tag) >= 0
+                    place = places.get(way)
+                    return place is not None and place.number >= training_of(step)
                 case Step(tag=tag, position=position):
-                    return tag in finished or position <= seen(tag)
+                    return position <= done(*way_of(tag))
                 case Epoch(tag=tag, epoch=epoch):
-                    return tag in finished or epoch <= seen(tag)
+                    return epoch <= done(*way_of(tag))
             return False
 
         return tuple(event for event in past if counts(event))
 
-    def checkpoint(self, workspace: Workspace, tag: str) -> Path:
-        return workspace.scratch(self.key) / f"{tag.replace(' ', '-')}.pt"
+    def file(self, workspace: Workspace, way: str) -> Path:
+        """Where the place of one way is kept."""
+        return workspace.scratch(self.key) / f"{way.replace(' ', '-')}.pt"
 
 
-def shared_out(config: FineTune, steps: int) -> tuple[int, ...]:
-    """The epochs of each step; what cannot be divided goes to the last ones, where the cuts hurt most.
+@dataclass(frozen=True)
+class _Way:
+    """``course``: what every group has lost after each step, 0 first; ``epochs`` of each step."""
 
-    Raises UserError when there is not one for each.
-    """
-    if config.minutes or not config.epochs:
-        raise UserError("Pruning in steps shares out epochs. Set a number of epochs, and no minutes.")
-    if config.epochs < steps:
-        raise UserError(
-            f"{config.epochs} epochs cannot be shared out among {steps} steps. Choose at least {steps} epochs, "
-            "or fewer steps."
-        )
-    whole, rest = divmod(config.epochs, steps)
-    return tuple(whole + (step >= steps - rest) for step in range(steps))
+    name: str
+    course: tuple[Counts, ...]
+    epochs: tuple[int, ...]
+
+    @property
+    def steps(self) -> int:
+        return len(self.epochs)
 
 
 @dataclass
@@ -148,133 +143,82 @@ class _Steps:
 
     spec: GradualRun
     workspace: Workspace
-    loaded: LoadedModel
-    network: Network
+    start: State
     parts: tuple[Dataset, ...]  # fit, held-out, test
-    courses: dict[str, tuple[Counts, ...]]
+    ways: tuple[_Way, ...]
     past: tuple[Event, ...]
     ends: dict[str, nn.Module] = field(default_factory=dict)
+    before: dict[str, Epoch] = field(default_factory=dict)  # by tag, the network as its training begins
 
     def run(self) -> Iterator[Event]:
-        for way in self.courses:
-            yield from self._way(way)
+        self.before = {e.tag: e for e in self.past if isinstance(e, Epoch) and e.epoch == 0}
+        for way in self.ways:
+            self.ends[way.name] = yield from self._end(way)
         if len(self.ends) == 2:
             yield Stage("comparing both on the test images")
             correct = {}
-            for way, model in self.ends.items():
-                correct[way] = yield from self._correct(model)
+            for name, model in self.ends.items():
+                correct[name] = yield from self._correct(model)
             yield paired_drop(correct[AT_ONCE], correct[SCHEDULED])
-        total = self.spec.config.epochs * len(self.courses)
+        total = self.spec.config.epochs * len(self.ways)
         yield Progress(total, total, "epochs", 0.0)
 
-    def _way(self, way: str) -> Iterator[Event]:
-        steps = len(self.courses[way]) - 1
-        epochs = shared_out(self.spec.config, steps)
-        shrunk = {e.step: e for e in self.past if isinstance(e, Shrunk) and e.way == way}
-        reached = {e.step: e for e in self.past if isinstance(e, Reached) and e.way == way}
-        first = 1 + max(reached, default=0)
-        model, plan = self.loaded.model, Plan()
-        if reached:
-            plan = Plan.from_json(shrunk[first - 1].plan)
-            model = self._restored(plan, reached[first - 1].weights)
-        for step in range(first, steps + 1):
-            checkpoint = Checkpoint.load(self.spec.checkpoint(self.workspace, tag_of(way, step)))
-            if step in shrunk and checkpoint is not None:
-                plan = Plan.from_json(shrunk[step].plan)
-                model = self._restored(plan, None)  # the checkpoint brings the weights
-            else:
-                checkpoint = None
-                model, plan = yield from self._smaller(way, step, model, plan)
-                cost, ratio = self.network.cost(plan), share_of(self.network, self.courses[way][step])
-                yield Shrunk(way, step, steps, ratio, cost.macs, cost.parameters, epochs[step - 1], plan.to_json())
-            config = replace(self.spec.config, epochs=epochs[step - 1], seed=self.spec.config.seed + step - 1)
-            model = yield from self._trained(way, step, model, config, checkpoint)
-        self.ends[way] = model
-
-    def _smaller(
-        self, way: str, step: int, model: nn.Module, plan: Plan
-    ) -> Generator[Event, None, tuple[nn.Module, Plan]]:
-        """The network without the channels of this step, and all that is gone by then."""
-        network = self.network if not plan else captured(replace(self.loaded, model=model))
-        alive = self.network.after(plan)
-        sizes = {group.key: group.size for group in network.groups}
-        lost = [key for key in self.courses[way][step] if sizes.get(key) != len(alive[key])]
-        if lost:
-            raise UserError(
-                f"{lost[0]} cannot be followed through several cuts: once cut, this network is a recorded program. "
-                "Cut it at once instead."
-            )
-        ranks = yield from self._ranks(network, model)
-        now: dict[str, list[int]] = {}
-        for key, count in self.courses[way][step].items():
-            more = count - len(plan.get(key, ()))
-            if more > 0 and key not in ranks:
-                raise UserError(f"{self.spec.criterion.card.name} cannot rank {key}. Choose another criterion.")
-            if more > 0:
-                now[key] = list(lowest(ranks[key], more))
-        whole = {group.key: group.size for group in self.network.groups}
-        stage = Stage(f"{way}, step {step}: removing channels")
-        yield stage
-        treatment = cut(model, network, Plan(now), self.spec.criterion, self.parts[0], RECONSTRUCTION_IMAGES)
-        smaller = yield from told(treatment, lambda _: (stage,))
-        return smaller, plan.then(Plan(now), whole)
-
-    def _ranks(self, network: Network, model: nn.Module) -> Generator[Event, None, dict[str, Tensor]]:
-        """By the weights as they are now."""
-        spec, now = self.spec, replace(self.loaded, model=model)
-        return (yield from scored(now, network, spec.criterion, self.workspace, spec.data, spec.config.seed))
-
-    def _trained(
-        self, way: str, step: int, model: nn.Module, config: FineTune, start: Checkpoint | None
-    ) -> Generator[Event, None, nn.Module]:
+    def _end(self, way: _Way) -> Generator[Event, None, nn.Module]:
+        """The network that one way ends with."""
         fit, held_out, test = self.parts
-        tag = tag_of(way, step)
-        file = self.spec.checkpoint(self.workspace, tag)
-        yield Stage(f"{way}, step {step} of {len(self.courses[way]) - 1}: training")
-        training = fine_tune(model, fit, test, config, held_out=held_out, start=start)
-        outcome = None
-        before = next((e for e in self.past if isinstance(e, Epoch) and e.tag == tag and e.epoch == 0), None)
-        saved = time.monotonic()
-        try:
-            for event in training:
-                if isinstance(event, TrainOutcome):
-                    outcome = event
-                    continue
-                if isinstance(event, Epoch) and event.epoch == 0:
-                    before = event
-                yield self._placed(event, way, step, config) if isinstance(event, Step) else replace(event, tag=tag)
-                if time.monotonic() - saved > CHECKPOINT_EVERY:
-                    self._save(training.checkpoint(), file)
-                    saved = time.monotonic()
-        except GeneratorExit:
-            training.close()
-            self._save(training.checkpoint(), file)
-            raise
-        assert training.best is not None and before is not None and outcome is not None  # it came to its end
-        weights = store_weights(training.best.state, self.workspace)
-        yield Reached(
-            way, step, before.top1, before.low, before.high, outcome.top1, outcome.low, outcome.high, outcome.images,
-            outcome.seconds, weights,
+        setup = Setup(fit, fit, held_out, test, self.spec.config, self.spec.config.seed)
+        keeper = Keeper(self.spec.file(self.workspace, way.name))
+        phases = in_steps(way.course, self.spec.criterion, way.name)
+        standing = keeper.load()
+        step = 1 + (standing.number if standing else 0) // 2
+
+        def say(event: Event) -> Iterator[Event]:
+            nonlocal step
+            match event:
+                case Done(phase=Cut(), state=state):
+                    yield self._shrunk(way, step, state)
+                case Done(phase=Train(), state=state, outcome=TrainOutcome() as outcome):
+                    if not any(isinstance(e, Reached) and (e.way, e.step) == (way.name, step) for e in self.past):
+                        yield self._reached(way, step, state, outcome)
+                    step += 1
+                case Step():
+                    yield self._placed(event, way, step)
+                case Checking() | Epoch():
+                    tagged = replace(event, tag=tag_of(way.name, step))
+                    if isinstance(tagged, Epoch) and tagged.epoch == 0:
+                        self.before[tagged.tag] = tagged
+                    yield tagged
+                case Broken():
+                    pass
+                case _:
+                    yield event
+
+        return (yield from told(perform(phases, self.start, setup, keeper), say)).model
+
+    def _shrunk(self, way: _Way, step: int, state: State) -> Shrunk:
+        network = self.start.network
+        cost, ratio = network.cost(state.plan), share_of(network, way.course[step])
+        epochs = way.epochs[step - 1]
+        return Shrunk(way.name, step, way.steps, ratio, cost.macs, cost.parameters, epochs, state.plan.to_json())
+
+    def _reached(self, way: _Way, step: int, state: State, outcome: TrainOutcome) -> Reached:
+        before = self.before[tag_of(way.name, step)]
+        weights = store_weights(state.model.state_dict(), self.workspace)
+        return Reached(
+            way.name, step, before.top1, before.low, before.high, outcome.top1, outcome.low, outcome.high,
+            outcome.images, outcome.seconds, weights,
         )  # fmt: skip
-        return training.best_model()
 
-    def _placed(self, event: Step, way: str, step: int, config: FineTune) -> Step:
+    def _placed(self, event: Step, way: _Way, step: int) -> Step:
         """A training event whose share and time left are those of the whole run, both ways together."""
-        per_way = self.spec.config.epochs
-        before = list(self.courses).index(way) * per_way
-        before += sum(shared_out(self.spec.config, len(self.courses[way]) - 1)[: step - 1])
-        whole = per_way * len(self.courses)
-        here = max(event.done, 1e-9) * config.epochs
-        pace = event.seconds_left / max(1e-9, config.epochs - here)
+        per_way, epochs = self.spec.config.epochs, way.epochs[step - 1]
+        before = self.ways.index(way) * per_way + sum(way.epochs[: step - 1])
+        whole = per_way * len(self.ways)
+        here = max(event.done, 1e-9) * epochs
+        pace = event.seconds_left / max(1e-9, epochs - here)
         return replace(
-            event, tag=tag_of(way, step), done=(before + here) / whole, seconds_left=pace * (whole - before - here)
+            event, tag=tag_of(way.name, step), done=(before + here) / whole, seconds_left=pace * (whole - before - here)
         )
-
-    def _restored(self, plan: Plan, weights: str | None) -> nn.Module:
-        model = remove(self.loaded.model, self.network, plan).model
-        if weights is not None:
-            model.load_state_dict(stored_weights(self.workspace.artifacts.path(weights))[0])
-        return model
 
     def _correct(self, model: nn.Module) -> Generator[Event, None, Tensor]:
         tally = Tally(self.parts[2])
@@ -282,8 +226,3 @@ class _Steps:
             seen = tally.add(batch)
             yield Progress(seen.images, seen.total, "images")
         return tally.correct
-
-    @staticmethod
-    def _save(checkpoint: Checkpoint | None, file: Path) -> None:
-        if checkpoint is not None:
-            checkpoint.save(file)

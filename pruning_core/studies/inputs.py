@@ -8,13 +8,13 @@ from math import prod
 
 from pruning_core.datasets import DataRef, Dataset, load_data, load_splits
 from pruning_core.errors import UserError
+from pruning_core.methods.ranking import SCORED_ON
 from pruning_core.runs.events import Event, Stage
 from pruning_core.runs.narrate import narrated
 from pruning_core.storage.memory import free_memory
 from pruning_core.storage.workspace import Workspace
 from pruning_core.zoo import LoadedModel, ModelRef, load_model
 
-SCORED_ON = 128  # images that activations and gradients are read from
 SHARE = 0.5  # of the free memory that one resized data set may take
 
 

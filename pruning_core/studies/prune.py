@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import thop
 import torch
 from torch import nn
 
-from pruning_core.datasets import DataRef, Dataset
+from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
-from pruning_core.graph import Plan, remove
+from pruning_core.graph import Plan
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.evaluate import Tally, predicting
 from pruning_core.measuring.intervals import paired_drop
 from pruning_core.measuring.latency import LEAST, measuring_latency
+from pruning_core.methods.perform import only_events, perform
+from pruning_core.methods.programs import applying, recovered
+from pruning_core.methods.state import Setup, State
 from pruning_core.runs.events import Event, Progress, Result, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import fit_sample, fitted, the_model, the_split
 from pruning_core.studies.sensitivity import captured
-from pruning_core.studies.treatments import recalibrated
 from pruning_core.training.recalibrate import keeping_statistics
 from pruning_core.work import told
 from pruning_core.zoo import ModelRef, store_weights
 
-PROOF_IMAGES = 4
 RENEWED_ON, RENEWED_ON_LARGE = 512, 128  # images of the fitted part from which batch-norm statistics are taken anew
 LARGE = 400_000_000  # MACs per image
 WHEN = {"before": "before", "after": "after", "renewed": "with new statistics"}
@@ -68,15 +69,18 @@ class PruneRun(RunSpec):
         data = yield from the_split(self.data, workspace)
         data = fitted(data if self.images is None else data.subset(self.images, self.seed), self.data, loaded)
         network = captured(loaded)
-        yield Stage("removing channels")
-        removal = remove(loaded.model, network, plan, data.normalised(data.images[:PROOF_IMAGES]))
+        setup = Setup(data, seed=self.seed, device=self.device)
+        after = yield from told(perform(applying(plan), State.of(loaded.model, network), setup), only_events)
+        removal = after.removal
+        assert removal is not None  # the plan removes something
         networks = {"before": loaded.model, "after": removal.model}
         seen = 0
         if keeping_statistics(removal.model):
             wanted = RENEWED_ON if network.cost(plan).macs < LARGE else RENEWED_ON_LARGE
             fit = yield from fit_sample(self.data, loaded, workspace, wanted, self.seed)
             seen = len(fit)
-            networks["renewed"] = yield from self._renewed(removal.model, fit)
+            recovering = perform(recovered(seen), after, replace(setup, fit=fit))
+            networks["renewed"] = (yield from told(recovering, only_events)).model
         tallies: dict[str, Tally] = {}
         accuracies: dict[str, Any] = {}
         for when, model in networks.items():
@@ -131,12 +135,6 @@ class PruneRun(RunSpec):
                 },
             }
         )
-
-    def _renewed(self, removed: nn.Module, fit: Dataset) -> Generator[Event, None, nn.Module]:
-        """A copy with batch-norm statistics of its own; no weight changes."""
-        yield Stage("renewing batch-norm statistics")
-        work = recalibrated(removed, fit, len(fit), self.seed, self.device)
-        return (yield from told(work, lambda share: (Progress(round(100 * share), 100, "%"),)))
 
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
         return ()  # a few seconds of work: simpler to begin again

@@ -17,10 +17,11 @@ from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.measuring.device import device_title
+from pruning_core.methods.ranking import SCORED_ON
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
-from pruning_core.studies.inputs import SCORED_ON, fit_sample, the_model
+from pruning_core.studies.inputs import fit_sample, the_model
 from pruning_core.studies.points import Scored
 from pruning_core.studies.sensitivity import captured
 from pruning_core.taxonomy import Family

@@ -24,13 +24,13 @@ from pruning_core.measuring.evaluate import Tally, predicting
 from pruning_core.measuring.intervals import paired_drop
 from pruning_core.measuring.latency import measuring_latency
 from pruning_core.measuring.measures import Accuracy
+from pruning_core.methods.treatments import Treatment, cut, recalibrated
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import both_splits, fitted, the_model
 from pruning_core.studies.points import ORIGIN
 from pruning_core.studies.sensitivity import captured, scored
-from pruning_core.studies.treatments import Treatment, cut, recalibrated
 from pruning_core.studies.tried import UNIFORM, Finalist, Tried
 from pruning_core.work import told
 from pruning_core.zoo import LoadedModel, ModelRef

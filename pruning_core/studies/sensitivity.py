@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from pruning_core.analysis.sensitivity import Exact, Fast, sweep
-from pruning_core.criteria import Criterion, L1Norm, scoring
+from pruning_core.criteria import Criterion, L1Norm
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, capture
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.measures import Accuracy, Cell
+from pruning_core.methods.ranking import ranked
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
-from pruning_core.studies.inputs import SCORED_ON, fit_sample, fitted, the_model, the_split
-from pruning_core.work import told
+from pruning_core.studies.inputs import fit_sample, fitted, the_model, the_split
 from pruning_core.zoo import LoadedModel, ModelRef
 
 RATIOS = tuple(round(i / 10, 1) for i in range(1, 10))
@@ -96,16 +96,7 @@ def scored(
     images: Dataset | None = None
     if criterion.needs_images:
         images = yield from fit_sample(data, loaded, workspace, seed=seed)
-    yield Stage(f"scoring channels: {criterion.card.name}")
-    steps = scoring(loaded.model, network, (criterion,), images, images=SCORED_ON, seed=seed)
-    units = {"probe": "batches", "score": "groups"}
-    verdicts = yield from told(steps, lambda step: (Progress(step.done, step.total, units[step.stage]),))
-    scores = verdicts[criterion]
-    if scores.missing:
-        key, reason = next(iter(scores.missing.items()))
-        yield Stage(f"{len(scores.missing)} groups are left out: the criterion cannot rank them; {key}: {reason}")
-    values: dict[str, Tensor] = scores.values
-    return values
+    return (yield from ranked(loaded.model, network, criterion, images, seed))
 
 
 def _with_progress(

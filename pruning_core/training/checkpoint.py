@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import inf, isnan
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from pruning_core.storage.artifacts import replacing
 from pruning_core.training.events import Epoch
 
 
 @dataclass(frozen=True, eq=False)
 class Best:
-    """The weights that are kept so far (on the CPU), and the epoch they come from. ``loss`` breaks ties."""
+    """The weights that are kept so far (on the CPU), and the epoch they come from. ``loss`` breaks ties.
+
+    ``hooks`` are the states of the hooks at that moment.
+    """
 
     state: dict[str, Tensor]
     epoch: Epoch
     loss: float
+    hooks: list[dict[str, Any]] = field(default_factory=list)
 
     def beaten_by(self, score: float, loss: float) -> bool:
         """Accuracy decides, then the loss; the start is one of those to be beaten. A loss that is no number loses."""
@@ -30,7 +31,10 @@ class Best:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """After ``step`` batches of ``epoch`` (counting from 1) and ``seconds`` of work. Hooks keep no state in it."""
+    """After ``step`` batches of ``epoch`` (counting from 1) and ``seconds`` of work.
+
+    ``loss_sum`` and ``penalty_sum`` are over the steps of this epoch; ``hooks`` holds the state of every hook.
+    """
 
     epoch: int
     step: int
@@ -41,26 +45,23 @@ class Checkpoint:
     model: dict[str, Tensor]
     optimizer: dict[str, Any]
     best: Best
+    penalty_sum: float = 0.0
+    hooks: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def position(self) -> float:
         """Epochs done, with their fraction."""
         return self.epoch - 1 + self.step / self.steps
 
-    def save(self, path: Path) -> None:
-        """Completely or not at all."""
-        with replacing(path) as file:
-            torch.save(dataclasses.asdict(self), file)
+    def plain(self) -> dict[str, Any]:
+        """As dictionaries, lists, numbers and tensors: ``torch.load`` reads them without running anything."""
+        return {**vars(self), "best": {**vars(self.best), "epoch": vars(self.best.epoch)}}
 
     @staticmethod
-    def load(path: Path) -> Checkpoint | None:
-        """The checkpoint, or None where there is none that can be read."""
-        try:
-            fields = torch.load(path, map_location="cpu", weights_only=True)
-            best = fields.pop("best")
-            return Checkpoint(**fields, best=Best(best["state"], Epoch(**best["epoch"]), best["loss"]))
-        except (OSError, RuntimeError, KeyError, TypeError, EOFError):
-            return None
+    def of(plain: Mapping[str, Any]) -> Checkpoint:
+        """What :meth:`plain` gave. Raises TypeError or KeyError for what was written by another version."""
+        best = plain["best"]
+        return Checkpoint(**{**plain, "best": Best(**{**best, "epoch": Epoch(**best["epoch"])})})
 
 
 def _or_infinite(loss: float) -> float:

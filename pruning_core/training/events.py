@@ -10,7 +10,8 @@ class Step:
     """Inside an epoch, several times a second.
 
     ``loss`` is the moving average of the training loss (nats), ``position`` counts epochs with their fraction (1.5 is
-    half-way through the second), ``done`` is the share of the whole training in [0, 1].
+    half-way through the second), ``done`` is the share of the whole training in [0, 1]. ``penalty`` is what hooks add
+    to the loss, averaged alike; None where no hook adds anything.
     """
 
     epoch: int
@@ -21,6 +22,7 @@ class Step:
     images_per_s: float
     seconds_left: float
     tag: str = ""
+    penalty: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Epoch:
 
     ``top1``, ``top5``, ``low``, ``high``, ``loss`` were measured on ``images`` test images. ``chosen_by`` is the figure
     that decides which weights are kept, measured on the data named by the outcome; ``improved`` says that these weights
-    are the best so far.
+    are the ones to keep so far. ``penalty`` is the mean of what hooks added to the loss; None where none added any.
     """
 
     epoch: int
@@ -56,6 +58,7 @@ class Epoch:
     images_per_s: float
     seconds: float
     tag: str = ""
+    penalty: float | None = None
 
 
 @dataclass(frozen=True)

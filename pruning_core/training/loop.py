@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from math import isfinite
+from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError
+from pruning_core.graph import Network
 from pruning_core.measuring.device import choose_device, device_title
 from pruning_core.measuring.evaluate import Tally, predicting
 from pruning_core.measuring.measures import Accuracy
 from pruning_core.training.batches import derived, shuffled, steps_per_epoch
+from pruning_core.training.begun import Company
 from pruning_core.training.checkpoint import Best, Checkpoint, copied
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Checking, Epoch, Step, TrainEvent, TrainOutcome
-from pruning_core.training.hooks import Hook, Moment
+from pruning_core.training.hooks import Hook, HookSpec, Moment
 from pruning_core.training.learner import Learner
+from pruning_core.training.loss import CrossEntropy, ObjectiveSpec
+from pruning_core.training.meter import Meter
 from pruning_core.training.pace import Pace
 
 EVERY = 0.25  # seconds between events inside an epoch
 HELD_OUT = 0.1  # share of the training images set apart when the caller brings no held-out images
-MEMORY = 0.98  # how much of the moving average of the loss a step keeps: about the last fifty steps count
+STEP, BEGIN, EPOCH_START, EPOCH_END, CHECK = range(1, 6)  # what random numbers are drawn for: each a stream of its own
+Keep = Literal["best", "last"]
 
 
 def fine_tune(
@@ -33,44 +39,55 @@ def fine_tune(
     train: Dataset,
     test: Dataset,
     config: FineTune,
-    hooks: Sequence[Hook] = (),
+    hooks: Sequence[HookSpec] = (),
     held_out: Dataset | None = None,
     start: Checkpoint | None = None,
+    *,
+    network: Network | None = None,
+    objective: ObjectiveSpec | None = None,
+    others: Mapping[str, nn.Module] | None = None,
+    keep: Keep = "best",
 ) -> Training:
     """Train a copy of ``model``; iterate over what is returned to make it happen.
 
     The weights kept are those of the epoch with the best accuracy on ``held_out`` (by default a tenth of ``train``, set
     apart and not trained on), so that test images never choose. Epoch 0, the network as it came, is one of them: a
-    training that only makes it worse gives it back. ``start`` continues an earlier training exactly.
+    training that only makes it worse gives it back. ``keep`` "last" keeps those of the last epoch instead: what a
+    method needs that shapes the weights while it trains. ``start`` continues an earlier training exactly.
+
+    ``hooks`` take part in it and need ``network``, the capture of ``model``. ``objective`` (by default cross-entropy
+    with the configured smoothing) is what is minimised; ``others`` are the networks that it may ask for by name.
     Raises UserError, while iterating, for what cannot be trained on these data.
     """
-    return Training(model, train, test, config, hooks, held_out, start)
+    objective = CrossEntropy(config.label_smoothing) if objective is None else objective
+    company = Company(tuple(hooks), network, objective, others or {})
+    return Training(model, (train, held_out, test), config, company, start, keep)
 
 
 class Training(Iterator[TrainEvent]):
     """An iterator of events. ``best`` and ``checkpoint()`` can be read between events and after ``close()``.
 
     In order: an Epoch 0 before training; Steps and Checkings several times a second; an Epoch at the end of each; one
-    TrainOutcome. On a GPU the forward pass runs in bfloat16 and channels-last, on the CPU in float32.
+    TrainOutcome. On a GPU the forward pass runs in bfloat16 and channels-last, on the CPU in float32. At the end
+    ``learnt`` is what the hooks had found out when the weights that are kept were measured.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        train: Dataset,
-        test: Dataset,
+        data: tuple[Dataset, Dataset | None, Dataset],
         config: FineTune,
-        hooks: Sequence[Hook] = (),
-        held_out: Dataset | None = None,
-        start: Checkpoint | None = None,
+        company: Company,
+        start: Checkpoint | None,
+        keep: Keep,
     ) -> None:
         self.config, self.best = config, start.best if start else None
-        self._source, self._hooks, self._start = model, tuple(hooks), start
-        self._train, self._test, self._held_out = train, test, held_out
+        self.learnt: dict[str, Tensor] = {}
+        self._source, self._company, self._start, self._keep = model, company, start, keep
+        self._train, self._held_out, self._test = data
         self._epoch, self._step = (start.epoch, start.step) if start else (1, 0)
         self._start_top1 = start.start_top1 if start else 0.0
-        self._loss_sum = torch.tensor(start.loss_sum if start else 0.0)
-        self._average, self._averaged = torch.tensor(0.0), 0
+        self._loss, self._penalty = Meter(start.loss_sum if start else 0.0), Meter(start.penalty_sum if start else 0.0)
         self._learner: Learner | None = None
         self._left: Checkpoint | None = start
         self._events = self._run()
@@ -99,10 +116,12 @@ class Training(Iterator[TrainEvent]):
             steps=self._steps,
             seconds=self._pace.spent,
             start_top1=self._start_top1,
-            loss_sum=float(self._loss_sum),
+            loss_sum=float(self._loss.total),
             model=copied(self._learner.model),
             optimizer=copy.deepcopy(self._learner.optimizer.state_dict()),
             best=self.best,
+            penalty_sum=float(self._penalty.total),
+            hooks=self._learner.hooks.state(),
         )
 
     # -- the inside --------------------------------------------------------------------------------------------------
@@ -113,34 +132,43 @@ class Training(Iterator[TrainEvent]):
         self._steps = steps_per_epoch(len(train), self.config.batch_size)
         self._pace = Pace(self.config, self._steps, self._start.seconds if self._start else 0.0)
         learner = Learner(self._source, self.config, device)
-        if self._start is not None:
-            learner.load(self._start)
-        self._learner = learner
         train, held_out, test = (_resident(data, device) for data in (train, held_out, self._test))
         with ExitStack() as stack:
             stack.callback(self._leave)
-            for hook in self._hooks:
-                stack.callback(hook.stop, learner.model)
-                hook.start(learner.model)
+            self._equip(learner, stack)
+            self._learner = learner
             try:
                 if self._start is None:
                     yield (yield from self._check(learner, 0, None, held_out, test))
                 # The first epoch always begins, and one that was begun is always evaluated.
                 while self._epoch == 1 or self._step > 0 or self._done() < 1.0:
                     yield from self._train_epoch(learner, train)
-                    loss = float(self._loss_sum) / self._step
+                    loss = float(self._loss.total) / self._step
                     event = yield from self._check(learner, self._epoch, loss, held_out, test)
-                    self._epoch, self._step, self._loss_sum = self._epoch + 1, 0, torch.tensor(0.0)
+                    self._epoch, self._step = self._epoch + 1, 0
+                    self._loss.begin_epoch()
+                    self._penalty.begin_epoch()
                     yield event  # the next epoch has begun: whoever stops here resumes behind this event
             except GeneratorExit:
                 self._left = self.checkpoint()
                 raise
-            yield self._outcome(held_out, device)
+            assert self.best is not None  # the first check has set it
+            self._left = self.checkpoint()
+            self.learnt = learner.hooks.learnt(self.best.hooks)
+            yield self._outcome(self.best.epoch, held_out, device)
+
+    def _equip(self, learner: Learner, stack: ExitStack) -> None:
+        """Begin the hooks with the weights that the training starts from, also where it goes on later than that."""
+        with learner.dice(derived(self.config.seed, 0, 0, BEGIN)):
+            hooks, objective = self._company.begin(learner.model, stack)
+        learner.equip(hooks, objective)
+        if self._start is not None:
+            learner.load(self._start)
 
     def _train_epoch(self, learner: Learner, train: Dataset) -> Iterator[TrainEvent]:
         config, pace = self.config, self._pace
-        for hook in self._hooks if self._step == 0 else ():
-            hook.epoch_start(self._moment(learner))
+        if self._step == 0:
+            learner.tell(Hook.epoch_start, self._moment(learner), derived(config.seed, self._epoch, 0, EPOCH_START))
         batches = shuffled(
             train, config.batch_size, config.augment, config.seed, self._epoch, learner.device, self._step
         )
@@ -148,35 +176,39 @@ class Training(Iterator[TrainEvent]):
         moment, quiet = None, True
         for x, y in batches:
             moment = self._moment(learner)
-            loss = learner.backward(x, y, derived(config.seed, self._epoch, self._step, 1))
-            for hook in self._hooks:
-                hook.after_backward(moment)
-            learner.step(moment.rate)
-            for hook in self._hooks:
-                hook.after_step(moment)
+            loss, penalty = learner.learn(x, y, moment, derived(config.seed, self._epoch, self._step, STEP))
             self._step += 1
-            self._loss_sum = self._loss_sum.to(loss.device) + loss
-            self._average = MEMORY * self._average.to(loss.device) + (1 - MEMORY) * loss
-            self._averaged += 1
+            self._loss.add(loss)
+            if penalty is not None:
+                self._penalty.add(penalty)
             pace.stepped(len(y))
             if pace.window >= EVERY:
-                yield self._told(moment)
+                yield self._told(learner, moment)
                 quiet = False
             if config.minutes and self._done() >= 1.0:
                 break
         if quiet and moment is not None:  # an epoch shorter than that says something once
-            yield self._told(moment)
-        self._finite(self._loss_sum)
+            yield self._told(learner, moment)
+        self._finite(self._loss.total)
         pace.close_window()
-        for hook in self._hooks:
-            hook.epoch_end(self._moment(learner))
+        learner.tell(Hook.epoch_end, self._moment(learner), derived(config.seed, self._epoch, 0, EPOCH_END))
 
-    def _told(self, moment: Moment) -> Step:
+    def _told(self, learner: Learner, moment: Moment) -> Step:
         """What the steps since the last such event came to."""
-        smooth = self._finite(self._average) / (1 - MEMORY**self._averaged)
+        smooth = self._finite(self._loss.average)
+        penalty = self._penalty.average if learner.hooks.penalises else None
         self._pace.close_window()
         position, pace = self._position, self._pace
-        return Step(self._epoch, position, self._done(), smooth, moment.rate, pace.images_per_s, pace.left(position))
+        return Step(
+            epoch=self._epoch,
+            position=position,
+            done=self._done(),
+            loss=smooth,
+            rate=moment.rate,
+            images_per_s=pace.images_per_s,
+            seconds_left=pace.left(position),
+            penalty=penalty,
+        )
 
     def _check(
         self, learner: Learner, epoch: int, train_loss: float | None, held_out: Dataset, test: Dataset
@@ -184,10 +216,11 @@ class Training(Iterator[TrainEvent]):
         """Evaluate, keep the weights when they are the best, and return the epoch's event."""
         began, total = self._pace.spent, len(held_out) + len(test)
         learner.training_mode(False)
+        model, exchanged = learner.measured(self._moment(learner), derived(self.config.seed, epoch, 0, CHECK))
         tallies, shown = (Tally(held_out), Tally(test)), self._pace.spent
         results: list[Accuracy] = []
         for data, tally in zip((held_out, test), tallies):
-            for batch in predicting(learner.model, data, device=learner.device):
+            for batch in predicting(model, data, device=learner.device):
                 result = tally.add(batch)
                 if self._pace.spent - shown >= EVERY:
                     shown = self._pace.spent
@@ -198,7 +231,8 @@ class Training(Iterator[TrainEvent]):
         self._pace.checked(self._pace.spent - began)
         if epoch == 0:
             self._start_top1 = tested.top1
-        improved = self.best is None or self.best.beaten_by(chosen.top1, chosen.loss)
+        improved = self._keep == "last" or self.best is None or self.best.beaten_by(chosen.top1, chosen.loss)
+        penalised = train_loss is not None and learner.hooks.penalises
         event = Epoch(
             epoch=epoch,
             train_loss=train_loss,
@@ -213,14 +247,15 @@ class Training(Iterator[TrainEvent]):
             rate=self.config.rate(self._done()),
             images_per_s=self._pace.images_per_s,
             seconds=self._pace.spent,
+            penalty=float(self._penalty.total) / self._step if penalised else None,
         )
         if improved:
-            self.best = Best(copied(learner.model), event, chosen.loss)
+            state = learner.hooks.folded(copied(learner.model), exchanged)
+            self.best = Best(state, event, chosen.loss, learner.hooks.state())
         return event
 
-    def _outcome(self, held_out: Dataset, device: str) -> TrainOutcome:
-        assert self.best is not None  # the first check has set it
-        kept = self.best.epoch
+    def _outcome(self, kept: Epoch, held_out: Dataset, device: str) -> TrainOutcome:
+        chosen = f"{len(held_out)} images of {held_out.name} that were not trained on in this run"
         return TrainOutcome(
             epoch=kept.epoch,
             epochs=self._epoch - 1,
@@ -230,7 +265,7 @@ class Training(Iterator[TrainEvent]):
             high=kept.high,
             images=kept.images,
             start_top1=self._start_top1,
-            chosen_on=f"{len(held_out)} images of {held_out.name} that were not trained on in this run",
+            chosen_on=chosen if self._keep == "best" else "no images: the weights of the last epoch are kept",
             seconds=self._pace.spent,
             device=device_title(device),
             seed=self.config.seed,
@@ -252,7 +287,7 @@ class Training(Iterator[TrainEvent]):
         done = self._done()
         return Moment(learner.model, self._epoch, self._step, self._steps, done, self.config.rate(done))
 
-    def _finite(self, loss: torch.Tensor) -> float:
+    def _finite(self, loss: Tensor | float) -> float:
         value = float(loss)
         if not isfinite(value):
             raise UserError(

@@ -1,16 +1,66 @@
-"""The loss of networks with one or several outputs."""
+"""What a training minimises."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from pruning_core.knobs import check_knobs
 from pruning_core.measuring.forward import main_output
 
 AUXILIARY = 0.3  # weight of an auxiliary classifier (Szegedy et al., Going deeper with convolutions, 2015)
+
+
+class Forward(Protocol):
+    """The network in training mode, with what hooks exchange and, on top of that, ``overrides`` (name -> tensor)."""
+
+    def __call__(self, x: Tensor, overrides: Mapping[str, Tensor] | None = None) -> Any: ...
+
+
+class Objective(ABC):
+    """What one training minimises."""
+
+    @abstractmethod
+    def loss(self, forward: Forward, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """(what is minimised, the main loss that events report), both scalars in nats, of one batch.
+
+        x (n, C, H, W), y (n,) int64. ``forward`` may be called several times: a distillation reads the same images
+        with a teacher too, a sandwich of widths reads them at each width. It keeps no state from batch to batch.
+        """
+
+
+@dataclass(frozen=True)
+class ObjectiveSpec(ABC):
+    """A subclass is a frozen dataclass of plain values whose annotated fields are its knobs."""
+
+    def __post_init__(self) -> None:
+        check_knobs(self)
+
+    @abstractmethod
+    def begin(self, model: nn.Module, others: Mapping[str, nn.Module]) -> Objective:
+        """Called when a training begins. ``model`` is its own copy, on its device.
+
+        ``others`` are networks by name (a program's snapshots), on the CPU in evaluation mode and not to be changed: an
+        objective that follows one of them, such as a teacher, takes a copy to the device of ``model``.
+        """
+
+
+@dataclass(frozen=True)
+class CrossEntropy(ObjectiveSpec, Objective):
+    """With auxiliary classifiers where the network has them. ``smoothing`` of the labels lies in [0, 1)."""
+
+    smoothing: float = 0.0
+
+    def begin(self, model: nn.Module, others: Mapping[str, nn.Module]) -> Objective:
+        return self
+
+    def loss(self, forward: Forward, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return training_loss(forward(x), y, self.smoothing)
 
 
 def training_loss(output: Any, labels: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:

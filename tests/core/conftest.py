@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pruning_core.datasets import DIGITS, Dataset, hold_out, load_splits
 from pruning_core.storage import Workspace
 
 
@@ -22,3 +23,11 @@ def one_thread() -> Iterator[None]:
 def workspace(tmp_path: Path) -> Workspace:
     """A data directory with nothing in it."""
     return Workspace(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[Dataset, Dataset, Dataset]:
+    """(fit, held-out, test)"""
+    train, test = load_splits(DIGITS)
+    fit, held_out = hold_out(train, DIGITS)
+    return fit, held_out, test

@@ -21,6 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("pages.ui", "tools"),
     ("export",),
     ("studies",),
+    ("methods",),
     ("analysis",),
     ("criteria", "mending", "replay", "training", "runs"),
     ("probe", "measuring", "zoo"),

@@ -9,22 +9,25 @@ import pytest
 import torch
 
 from pruning_core.allocation.course import course, share_of, steps_of
-from pruning_core.allocation.schedule import SCHEDULES, Linear, LittleByLittle, OneShot
-from pruning_core.criteria import L1Norm, score
-from pruning_core.datasets import DIGITS, load_splits
+from pruning_core.allocation.schedule import SCHEDULES, Agp, Linear, LittleByLittle, OneShot
+from pruning_core.criteria import Criterion, L1Norm, TaylorGate, score
+from pruning_core.datasets import DIGITS, hold_out, load_splits
 from pruning_core.errors import UserError
-from pruning_core.graph import Network, Plan, capture
+from pruning_core.graph import Network, Plan, capture, remove
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.measuring.measures import Drop
+from pruning_core.methods.phases import shared_out
 from pruning_core.runs.events import Event, Progress
 from pruning_core.storage.codec import dump
+from pruning_core.storage.weights import stored_weights
 from pruning_core.storage.workspace import Workspace
-from pruning_core.studies.gradual import GradualRun, shared_out
+from pruning_core.studies.gradual import GradualRun
 from pruning_core.studies.inputs import fitted
 from pruning_core.studies.reached import AT_ONCE, SCHEDULED, Reached, Shrunk, tag_of, way_of
 from pruning_core.studies.specs import PRODUCT
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step
+from pruning_core.training.loop import fine_tune
 from pruning_core.zoo import DEMOS, LoadedModel, ModelRef, load_model
 
 DEMO = DEMOS[0].ref
@@ -75,11 +78,12 @@ def test_a_linear_course_worked_by_hand(network: Network) -> None:
 
 
 def test_epochs_are_shared_out_and_too_few_are_a_sentence() -> None:
-    assert shared_out(replace(TWO, epochs=8), 3) == (2, 3, 3)
+    assert shared_out(replace(TWO, epochs=8), [1] * 3) == (2, 3, 3)
+    assert shared_out(replace(TWO, epochs=10), [1, 1, 3]) == (2, 2, 6)
     with pytest.raises(UserError, match="at least 5 epochs"):
-        shared_out(replace(TWO, epochs=4), 5)
+        shared_out(replace(TWO, epochs=4), [1] * 5)
     with pytest.raises(UserError, match="number of epochs"):
-        shared_out(FineTune(epochs=0, minutes=1.0), 2)
+        shared_out(FineTune(epochs=0, minutes=1.0), [1] * 2)
 
 
 def test_steps_end_at_the_plan_and_are_compared_with_the_same_at_once(
@@ -115,6 +119,46 @@ def test_steps_end_at_the_plan_and_are_compared_with_the_same_at_once(
     assert done == sorted(done) and done[0] > 0 and done[-1] <= 1
     assert isinstance(events[-1], Progress) and events[-1].done == events[-1].total == 4
     assert [PRODUCT.event(dump(event)) for event in events] == events
+
+
+def by_hand(loaded: LoadedModel, plan: Plan, criterion: Criterion, counts: list[dict[str, int]], config: FineTune):
+    """The same steps with nothing but the library's functions: (plan, epochs, network) after each."""
+    train, test = load_splits(DIGITS)
+    fit, held_out, test = (fitted(part, DIGITS, loaded) for part in (*hold_out(train, DIGITS), test))
+    example = torch.zeros(1, *loaded.input_size)
+    model, whole, gone = loaded.model, capture(loaded.model, example), Plan()
+    sizes = {group.key: group.size for group in whole.groups}
+    for step, wanted in enumerate(counts):
+        now = capture(model, example)
+        scores = score(model, now, (criterion,), fit.subset(128, config.seed), seed=config.seed)[criterion].values
+        more = {key: count - len(gone.get(key, ())) for key, count in wanted.items()}
+        next_plan = Plan({key: scores[key].argsort(stable=True)[:count].tolist() for key, count in more.items()})
+        model, gone = remove(model, now, next_plan).model, gone.then(next_plan, sizes)
+        own = replace(config, epochs=config.epochs // len(counts), seed=config.seed + step)
+        training = fine_tune(model, fit, test, own, held_out=held_out)
+        epochs = [event for event in training if isinstance(event, Epoch)]
+        model = training.best_model()
+        yield gone, epochs, model
+
+
+@pytest.mark.parametrize("criterion", [L1Norm(), TaylorGate()], ids=lambda c: c.card.key)
+def test_it_is_what_the_same_steps_by_hand_give_to_the_last_digit(
+    criterion: Criterion, workspace: Workspace, loaded: LoadedModel, network: Network
+) -> None:
+    plan, config = planned(network), replace(TWO, epochs=4, batch_size=128, seed=5, augment="shift")
+    spec = GradualRun(DEMO, DIGITS, plan.to_json(), criterion, Agp(), steps=2, config=config)
+    events = list(spec.run(workspace))
+    for way, schedule, steps in ((SCHEDULED, Agp(), 2), (AT_ONCE, OneShot(), 1)):
+        shrunk, reached = of(events, Shrunk, way), of(events, Reached, way)
+        counts = list(course(schedule, network, plan, steps))[1:]
+        for step, (gone, expected, model) in enumerate(by_hand(loaded, plan, criterion, counts, config), 1):
+            assert Plan.from_json(shrunk[step].plan) == gone
+            tag = tag_of(way, step)
+            own = [event for event in events if isinstance(event, Epoch) and event.tag == tag]
+            still = {"seconds": 0.0, "images_per_s": 0.0}
+            assert [replace(e, **still) for e in own] == [replace(e, **still, tag=tag) for e in expected]
+            kept = stored_weights(workspace.artifacts.path(reached[step].weights))[0]
+            assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["between steps", "inside a step"])
@@ -173,3 +217,15 @@ def test_a_network_that_becomes_a_recorded_program_is_followed_through_its_cuts(
     first, last = of(events, Shrunk)[1], of(events, Shrunk)[2]
     assert network.cost(plan).macs == last.macs < first.macs < network.cost().macs
     assert of(events, Reached).keys() == {1, 2}
+
+    other, before = Workspace(workspace.root / "other"), []
+    run = spec.run(other)
+    for event in run:
+        before.append(event)
+        if isinstance(event, Epoch) and event.tag == tag_of(SCHEDULED, 2):
+            break
+    run.close()
+    kept = spec.keep(other, tuple(before))
+    together = [*kept, *spec.run(other, kept)]
+    assert of(together, Shrunk) == of(events, Shrunk)
+    assert of(together, Reached)[2].weights == of(events, Reached)[2].weights, "stopped in its second step"

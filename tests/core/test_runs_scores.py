@@ -5,8 +5,8 @@ import torch
 
 from pruning_core.criteria import FeatureMapRank, L1Norm, LassoReconstruction, TaylorGate
 from pruning_core.datasets import DIGITS
+from pruning_core.methods.ranking import SCORED_ON
 from pruning_core.storage import Workspace
-from pruning_core.studies.inputs import SCORED_ON
 from pruning_core.studies.points import Scored
 from pruning_core.studies.scores import ScoresRun, read_scores
 from pruning_core.studies.sensitivity import captured, scored

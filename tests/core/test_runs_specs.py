@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load
 
-from pruning_core.datasets import DIGITS, DataRef, load_splits
+from pruning_core.datasets import DIGITS, DataRef, hold_out, load_splits
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, capture
 from pruning_core.measuring.evaluate import evaluate
@@ -29,6 +29,7 @@ from pruning_core.studies.specs import PRODUCT, RUNS
 from pruning_core.training import loop
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step, TrainOutcome
+from pruning_core.training.loop import fine_tune
 from pruning_core.zoo import DEMOS, ModelRef, load_model
 
 PATIENCE = 120.0
@@ -143,6 +144,23 @@ def test_pruned_and_control_are_trained_alike(jobs: Jobs, pruned: ModelRef) -> N
         model.load_state_dict(load(jobs.workspace.artifacts.read(artifact.digest)))
         assert evaluate(model, test, device="cpu").top1 == outcome.top1
     assert not list((jobs.workspace.root / "scratch").iterdir()), "a finished run leaves no scratch files"
+
+
+def test_a_fine_tuning_is_the_training_by_hand_to_the_last_digit(workspace: Workspace, pruned: ModelRef) -> None:
+    config = dataclasses.replace(SHORT, augment="shift", seed=4)
+    events = list(FineTuneRun(pruned, DIGITS, config, control=True).run(workspace))
+    train, test = load_splits(DIGITS)
+    clock = {"seconds": 0.0, "images_per_s": 0.0}
+    for tag, ref in ((PRUNED, pruned), (CONTROL, DEMO)):
+        loaded = load_model(ref, workspace)
+        parts = (inputs.fitted(part, DIGITS, loaded) for part in (*hold_out(train, DIGITS), test))
+        fit, held_out, tested = parts
+        training = fine_tune(loaded.model, fit, tested, config, held_out=held_out)
+        expected = [dataclasses.replace(e, **clock, tag=tag) for e in training if isinstance(e, Epoch)]
+        assert [dataclasses.replace(e, **clock) for e in events if isinstance(e, Epoch) and e.tag == tag] == expected
+        (artifact,) = (e for e in events if isinstance(e, Artifact) and e.name == f"{tag} weights")
+        kept = load(workspace.artifacts.read(artifact.digest))
+        assert all(torch.equal(value, kept[name]) for name, value in training.best_model().state_dict().items())
 
 
 def test_an_unpruned_network_is_its_own_control(pruned: ModelRef) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 from pruning_core.criteria import Criterion, Reconstructing
 from pruning_core.criteria.rebuild import rebuilding
 from pruning_core.datasets import Dataset
-from pruning_core.graph import Network, Plan, remove
+from pruning_core.graph import Network, Plan, Removal, remove
 from pruning_core.measuring.device import choose_device
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Step
@@ -32,11 +32,24 @@ def cut(model: nn.Module, network: Network, plan: Plan, criterion: Criterion, fi
     """Without the units of ``plan``; where the criterion's paper mends the layers behind them, they are mended."""
     if not plan:
         return copy.deepcopy(model)
+    return (yield from removing(model, network, plan, criterion, fit, fit, images)).model
+
+
+def removing(
+    model: nn.Module,
+    network: Network,
+    plan: Plan,
+    criterion: Criterion | None,
+    fit: Dataset,
+    proof: Dataset,
+    images: int,
+) -> Generator[float, None, Removal]:
+    """As :func:`cut`, for a plan that removes something, with the removal's proof on the first images of ``proof``."""
     source = model
     if isinstance(criterion, Reconstructing):
         steps = rebuilding(model, network, plan, criterion, fit, images=min(images, len(fit)))
         source = yield from told(steps, lambda step: (step.done / max(1, step.total),))
-    return remove(source, network, plan, fit.normalised(fit.images[:PROOF_IMAGES])).model
+    return remove(source, network, plan, proof.normalised(proof.images[:PROOF_IMAGES]))
 
 
 def recalibrated(model: nn.Module, fit: Dataset, images: int, seed: int, device: str) -> Treatment:

@@ -1,0 +1,1 @@
+"""Pruning methods: phases, the one interpreter that performs them, and one class per method."""

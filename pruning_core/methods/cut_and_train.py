@@ -1,0 +1,46 @@
+"""The plain way, against which every other method has to show what it is good for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pruning_core.allocation.base import Allocation
+from pruning_core.allocation.uniform import Uniform
+from pruning_core.criteria import Criterion, L1Norm
+from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.phases import Cut, Phase, Recover, Train, Within
+from pruning_core.taxonomy import Card, Data, Family, Paper
+
+
+@dataclass(frozen=True)
+class CutAndTrain(Method):
+    r"""Remove the least important channels once, then train what is left.
+
+    $\theta \to \theta_S \to \arg\min_{\theta_S} \mathcal{L}$: ``criterion`` says which channels go, ``allocation`` from
+    where. Batch-norm statistics are renewed in between, so that the training does not begin with those of a network
+    that is gone.
+
+    When it fails: at high ratios one cut takes more than training brings back; steps do better there.
+    """
+
+    card: ClassVar = Card(
+        key="cut-train",
+        name="Cut, then train",
+        family=Family.MAGNITUDE,
+        data=Data.TRAINING,
+        cost="scores once, then one training",
+        paper=Paper(
+            "Pruning Filters for Efficient ConvNets", "Li, Kadav, Durdanovic, Samet, Graf", "ICLR", 2017, "1608.08710"
+        ),
+    )
+    outcome: ClassVar = Outcome.SMALLER
+
+    criterion: Criterion = field(default_factory=L1Norm)
+    allocation: Allocation = field(default_factory=Uniform)
+
+    def phases(self, goal: Goal) -> Iterator[Phase]:
+        yield Cut(self.criterion, Within(self.allocation, goal.budget), name="cut")
+        yield Recover(name="statistics")
+        yield Train(name="train")

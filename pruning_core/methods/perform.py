@@ -1,0 +1,228 @@
+"""The one interpreter: performs phases, one after the other, and can go on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from pruning_core.allocation.budget import UNITS, Budget, allocate
+from pruning_core.allocation.lowest import lowest
+from pruning_core.allocation.pool import Pool
+from pruning_core.errors import UserError
+from pruning_core.graph import Plan, remove
+from pruning_core.methods.phases import Apply, Cut, Learnt, Phase, Recover, Rewind, Snapshot, Train, Widths, settings
+from pruning_core.methods.place import Keeper, Place
+from pruning_core.methods.ranking import SCORED_ON, ranked
+from pruning_core.methods.state import Setup, Snap, State, needed
+from pruning_core.methods.treatments import PROOF_IMAGES, recalibrated, removing
+from pruning_core.runs.events import Event, Progress, Stage
+from pruning_core.training.checkpoint import Best, Checkpoint
+from pruning_core.training.config import FineTune
+from pruning_core.training.events import TrainOutcome
+from pruning_core.training.loop import fine_tune
+from pruning_core.work import told
+
+RECONSTRUCTION_IMAGES = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Done:
+    """Phase ``number`` is performed, ``state`` is what came of it. Not to be stored: for whoever drives a program."""
+
+    number: int
+    phase: Phase
+    state: State
+    outcome: TrainOutcome | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Broken:
+    """The training in phase ``number`` fails; ``best`` are its best weights. The error follows. Not to be stored."""
+
+    number: int
+    best: Best
+
+
+def only_events(event: Event) -> tuple[Event, ...]:
+    """What of a program may be stored: to be used with ``told`` by whoever waits for its end alone."""
+    return () if isinstance(event, Done | Broken) else (event,)
+
+
+def perform(
+    phases: Sequence[Phase], state: State, setup: Setup, keeper: Keeper | None = None
+) -> Generator[Event, None, State]:
+    """Perform ``phases`` beginning with ``state``; returns the state after the last one. Use it with ``told``.
+
+    Yields stages, progress and training events (not their TrainOutcome, which comes with the Done), and a ``Done``
+    after every phase. With a ``keeper`` the place is saved inside trainings now and then, after every phase, and when
+    it is closed inside a training; what was saved is gone on with. A place is never ahead of the events: a Done is
+    repeated until its events were taken. Raises UserError for what cannot be done.
+    """
+    configs = settings(phases, setup.config)
+    place = keeper.load() if keeper else None
+    first, training = (place.number, place.training) if place else (0, None)
+    state = place.state(state.origin) if place else state
+    for number, phase in enumerate(phases[first:], first):
+        if isinstance(phase, Train):
+            start = training if number == first else None
+            state = yield from _train(number, phase, state, setup, configs[number], start, keeper)
+        else:
+            state = yield from _step(phase, state, setup)
+            yield Done(number, phase, state)
+        if keeper:
+            keeper.save(Place.of(number + 1, state))
+    return state
+
+
+def _step(phase: Phase, state: State, setup: Setup) -> Generator[Event, None, State]:
+    match phase:
+        case Cut():
+            return (yield from _cut(phase, state, setup))
+        case Apply():
+            yield Stage(_staged(phase, "removing channels"))
+            example = setup.proof.normalised(setup.proof.images[:PROOF_IMAGES])
+            removal = remove(state.model, state.network, phase.plan, example)
+            return state.without(phase.plan, removal.model, removal)
+        case Recover(images=images):
+            yield Stage(_staged(phase, "renewing batch-norm statistics"))
+            work = recalibrated(state.model, needed(setup.fit, "images to fit"), images, setup.seed, setup.device)
+            model = yield from told(work, lambda share: (Progress(round(100 * share), 100, "%"),))
+            return replace(state, model=model)
+        case Snapshot(key=key):
+            return replace(state, snapshots={**state.snapshots, key: Snap(state.model, state.plan)})
+        case Rewind(key=key):
+            return _rewound(state, key)
+        case Train():
+            raise AssertionError("a training is performed by itself, because it can be gone on with")
+
+
+def _staged(phase: Phase, what: str) -> str:
+    return f"{phase.name}: {what}" if phase.name else what
+
+
+# -- cutting -----------------------------------------------------------------------------------------------------------
+
+
+def _cut(phase: Cut, state: State, setup: Setup) -> Generator[Event, None, State]:
+    if isinstance(phase.to, Widths):
+        state.check_followed(phase.to.counts)
+    ranks = yield from _ranks(phase, state, setup)
+    plan = _counted(phase, state, ranks) if isinstance(phase.to, Widths) else _within(phase, state, ranks)
+    stage = Stage(_staged(phase, "removing channels"))
+    yield stage
+    if not plan:
+        return state
+    mend = None if isinstance(phase.by, Learnt) else phase.by
+    proof = setup.proof
+    work = removing(state.model, state.network, plan, mend, setup.fit or proof, proof, RECONSTRUCTION_IMAGES)
+    removal = yield from told(work, lambda _: (stage,))
+    return state.without(plan, removal.model, removal)
+
+
+def _ranks(phase: Cut, state: State, setup: Setup) -> Generator[Event, None, dict[str, Tensor]]:
+    """By the weights as they are now, or by what the last training has learnt."""
+    if isinstance(phase.by, Learnt):
+        sizes = {group.key: group.size for group in state.network.groups}
+        found = {key: value for key, value in state.learnt.items() if value.shape == (sizes.get(key, -1),)}
+        if not found:
+            raise ValueError("no hook of the training before has learnt how important channels are")
+        return found
+    images = None
+    if phase.by.needs_images:
+        images = needed(setup.fit, "images to score on").subset(SCORED_ON, setup.seed)
+    return (yield from ranked(state.model, state.network, phase.by, images, setup.seed))
+
+
+def _counted(phase: Cut, state: State, ranks: dict[str, Tensor]) -> Plan:
+    assert isinstance(phase.to, Widths)
+    now: dict[str, tuple[int, ...]] = {}
+    for key, count in phase.to.counts.items():
+        more = count - len(state.plan.get(key, ()))
+        if more > 0 and key not in ranks:
+            raise UserError(f"{_judge(phase)} cannot rank {key}. Choose another criterion.")
+        if more > 0:
+            now[key] = lowest(ranks[key], more)
+    return Plan(now)
+
+
+def _within(phase: Cut, state: State, ranks: dict[str, Tensor]) -> Plan:
+    assert not isinstance(phase.to, Widths)
+    budget = phase.to.budget
+    if budget.kind == "latency":
+        raise UserError(f"A method keeps to a budget in {UNITS['macs']} or {UNITS['parameters']}. Choose one of them.")
+    cost = state.origin.network.cost()
+    allowed = Budget(budget.kind, amount=budget.limit(cost.macs if budget.kind == "macs" else cost.parameters))
+    fair = "mean" if isinstance(phase.by, Learnt) else phase.by.fair.by
+    plan = allocate(phase.to.allocation, Pool.of(state.network, ranks, phase.to.limits, fair), allowed).plan
+    state.check_followed(plan)
+    return plan
+
+
+def _judge(phase: Cut) -> str:
+    return "What was learnt" if isinstance(phase.by, Learnt) else phase.by.card.name
+
+
+def _rewound(state: State, key: str) -> State:
+    snap = state.snapshots.get(key)
+    if snap is None:
+        raise ValueError(f"there is no snapshot {key!r} to rewind to")
+    then = State(state.origin, snap.model, snap.plan)
+    since = state.plan.since(snap.plan, state.origin.sizes)
+    model = remove(snap.model, then.network, since).model if since else snap.model
+    return replace(state, model=model)
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+
+
+def _train(
+    number: int,
+    phase: Train,
+    state: State,
+    setup: Setup,
+    config: FineTune,
+    start: Checkpoint | None,
+    keeper: Keeper | None,
+) -> Generator[Event, None, State]:
+    if phase.name:
+        yield Stage(_staged(phase, "training"))
+    training = fine_tune(
+        state.model,
+        needed(setup.fit, "images to fit"),
+        needed(setup.test, "images to test"),
+        config,
+        phase.hooks,
+        setup.held_out,
+        start,
+        network=state.network if phase.hooks else None,
+        objective=phase.objective,
+        others={key: snap.model for key, snap in state.snapshots.items()},
+        keep=phase.keep,
+    )
+
+    def place() -> Place:
+        return Place.of(number, state, training.checkpoint())
+
+    outcome = None
+    try:
+        for event in training:
+            if isinstance(event, TrainOutcome):
+                outcome = event
+                continue
+            yield event
+            if keeper:
+                keeper.now_and_then(place)
+        after = replace(state, model=training.best_model(), learnt=training.learnt)
+        yield Done(number, phase, after, outcome)
+    except GeneratorExit:
+        training.close()
+        if keeper:
+            keeper.save(place())
+        raise
+    except Exception:
+        if training.best is not None:
+            yield Broken(number, training.best)
+        raise
+    return after

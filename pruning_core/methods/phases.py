@@ -1,0 +1,138 @@
+"""What a method is made of: phases, each frozen data, so that a timeline can be drawn before anything runs.
+
+A new phase is a class here, a name in ``Phase``, and a case in :mod:`.perform`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pruning_core.allocation.base import Allocation
+from pruning_core.allocation.budget import Budget
+from pruning_core.allocation.limits import Limits
+from pruning_core.allocation.lowest import ROUNDING
+from pruning_core.criteria import Criterion
+from pruning_core.errors import UserError
+from pruning_core.graph import Plan
+from pruning_core.training.config import FineTune
+from pruning_core.training.hooks import HookSpec
+from pruning_core.training.loop import Keep
+from pruning_core.training.loss import ObjectiveSpec
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train with ``hooks`` for a ``share`` of the program's epochs, as the program's settings say.
+
+    ``objective`` None is cross-entropy with the smoothing of the settings. ``keep``: the weights of the epoch that was
+    best on held-out images, or the last ones, which a method needs that shapes the weights while it trains.
+    ``name`` is what a person calls it.
+    """
+
+    share: float = 1.0
+    hooks: tuple[HookSpec, ...] = ()
+    objective: ObjectiveSpec | None = None
+    keep: Keep = "best"
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Widths:
+    """So many channels of the network that the program began with are gone afterwards, by group key."""
+
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Within:
+    """The least removal of ``allocation`` that keeps to ``budget``, its fraction is of the program's first network."""
+
+    allocation: Allocation
+    budget: Budget
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """Judge channels by what the hooks of the training before have learnt: (C,) by group key, higher is kept."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Judge the channels of the network as it is now, and really remove the least important ones."""
+
+    by: Criterion | Learnt
+    to: Widths | Within
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Really remove exactly these units, counted in the network as it is now."""
+
+    plan: Plan
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Recover:
+    """Measure batch-norm statistics anew on ``images`` fitted images; no weight changes."""
+
+    images: int = 512
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Remember the network as it is now under a key: to rewind to, or as the teacher of an objective."""
+
+    key: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Rewind:
+    """Give every weight the value that it had at a snapshot; what was removed since stays removed."""
+
+    key: str
+    name: str = ""
+
+
+Phase = Train | Cut | Apply | Recover | Snapshot | Rewind
+
+
+def shared_out(config: FineTune, shares: Sequence[float]) -> tuple[int, ...]:
+    """Whole epochs for trainings with these shares of them, at least one each.
+
+    What cannot be divided goes to the last ones, where the cuts hurt most. Raises UserError when there are too few, and
+    for settings that count minutes.
+    """
+    epochs = config.epochs
+    if config.minutes or not epochs:
+        raise UserError("Pruning in steps shares out epochs. Set a number of epochs, and no minutes.")
+    if epochs < len(shares):
+        raise UserError(
+            f"{epochs} epochs cannot be shared out among {len(shares)} steps. Choose at least {len(shares)} epochs, "
+            "or fewer steps."
+        )
+    spare = epochs - len(shares)
+    found = [1 + math.floor(spare * share / sum(shares) + ROUNDING) for share in shares]
+    rest = epochs - sum(found)
+    return tuple(each + (place >= len(found) - rest) for place, each in enumerate(found))
+
+
+def settings(phases: Sequence[Phase], config: FineTune) -> dict[int, FineTune]:
+    """The settings of every training, by the number of its phase: its own epochs and its own seed.
+
+    A single training has them as they are. Raises UserError when the epochs cannot be shared out.
+    """
+    trainings = {number: phase for number, phase in enumerate(phases) if isinstance(phase, Train)}
+    if len(trainings) < 2:
+        return dict.fromkeys(trainings, config)
+    epochs = shared_out(config, [phase.share for phase in trainings.values()])
+    return {
+        number: replace(config, epochs=own, seed=config.seed + place)
+        for place, (number, own) in enumerate(zip(trainings, epochs))
+    }

@@ -1,0 +1,121 @@
+"""What the phases of a program hand on, and what they all work with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from pruning_core.datasets import Dataset
+from pruning_core.errors import UserError
+from pruning_core.graph import Network, Plan, Removal, capture, remove
+from pruning_core.training.config import FineTune
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """The images and settings of a program; phases take from it what they need.
+
+    ``proof``: the images that removals are proved on. ``fit``, ``held_out``, ``test``: to train and to measure on.
+    ``config`` is shared out among all trainings. ``seed`` draws the images that are scored and recovered on.
+    """
+
+    proof: Dataset
+    fit: Dataset | None = None
+    held_out: Dataset | None = None
+    test: Dataset | None = None
+    config: FineTune = field(default_factory=FineTune)
+    seed: int = 0
+    device: str = "auto"
+
+
+def needed(value: T | None, what: str) -> T:
+    """Raises ValueError where a program was set up without what one of its phases needs."""
+    if value is None:
+        raise ValueError(f"this program needs {what}")
+    return value
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """The network that a program begins with, on the CPU in evaluation mode. Never changed.
+
+    ``example``: the arguments that it is captured with, as soon as somebody asks, where ``known`` is not its capture.
+    """
+
+    model: nn.Module
+    example: Tensor | tuple[Any, ...]
+    known: Network | None = None
+
+    @cached_property
+    def network(self) -> Network:
+        """Raises UserError when the network cannot be captured."""
+        return self.known or capture(self.model, self.example)
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Units by group key."""
+        return {group.key: group.size for group in self.network.groups}
+
+    def cut(self, plan: Plan) -> nn.Module:
+        """Without the units of ``plan``, with the weights that it has."""
+        return remove(self.model, self.network, plan).model if plan else self.model
+
+
+@dataclass(frozen=True, eq=False)
+class Snap:
+    """A network at one moment, and what had been removed by then."""
+
+    model: nn.Module
+    plan: Plan
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A network between two phases. No phase changes it: each returns another one.
+
+    ``plan`` is all that is gone, in units of ``origin``. ``removal`` is the last removal with its proof. ``learnt`` is
+    what the hooks of the last training have learnt. ``snapshots`` by key.
+    """
+
+    origin: Origin
+    model: nn.Module
+    plan: Plan = field(default_factory=Plan)
+    snapshots: Mapping[str, Snap] = field(default_factory=dict)
+    learnt: Mapping[str, Tensor] = field(default_factory=dict)
+    removal: Removal | None = None
+
+    @staticmethod
+    def of(model: nn.Module, network: Network) -> State:
+        """A program begins: ``network`` is the capture of ``model``."""
+        return State(Origin(model, network.example, network), model)
+
+    @staticmethod
+    def begun(model: nn.Module, example: Tensor | tuple[Any, ...]) -> State:
+        """A program begins that perhaps needs no capture, as training alone does not."""
+        return State(Origin(model, example), model)
+
+    @cached_property
+    def network(self) -> Network:
+        """The capture of ``model`` as it is now; made when somebody asks."""
+        return capture(self.model, self.origin.network.example) if self.plan else self.origin.network
+
+    def without(self, plan: Plan, model: nn.Module, removal: Removal | None) -> State:
+        """``model`` is the network after the removal of ``plan``, counted in units of the network as it is now."""
+        return replace(self, model=model, plan=self.plan.then(plan, self.origin.sizes), removal=removal)
+
+    def check_followed(self, plan_or_counts: Mapping[str, object]) -> None:
+        """Raises UserError for groups whose units can no longer be told apart from those of the origin."""
+        alive = self.origin.network.after(self.plan)
+        sizes = {group.key: group.size for group in self.network.groups}
+        lost = [key for key in plan_or_counts if sizes.get(key) != len(alive.get(key, ()))]
+        if lost:
+            raise UserError(
+                f"{lost[0]} cannot be followed through several cuts: once cut, this network is a recorded program. "
+                "Cut it at once instead."
+            )
