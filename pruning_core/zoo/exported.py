@@ -15,17 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import fx
 
 from pruning_core.datasets.safe_zip import open_zip, read_member
-from pruning_core.errors import UserError
+from pruning_core.errors import UserError, quoted
+from pruning_core.zoo.advice import EXPORT
 from pruning_core.zoo.exported_rules import cleaned
 from pruning_core.zoo.kinds import MAX_FILE_BYTES
+from pruning_core.zoo.programs.layers import Restored, restore_layers
 
 ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1, 13: 2}  # by torch's stable scalar type numbers
 CARRIED = ("archive_format", "archive_version", "byteorder", ".data/version", ".data/serialization_id")
-AGAIN = "Export it again with torch.export.save(torch.export.export(model, (example,)), 'model.pt2')."
-NOTE = "an exported program: train and eval mode are what they were when it was exported"
+MOST_JSON = 64 << 20  # bytes of the graph's description; a network of 2,000 operators has two million
+AGAIN = f"Export it again with {EXPORT}."
+NOTE = "an exported program: whatever behaves differently in train and eval mode is as it was when it was exported"
 
 _LOADING = threading.Lock()  # torch keeps the program being read in a global
 
@@ -34,16 +37,28 @@ _LOADING = threading.Lock()  # torch keeps the program being read in a global
 class Program:
     """The network of an exported program, and the (C, H, W) that it was exported for."""
 
-    model: nn.Module
+    model: fx.GraphModule
     input_size: tuple[int, int, int]
     batch_size: int | None  # None: any
+    restored: Restored
+
+    @property
+    def note(self) -> str:
+        """What to say of its modes."""
+        layers = [(self.restored.norms, "batch norms"), (self.restored.dropouts, "dropout")]
+        follow = " and ".join(what for count, what in layers if count)
+        if not follow:
+            return NOTE
+        said = f"an exported program: {follow} follow train and eval mode, all else is as it was when it was exported"
+        return said + (" (in training mode)" if self.restored.training else "")
 
 
 def read_exported(path: Path, name: str) -> Program:
     """The program in the file at ``path``, which the user calls ``name``.
 
-    Nothing in the file runs: its graph is judged and rewritten first, and pickled parts are refused. Raises UserError
-    when it is damaged, hostile, holds compiled code, or takes anything but one batch of images.
+    Nothing in the file runs: its graph is judged and rewritten first, and pickled parts are refused. Batch norms and
+    dropout are layers again. Raises UserError when it is damaged, hostile, holds compiled code, or takes anything but
+    one batch of images. What it would hold and do when it runs is for :func:`.programs.trial.trial` to say.
     """
     data, program = _rewritten(path, name)
     size, batch = _input(program, name)
@@ -52,11 +67,22 @@ def read_exported(path: Path, name: str) -> Program:
             loaded = torch.export.load(io.BytesIO(data))
             model = loaded.module()
         except Exception as error:  # the deserialiser raises whatever its asserts and lookups raise
-            raise UserError(f"{name!r} cannot be read by this version of torch. {AGAIN}") from error
+            raise UserError(f"{quoted(name)} cannot be read by this version of torch. {AGAIN}") from error
+    _unguarded(model)
+    return Program(model, size, batch, restore_layers(model))
+
+
+def _unguarded(model: fx.GraphModule) -> None:
+    """Take away what torch adds to a program: checks of the input's sizes, and modes that refuse to be switched."""
+    for node in list(model.graph.nodes):
+        if node.op == "call_module":
+            model.graph.erase_node(node)
+    model._forward_pre_hooks.clear()
+    model._forward_pre_hooks_with_kwargs.clear()
     for switch in ("train", "eval"):
-        # torch makes both raise on exported programs; here they mean nothing, because nothing in it depends on them
         model.__dict__.pop(switch, None)
-    return Program(model, size, batch)
+    model.recompile()
+    model.delete_all_unused_submodules()
 
 
 def _rewritten(path: Path, name: str) -> tuple[bytes, dict[str, Any]]:
@@ -70,14 +96,19 @@ def _rewritten(path: Path, name: str) -> tuple[bytes, dict[str, Any]]:
             if inner in CARRIED:
                 copy.writestr(f"{folder}/{inner}", read_member(archive, member, name))
             elif inner == "models/model.json":
+                if member.file_size > MOST_JSON:
+                    raise UserError(
+                        f"{quoted(name)} describes its graph in {member.file_size >> 20} MiB of text; at most "
+                        f"{MOST_JSON >> 20} MiB are read. {AGAIN}"
+                    )
                 program = cleaned(_json(read_member(archive, member, name), name))
                 copy.writestr(f"{folder}/{inner}", json.dumps(program))
             elif inner.startswith(("data/aotinductor/", "data/executorch/")):
-                raise UserError(f"{name!r} holds compiled code, which would run when loaded. {AGAIN}")
+                raise UserError(f"{quoted(name)} holds compiled code, which would run when loaded. {AGAIN}")
             elif inner.startswith("models/"):
-                raise UserError(f"{name!r} holds several programs; one is expected. {AGAIN}")
+                raise UserError(f"{quoted(name)} holds several programs; one is expected. {AGAIN}")
         if program is None:
-            raise UserError(f"{name!r} holds no program. {AGAIN}")
+            raise UserError(f"{quoted(name)} holds no program. {AGAIN}")
         for kind, prefix in (("weights", "weight_"), ("constants", "tensor_")):
             _copy_tensors(archive, copy, members, folder, kind, prefix, name)
         copy.writestr(f"{folder}/data/sample_inputs/model.pt", b"")  # an unpickled example is not needed to run it
@@ -90,7 +121,7 @@ def _copy_tensors(
 ) -> None:  # fmt: skip
     listed = f"data/{kind}/model_{kind}_config.json"
     if listed not in members:
-        raise UserError(f"{name!r} was exported with a torch older than 2.9, or is damaged. {AGAIN}")
+        raise UserError(f"{quoted(name)} was exported with a torch older than 2.9, or is damaged. {AGAIN}")
     config = _json(read_member(archive, members[listed], name), name)
     try:
         entries = list(config["config"].values())
@@ -98,13 +129,15 @@ def _copy_tensors(
             file = f"data/{kind}/{entry['path_name']}"
             number = entry["path_name"].removeprefix(prefix)
             if entry["use_pickle"] or not entry["path_name"].startswith(prefix) or not number.isdecimal():
-                raise UserError(f"{name!r} holds pickled objects, which would run code when read. {AGAIN}")
+                raise UserError(f"{quoted(name)} holds pickled objects, which would run code when read. {AGAIN}")
             if not _inside(entry["tensor_meta"], members[file].file_size):
-                raise UserError(f"A tensor of {name!r} claims more numbers than the file stores. It was not loaded.")
+                raise UserError(
+                    f"A tensor of {quoted(name)} claims more numbers than the file stores. It was not loaded."
+                )
         for file in sorted({f"data/{kind}/{entry['path_name']}" for entry in entries}):
             copy.writestr(f"{folder}/{file}", read_member(archive, members[file], name))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UserError(f"{name!r} is damaged: its list of {kind} cannot be read. {AGAIN}") from error
+        raise UserError(f"{quoted(name)} is damaged: its list of {kind} cannot be read. {AGAIN}") from error
     copy.writestr(f"{folder}/{listed}", json.dumps(config))
 
 
@@ -128,7 +161,9 @@ def _input(program: Mapping[str, Any], name: str) -> tuple[tuple[int, int, int],
         batch, *rest = sizes
         c, h, w = (int(size["as_int"]) if "as_int" in size else int(size["as_expr"]["hint"]["as_int"]) for size in rest)
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{name!r} does not take one batch of images (N, C, H, W). Export a classifier.") from error
+        raise UserError(
+            f"{quoted(name)} does not take one batch of images (N, C, H, W). Export a classifier."
+        ) from error
     return (c, h, w), batch.get("as_int")
 
 
@@ -136,7 +171,7 @@ def _json(data: bytes, name: str) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{name!r} is damaged: its description cannot be read. {AGAIN}") from error
+        raise UserError(f"{quoted(name)} is damaged: its description cannot be read. {AGAIN}") from error
 
 
 @contextmanager

@@ -13,29 +13,20 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from pruning_core.errors import UserError
+from pruning_core.errors import UserError, clip, quoted
+from pruning_core.zoo.programs.operators import DRAWS, OPERATORS
+
+MOST_NODES = 20_000  # the largest networks of the usual libraries have a quarter of that
 
 WORD = re.compile(r"[\w.\-]{0,400}", re.ASCII)
 DOTTED = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)
 PLAIN_TEXT = re.compile(r"[\w .,:>\-]{0,200}", re.ASCII)
-ATEN = re.compile(r"torch\.ops\.aten\.([a-z][a-z0-9_]*|_[a-z0-9_]+)\.[A-Za-z0-9_]+", re.ASCII)
+ATEN = re.compile(r"torch\.ops\.aten\.([a-z_][a-z0-9_]*)\.([A-Za-z0-9_]+)", re.ASCII | re.IGNORECASE)
 PLAIN_OPERATORS = re.compile(
     r"_operator\.(getitem|add|sub|mul|truediv|floordiv|mod|neg|eq|ne|lt|le|gt|ge|and_|or_|pos)"
     r"|torch\.sym_(max|min|int|float|not|ite|sum)|math\.(ceil|floor|trunc|sqrt)",
     re.ASCII,
 )
-# Operators that reach beyond their tensors: files, storages, the process.
-REFUSED_ATEN = frozenset(
-    {"from_file", "set", "set_", "resize", "resize_", "manual_seed", "record_stream", "pin_memory"}
-)
-# Names with an underscore are internals, some of which do not check their arguments; networks need only these.
-INTERNAL_ATEN = frozenset({
-    "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "_assert_tensor_metadata", "_batch_norm_impl_index", "_conj",
-    "_convolution", "_fused_rms_norm", "_log_softmax", "_native_batch_norm_legit",
-    "_native_batch_norm_legit_functional", "_native_batch_norm_legit_no_training", "_reshape_alias",
-    "_scaled_dot_product_attention_math", "_scaled_dot_product_flash_attention_for_cpu", "_softmax", "_to_copy",
-    "_unsafe_view", "_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa", "_weight_norm",
-})  # fmt: skip
 # Sizes are written as constructor calls, as in Add(Symbol('s0', positive=True, integer=True), Integer(1)).
 SYMBOL = re.compile(r"Symbol\('[a-z]{1,3}\d{1,6}'(, [a-z]{1,20}=True){0,4}\)|\b[a-z]{1,3}\d{1,6}\b", re.ASCII)
 POWER = re.compile(r"Pow\(X, Integer\(-?\d\)\)", re.ASCII)  # a tower of powers would be computed to the end
@@ -59,14 +50,25 @@ def cleaned(program: Any) -> Any:
     modules = program["graph_module"].get("module_call_graph")
     if not isinstance(modules, list) or not modules:
         raise UserError("This exported program does not say how it is called. Export it again with torch.export.save.")
+    graph = program["graph_module"].get("graph")
+    nodes = graph.get("nodes") if isinstance(graph, dict) else None
+    if not isinstance(nodes, list):
+        raise UserError("This exported program has no graph. Export it again with torch.export.save.")
+    if len(nodes) > MOST_NODES:
+        raise UserError(f"This exported program has {len(nodes):,} operators; at most {MOST_NODES:,} are read.")
     whole = {**program, "graph_module": {**program["graph_module"], "module_call_graph": modules[:1]}}
-    result: Any = _walk(whole, "")
+    try:
+        result: Any = _walk(whole, "")
+    except RecursionError as error:
+        raise UserError("This exported program is nested too deeply to be one. It was not loaded.") from error
     return result
 
 
 def _walk(value: Any, key: str) -> Any:
     if key in UNNEEDED:
         return UNNEEDED[key]
+    if key in ("device", "as_device") and isinstance(value, dict):
+        return {"type": "cpu", "index": None}  # wherever it was exported, it runs here
     if isinstance(value, dict):
         names_values = key in ("tensor_values", "sym_int_values", "sym_float_values", "sym_bool_values")
         for inner in value:
@@ -84,11 +86,16 @@ def _walk(value: Any, key: str) -> Any:
 def _judge(text: str, key: str) -> None:
     judge = JUDGES.get(key)
     if not (judge(text) if judge else WORD.fullmatch(text)):
-        shown = text if len(text) <= 60 else text[:57] + "…"
+        found = ATEN.fullmatch(text) if key == "target" else None
+        if found is not None and found[1] in DRAWS:
+            raise UserError(
+                f"This exported program draws random numbers ({clip(text)}): it was exported in training mode. Call "
+                "model.eval() and export it again."
+            )
         what = "the operator" if key == "target" else "the text"
         raise UserError(
-            f"This exported program holds {what} {shown!r}, which a network's graph does not need. It was not loaded. "
-            "Export the network again from layers and operators of torch itself."
+            f"This exported program holds {what} {quoted(text)}, which a network's graph does not need. It was not "
+            "loaded. Export the network again from layers and operators of torch itself."
         )
 
 
@@ -100,7 +107,7 @@ def _is_operator(text: str) -> bool:
     found = ATEN.fullmatch(text)
     if found is None:
         return bool(PLAIN_OPERATORS.fullmatch(text))
-    return found[1] in INTERNAL_ATEN if found[1].startswith("_") else found[1] not in REFUSED_ATEN
+    return f"{found[1]}.{found[2]}" in OPERATORS
 
 
 def _is_expression(text: str) -> bool:

@@ -17,11 +17,12 @@ from pruning_core.storage.weights import stored_weights
 from pruning_core.zoo import torchvision_models
 from pruning_core.zoo.architectures import architecture, build, title_of
 from pruning_core.zoo.demos import demo, load_demo
-from pruning_core.zoo.exported import NOTE, read_exported
+from pruning_core.zoo.exported import read_exported
 from pruning_core.zoo.factory import factory_model
 from pruning_core.zoo.finite import check_finite
 from pruning_core.zoo.onnx_files import conversion_note, read_onnx
 from pruning_core.zoo.output import check_output
+from pruning_core.zoo.programs.trial import trial
 from pruning_core.zoo.ref import ModelRef, Source
 
 
@@ -102,7 +103,10 @@ def _whole(ref: ModelRef, path: Path) -> LoadedModel:
     notes: tuple[str, ...]
     if ref.architecture == "exported":
         program = read_exported(path, ref.name)
-        model, usual, batch, notes = program.model, program.input_size, program.batch_size, (NOTE,)
+        model, usual, batch, notes = program.model, program.input_size, program.batch_size, (program.note,)
+        if ref.num_classes is None:  # right after it was brought: nothing of it has run yet
+            for images in (2, 3) if batch is None else (batch,):
+                trial(program.model, ref.input_size or usual, images, ref.name)
     else:
         model, usual, batch = read_onnx(path, ref.name)
         notes = (conversion_note(dict(ref.options).get("reference_difference")),)

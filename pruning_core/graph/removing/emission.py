@@ -178,6 +178,12 @@ def group_norm(e: Emitter, a: Call, b: Call) -> Any:
     return (e.call(F.group_norm, e.node(a.args[0]), left if groups == channels else groups, *weights, a.args[7]),)
 
 
+def prelu(e: Emitter, a: Call, b: Call) -> Any:
+    """As the operator that people know, with one slope per channel in a row."""
+    slopes = e.call(torch.ops.aten.reshape.default, e.node(a.args[1]), [-1])
+    return e.call(torch.ops.aten.prelu.default, e.node(a.args[0]), slopes)
+
+
 def attention(e: Emitter, a: Call, b: Call) -> Any:
     """With the scale of the width it was trained with."""
     q, k, v = (e.node(t) for t in a.args[:3])
@@ -211,6 +217,7 @@ SPECIAL: dict[str, Special] = {
     "native_layer_norm": layer_norm,
     "native_group_norm": group_norm,
     "_fused_rms_norm": rms_norm,
+    "_prelu_kernel": prelu,
     **dict.fromkeys(
         (
             "_scaled_dot_product_flash_attention_for_cpu",

@@ -1,0 +1,1 @@
+"""Networks that come as a graph of operators: what may stand in one, and how it becomes a network like any other."""
