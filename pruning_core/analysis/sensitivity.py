@@ -88,52 +88,79 @@ def sweep(
     order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))
     example = chosen.normalised(chosen.images[order[:1]])
     scorer = make_scorer(model, network, example, tuple(scores), where, rough=isinstance(mode, Fast))
-    total, past = len(order), tuple(past)
-    rows = _rows(mode, scorer, network, scores, ratios, past, total, seed)
+    rows = _rows(mode, scorer, network, scores, ratios, tuple(past), len(order), seed)
+    size = batch_size or min(scorer.at_once, most(where) // (FINER if isinstance(mode, Fast) else 1))
+    first = min(size, FIRST_IMAGES, max(2, FIRST_WORK // max(1, network.cost().macs)))
     drops = {
         (row.group, c.removed): (row.group, lowest(scores[row.group], c.removed)) for row in rows for c in row.counts
     }
-    size = batch_size or min(scorer.at_once, most(where) // (FINER if isinstance(mode, Fast) else 1))
-    first = min(size, FIRST_IMAGES, max(2, FIRST_WORK // max(1, network.cost().macs)))
-    base = _Base(chosen, total)
-    start = 0
-    while start < total:
-        stop = min(start + (first if start == 0 else size), total)
-        # a resumed cell that saw more than this waits until the others have caught up, to go on where it was
-        stop = min([stop, *(c.place for row in rows for c in row.counts if not c.settled and c.place > start)])
-        if base.seen >= stop and not any(row.unseen(start) for row in rows):
+    base = _Base(chosen, len(order))
+    yield from _Sweep(chosen, order, scorer, rows, drops, base, isinstance(mode, Exact), where, size, first).run()
+
+
+@dataclass
+class _Sweep:
+    """One pass over the images; ``size`` and ``first`` (images at once) shrink when memory is short."""
+
+    chosen: Dataset
+    order: Tensor
+    scorer: Scorer
+    rows: list[Row]
+    drops: Mapping[tuple[str, int], tuple[str, tuple[int, ...]]]  # (group, channels removed) -> what goes
+    base: _Base
+    exact: bool
+    where: str
+    size: int
+    first: int
+
+    def run(self) -> Iterator[Accuracy | Cell]:
+        start = 0
+        while start < len(self.order):
+            stop = self._until(start)
+            if self.base.seen >= stop and not any(row.unseen(start) for row in self.rows):
+                start = stop
+                continue
+            try:
+                yield from self._batch(start, stop)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                self.base.undo(start)
+                self._halve(error)
+                continue
             start = stop
-            continue
-        chunk = order[start:stop]
-        x, labels = chosen.normalised(chosen.images[chunk]), chosen.labels[chunk]
-        try:
-            right = base.add(scorer.begin(x), labels)
-            yield base.accuracy()
-            for row in rows:
-                while waiting := row.unseen(start):
-                    for count in waiting:
-                        began = time.perf_counter()
-                        found = scorer.scores(drops[row.group, count.removed]) if count.removed else base.last
-                        count.add(found, labels, right)
-                        count.seconds += time.perf_counter() - began
-                        row.settle(count)
-                        yield count.cell(row.group, total, exact=isinstance(mode, Exact))
-                yield from row.estimates(base.accuracy())
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-            base.undo(start)
-            if size <= 4:
-                raise UserError(
-                    "The memory is not enough for a batch of four images. Choose smaller images or another device."
-                ) from error
-            size, first = size // 2, min(first, size // 2)
-            if where.startswith("cuda"):
-                torch.cuda.empty_cache()
-            continue
-        start = stop
-        if isinstance(mode, Fast) and all(row.finished for row in rows):
-            break
+            if not self.exact and all(row.finished for row in self.rows):
+                break
+
+    def _until(self, start: int) -> int:
+        stop = min(start + (self.first if start == 0 else self.size), len(self.order))
+        # a resumed cell that saw more than this waits until the others have caught up, to go on where it was
+        return min([stop, *(c.place for row in self.rows for c in row.counts if not c.settled and c.place > start)])
+
+    def _batch(self, start: int, stop: int) -> Iterator[Accuracy | Cell]:
+        chunk = self.order[start:stop]
+        x, labels = self.chosen.normalised(self.chosen.images[chunk]), self.chosen.labels[chunk]
+        right = self.base.add(self.scorer.begin(x), labels)
+        yield self.base.accuracy()
+        for row in self.rows:
+            while waiting := row.unseen(start):
+                for count in waiting:
+                    began = time.perf_counter()
+                    drop = self.drops[row.group, count.removed]
+                    count.add(self.scorer.scores(drop) if count.removed else self.base.last, labels, right)
+                    count.seconds += time.perf_counter() - began
+                    row.settle(count)
+                    yield count.cell(row.group, len(self.order), exact=self.exact)
+            yield from row.estimates(self.base.accuracy())
+
+    def _halve(self, error: Exception) -> None:
+        if self.size <= 4:
+            raise UserError(
+                "The memory is not enough for a batch of four images. Choose smaller images or another device."
+            ) from error
+        self.size, self.first = self.size // 2, min(self.first, self.size // 2)
+        if self.where.startswith("cuda"):
+            torch.cuda.empty_cache()
 
 
 def _rows(

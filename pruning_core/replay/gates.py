@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pruning_core.graph import Plan
-from pruning_core.replay.fusion import FusedConvolution
+from pruning_core.replay.convolution import FusedConvolution
 from pruning_core.replay.operators import run_step
 from pruning_core.replay.planned import PlannedReplay
 from pruning_core.replay.steps import Register, Weight

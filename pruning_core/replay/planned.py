@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pruning_core.graph import Plan
 from pruning_core.replay.operators import POSITIONAL, Alive
-from pruning_core.replay.replay import Replay
+from pruning_core.replay.program import Program
 
 Drop = Mapping[str, frozenset[int]]
 NOTHING: frozenset[int] = frozenset()
@@ -65,8 +65,8 @@ class Sliced:
     tensor: Tensor
 
 
-class PlannedReplay(Replay):
-    """Runs a batch under plans of exact groups. Arguments and errors as for ``Replay``."""
+class PlannedReplay(Program):
+    """Runs a batch under plans of exact groups. Arguments and errors as for ``Program``."""
 
     # -- what may be asked ---------------------------------------------------------------------------------------------
     def can(self, plan: Plan) -> bool:
@@ -131,14 +131,14 @@ class PlannedReplay(Replay):
     def planned(self, plan: Plan, batch: Kept, keep: frozenset[int] = frozenset()) -> Tensor:
         """Scores (n, K) of the batch under a plan that ``can`` allows; ``keep`` names registers worth keeping."""
         gone = {key: frozenset(units) for key, units in plan.items()}
-        absent = {key: frozenset(self._aligned(key, units)[0]) for key, units in plan.items() if key in self._narrow}
+        absent = {key: frozenset(self.aligned(key, units)[0]) for key, units in plan.items() if key in self._narrow}
         alive = self.network.keep(Plan(absent))
         quiet = ~self.network.keep(plan) & alive
         order, env = self._needed(gone, absent, alive, batch)
         names = {name for i in order for name in self.steps[i].weights}
         weights = {name: self._slice(name, alive, quiet, plan) for name in names}
         wanted = keep & {r for i in order for r in self.steps[i].outs}
-        self._run(order, env, weights, len(batch.x), alive, {self.result, *wanted})
+        self.run(order, env, weights, len(batch.x), alive, {self.result, *wanted})
         for r in wanted & env.keys():  # operators may keep back what nobody reads
             batch.values[r] = Value(env[r], gone, absent)
         return env[self.result]
@@ -192,7 +192,7 @@ class PlannedReplay(Replay):
                 continue
             held = size.units[then[size.units]]
             if not alive[held].all():
-                tensor = tensor.index_select(d, self._index(alive[held]))
+                tensor = tensor.index_select(d, self.index(alive[held]))
         return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
     @cached_property
@@ -221,9 +221,9 @@ class PlannedReplay(Replay):
         if found is None or found.key != key:
             for dim, flag in silent.items():
                 if flag.any():
-                    tensor = tensor.index_fill(dim, self._index(flag), 0)
+                    tensor = tensor.index_fill(dim, self.index(flag), 0)
             for dim, unit in units.items():
                 if not alive[unit].all():
-                    tensor = tensor.index_select(dim, self._index(alive[unit]))
-            found = self._slices[name] = Sliced(key, self._packed(name, tensor))
+                    tensor = tensor.index_select(dim, self.index(alive[unit]))
+            found = self._slices[name] = Sliced(key, self.packed(name, tensor))
         return found.tensor

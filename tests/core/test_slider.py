@@ -156,8 +156,8 @@ def test_only_what_a_plan_changes_runs_again(model: nn.Module, network: Network)
     replay = PlannedReplay(model, network, example(noise(1)), device="cpu")
     batch = replay.kept(torch.rand(4, 1, 8, 8))
     ran: list[int] = []
-    run = replay._run
-    replay._run = lambda order, *rest: (ran.append(len(order)), run(order, *rest))[1]  # type: ignore[method-assign]
+    run = replay.run
+    replay.run = lambda order, *rest: (ran.append(len(order)), run(order, *rest))[1]  # type: ignore[method-assign]
     keep = replay.worth_keeping(1 << 20)
     first, deepest = network.groups[0], network.groups[-1]
     for plan in (Plan(), Plan(), Plan({deepest.key: (0,)}), Plan({first.key: (0,), deepest.key: (0,)})):

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.graph import capture
-from pruning_core.replay.fusion import FusedConvolution
+from pruning_core.replay.convolution import FusedConvolution
 from pruning_core.replay.replay import Replay
 from pruning_core.replay.winograd import convolve, transformed, worthwhile
 
