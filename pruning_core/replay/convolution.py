@@ -1,4 +1,4 @@
-"""One convolution of a recorded network, with batch norm in its weight, addition and ReLU in its call where possible."""
+"""One convolution of a recorded network: batch norm in its weight; addition and ReLU in its call where possible."""
 
 from __future__ import annotations
 
