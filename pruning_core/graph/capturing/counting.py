@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from pruning_core.graph.capturing.record import Passage
+from pruning_core.graph.capturing.passage import Passage
 from pruning_core.graph.labelling.contract import Product
 from pruning_core.graph.labelling.labels import Labelled, Plane, cover
 from pruning_core.graph.layout import Count, LayerShape, Shape, Sizes, TensorTerm, Term

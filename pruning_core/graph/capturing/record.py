@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 from pruning_core.errors import UserError
 from pruning_core.graph.capturing.guard import Overwrites, is_overwritten
 from pruning_core.graph.capturing.hollow import HEAVY, Memory, NeedsValues, reads_values, run_hollow
+from pruning_core.graph.capturing.passage import KINDS, Passage
 from pruning_core.graph.labelling.contract import Ledger
 from pruning_core.graph.labelling.labels import Labelled, Origin
 from pruning_core.graph.labelling.rules import Call, Rule, rule_for
@@ -41,16 +42,6 @@ SIZED = frozenset(
         "full",
     }
 )
-
-
-@dataclass(frozen=True)
-class Passage:
-    """What one leaf module read and wrote, the first time it ran."""
-
-    module: str
-    kind: str
-    read: Labelled
-    wrote: Labelled
 
 
 @dataclass
@@ -112,6 +103,8 @@ class LabelMode(TorchDispatchMode):
         self.names = {id(t): name for name, t in tensors.items()}
         self.stack: list[str] = []
         self.memory = Memory()
+        self.passed: set[str] = set()  # layers whose shapes were noted
+        self.composite = {name for name, m in recording.modules.items() if any(m._modules.values())}
 
     def peek(self, value: Any) -> Labelled:
         """The labels of a tensor, without counting as a use."""
@@ -159,7 +152,8 @@ class LabelMode(TorchDispatchMode):
         out = run_hollow(func, name, args, kwargs, self.memory) if hollow else func(*args, **kwargs)
         recording = self.recording
         recording.operators += 1
-        owner = self.stack[-1] if self.stack else ""
+        running = self.stack[-1] if self.stack else ""
+        owner = self._layer(args, running) if running in self.composite else running
         recording.universe.operator, recording.ledger.owner = name, owner
         call = Call(func, name, tuple(args), dict(kwargs), out, self.look, recording.universe, recording.ledger)
         result = rule(call)
@@ -169,7 +163,9 @@ class LabelMode(TorchDispatchMode):
         if self.keep_calls:
             recording.calls.append(call)
         if name in SIZED:
-            recording.sized.extend((owner, labels) for labels in results)
+            recording.sized.extend((running, labels) for labels in results)
+        if owner != running and owner not in self.passed:
+            self._note_passage(owner, name, args, results[0])
         for value, labels in zip(out if isinstance(out, tuple | list) else [out], results):
             self.mark(value, labels)
         return out
@@ -177,6 +173,22 @@ class LabelMode(TorchDispatchMode):
     def _stop(self, why: Exception) -> NoReturn:
         self.stopped = why
         raise why
+
+    def _layer(self, args: Any, running: str) -> str:
+        """The layer that an operator belongs to, where code calls it for another: the one that holds what it reads."""
+        for value in args:
+            base = value._base if isinstance(value, Tensor) and id(value) not in self.names else None
+            name = self.names.get(id(value if base is None else base)) if isinstance(value, Tensor) else None
+            if name is not None:
+                return name.rpartition(".")[0]
+        return running
+
+    def _note_passage(self, layer: str, name: str, args: Any, wrote: Labelled) -> None:
+        """Shapes of a layer that is no running module: all of an exported program's, and attention's projections."""
+        read = next((self.peek(v) for v in args if isinstance(v, Tensor) and id(v) not in self.names), None)
+        if read is not None and read.origin is Origin.ACTIVATION:
+            self.passed.add(layer)
+            self.recording.passages.append(Passage(layer, KINDS.get(name, name), read, wrote))
 
     def _active(self, args: Any, *, written: bool) -> bool:
         """Whether the result depends on the input: only then can nobody read it unnoticed."""
@@ -211,7 +223,6 @@ def _followed_modules(modules: Mapping[str, nn.Module], mode: LabelMode) -> Iter
 
     Every ``forward`` is replaced on its module for as long as this lasts; hooks would do the same, more slowly.
     """
-    seen: set[str] = set()
 
     def followed(name: str, module: nn.Module) -> Callable[..., Any]:
         forward, leaf = module.forward, not any(module._modules.values())
@@ -226,10 +237,10 @@ def _followed_modules(modules: Mapping[str, nn.Module], mode: LabelMode) -> Iter
                 out = out.view_as(out)  # an identity of its own, so that the program can name the module
                 call = mode.recording.calls[-1]
                 mode.recording.calls[-1] = replace(call, name=f"module:{name}")
-            if leaf and name not in seen:
+            if leaf and name not in mode.passed:
                 tensors, results = tensors_in(args), tensors_in(out)
                 if tensors and results:
-                    seen.add(name)
+                    mode.passed.add(name)
                     mode.recording.passages.append(
                         Passage(name, type(module).__name__, mode.peek(tensors[0]), mode.peek(results[0]))
                     )
