@@ -10,11 +10,12 @@ class UserError(Exception):
     """A clear sentence: what is wrong, and what to do about it.
 
     Everything that is raised as something else is a bug of ours. A sentence longer than any that is meant to be read
-    is cut: a name out of a file got into it.
+    is cut: a name out of a file got into it. snippet: code that does what the sentence says, "" where there is none.
     """
 
-    def __init__(self, sentence: str = "") -> None:
+    def __init__(self, sentence: str = "", snippet: str = "") -> None:
         super().__init__(clip(sentence, LONGEST) if len(sentence) > LONGEST else sentence)
+        self.snippet = snippet
 
 
 def clip(text: str, longest: int = QUOTED) -> str:

@@ -6,11 +6,12 @@ import stat
 import zipfile
 from pathlib import Path
 
-from pruning_core.errors import UserError
+from pruning_core.errors import UserError, quoted
 
 MAX_BYTES = 8 << 30  # unpacked
 MAX_MEMBERS = 2_000_000
 HARMLESS_BYTES = 64 << 20  # below this even a perfect bomb does no harm
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 MAX_RATIO = 50  # honest images and weights hardly shrink; a bomb shrinks a thousandfold
 
 
@@ -34,13 +35,16 @@ def open_zip(path: Path, name: str, max_bytes: int = MAX_BYTES) -> zipfile.ZipFi
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo | str, name: str) -> bytes:
     """The bytes of one member; never more than the directory promised. Raises UserError when it is damaged."""
     try:
-        return archive.read(member)
+        info = archive.getinfo(member) if isinstance(member, str) else member
+        with archive.open(info) as opened:
+            # Never all there is: a member may go on for gigabytes after the bytes that it was declared to have.
+            return opened.read(info.file_size)
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError, KeyError) as error:
-        inner = member if isinstance(member, str) else member.filename
-        raise UserError(f"{inner!r} in {name!r} cannot be unpacked: it is damaged. Make the file again.") from error
+        inner = quoted(member if isinstance(member, str) else member.filename)
+        raise UserError(f"{inner} in {name!r} cannot be unpacked: it is damaged. Make the file again.") from error
     except Exception as error:  # zlib.error, lzma.LZMAError: each codec has its own, with no common parent
-        inner = member if isinstance(member, str) else member.filename
-        raise UserError(f"{inner!r} in {name!r} cannot be unpacked: it is damaged. Make the file again.") from error
+        inner = quoted(member if isinstance(member, str) else member.filename)
+        raise UserError(f"{inner} in {name!r} cannot be unpacked: it is damaged. Make the file again.") from error
 
 
 def _judge(archive: zipfile.ZipFile, stored: int, name: str, max_bytes: int) -> None:
@@ -64,10 +68,16 @@ def _judge(archive: zipfile.ZipFile, stored: int, name: str, max_bytes: int) -> 
     seen: set[str] = set()
     for member in members:
         _check_name(member, name)
+        if member.compress_type not in METHODS:
+            # Python's readers of the others unpack as much as they are given, whatever was asked for.
+            raise UserError(
+                f"{name!r} is packed by a method that is not read here (bzip2, LZMA or a rarer one). Pack it again as "
+                "a usual zip file."
+            )
         if member.flag_bits & 1:
             raise UserError(f"{name!r} is encrypted. Send it without a password.")
         if member.filename in seen:
-            raise UserError(f"{name!r} holds {member.filename!r} twice. Make the file again.")
+            raise UserError(f"{name!r} holds {quoted(member.filename)} twice. Make the file again.")
         seen.add(member.filename)
 
 
@@ -76,7 +86,8 @@ def _check_name(member: zipfile.ZipInfo, name: str) -> None:
     given = member.orig_filename.replace("\\", "/")
     if given.startswith("/") or given[1:2] == ":" or "\0" in given or ".." in given.split("/"):
         raise UserError(
-            f"{name!r} holds a member called {member.orig_filename[:80]!r}, which points outside it. It was not opened."
+            f"{name!r} holds a member called {quoted(member.orig_filename)}, which points outside it. It was not "
+            "opened."
         )
     if stat.S_ISLNK(member.external_attr >> 16):
-        raise UserError(f"{name!r} holds the link {member.filename[:80]!r}. Send files, not links.")
+        raise UserError(f"{name!r} holds the link {quoted(member.filename)}. Send files, not links.")

@@ -2,193 +2,135 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pruning_core.datasets.safe_zip import HARMLESS_BYTES, open_zip, read_member
-from pruning_core.errors import UserError
+from pruning_core.datasets.safe_zip import HARMLESS_BYTES
+from pruning_core.errors import UserError, quoted
+from pruning_core.zoo.containers import Held, check_memory, opened
 from pruning_core.zoo.finite import check_finite
-from pruning_core.zoo.kinds import MAX_FILE_BYTES, Kind
-from pruning_core.zoo.pickles import Piece, Storage, read
+from pruning_core.zoo.kinds import Kind
+from pruning_core.zoo.pieces import Piece, Storage
+from pruning_core.zoo.recognise import Recognised, Shapes
+from pruning_core.zoo.snippet import snippet
+from pruning_core.zoo.weight_sets import WeightSet, chosen, sets_of
 
-WRAPPERS = ("state_dict", "model_state_dict", "net", "model", "weights", "params", "network")
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "_model.")
-RENAMES: tuple[tuple[re.Pattern[str], str], ...] = (
-    # DenseNet as torchvision saved it before version 0.3
-    (re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)"), r"\1\2"),
-)
 SHARING = 4  # tied weights share a storage; a network that shares every number four times is none
-LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-
-Numbers = Callable[[Storage], bytes]
+COPIES = 3  # of the weights are in memory at once: as stored, as float32, in the network
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Weights by key, in the file's order, floats as float32; ``notes`` say what was done to get them."""
+    """Weights by key, in the file's order, floats as float32; ``notes`` say what was done to get them.
+
+    sets: every set of weights in the file; used: the one that was read; found: its architecture, None if unknown;
+    snippet: the code that loads them into somebody's own class.
+    """
 
     tensors: dict[str, Tensor]
     notes: tuple[str, ...]
+    sets: tuple[WeightSet, ...]
+    used: WeightSet
+    found: Recognised | None
+    snippet: str
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {key: tuple(tensor.shape) for key, tensor in self.tensors.items()}
 
 
-def read_checkpoint(path: Path, name: str, kind: Kind) -> Checkpoint:
-    """The state dict in the file at ``path``, which the user calls ``name``.
+def read_checkpoint(
+    path: Path, name: str, kind: Kind, fit: Callable[[Shapes], Recognised | None], weights: str | None = None
+) -> Checkpoint:
+    """A state dict in the file at ``path``, which the user calls ``name``.
 
-    Raises UserError when the file is damaged or hostile, holds no state dict, or weights are not finite.
+    fit: tells the architecture of shapes, None when it is unknown. weights: the name of the set to take where the file
+    holds several; None takes the likeliest.
+
+    Raises UserError when the file is damaged or hostile, holds no state dict or none called ``weights``, or when the
+    weights are not finite.
     """
-    readers = {Kind.TORCH: _from_zip, Kind.LEGACY: _from_legacy, Kind.SAFETENSORS: _from_safetensors}
-    tensors, notes = readers[kind](path, name)
-    tensors, renamed = _renamed(tensors)
-    tensors, widened = _checked(tensors, name)
-    return Checkpoint(tensors, notes + renamed + widened)
+    with opened(path, name, kind) as held:
+        readings = sets_of(held.value, name, fit)
+        reading = chosen(readings, weights, name)
+        tensors = _tensors(reading.pieces, held, name)
+    check_finite(tensors, name)
+    wide, widened = _widened(tensors)
+    sets = tuple(each.set for each in readings)
+    notes = reading.notes + _several(sets, reading.set) + widened
+    return Checkpoint(wide, notes, sets, reading.set, reading.found, snippet(reading, name, kind, held.names))
 
 
-def _from_zip(path: Path, name: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    with open_zip(path, name, MAX_FILE_BYTES) as archive:
-        sizes = {member.filename: member.file_size for member in archive.infolist()}
-        pickles = [member for member in sizes if member.split("/")[-1] == "data.pkl"]
-        if len(pickles) != 1:
-            raise UserError(f"{name!r} holds {len(pickles)} checkpoints; one is expected. Save and upload it again.")
-        folder = pickles[0].removesuffix("data.pkl")
-        if f"{folder}byteorder" in sizes and read_member(archive, f"{folder}byteorder", name) != b"little":
-            raise UserError(f"{name!r} was saved on a big-endian machine. Save it as safetensors instead.")
-        held, storages = read(BytesIO(read_member(archive, pickles[0], name)))
-        for storage in storages.values():
-            if sizes.get(f"{folder}data/{storage.key}", -1) < storage.size_bytes:
-                raise UserError(f"{name!r} lacks numbers that it refers to: it is damaged. Save and upload it again.")
-        return _state_dict(held, name, lambda storage: read_member(archive, f"{folder}data/{storage.key}", name))
-
-
-def _from_legacy(path: Path, name: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Four pickles (magic number, version, machine, content), the list of storage keys, then each storage."""
-    with path.open("rb") as file:
-        magic, _ = read(file)
-        if magic != LEGACY_MAGIC:
+def check_kinds(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], name: str) -> None:
+    """Raise UserError where ``tensors`` of the file ``name`` hold other kinds of numbers than the network's weights."""
+    for key, tensor in tensors.items():
+        if wanted[key].is_floating_point() and not tensor.is_floating_point():
+            kind = str(tensor.dtype).removeprefix("torch.")
             raise UserError(
-                f"{name!r} is a plain pickle and no checkpoint of torch. Save the weights with "
-                "torch.save(model.state_dict(), 'weights.pt')."
+                f"{quoted(key)} in {name!r} is stored as {kind}: quantised or packed weights, which mean nothing "
+                "without their scales. Save those from before it with torch.save(model.state_dict(), 'weights.pt')."
             )
-        for _ in range(2):
-            read(file)
-        held, storages = read(file)
-        keys, _ = read(file)
-        places = _legacy_places(file, keys, storages, path.stat().st_size, name)
-
-        def numbers(storage: Storage) -> bytes:
-            file.seek(places[storage.key])
-            return file.read(storage.size_bytes)
-
-        return _state_dict(held, name, numbers)
 
 
-def _legacy_places(file: BinaryIO, keys: Any, storages: Mapping[str, Storage], size: int, name: str) -> dict[str, int]:
-    """Where each storage begins. Raises UserError when the file is too short for what it promises."""
-    places: dict[str, int] = {}
-    at = file.tell()
-    for key in keys if isinstance(keys, list) else ():
-        if key not in storages:
-            raise UserError(f"{name!r} lists numbers that it never uses: it is damaged. Save and upload it again.")
-        file.seek(at)
-        if int.from_bytes(file.read(8), "little") != storages[key].items:
-            raise UserError(f"{name!r} is damaged or cut short. Save and upload it again.")
-        places[key] = at + 8
-        at += 8 + storages[key].size_bytes
-    if at > size or storages.keys() != places.keys():
-        raise UserError(f"{name!r} is cut short: it lacks numbers that it refers to. Save and upload it again.")
-    return places
+def _several(sets: tuple[WeightSet, ...], used: WeightSet) -> tuple[str, ...]:
+    if len(sets) < 2:
+        return ()
+    names = ", ".join(repr(each.name) + " (an average over training)" * each.average for each in sets)
+    others = "the other" if len(sets) == 2 else "the others"
+    return (f"this file holds {len(sets)} sets of weights: {names}; loaded {used.name!r}, {others} can be chosen",)
 
 
-def _from_safetensors(path: Path, name: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, ()  # noqa: SIM118 (it has no iterator)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{name!r} is damaged or cut short. Save and upload it again.") from error
-
-
-def _state_dict(held: Any, name: str, numbers: Numbers) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The weights inside whatever was saved around them."""
-    found, where = _search(held), ""
-    if found is None and isinstance(held, dict):
-        inner = {key: _search(value) for key, value in held.items() if isinstance(key, str)}
-        candidates = {key: value for key, value in inner.items() if value}
-        where = next((key for key in WRAPPERS if key in candidates), "")
-        if not where and len(candidates) == 1:
-            where = next(iter(candidates))
-        found = candidates.get(where)
-    if found is None:
-        keys = ", ".join(map(str, list(held)[:8])) if isinstance(held, dict) else type(held).__name__
-        raise UserError(
-            f"{name!r} holds no state dict ({keys or 'nothing'}). Save the weights with "
-            "torch.save(model.state_dict(), 'weights.pt')."
-        )
-    notes = (f"weights taken from {where!r}",) if where else ()
-    claimed = sum(piece.size_bytes for piece in found.values())
-    stored = sum(storage.size_bytes for storage in {piece.storage for piece in found.values()})
+def _tensors(pieces: Mapping[str, Piece], held: Held, name: str) -> dict[str, Tensor]:
+    """The numbers of ``pieces``. Raises UserError, before any is read, when they would fill the memory."""
+    claimed = sum(piece.size_bytes for piece in pieces.values())
+    stored = sum({_place(piece.storage): piece.storage.size_bytes for piece in pieces.values()}.values())
     if claimed > SHARING * stored + HARMLESS_BYTES:
         raise UserError(
             f"The weights in {name!r} share so few numbers among so many tensors that they would fill the memory. The "
             "file was not loaded."
         )
-    cache: dict[str, Tensor] = {}
-    return {key: _tensor(piece, numbers, cache) for key, piece in found.items()}, notes
+    wide = sum(piece.count * max(4, piece.dtype.itemsize) for piece in pieces.values())
+    check_memory(stored + COPIES * wide, name)
+    cache: dict[int | str, Tensor] = {}
+    return {key: _tensor(piece, held, cache) for key, piece in pieces.items()}
 
 
-def _search(held: Any) -> dict[str, Piece] | None:
-    """``held`` as a state dict, if it is one: text keys, and tensors for all but a few values."""
-    if not isinstance(held, dict):
-        return None
-    pieces = {key: value for key, value in held.items() if isinstance(key, str) and isinstance(value, Piece)}
-    if not pieces or len(pieces) < len(held) / 2:
-        return None
-    return pieces
+def _place(storage: Storage) -> int | str:
+    """What tells two storages apart: a key in the file, or the very numbers where they stand in the pickle."""
+    return storage.key if storage.inline is None else id(storage.inline.raw)
 
 
-def _tensor(piece: Piece, numbers: Numbers, cache: dict[str, Tensor]) -> Tensor:
+def _tensor(piece: Piece, held: Held, cache: dict[int | str, Tensor]) -> Tensor:
     storage = piece.storage
-    if not all(piece.size):
-        return torch.empty(piece.size, dtype=storage.dtype)
-    if storage.key not in cache:
-        data = bytearray(numbers(storage)[: storage.size_bytes])
+    if not piece.count:
+        return torch.empty(piece.size, dtype=piece.dtype)
+    place = _place(storage)
+    if place not in cache:
+        read = storage.inline.read() if storage.inline is not None else held.numbers(storage)
+        data = bytearray(read[: storage.size_bytes])
         if len(data) < storage.size_bytes:
             raise UserError("This checkpoint is cut short: it lacks weights. Save and upload it again.")
-        cache[storage.key] = torch.frombuffer(data, dtype=storage.dtype)
-    return cache[storage.key].as_strided(piece.size, piece.stride, piece.offset).contiguous()
+        cache[place] = torch.frombuffer(data, dtype=torch.uint8)
+    numbers = cache[place]
+    usable = len(numbers) // piece.dtype.itemsize * piece.dtype.itemsize
+    return numbers[:usable].view(piece.dtype).as_strided(piece.size, piece.stride, piece.offset).contiguous()
 
 
-def _renamed(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    notes: list[str] = []
-    again = True
-    while again and tensors:
-        again = False
-        for prefix in PREFIXES:
-            if all(key.startswith(prefix) for key in tensors):
-                tensors = {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
-                notes.append(f"prefix {prefix!r} removed")
-                again = True
-    for pattern, replacement in RENAMES:
-        if any(pattern.fullmatch(key) for key in tensors):
-            tensors = {pattern.sub(replacement, key): tensor for key, tensor in tensors.items()}
-            notes.append("old key names brought up to date")
-    return tensors, tuple(notes)
-
-
-def _checked(tensors: dict[str, Tensor], name: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    if not tensors:
-        raise UserError(f"{name!r} holds no weights. Save them with torch.save(model.state_dict(), 'weights.pt').")
-    check_finite(tensors, name)
+def _widened(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     kinds = {str(t.dtype).removeprefix("torch.") for t in tensors.values() if t.is_floating_point()} - {"float32"}
     wide = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
-    return wide, tuple(f"weights stored as {kind} are computed as float32" for kind in sorted(kinds))
+    return wide, tuple(_wide_note(kind) for kind in sorted(kinds))
+
+
+def _wide_note(kind: str) -> str:
+    note = f"weights stored as {kind} are computed as float32"
+    if kind.startswith("float8"):
+        note += (
+            "; 8 bits keep two digits at most, and where scales were kept apart from the weights they are not applied: "
+            "if the accuracy is not what you expect, multiply by the scales and save as float32"
+        )
+    return note

@@ -24,6 +24,7 @@ from pruning_core.zoo.onnx_files import conversion_note, read_onnx
 from pruning_core.zoo.output import check_output
 from pruning_core.zoo.programs.trial import trial
 from pruning_core.zoo.ref import ModelRef, Source
+from pruning_core.zoo.weight_sets import WeightSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,8 @@ class LoadedModel:
 
     trained: False where the weights are random; title says so too. input_size: (C, H, W). num_classes: its outputs.
     provenance: what the source says (classes, mean, std, accuracy …), {} where it says nothing. mean, std: what its
-    inputs were normalised by in training, per channel, None where unknown.
+    inputs were normalised by in training, per channel, None where unknown. sets: right after an import, every set of
+    weights that the file holds, the likeliest first, and used: the one that was loaded.
     """
 
     model: nn.Module
@@ -43,6 +45,8 @@ class LoadedModel:
     num_classes: int
     provenance: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
+    sets: tuple[WeightSet, ...] = ()
+    used: WeightSet | None = None
 
     @property
     def mean(self) -> tuple[float, ...] | None:

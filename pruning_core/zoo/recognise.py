@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from pruning_core.errors import UserError
+from pruning_core.errors import UserError, clip
 from pruning_core.zoo import torchvision_models
-from pruning_core.zoo.architectures import ARCHITECTURES, FAMILIES, Architecture, build, named, title_of
+from pruning_core.zoo.architectures import ARCHITECTURES, FAMILIES, Architecture, Family, build, named, title_of
 
 Shapes = Mapping[str, tuple[int, ...]]
 COUNTERS = "num_batches_tracked"  # older checkpoints lack them, and nothing is computed from them in eval mode
@@ -22,6 +22,7 @@ WAY_OUT = (
     "Choose the architecture by hand, or export the whole network with "
     "torch.export.save(torch.export.export(model, (example,)), 'model.pt2') and upload that."
 )
+AUXILIARY_HEADS = ("aux1.", "aux2.", "AuxLogits.")
 NEAR = 6  # torchvision builders of the closest size that are compared key by key
 SHOWN = 4  # keys named in a message
 
@@ -71,6 +72,15 @@ def shapes_of(make: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
         return {key: tuple(tensor.shape) for key, tensor in make().state_dict().items()}
 
 
+def find(shapes: Shapes) -> Recognised | None:
+    """The architecture with exactly these keys and shapes; None when there is none."""
+    for candidate in _candidates(shapes, exact=True):
+        difference = _difference(shapes, candidate)
+        if difference is not None and difference.none:
+            return candidate
+    return None
+
+
 def recognise(shapes: Shapes) -> Recognised:
     """The architecture with exactly these keys and shapes.
 
@@ -79,14 +89,17 @@ def recognise(shapes: Shapes) -> Recognised:
     near: list[tuple[float, str, Difference]] = []
     for candidate in _candidates(shapes):
         difference = _difference(shapes, candidate)
+        if difference is None:
+            continue
         if difference.none:
             return candidate
         near.append((_likeness(difference), candidate.title, difference))
     for item in ARCHITECTURES:
         difference = _difference(shapes, _named(shapes, item))
-        near.append((_likeness(difference), item.title, difference))
-    likeness, title, difference = max(near, key=lambda found: found[0])
-    nearest = f"The nearest is {title} ({difference})." if likeness else f"They begin with {_some(tuple(shapes))}."
+        if difference is not None:
+            near.append((_likeness(difference), item.title, difference))
+    likeness, title, closest = max(near, key=lambda found: found[0], default=(0.0, "", None))
+    nearest = f"The nearest is {title} ({closest})." if likeness else f"They begin with {_some(tuple(shapes))}."
     raise UserError(f"These weights fit no known architecture. {nearest} {WAY_OUT}")
 
 
@@ -103,8 +116,9 @@ def as_chosen(shapes: Shapes, name: str) -> Recognised:
         torchvision_models.check_name(name)
         found = _torchvision(shapes, name)
     difference = _difference(shapes, found)
-    if not difference.none:
-        raise UserError(f"These weights do not fit {found.title} ({difference}). Choose another architecture.")
+    if difference is None or not difference.none:
+        told = difference or "no such network has weights of these shapes"
+        raise UserError(f"These weights do not fit {found.title} ({told}). Choose another architecture.")
     return found
 
 
@@ -117,20 +131,52 @@ def compare(found: Shapes, wanted: Shapes) -> Difference:
     return Difference(missing, unexpected, reshaped, shared=len(both) - len(reshaped))
 
 
-def _difference(shapes: Shapes, candidate: Recognised) -> Difference:
-    return compare(shapes, shapes_of(lambda: build(candidate.architecture, dict(candidate.options))))
+def _difference(shapes: Shapes, candidate: Recognised) -> Difference | None:
+    """None when there can be no such network: the options come from shapes that a stranger wrote."""
+    try:
+        wanted = shapes_of(lambda: build(candidate.architecture, dict(candidate.options)))
+    except Exception:  # builders and torch raise anything for widths of 0 or 10^18
+        return None
+    return compare(shapes, wanted)
 
 
-def _candidates(shapes: Shapes) -> Iterator[Recognised]:
+def _candidates(shapes: Shapes, exact: bool = False) -> Iterator[Recognised]:
+    """exact: only those whose keys are the same, which is found out quickly once they were built."""
     for family in FAMILIES:
-        options = family.infer(shapes)
-        if options is not None:
-            size = (options["in_channels"], *(named(family, options) or family).input_size[1:])
-            yield Recognised(
-                family.name, _frozen(options), title_of(family.name, options), size, options["num_classes"]
-            )
+        found = _of_family(shapes, family)
+        if found is not None:
+            yield found
     for name in _nearest(shapes):
-        yield _torchvision(shapes, name)
+        if not exact or _same_keys(shapes, name):
+            yield _torchvision(shapes, name)
+
+
+def _same_keys(shapes: Shapes, name: str) -> bool:
+    """Whether the keys are those of the torchvision builder, its auxiliary heads and counters aside."""
+
+    def counted(keys: Iterable[str]) -> set[str]:
+        return {key for key in keys if not key.startswith(AUXILIARY_HEADS) and not key.endswith(COUNTERS)}
+
+    return counted(shapes) == counted(_usual_shapes(name))
+
+
+def _of_family(shapes: Shapes, family: Family) -> Recognised | None:
+    options = _inferred(family, shapes)
+    if options is None:
+        return None
+    size = (options["in_channels"], *(named(family, options) or family).input_size[1:])
+    try:
+        title = clip(title_of(family.name, options))
+    except ValueError:  # no layer has a width that could be told
+        return None
+    return Recognised(family.name, _frozen(options), title, size, options["num_classes"])
+
+
+def _inferred(family: Family, shapes: Shapes) -> dict[str, Any] | None:
+    try:
+        return family.infer(shapes)
+    except (IndexError, KeyError, ValueError):  # a weight with fewer dimensions than its name promises
+        return None
 
 
 def _nearest(shapes: Shapes) -> list[str]:
@@ -155,7 +201,7 @@ def _torchvision(shapes: Shapes, name: str) -> Recognised:
     classes = next((shapes[key][0] for key in heads if shapes.get(key)), 1000)
     options: dict[str, Any] = {"num_classes": classes}
     if name in torchvision_models.AUXILIARY:
-        options["aux_logits"] = any(key.startswith(("aux1.", "AuxLogits.")) for key in shapes)
+        options["aux_logits"] = any(key.startswith(AUXILIARY_HEADS) for key in shapes)
     return Recognised(name, _frozen(options), name, torchvision_models.input_size(name), classes)
 
 
@@ -166,7 +212,7 @@ def _usual_shapes(name: str) -> dict[str, tuple[int, ...]]:
 
 def _named(shapes: Shapes, item: Architecture) -> Recognised:
     head, first = _head(shapes), next((shape for shape in shapes.values() if len(shape) == 4), None)
-    inferred = item.family.infer(shapes) or {}
+    inferred = _inferred(item.family, shapes) or {}
     options = {
         **item.options,
         "num_classes": inferred.get("num_classes", shapes[head][0] if head else 10),
@@ -198,5 +244,5 @@ def _frozen(options: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 
 def _some(keys: tuple[str, ...]) -> str:
-    shown = ", ".join(keys[:SHOWN])
+    shown = ", ".join(map(clip, keys[:SHOWN]))
     return shown if len(keys) <= SHOWN else f"{shown} and {len(keys) - SHOWN} more"

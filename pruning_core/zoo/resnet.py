@@ -7,6 +7,7 @@ habit of most published CIFAR checkpoints (conv1, bn1, layer1.0.conv1, layer2.0.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -101,16 +102,16 @@ class CifarResNet(nn.Module):
             return None
         found = [re.fullmatch(r"layer(\d+)\.(\d+)\.conv1\.weight", key) for key in shapes]
         places = sorted((int(m[1]), int(m[2])) for m in found if m)
-        stages = [[block for stage, block in places if stage == number] for number in range(1, len(places) + 1)]
-        stages = [blocks for blocks in stages if blocks]
+        counted = Counter(stage for stage, _ in places)
+        stages = [counted[number] for number in range(1, len(places) + 1) if counted[number]]
         if not stages or any(f"layer{s}.{b}.conv2.weight" not in shapes for s, b in places):
             return None
         widths = tuple(shapes[f"layer{stage}.0.conv2.weight"][0] for stage in range(1, len(stages) + 1))
         inner = tuple(shapes[f"layer{stage}.{block}.conv1.weight"][0] for stage, block in places)
-        usual = tuple(width for blocks, width in zip(stages, widths, strict=True) for _ in blocks)
+        usual = tuple(width for blocks, width in zip(stages, widths, strict=True) for _ in range(blocks))
         projected = any(".shortcut." in key for key in shapes)
         return {
-            "blocks": tuple(len(blocks) for blocks in stages),
+            "blocks": tuple(stages),
             "widths": widths,
             "shortcut": "projection" if projected or len(stages) == 1 else "pad",
             "inner": () if inner == usual else inner,

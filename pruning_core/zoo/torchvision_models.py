@@ -46,6 +46,7 @@ def input_size(name: str, pretrained: bool = False) -> tuple[int, int, int]:
     return 3, side, side
 
 
+@cache
 def parameters(name: str) -> int:
     """How many parameters the network has with 1,000 classes, as its published weights say."""
     return int(_weights(name).meta["num_params"])

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
+from pruning_core.errors import UserError, clip
 from pruning_core.storage.uploads import Root, directory, keeping
 from pruning_core.storage.weights import store_weights
 from pruning_core.zoo.architectures import build
-from pruning_core.zoo.checkpoint import read_checkpoint
+from pruning_core.zoo.checkpoint import Checkpoint, check_kinds, read_checkpoint
 from pruning_core.zoo.kinds import Kind, kind_of
 from pruning_core.zoo.load import LoadedModel, load_model
 from pruning_core.zoo.onnx_files import conversion_note, reference_difference
 from pruning_core.zoo.output import check_output
-from pruning_core.zoo.recognise import as_chosen, recognise
+from pruning_core.zoo.recognise import Recognised, Shapes, as_chosen, find, recognise
 from pruning_core.zoo.ref import ModelRef
+from pruning_core.zoo.snippet import FACTORY, MODULE
 
 SUFFIXES = (".pt", ".pth", ".th", ".tar", ".safetensors", ".pt2", ".onnx")
 """What a file chooser should offer; what a file is, is told from its bytes."""
@@ -28,16 +31,19 @@ def import_model(
     root: Root,
     architecture: str | None = None,
     input_size: tuple[int, int, int] | None = None,
+    weights: str | None = None,
 ) -> LoadedModel:
     """Judge and store an uploaded network; ``.ref`` of the result loads it again with ``load_model``.
 
     name: what the user calls the file. architecture: None recognises it from the weights, else a name from
-    ARCHITECTURES or torchvision. input_size: (C, H, W), None for the usual one.
+    ARCHITECTURES or torchvision. input_size: (C, H, W), None for the usual one. weights: which set of weights, where a
+    checkpoint holds several, by its name among the ``sets`` of the result; None takes the likeliest.
 
     Nothing in the file ever runs. Raises UserError, with the way out, for a file of another kind, a damaged or hostile
-    one, weights that fit no known architecture or are not finite, and a network that is no classifier.
+    one, weights that fit no known architecture or are not finite, and a network that is no classifier. Where weights
+    fit nothing, the error's ``snippet`` is the code that loads them into the user's own class.
     """
-    name = Path(name).name
+    name = clip(Path(name).name)
     scratch = directory(root) / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
@@ -45,7 +51,7 @@ def import_model(
         kind = kind_of(path, name)
         if kind in (Kind.EXPORTED, Kind.ONNX):
             return _whole(path, name, kind, root, input_size)
-        return _weights(path, name, kind, root, architecture, input_size)
+        return _weights(path, name, kind, root, architecture, input_size, weights)
 
 
 def _whole(path: Path, name: str, kind: Kind, root: Root, size: tuple[int, int, int] | None) -> LoadedModel:
@@ -63,18 +69,41 @@ def _whole(path: Path, name: str, kind: Kind, root: Root, size: tuple[int, int, 
 
 
 def _weights(
-    path: Path, name: str, kind: Kind, root: Root, architecture: str | None, size: tuple[int, int, int] | None
-) -> LoadedModel:
-    checkpoint = read_checkpoint(path, name, kind)
-    shapes = checkpoint.shapes
-    found = recognise(shapes) if architecture is None else as_chosen(shapes, architecture)
+    path: Path, name: str, kind: Kind, root: Root, architecture: str | None, size: tuple[int, int, int] | None,
+    weights: str | None,
+) -> LoadedModel:  # fmt: skip
+    fit = find if architecture is None else partial(_fits, architecture)
+    checkpoint = read_checkpoint(path, name, kind, fit, weights)
+    found = checkpoint.found or _unfit(checkpoint, architecture)
     model = build(found.architecture, dict(found.options))
+    wanted = model.state_dict()
+    check_kinds(checkpoint.tensors, wanted, name)
     # counters that old checkpoints lack keep their initial value
-    model.load_state_dict(model.state_dict() | checkpoint.tensors)
+    model.load_state_dict(wanted | checkpoint.tensors)
     size = size or found.input_size
     classes = check_output(model, size)
     digest = store_weights(model.state_dict(), root, checkpoint.notes)
-    return load_model(ModelRef("upload", name, digest, found.architecture, found.options, classes, size), root)
+    loaded = load_model(ModelRef("upload", name, digest, found.architecture, found.options, classes, size), root)
+    return replace(loaded, sets=checkpoint.sets, used=checkpoint.used)
+
+
+def _fits(architecture: str, shapes: Shapes) -> Recognised | None:
+    try:
+        return as_chosen(shapes, architecture)
+    except UserError:
+        return None
+
+
+def _unfit(checkpoint: Checkpoint, architecture: str | None) -> NoReturn:
+    """Raise UserError that says why the weights fit nothing, with code that loads them into the user's own class."""
+    try:
+        recognise(checkpoint.shapes) if architecture is None else as_chosen(checkpoint.shapes, architecture)
+    except UserError as error:
+        own = f" Or start with your own class, by the code that comes with this: make run MODEL={MODULE}:{FACTORY}."
+        told = UserError(str(error) + own, checkpoint.snippet)
+        told.add_note(checkpoint.snippet)
+        raise told from error
+    raise AssertionError("what fits nothing was recognised")
 
 
 def _copied(file: BinaryIO, target: Path) -> Path:
