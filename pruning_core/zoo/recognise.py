@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from pruning_core.errors import UserError, clip
 from pruning_core.zoo import torchvision_models
-from pruning_core.zoo.architectures import ARCHITECTURES, FAMILIES, Architecture, Family, build, named, title_of
+from pruning_core.zoo.architectures import ARCHITECTURES, FAMILIES, Architecture, NetworkFamily, build, named, title_of
 
 Shapes = Mapping[str, tuple[int, ...]]
 COUNTERS = "num_batches_tracked"  # older checkpoints lack them, and nothing is computed from them in eval mode
@@ -160,7 +160,7 @@ def _same_keys(shapes: Shapes, name: str) -> bool:
     return counted(shapes) == counted(_usual_shapes(name))
 
 
-def _of_family(shapes: Shapes, family: Family) -> Recognised | None:
+def _of_family(shapes: Shapes, family: NetworkFamily) -> Recognised | None:
     options = _inferred(family, shapes)
     if options is None:
         return None
@@ -172,7 +172,7 @@ def _of_family(shapes: Shapes, family: Family) -> Recognised | None:
     return Recognised(family.name, _frozen(options), title, size, options["num_classes"])
 
 
-def _inferred(family: Family, shapes: Shapes) -> dict[str, Any] | None:
+def _inferred(family: NetworkFamily, shapes: Shapes) -> dict[str, Any] | None:
     try:
         return family.infer(shapes)
     except (IndexError, KeyError, ValueError):  # a weight with fewer dimensions than its name promises
