@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.ui import cards, charts, links, numbers, plots, provenance, state
 from pages.ui.desk import Desk
-from pruning_core.measuring.measures import Drop
+from pruning_core.measuring.measures import Accuracy, Drop
 from pruning_core.runs.events import Event
 from pruning_core.runs.view import JobView
 from pruning_core.studies.gradual import GradualRun
@@ -58,11 +58,15 @@ def table(events: Iterable[Event], called: dict[str, str]) -> list[dict[str, obj
                 "ratio": cut.ratio,
                 "macs": cut.macs,
                 "epochs": cut.epochs,
-                "before": numbers.accuracy_text(end.before, end.before_low, end.before_high) if end else "–",
-                "after": numbers.accuracy_text(end.after, end.after_low, end.after_high) if end else "–",
+                "before": _text(end.before) if end else "–",
+                "after": _text(end.after) if end else "–",
             }
         )
     return rows
+
+
+def _text(accuracy: Accuracy) -> str:
+    return numbers.accuracy_text(accuracy.top1, accuracy.low, accuracy.high)
 
 
 def draw(view: JobView, spec: GradualRun) -> None:
@@ -102,7 +106,7 @@ def draw(view: JobView, spec: GradualRun) -> None:
     if ends:
         cards.source_line(
             provenance.measured(
-                f"{spec.data.name} (test)", images=ends[-1].images, device=view.device.upper(), seed=spec.config.seed,
+                ends[-1].after.dataset, images=ends[-1].after.images, device=view.device.upper(), seed=spec.config.seed,
                 note="Bands are 95 % intervals. Each step begins with the full learning rate.",
             )
         )  # fmt: skip

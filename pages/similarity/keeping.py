@@ -9,9 +9,9 @@ from pages.ui import cards, jobs, links, numbers, provenance, state
 from pages.ui.desk import Desk
 from pruning_core.analysis.similarity import REPRESENTATIVES, all_but_one
 from pruning_core.graph import Network, Plan
-from pruning_core.runs.events import Result
 from pruning_core.runs.view import State
 from pruning_core.studies.prune import PruneRun
+from pruning_core.studies.pruned import Pruned
 
 COUNTED = provenance.derived("counted in the captured network, exactly")
 
@@ -45,7 +45,7 @@ def section(desk: Desk, network: Network, found: Clusters) -> None:
     run = PruneRun(desk.model, desk.data, plan.to_json())
     known = state.jobs().find(run)
     if known is not None and known.state is State.DONE:
-        _accuracy(known.last(Result), places[3])
+        _accuracy(known.last(Pruned), places[3])
     else:
         cards.pending("Top-1 accuracy", "not measured at this cut yet", container=places[3])
     first, second, third = st.columns(3)
@@ -65,16 +65,16 @@ def section(desk: Desk, network: Network, found: Clusters) -> None:
         st.caption(f":orange-badge[approximate] {found.group.reason}.")
 
 
-def _accuracy(result: Result | None, place: st.delta_generator.DeltaGenerator) -> None:
-    if result is None:
+def _accuracy(found: Pruned | None, place: st.delta_generator.DeltaGenerator) -> None:
+    if found is None:
         return
-    after, drop = result.payload["accuracy"]["after"], result.payload["drop"]
-    interval = f"95 % interval of the change {-100 * drop['high']:.1f} to {-100 * drop['low']:.1f}"
+    after, drop = found.after.accuracy, found.drop
+    interval = f"95 % interval of the change {-100 * drop.high:.1f} to {-100 * drop.low:.1f}"
     cards.number(
         "Top-1 accuracy",
-        numbers.percent(after["top1"]),
-        provenance.measured(after["dataset"], images=after["images"]),
-        delta=numbers.points(-drop["drop"]),
+        numbers.percent(after.top1),
+        provenance.measured(after.dataset, images=after.images),
+        delta=numbers.points(-drop.drop),
         detail=interval,
         container=place,
     )

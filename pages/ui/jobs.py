@@ -12,7 +12,7 @@ from pages.ui import state
 from pages.ui.errors import plain_errors
 from pages.ui.numbers import duration
 from pruning_core.errors import UserError
-from pruning_core.runs.events import Progress, Stage
+from pruning_core.runs.events import Outdated, Progress, Stage
 from pruning_core.runs.view import JobView, State
 from pruning_core.training.events import Checking, Step
 
@@ -26,6 +26,11 @@ LOOKS = {
     State.CANCELLED: ("orange", ":material/cancel:", "cancelled"),
     State.INTERRUPTED: ("orange", ":material/power_off:", "interrupted"),
 }
+
+OLDER = (
+    ":material/history: An older version of PruneScope stored this run, and a part of it can no longer be read. "
+    "The same settings started again give all of it."
+)
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,8 @@ def _status_line(view: JobView, key: str) -> None:
             st.caption("The server stopped while this was running. What was done is kept; resume goes on from there.")
         if view.error:
             st.error(view.error, icon=LOOKS[State.FAILED][1])
+        if view.last(Outdated) is not None:
+            st.caption(OLDER)
 
 
 def _button(view: JobView, key: str, place: DeltaGenerator) -> None:

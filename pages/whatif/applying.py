@@ -8,11 +8,10 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.ui import cards, jobs, numbers, provenance, state
 from pages.ui.desk import Desk
 from pages.whatif import figures, outcome, plans
-from pages.whatif.outcome import Payload
 from pruning_core.graph import Network
-from pruning_core.runs.events import Result
+from pruning_core.measuring.measures import Accuracy, Drop, Latency
 from pruning_core.runs.view import JobView
-from pruning_core.zoo import ModelRef
+from pruning_core.studies.pruned import Pruned
 
 THOP = (
     "thop, the counter most papers use, also counts batch normalisation and pooling and knows only the layers it has a "
@@ -43,18 +42,18 @@ def section(network: Network, desk: Desk) -> None:
             st.rerun()
         return
     view = jobs.watch(known.id, key="whatif.job")
-    result = view.last(Result)
-    if result is not None:
-        _result(result.payload, view, desk)
+    found = view.last(Pruned)
+    if found is not None:
+        _result(found, view, desk)
 
 
-def _result(found: Payload, view: JobView, desk: Desk) -> None:
+def _result(found: Pruned, view: JobView, desk: Desk) -> None:
     _proof(found)
     _measures(found, view)
     _counts(found)
     _layers(found)
     st.markdown("Put the smaller network on the desk to fine-tune and download it; the sliders then cut it further.")
-    renewed = found["renewed"] is not None and st.toggle(
+    renewed = found.renewed is not None and st.toggle(
         "With batch-norm statistics of its own",
         True,
         key="whatif.renewed",
@@ -62,16 +61,16 @@ def _result(found: Payload, view: JobView, desk: Desk) -> None:
         help="Without some channels, the statistics of the layers behind them are out of date. No weight changes.",
     )
     if st.button("Work on the smaller network", key="whatif.adopt", type="primary", icon=":material/arrow_forward:"):
-        state.choose_model(ModelRef.from_json(found["renewed"]["model"] if renewed else found["model"]))
+        state.choose_model(found.renewed.model if renewed and found.renewed else found.model)
         st.toast("The smaller network is on the desk.")
         st.rerun()
 
 
-def _proof(found: Payload) -> None:
-    proof = found["proof"]
-    difference = f"largest difference {proof['max_abs']:.1e}, relative {proof['max_rel']:.1e}"
-    seen = f"{proof['images']} test images, {proof['dtype'].removeprefix('torch.')}"
-    if proof["exact"]:
+def _proof(found: Pruned) -> None:
+    proof = found.proof
+    difference = f"largest difference {proof.max_abs:.1e}, relative {proof.max_rel:.1e}"
+    seen = f"{proof.images} test images, {proof.dtype}"
+    if proof.exact:
         st.success(
             f"**Removed equals silenced.** The smaller network gives the outputs of the original with these channels "
             f"silenced: {difference} ({seen}). Rounding, because sums are shorter.",
@@ -82,105 +81,106 @@ def _proof(found: Payload) -> None:
             f"**Approximate.** The plan cuts groups whose removal is not the same as silencing: {difference} ({seen}).",
             icon=":material/warning:",
         )
-    for note in found["notes"]:
-        st.caption(str(note))
+    for note in found.notes:
+        st.caption(note)
 
 
-def _measures(found: Payload, view: JobView) -> None:
-    before, after, renewed = found["accuracy"]["before"], found["accuracy"]["after"], found["renewed"]
+def _measures(found: Pruned, view: JobView) -> None:
+    before, after, renewed = found.before.accuracy, found.after.accuracy, found.renewed
     source = outcome.source(view, after)
-    shown = [("Accuracy before", before, None), ("Accuracy after", after, found["drop"])]
+    shown: list[tuple[str, Accuracy, Drop | None]] = [
+        ("Accuracy before", before, None),
+        ("Accuracy after", after, found.drop),
+    ]
     if renewed is not None:
-        shown.append(("With new statistics", renewed["accuracy"], renewed["drop"]))
+        shown.append(("With new statistics", renewed.accuracy, renewed.drop))
     places = st.columns(len(shown) + 2)
     for (name, accuracy, drop), place in zip(shown, places):
         cards.number(
             name,
-            numbers.percent(accuracy["top1"]),
+            numbers.percent(accuracy.top1),
             source,
-            detail=f"{100 * accuracy['low']:.1f}–{100 * accuracy['high']:.1f}",
+            detail=f"{100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}",
             help="Below: the 95 % Wilson interval.",
-            delta=numbers.points(-drop["drop"]) if drop and drop["drop"] else None,
+            delta=numbers.points(-drop.drop) if drop and drop.drop else None,
             container=place,
         )
-    for name, when, place in zip(("Latency before", "Latency after"), ("before", "after"), places[-2:]):
-        _latency(name, found["latency"], when, place)
-    st.markdown(f"Paired change on the same {found['drop']['images']:,} images: {_change(found['drop'])}")
+    first, second = found.before.latency, found.after.latency
+    _latency("Latency before", first, None, places[-2])
+    _latency("Latency after", second, first, places[-1])
+    st.markdown(f"Paired change on the same {found.drop.images:,} images: {_change(found.drop)}")
     if renewed is not None:
         st.markdown(
-            f"With batch-norm statistics measured anew on {renewed['images']:,} training images, no weight changed: "
-            f"{_change(renewed['drop'])}"
+            f"With batch-norm statistics measured anew on {renewed.images:,} training images, no weight changed: "
+            f"{_change(renewed.drop)}"
         )
-    first, second = found["latency"]["before"], found["latency"]["after"]
-    if first["p10_ms"] <= second["median_ms"] <= first["p90_ms"]:
+    if first.p10_ms <= second.median_ms <= first.p90_ms:
         st.caption(
             ":material/info: The latency after lies between the 10th and 90th percentile before: on this machine, as "
             "busy as it was, no difference can be told."
         )
 
 
-def _change(drop: Payload) -> str:
-    noise = " The change is inside the noise." if drop["low"] <= 0 <= drop["high"] else ""
+def _change(drop: Drop) -> str:
+    noise = " The change is inside the noise." if drop.within_noise else ""
     return (
-        f"**{numbers.points(-drop['drop'])}** (95 % interval {numbers.points(-drop['high'])} to "
-        f"{numbers.points(-drop['low'])}); {drop['lost']} images were right before and are wrong after, "
-        f"{drop['gained']} the other way round.{noise}"
+        f"**{numbers.points(-drop.drop)}** (95 % interval {numbers.points(-drop.high)} to "
+        f"{numbers.points(-drop.low)}); {drop.lost} images were right before and are wrong after, "
+        f"{drop.gained} the other way round.{noise}"
     )
 
 
-def _latency(name: str, latencies: Payload, when: str, place: DeltaGenerator) -> None:
-    latency = latencies[when]
-    threads = f", {latency['threads']} thread{'' if latency['threads'] == 1 else 's'}"
+def _latency(name: str, latency: Latency, before: Latency | None, place: DeltaGenerator) -> None:
+    threads = f", {latency.threads} thread{'' if latency.threads == 1 else 's'}"
     source = provenance.measured(
-        f"random images, batches of {latency['batch_size']}, {latency['runs']} passes",
-        device=latency["device"] + (threads if latency["device"].upper() == "CPU" else ""),
-        note=f"Median; 10th to 90th percentile {latency['p10_ms']:.3g} to {latency['p90_ms']:.3g} ms.",
+        f"random images, batches of {latency.batch_size}, {latency.runs} passes",
+        device=latency.device + (threads if latency.device.upper() == "CPU" else ""),
+        note=f"Median; 10th to 90th percentile {latency.p10_ms:.3g} to {latency.p90_ms:.3g} ms.",
     )
-    change = latency["median_ms"] / latencies["before"]["median_ms"] - 1
     cards.number(
         name,
-        numbers.milliseconds(latency["median_ms"]),
+        numbers.milliseconds(latency.median_ms),
         source,
-        detail=f"{latency['p10_ms']:.3g}–{latency['p90_ms']:.3g} ms",
-        delta=numbers.percent(change) if when == "after" else None,
+        detail=f"{latency.p10_ms:.3g}–{latency.p90_ms:.3g} ms",
+        delta=numbers.percent(latency.median_ms / before.median_ms - 1) if before else None,
         delta_color="inverse",
         help="Median of one batch; below: 10th to 90th percentile.",
         container=place,
     )
 
 
-def _counts(found: Payload) -> None:
-    cost, thop = found["cost"], found["thop"]
+def _counts(found: Pruned) -> None:
     unit, factor = figures.compute_unit()
-    before, after = cost["before"], cost["after"]
+    before, after = found.before.cost, found.after.cost
     places = st.columns(4)
     for place, name, old, new, show in (
-        (places[0], unit, factor * before["macs"], factor * after["macs"], numbers.count),
-        (places[1], "Parameters", before["parameters"], after["parameters"], numbers.count),
-        (places[2], "Size", before["size_bytes"], after["size_bytes"], numbers.size_bytes),
+        (places[0], unit, factor * before.macs, factor * after.macs, numbers.count),
+        (places[1], "Parameters", before.parameters, after.parameters, numbers.count),
+        (places[2], "Size", before.size_bytes, after.size_bytes, numbers.size_bytes),
     ):
         change = numbers.percent(new / max(old, 1) - 1)
         cards.number(
             f"{name} after", show(new), figures.COUNTED, detail=f"of {show(old)}", delta=change, delta_color="inverse",
             container=place,
         )  # fmt: skip
-    if thop["after"] is None or thop["before"] is None:
+    first, second = found.before.thop_macs, found.after.thop_macs
+    if first is None or second is None:
         cards.pending(f"{unit} by thop", "thop cannot count this network", help=THOP, container=places[3])
         return
-    more = thop["after"] / max(after["macs"], 1) - 1
+    more = second / max(after.macs, 1) - 1
     cards.number(
         f"{unit} by thop",
-        numbers.count(factor * thop["after"]),
+        numbers.count(factor * second),
         provenance.derived("counted by the thop package on the smaller network"),
-        detail=f"{100 * more:+.1f} %, of {numbers.count(factor * thop['before'])}",
+        detail=f"{100 * more:+.1f} %, of {numbers.count(factor * first)}",
         help=THOP,
         container=places[3],
     )
     st.caption(THOP)
 
 
-def _layers(found: Payload) -> None:
-    frame = plans.difference(found["layers"])
+def _layers(found: Pruned) -> None:
+    frame = plans.difference(found.layers)
     changed = int(frame["changed"].sum())
     with st.expander(f"{changed} of {len(frame)} layers changed: before and after", icon=":material/difference:"):
         every = st.toggle("Show the unchanged layers too", False, key="whatif.unchanged", persist_state="session")

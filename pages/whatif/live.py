@@ -39,14 +39,14 @@ def unasked(network: Network) -> bool:
 def show(network: Network, desk: Desk, slot: DeltaGenerator) -> bool:
     """What is known of the plan's accuracy without measuring. Returns whether the visitor asks to measure it."""
     if applied := outcome.measured(desk):
-        view, payload = applied
-        after = payload["accuracy"]["after"]
+        view, pruned = applied
+        after = pruned.after.accuracy
         cards.number(
             LABEL,
-            numbers.percent(after["top1"]),
+            numbers.percent(after.top1),
             outcome.source(view, after),
-            detail=f"{100 * after['low']:.1f}–{100 * after['high']:.1f}",
-            delta=numbers.points(-payload["drop"]["drop"]) if payload["drop"]["drop"] else None,
+            detail=f"{100 * after.low:.1f}–{100 * after.high:.1f}",
+            delta=numbers.points(-pruned.drop.drop) if pruned.drop.drop else None,
             help="Of the smaller network on the test images, as it was cut; below: the 95 % interval.",
             container=slot.container(height="stretch"),
         )

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from pages.ui import provenance, state
 from pages.ui.desk import Desk
-from pruning_core.runs.events import Result
+from pruning_core.measuring.measures import Accuracy
 from pruning_core.runs.view import JobView
 from pruning_core.studies.prune import PruneRun
-
-Payload = Mapping[str, Any]
+from pruning_core.studies.pruned import Pruned
 
 
 def applied_by(desk: Desk) -> PruneRun:
@@ -20,14 +17,14 @@ def applied_by(desk: Desk) -> PruneRun:
     return PruneRun(model=desk.model, data=replace(desk.data, split="test"), plan=desk.plan.to_json())
 
 
-def measured(desk: Desk) -> tuple[JobView, Payload] | None:
+def measured(desk: Desk) -> tuple[JobView, Pruned] | None:
     """What applying this very plan measured; None when it was not applied (to its end)."""
     view = state.jobs().find(applied_by(desk)) if desk.plan else None
-    found = view.last(Result) if view else None
-    return (view, found.payload) if view and found else None
+    found = view.last(Pruned) if view else None
+    return (view, found) if view and found else None
 
 
-def source(view: JobView, accuracy: Payload) -> provenance.Provenance:
+def source(view: JobView, accuracy: Accuracy) -> provenance.Provenance:
     return provenance.measured(
-        accuracy["dataset"], images=accuracy["images"], device=view.device.upper(), note="Top-1, without fine-tuning."
+        accuracy.dataset, images=accuracy.images, device=view.device.upper(), note="Top-1, without fine-tuning."
     )

@@ -10,7 +10,7 @@ import pandas as pd
 from torch import Tensor
 
 from pruning_core.allocation.lowest import lowest, removed_count
-from pruning_core.graph import Group, Network, Plan
+from pruning_core.graph import Group, LayerCost, Network, Plan
 
 MOST_OPEN = 24  # sliders of one stage
 
@@ -115,24 +115,24 @@ def widths(found: Sequence[Cut]) -> pd.DataFrame:
     )
 
 
-def difference(rows: Sequence[tuple[Mapping[str, object], Mapping[str, object]]]) -> pd.DataFrame:
+def difference(rows: Sequence[tuple[LayerCost, LayerCost]]) -> pd.DataFrame:
     """The layer table before and after, from the pairs of rows that a pruning run ends with."""
 
-    def shape(value: object) -> str:
-        return " × ".join(str(side) for side in value) if isinstance(value, list | tuple) else ""
+    def shape(value: tuple[int, ...]) -> str:
+        return " × ".join(str(side) for side in value)
 
     frame = pd.DataFrame(
         {
-            "layer": [before["name"] or "(network)" for before, _ in rows],
-            "kind": [before["kind"] for before, _ in rows],
-            "input_before": [shape(before["shape_in"]) for before, _ in rows],
-            "input_after": [shape(after["shape_in"]) for _, after in rows],
-            "output_before": [shape(before["shape_out"]) for before, _ in rows],
-            "output_after": [shape(after["shape_out"]) for _, after in rows],
-            "macs_before": [before["macs"] for before, _ in rows],
-            "macs_after": [after["macs"] for _, after in rows],
-            "parameters_before": [before["parameters"] for before, _ in rows],
-            "parameters_after": [after["parameters"] for _, after in rows],
+            "layer": [before.name or "(network)" for before, _ in rows],
+            "kind": [before.kind for before, _ in rows],
+            "input_before": [shape(before.shape_in) for before, _ in rows],
+            "input_after": [shape(after.shape_in) for _, after in rows],
+            "output_before": [shape(before.shape_out) for before, _ in rows],
+            "output_after": [shape(after.shape_out) for _, after in rows],
+            "macs_before": [before.macs for before, _ in rows],
+            "macs_after": [after.macs for _, after in rows],
+            "parameters_before": [before.parameters for before, _ in rows],
+            "parameters_after": [after.parameters for _, after in rows],
         }
     )
     pairs = (("input_before", "input_after"), ("output_before", "output_after"), ("macs_before", "macs_after"),

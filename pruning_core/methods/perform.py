@@ -20,7 +20,7 @@ from pruning_core.methods.treatments import PROOF_IMAGES, recalibrated, removing
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.training.checkpoint import Best, Checkpoint
 from pruning_core.training.config import FineTune
-from pruning_core.training.events import TrainOutcome
+from pruning_core.training.events import Epoch, TrainOutcome
 from pruning_core.training.loop import fine_tune
 from pruning_core.work import told
 
@@ -29,12 +29,16 @@ RECONSTRUCTION_IMAGES = 128
 
 @dataclass(frozen=True, eq=False)
 class Done:
-    """Phase ``number`` is performed, ``state`` is what came of it. Not to be stored: for whoever drives a program."""
+    """Phase ``number`` is performed, ``state`` is what came of it. Not to be stored: for whoever drives a program.
+
+    After a training ``outcome`` and ``kept``, the epoch whose weights were kept.
+    """
 
     number: int
     phase: Phase
     state: State
     outcome: TrainOutcome | None = None
+    kept: Epoch | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +219,7 @@ def _train(
             if keeper:
                 keeper.now_and_then(place)
         after = replace(state, model=training.best_model(), learnt=training.learnt)
-        yield Done(number, phase, after, outcome)
+        yield Done(number, phase, after, outcome, training.best.epoch if training.best else None)
     except GeneratorExit:
         training.close()
         if keeper:

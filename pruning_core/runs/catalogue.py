@@ -14,7 +14,7 @@ from pruning_core.storage.codec import Codec
 class Catalogue:
     """The machine knows no feature; whoever makes one hands this in. Nothing else can come out of stored text.
 
-    ``runs``: spec classes. ``values``: dataclasses in their fields. ``events``: beside those that every run may report.
+    ``runs``: spec classes. ``events``: beside those that every run may report. ``values``: dataclasses in their fields.
     """
 
     runs: tuple[type, ...]
@@ -37,4 +37,4 @@ class Catalogue:
 
     @cached_property
     def _events(self) -> Codec:
-        return Codec((*OWN, *self.events))
+        return Codec((*OWN, *self.events, *self.values))

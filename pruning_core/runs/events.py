@@ -5,7 +5,6 @@ An event is any frozen dataclass of plain values. A feature's own live beside it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -43,29 +42,15 @@ class Artifact:
 
 
 @dataclass(frozen=True)
-class Result:
-    """Final figures that need no class of their own, as plain JSON values (sequences become tuples)."""
-
-    payload: Mapping[str, Any]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "payload", _settled(self.payload))
-
-
-@dataclass(frozen=True)
 class Failed:
     """The run ended without a result; ``sentence`` says why and what to do."""
 
     sentence: str
 
 
-def _settled(value: Any) -> Any:
-    """A copy without shared mutable parts, equal to what comes back from the store."""
-    if isinstance(value, Mapping):
-        return {key: _settled(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return tuple(_settled(item) for item in value)
-    return value
+@dataclass(frozen=True)
+class Outdated:
+    """Stands for an event that another version stored and this one cannot read, so that nobody takes it for nothing."""
 
 
-OWN: tuple[type, ...] = (Stage, Progress, Artifact, Result, Failed)
+OWN: tuple[type, ...] = (Stage, Progress, Artifact, Failed, Outdated)

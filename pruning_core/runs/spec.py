@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pruning_core.runs.events import Event, Failed
+from pruning_core.runs.events import Event, Failed, Outdated
 from pruning_core.storage.codec import digest
 from pruning_core.storage.workspace import Workspace
 
@@ -49,8 +49,8 @@ class RunSpec(ABC):
         """
 
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
-        """What of a stopped attempt still counts when the run is resumed; by default all but the failure."""
-        return tuple(event for event in past if not isinstance(event, Failed))
+        """What of a stopped attempt still counts when the run is resumed; by default all but a failure."""
+        return tuple(event for event in past if not isinstance(event, Failed | Outdated))
 
     def salvage(self, workspace: Workspace, past: tuple[Event, ...]) -> Iterable[Event]:
         """Last events of an attempt that was stopped (cancelled, failed, interrupted): what it can still hand over."""

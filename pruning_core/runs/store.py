@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pruning_core.runs.catalogue import Catalogue
-from pruning_core.runs.events import Event
+from pruning_core.runs.events import Event, Outdated
 from pruning_core.runs.intent import Intent
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import JobView, State
@@ -113,8 +113,10 @@ class Store:
         job = self._job(row)
         bodies = self._database.connection.execute("SELECT body FROM events WHERE job_id = ? ORDER BY n", (job_id,))
         for (body,) in bodies:
-            with contextlib.suppress(ValueError, TypeError):  # an event of another version: nothing here can show it
+            try:
                 job.events.append(self._catalogue.event(body))
+            except (ValueError, TypeError):
+                job.events.append(Outdated())
         return job
 
     def latest(self, key: str) -> str | None:

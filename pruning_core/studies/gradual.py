@@ -32,7 +32,7 @@ from pruning_core.studies.inputs import both_splits, fitted, the_model
 from pruning_core.studies.reached import AT_ONCE, SCHEDULED, Reached, Shrunk, tag_of, way_of
 from pruning_core.studies.sensitivity import captured
 from pruning_core.training.config import FineTune
-from pruning_core.training.events import Checking, Epoch, Step, TrainOutcome
+from pruning_core.training.events import Checking, Epoch, Step
 from pruning_core.work import told
 from pruning_core.zoo import ModelRef, store_weights
 
@@ -49,7 +49,7 @@ class GradualRun(RunSpec):
     """
 
     kind: ClassVar[str] = "gradual"
-    version: ClassVar[int] = 3  # since the weights from before training are kept where no epoch beats them
+    version: ClassVar[int] = 4  # since a Reached holds whole accuracies
     model: ModelRef
     data: DataRef
     plan: str
@@ -177,9 +177,9 @@ class _Steps:
             match event:
                 case Done(phase=Cut(), state=state):
                     yield self._shrunk(way, step, state)
-                case Done(phase=Train(), state=state, outcome=TrainOutcome() as outcome):
+                case Done(phase=Train()):
                     if not any(isinstance(e, Reached) and (e.way, e.step) == (way.name, step) for e in self.past):
-                        yield self._reached(way, step, state, outcome)
+                        yield self._reached(way, step, event)
                     step += 1
                 case Step():
                     yield self._placed(event, way, step)
@@ -201,13 +201,14 @@ class _Steps:
         epochs = way.epochs[step - 1]
         return Shrunk(way.name, step, way.steps, ratio, cost.macs, cost.parameters, epochs, state.plan.to_json())
 
-    def _reached(self, way: _Way, step: int, state: State, outcome: TrainOutcome) -> Reached:
-        before = self.before[tag_of(way.name, step)]
-        weights = store_weights(state.model.state_dict(), self.workspace)
-        return Reached(
-            way.name, step, before.top1, before.low, before.high, outcome.top1, outcome.low, outcome.high,
-            outcome.images, outcome.seconds, weights,
-        )  # fmt: skip
+    def _reached(self, way: _Way, step: int, done: Done) -> Reached:
+        assert done.outcome is not None and done.kept is not None  # a training is done
+        test = self.parts[2]
+        before, after = (
+            epoch.accuracy(f"{test.name} ({test.split})") for epoch in (self.before[tag_of(way.name, step)], done.kept)
+        )
+        weights = store_weights(done.state.model.state_dict(), self.workspace)
+        return Reached(way.name, step, before, after, done.outcome.seconds, weights)
 
     def _placed(self, event: Step, way: _Way, step: int) -> Step:
         """A training event whose share and time left are those of the whole run, both ways together."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import thop
 import torch
@@ -18,13 +18,15 @@ from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.evaluate import Tally, predicting
 from pruning_core.measuring.intervals import paired_drop
 from pruning_core.measuring.latency import LEAST, measuring_latency
+from pruning_core.measuring.measures import Accuracy, Drop, Latency
 from pruning_core.methods.perform import only_events, perform
 from pruning_core.methods.programs import applying, recovered
 from pruning_core.methods.state import Setup, State
-from pruning_core.runs.events import Event, Progress, Result, Stage
+from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import fit_sample, fitted, the_model, the_split
+from pruning_core.studies.pruned import Figures, Pruned, Renewed
 from pruning_core.studies.sensitivity import captured
 from pruning_core.training.recalibrate import keeping_statistics
 from pruning_core.work import told
@@ -39,14 +41,11 @@ WHEN = {"before": "before", "after": "after", "renewed": "with new statistics"}
 class PruneRun(RunSpec):
     """Remove the units of ``plan`` (JSON) from ``model`` and measure before and after on ``images`` of ``data``.
 
-    Ends with one Result whose payload holds "model" (the pruned network's reference), "form", "proof", "notes", "cost",
-    "accuracy", "latency" (each {"before": …, "after": …}), "drop" and "layers" (rows before and after). "renewed" is
-    the same network with batch-norm statistics of its own, measured on images that it was fitted on: "model",
-    "accuracy", "drop", and how many "images" that were; None where it keeps no such statistics.
+    Ends with one ``Pruned``.
     """
 
     kind: ClassVar[str] = "prune"
-    version: ClassVar[int] = 2  # since the statistics are renewed too
+    version: ClassVar[int] = 3  # since it ends with a Pruned
     model: ModelRef
     data: DataRef
     plan: str
@@ -82,58 +81,42 @@ class PruneRun(RunSpec):
             recovering = perform(recovered(seen), after, replace(setup, fit=fit))
             networks["renewed"] = (yield from told(recovering, only_events)).model
         tallies: dict[str, Tally] = {}
-        accuracies: dict[str, Any] = {}
+        accuracies: dict[str, Accuracy] = {}
         for when, model in networks.items():
             yield Stage(f"measuring accuracy {WHEN[when]}")
             tallies[when] = Tally(data)
             for batch in predicting(model, data, device=self.device, seed=self.seed):
-                accuracy = tallies[when].add(batch)
-                accuracies[when] = asdict(accuracy)
+                accuracy = accuracies[when] = tallies[when].add(batch)
                 yield Progress(accuracy.images, accuracy.total, "images")
-        latencies: dict[str, Any] = {}
+        latencies: dict[str, Latency] = {}
         for when, model in (("before", loaded.model), ("after", removal.model)):
             yield Stage(f"measuring latency {when}")
             for latency in measuring_latency(model, loaded.input_size, device=self.device):
-                latencies[when] = asdict(latency)
+                latencies[when] = latency
                 yield Progress(latency.runs, LEAST, "timed passes")
 
-        def drop(when: str) -> dict[str, Any]:
-            return asdict(paired_drop(tallies["before"].correct, tallies[when].correct))
+        def drop(when: str) -> Drop:
+            return paired_drop(tallies["before"].correct, tallies[when].correct)
 
-        def stored(when: str) -> str:
-            return ModelRef(
-                "pruned",
-                loaded.ref.name,
-                weights=store_weights(networks[when].state_dict(), workspace),
-                input_size=loaded.ref.input_size,
-                base=self.model,
-                plan=plan.to_json(),
-            ).to_json()
+        def figures(when: str, plan: Plan) -> Figures:
+            thop = thop_macs(networks[when], loaded.input_size)
+            return Figures(accuracies[when], latencies[when], network.cost(plan), thop)
 
-        renewed = accuracies.pop("renewed", None)
-        yield Result(
-            {
-                "model": stored("after"),
-                "renewed": renewed
-                and {
-                    "model": stored("renewed"),
-                    "accuracy": renewed,
-                    "drop": drop("renewed"),
-                    "images": seen,
-                },
-                "form": removal.form,
-                "notes": removal.notes,
-                "proof": asdict(removal.proof),
-                "cost": {"before": asdict(network.cost()), "after": asdict(network.cost(plan))},
-                "accuracy": accuracies,
-                "drop": drop("after"),
-                "latency": latencies,
-                "layers": [[asdict(a), asdict(b)] for a, b in zip(network.layer_costs(), network.layer_costs(plan))],
-                "thop": {
-                    "before": thop_macs(loaded.model, loaded.input_size),
-                    "after": thop_macs(removal.model, loaded.input_size),
-                },
-            }
+        def stored(when: str) -> ModelRef:
+            weights = store_weights(networks[when].state_dict(), workspace)
+            name, size = loaded.ref.name, loaded.ref.input_size
+            return ModelRef("pruned", name, weights=weights, input_size=size, base=self.model, plan=plan.to_json())
+
+        yield Pruned(
+            model=stored("after"),
+            form=removal.form,
+            notes=removal.notes,
+            proof=removal.proof,
+            before=figures("before", Plan()),
+            after=figures("after", plan),
+            drop=drop("after"),
+            layers=tuple(zip(network.layer_costs(), network.layer_costs(plan), strict=True)),
+            renewed=Renewed(stored("renewed"), accuracies["renewed"], drop("renewed"), seen) if seen else None,
         )
 
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:

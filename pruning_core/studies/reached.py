@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pruning_core.measuring.measures import Accuracy
+
 SCHEDULED, AT_ONCE = "in steps", "at once"
 
 
@@ -40,17 +42,17 @@ class Shrunk:
 class Reached:
     """A step is finished: test accuracy before its training and with the weights that were kept.
 
-    Accuracies are in [0, 1] on ``images`` test images with 95 % bounds; ``weights`` names the stored weights.
+    ``seconds`` is what the training took; ``weights`` names the stored weights. Raises TypeError for what version 3 of
+    the run and older ones stored: bare numbers instead of accuracies.
     """
 
     way: str
     step: int
-    before: float
-    before_low: float
-    before_high: float
-    after: float
-    after_low: float
-    after_high: float
-    images: int
+    before: Accuracy
+    after: Accuracy
     seconds: float
     weights: str
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.before, Accuracy) and isinstance(self.after, Accuracy)):
+            raise TypeError("accuracies come with their images and intervals")

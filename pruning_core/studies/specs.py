@@ -10,6 +10,7 @@ from pruning_core.allocation.trial import LatencyStep, Trial
 from pruning_core.analysis.sensitivity import Exact, Fast
 from pruning_core.criteria import CRITERIA
 from pruning_core.datasets import DataRef
+from pruning_core.graph import Cost, LayerCost, Proof
 from pruning_core.measuring.measures import Accuracy, Cell, Drop, Latency
 from pruning_core.runs.catalogue import Catalogue
 from pruning_core.studies.compare import CompareRun
@@ -19,6 +20,7 @@ from pruning_core.studies.gradual import GradualRun
 from pruning_core.studies.measure import EvaluateRun, LatencyRun
 from pruning_core.studies.points import OutOfReach, Point, Scored
 from pruning_core.studies.prune import PruneRun
+from pruning_core.studies.pruned import Figures, Pruned, Renewed
 from pruning_core.studies.reached import Reached, Shrunk
 from pruning_core.studies.scores import ScoresRun
 from pruning_core.studies.search import SearchRun
@@ -52,6 +54,11 @@ VALUES: tuple[type, ...] = (
     *EXPLORERS,
     *SCHEDULES,
     *CRITERIA,
+    Figures,
+    Renewed,
+    Proof,
+    Cost,
+    LayerCost,
 )
 EVENTS: tuple[type, ...] = (
     Accuracy,
@@ -71,6 +78,7 @@ EVENTS: tuple[type, ...] = (
     Finalist,
     Shrunk,
     Reached,
+    Pruned,
 )
 
 PRODUCT = Catalogue(RUNS, VALUES, EVENTS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pruning_core.measuring.measures import Accuracy
+
 
 @dataclass(frozen=True)
 class Step:
@@ -59,6 +61,12 @@ class Epoch:
     seconds: float
     tag: str = ""
     penalty: float | None = None
+
+    def accuracy(self, dataset: str) -> Accuracy:
+        """What was measured on the test images, which are called ``dataset``; ``seconds`` are those since the start."""
+        return Accuracy(
+            self.top1, self.top5, self.loss, self.images, self.low, self.high, self.images, dataset, self.seconds
+        )
 
 
 @dataclass(frozen=True)

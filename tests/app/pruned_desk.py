@@ -2,11 +2,11 @@
 
 from pages.ui.desk import Desk, first_desk, remember
 from pruning_core.graph import Plan
-from pruning_core.runs.events import Result
 from pruning_core.storage import Workspace
 from pruning_core.studies.prune import PruneRun
+from pruning_core.studies.pruned import Pruned
 from pruning_core.studies.sensitivity import captured
-from pruning_core.zoo import ModelRef, load_model
+from pruning_core.zoo import load_model
 
 
 def pruned_desk(workspace: Workspace, owner: str, share: float = 0.25, *, renewed: bool = False) -> Desk:
@@ -17,8 +17,7 @@ def pruned_desk(workspace: Workspace, owner: str, share: float = 0.25, *, renewe
     first = first_desk()
     network = captured(load_model(first.model, workspace))
     plan = Plan({group.key: range(int(group.size * share)) for group in network.groups})
-    *_, last = (e for e in PruneRun(first.model, first.data, plan.to_json()).run(workspace) if isinstance(e, Result))
-    taken = last.payload["renewed"] if renewed else last.payload
-    desk = first.with_model(ModelRef.from_json(taken["model"]), first.data)
+    *_, last = (e for e in PruneRun(first.model, first.data, plan.to_json()).run(workspace) if isinstance(e, Pruned))
+    desk = first.with_model(last.renewed.model if renewed else last.model, first.data)
     remember(workspace, owner, desk)
     return desk

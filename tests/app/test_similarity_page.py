@@ -72,7 +72,7 @@ def test_the_accuracy_is_measured_on_the_really_smaller_network(page):
     view = state.jobs().wait(state.jobs().submit(PruneRun(desk.model, desk.data, plan.to_json()), "me"), 120)
     assert view.state is State.DONE, view.error
     page.run()
-    after = view.events[-1].payload["accuracy"]["after"]["top1"]
+    after = view.events[-1].after.accuracy.top1
     assert shown(page)["Top-1 accuracy"].startswith(f"{100 * after:.1f}")
 
 

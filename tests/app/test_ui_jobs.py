@@ -13,7 +13,7 @@ from pages.ui import jobs as panel
 from pages.ui import state
 from pruning_core.errors import UserError
 from pruning_core.runs.catalogue import Catalogue
-from pruning_core.runs.events import Event, Progress, Result, Stage
+from pruning_core.runs.events import Artifact, Event, Progress, Stage
 from pruning_core.runs.jobs import Jobs
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import JobView, State
@@ -40,7 +40,7 @@ class Counting(RunSpec):
             while done == self.wait_at and not GATE.is_set():
                 yield Progress(done + 1, self.total, "cells", 2.0)
                 time.sleep(0.01)
-        yield Result({"counted": self.total})
+        yield Artifact("counted", str(self.total), "text/plain")
 
 
 @pytest.fixture
@@ -122,6 +122,20 @@ def test_a_failed_run_shows_its_sentence(runs):
     page = show(job)
     assert page.error[0].value == "The images are empty. Choose another data set."
     assert page.button(key="panel.resume")
+
+
+def test_a_run_that_an_older_version_stored_says_so(runs, data_directory):
+    job = runs.submit(Counting(), "me")
+    reach(runs, job, State.DONE)
+    assert "older version" not in text_of(show(job))
+    rows = Workspace(data_directory).database.connection
+    rows.execute("UPDATE events SET body = ? WHERE job_id = ? AND n = 4", ('{"$":"Result","payload":{}}', job))
+    read = Jobs(Workspace(data_directory), Catalogue((Counting,)))
+    try:
+        state.jobs = lambda: read  # undone by the fixture
+        assert "An older version of PruneScope stored this run" in text_of(show(job))
+    finally:
+        read.close()
 
 
 def test_a_waiting_run_knows_its_place(runs):

@@ -18,11 +18,10 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Plan, remove
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.probe.evidence import Evidence
-from pruning_core.runs.events import Result
 from pruning_core.runs.view import State
+from pruning_core.studies.pruned import Pruned
 from pruning_core.studies.scores import ScoresRun
 from pruning_core.studies.sensitivity import SensitivityRun
-from pruning_core.zoo import ModelRef
 from tests.app.page_under_test import carried, metrics, opened, text_of
 
 
@@ -211,14 +210,14 @@ def test_applying_proves_measures_and_hands_over_the_smaller_network(page, monke
     ended = state.jobs().wait(job.id, 120)
     assert ended.state is State.DONE, ended.error
     page.run()
-    found = ended.last(Result).payload
+    found = ended.last(Pruned)
     shown = metrics(page)
     assert "Removed equals silenced" in page.success[0].value
-    assert shown["Accuracy before"] == f"{100 * found['accuracy']['before']['top1']:.1f}\u202f%"
-    assert found["accuracy"]["after"]["images"] == 450
-    assert shown["With new statistics"] == f"{100 * found['renewed']['accuracy']['top1']:.1f}\u202f%"
+    assert shown["Accuracy before"] == f"{100 * found.before.accuracy.top1:.1f}\u202f%"
+    assert found.after.accuracy.images == 450
+    assert shown["With new statistics"] == f"{100 * found.renewed.accuracy.top1:.1f}\u202f%"
     assert shown["MACs after"] == f"{network().cost(plan).macs:,}"
-    assert int(shown["MACs by thop"].replace(",", "")) == found["thop"]["after"] > network().cost(plan).macs
+    assert int(shown["MACs by thop"].replace(",", "")) == found.after.thop_macs > network().cost(plan).macs
     layers = page.dataframe[-1].value
     assert layers["macs_after"].sum() == network().cost(plan).macs
     assert shown["Accuracy"] == shown["Accuracy after"]  # the estimate has given way to the measurement
@@ -227,7 +226,7 @@ def test_applying_proves_measures_and_hands_over_the_smaller_network(page, monke
     page.button(key="whatif.adopt").click().run()
     assert not page.exception and not page.error
     small = desk(page).model
-    assert small == ModelRef.from_json(found["renewed"]["model"]) and not desk(page).plan
+    assert small == found.renewed.model and not desk(page).plan
     assert metrics(page)["MACs"] == f"{network_of(small).cost().macs:,}"
     page.button(key="whatif.back").click().run()
     assert desk(page).plan == plan

@@ -13,7 +13,7 @@ from fake_runs import FAKES, GATES, PATIENCE, Count, Gate, Saves
 
 from pruning_core.errors import UserError
 from pruning_core.runs.catalogue import Catalogue
-from pruning_core.runs.events import Artifact, Progress
+from pruning_core.runs.events import Artifact, Outdated, Progress
 from pruning_core.runs.jobs import Jobs
 from pruning_core.runs.view import Cancel, State
 from pruning_core.storage.workspace import Workspace
@@ -113,9 +113,10 @@ def test_jobs_and_events_of_another_version_do_no_harm(tmp_path: Path) -> None:
     workspace.database.connection.execute("UPDATE jobs SET state = 'cancelled'")
 
     same = Jobs(workspace, Catalogue(FAKES), threads=1)
-    assert [type(event) for event in same.snapshot(job_id).events] == [Progress, Progress]
+    assert [type(event) for event in same.snapshot(job_id).events] == [Progress, Progress, Outdated]
     same.resume(job_id)
-    assert same.wait(job_id, PATIENCE).state is State.DONE
+    ended = same.wait(job_id, PATIENCE)
+    assert ended.state is State.DONE and [type(event) for event in ended.events] == [Progress, Progress]
     same.close()
 
     workspace.database.connection.execute("UPDATE jobs SET state = 'cancelled'")

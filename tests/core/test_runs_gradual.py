@@ -17,7 +17,10 @@ from pruning_core.graph import Network, Plan, capture, remove
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.measuring.measures import Drop
 from pruning_core.methods.phases import shared_out
-from pruning_core.runs.events import Event, Progress
+from pruning_core.runs.events import Event, Outdated, Progress
+from pruning_core.runs.jobs import Jobs
+from pruning_core.runs.store import Job, Store
+from pruning_core.runs.view import State
 from pruning_core.storage.codec import dump
 from pruning_core.storage.weights import stored_weights
 from pruning_core.storage.workspace import Workspace
@@ -111,7 +114,7 @@ def test_steps_end_at_the_plan_and_are_compared_with_the_same_at_once(
         step = max(ends)
         again = load_model(spec.reference(cuts[step], ends[step]), workspace)
         measured[way] = evaluate(again.model, test, device="cpu").top1
-        assert measured[way] == ends[step].after, "the network that is handed over is the one that was measured"
+        assert measured[way] == ends[step].after.top1, "the network that is handed over is the one that was measured"
     (drop,) = (e for e in events if isinstance(e, Drop))
     assert drop.drop == pytest.approx(measured[AT_ONCE] - measured[SCHEDULED]) and drop.images == 450
     assert {way_of(e.tag) for e in events if isinstance(e, Epoch)} == {(SCHEDULED, 1), (SCHEDULED, 2), (AT_ONCE, 1)}
@@ -185,6 +188,25 @@ def test_a_stopped_run_repeats_no_step_and_ends_the_same(inside, workspace, tmp_
         assert [replace(e, seconds=0.0) if kind is Reached else e for e in together if isinstance(e, kind)] == expected
     epochs = [(e.tag, e.epoch, e.top1) for e in together if isinstance(e, Epoch)]
     assert epochs == [(e.tag, e.epoch, e.top1) for e in whole if isinstance(e, Epoch)]
+
+
+OLD = (
+    '{"$":"Reached","way":"in steps","step":1,"before":0.5,"before_low":0.4,"before_high":0.6,"after":0.9,'
+    '"after_low":0.8,"after_high":0.95,"images":450,"seconds":1.0,"weights":"ab"}'
+)
+
+
+def test_what_an_older_version_reached_is_not_taken_for_accuracies(workspace: Workspace, network: Network) -> None:
+    with pytest.raises(TypeError, match="images and intervals"):
+        PRODUCT.event(OLD)
+    spec = GradualRun(DEMO, DIGITS, planned(network).to_json(), steps=1, config=TWO)
+    jobs = Jobs(workspace, PRODUCT, threads=1)
+    job = Job("old", "other key", spec.kind, spec.title, spec, "cpu", "gone", state=State.DONE)
+    store = Store(workspace.database, PRODUCT)
+    store.insert(job)
+    workspace.database.connection.execute("INSERT INTO events VALUES ('old', 0, ?)", (OLD,))
+    assert jobs.snapshot("old").events == (Outdated(),) and jobs.spec("old") == spec
+    jobs.close()
 
 
 def test_what_cannot_be_done_is_said_before_anything_is_trained(workspace: Workspace, network: Network) -> None:

@@ -18,12 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pruning_core.errors import UserError
-from pruning_core.runs.events import OWN, Result
+from pruning_core.graph import LayerCost
+from pruning_core.runs.events import OWN
 from pruning_core.storage.artifacts import Artifacts, replacing
 from pruning_core.storage.codec import Codec, UnknownClass, digest, dump
 from pruning_core.storage.database import MIGRATIONS, Database
 from pruning_core.storage.workspace import Workspace, default_root
-from pruning_core.studies.specs import EVENTS, PRODUCT
+from pruning_core.studies.specs import EVENTS, PRODUCT, VALUES
+from pruning_core.zoo import ModelRef
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,6 @@ FLOATS = st.floats(allow_nan=False)
 INNER = st.builds(Inner, FLOATS, st.lists(st.text()).map(tuple))
 KEYS = st.text().filter(lambda key: key != "$")
 OUTER = st.builds(Outer, st.none() | INNER, st.dictionaries(KEYS, FLOATS), st.booleans())
-PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | FLOATS | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner),
-    max_leaves=8,
-)
 BY_HINT = {"int": st.integers(), "float": FLOATS, "str": st.text(), "bool": st.booleans()}
 BY_HINT["Mapping[str, str]"] = st.dictionaries(KEYS, st.text())
 BY_HINT["Mapping[str, float]"] = st.dictionaries(KEYS, FLOATS, max_size=4)
@@ -56,18 +53,23 @@ BY_HINT["tuple[float, ...]"] = st.lists(FLOATS, max_size=4).map(tuple)
 BY_HINT["tuple[float, float]"] = st.tuples(FLOATS, FLOATS)
 BY_HINT["Mapping[str, tuple[int, ...]]"] = st.dictionaries(KEYS, st.lists(st.integers()).map(tuple), max_size=4)
 
+BY_HINT["tuple[str, ...]"] = st.lists(st.text()).map(tuple)
+BY_HINT["tuple[int, ...]"] = st.lists(st.integers()).map(tuple)
+BY_HINT["tuple[tuple[LayerCost, LayerCost], ...]"] = st.just(((LayerCost("a", "b", (1, 2), (3,), 4, 5),) * 2,))
+BY_HINT["ModelRef"] = st.builds(
+    ModelRef, st.just("pruned"), st.text(), base=st.builds(ModelRef, st.just("demo"), st.text())
+)
+
 
 def events() -> st.SearchStrategy[Any]:
     """Any event of any class, from the field types alone: a new event class is tested by being listed."""
 
-    by_name = {cls.__name__: cls for cls in (*OWN, *EVENTS)}  # an event may stand in a field of another one
+    by_name = {cls.__name__: cls for cls in (*OWN, *EVENTS, *VALUES)}  # an event may stand in a field of another one
 
     def hinted(hint: str) -> st.SearchStrategy[Any]:
         return st.none() if hint == "None" else BY_HINT[hint] if hint in BY_HINT else of(by_name[hint])
 
     def of(cls: type) -> st.SearchStrategy[Any]:
-        if cls is Result:
-            return st.builds(Result, st.dictionaries(KEYS, PLAIN))
         fields = {}
         for field in dataclasses.fields(cls):
             fields[field.name] = st.one_of(*[hinted(part) for part in str(field.type).split(" | ")])

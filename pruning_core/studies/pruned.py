@@ -1,0 +1,48 @@
+"""What applying a plan came to, as records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pruning_core.graph import Cost, LayerCost, Proof
+from pruning_core.measuring.measures import Accuracy, Drop, Latency
+from pruning_core.zoo import ModelRef
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured and counted of one network; ``thop_macs`` is None where thop cannot count it."""
+
+    accuracy: Accuracy
+    latency: Latency
+    cost: Cost
+    thop_macs: int | None
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """The smaller network with batch-norm statistics of its own, taken from ``images`` images that it was fitted on."""
+
+    model: ModelRef
+    accuracy: Accuracy
+    drop: Drop
+    images: int
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The smaller network ``model``, its proof, and both networks on the same images.
+
+    ``form`` and ``notes`` are the removal's. ``drop`` is paired, before against after. ``layers`` are the rows of the
+    layer table (before, after). ``renewed`` is None where the network keeps no batch-norm statistics.
+    """
+
+    model: ModelRef
+    form: str
+    notes: tuple[str, ...]
+    proof: Proof
+    before: Figures
+    after: Figures
+    drop: Drop
+    layers: tuple[tuple[LayerCost, LayerCost], ...]
+    renewed: Renewed | None
