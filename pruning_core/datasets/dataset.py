@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pruning_core.datasets.findings import Finding
 from pruning_core.errors import UserError
+from pruning_core.storage.memory import must_fit
 
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, what image libraries use to turn colour into grey
 CHUNK = 512  # images per step of a conversion, so that no float copy of a whole data set is ever made
@@ -22,7 +24,8 @@ class Dataset:
     """One split of a data set.
 
     images: uint8 (N, C, H, W); labels: int64 (N,) in [0, len(classes)); mean, std: per channel, of pixels scaled to
-    [0, 1]. Change mean, std or classes with ``dataclasses.replace``.
+    [0, 1]. findings: what was converted or looks odd, about the whole set and not only this split. Change mean, std or
+    classes with ``dataclasses.replace``.
 
     Raises UserError when it is empty, when a label has no class, or when mean and std do not match the channels.
     """
@@ -34,7 +37,7 @@ class Dataset:
     std: tuple[float, ...]
     name: str
     split: str = "test"
-    notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.dtype != torch.uint8:
@@ -62,6 +65,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The findings as sentences, those that raise a doubt about numbers first."""
+        return tuple(each.sentence for each in sorted(self.findings, key=lambda each: not each.doubt))
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -140,6 +148,7 @@ class Dataset:
         """The same images at another size: bilinear with anti-aliasing, rounded back to bytes."""
         if self.size[1:] == (height, width):
             return self
+        self._must_fit(self.size[0], height, width)
         out = torch.empty((len(self), self.size[0], height, width), dtype=torch.uint8, device=self.images.device)
         for start in range(0, len(self), CHUNK):
             part = self.images[start : start + CHUNK].float()
@@ -152,6 +161,7 @@ class Dataset:
         have = self.size[0]
         if have == channels:
             return self
+        self._must_fit(channels, *self.size[1:])
         if have == 1:
             return dataclasses.replace(
                 self,
@@ -180,6 +190,14 @@ class Dataset:
                 f"The model tells {model_classes} classes apart, the data set {self.name!r} has {len(self.classes)}. "
                 "Choose data and a model with the same classes."
             )
+
+    def _must_fit(self, channels: int, height: int, width: int) -> None:
+        """Raise UserError when that many pixels would fill the memory: the system would end the server, not a run."""
+        must_fit(
+            len(self) * channels * height * width,
+            f"{len(self):,} images of {height} × {width} pixels",
+            "Choose fewer images or a smaller size.",
+        )
 
     def _take(self, indices: Tensor) -> Dataset:
         indices = indices.to(self.images.device)

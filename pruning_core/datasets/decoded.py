@@ -1,4 +1,4 @@
-"""Decoded archives kept in the data directory, one file per archive and size."""
+"""Decoded archives kept in the data directory, one file per archive and way to decode it."""
 
 from __future__ import annotations
 
@@ -6,28 +6,58 @@ import json
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as safetensors_bytes
+from torch import Tensor
 
+from pruning_core.datasets import findings
 from pruning_core.datasets.raw import Raw
+from pruning_core.datasets.ref import DataRef
 from pruning_core.storage.artifacts import replacing
+from pruning_core.storage.codec import digest
 
-VERSION = 1  # raise it when decoding changes, so that old copies are not read
+VERSION = 2  # raise it when decoding changes, so that old copies are not read
+TYPES = {"torch.uint8": "U8", "torch.int64": "I64"}  # how the format names them
 
 
-def place(root: Path, digest: str, size: tuple[int, int] | None) -> Path:
-    """Where the decoded copy of an archive belongs."""
-    suffix = "" if size is None else f"-{size[0]}x{size[1]}"
-    return root / "cache" / "images" / f"{digest}{suffix}-v{VERSION}.safetensors"
+def place(root: Path, ref: DataRef, sized: bool) -> Path:
+    """Where the decoded copy of an archive belongs; ``sized``: its reader resizes, so that each size has its own."""
+    size = ref.size if sized else None
+    key = digest([ref.source, ref.digest, ref.test_digest, size, ref.code_page, VERSION])
+    return root / "cache" / "images" / f"{key}.safetensors"
 
 
 def save(path: Path, raw: Raw) -> None:
-    """Write ``raw`` to ``path``, completely or not at all."""
-    tensors = {"images": raw.images, "labels": raw.labels}
-    if raw.test_images is not None and raw.test_labels is not None:
-        tensors |= {"test_images": raw.test_images, "test_labels": raw.test_labels}
-    text = {"classes": json.dumps(raw.classes), "notes": json.dumps(raw.notes)}
+    """Write ``raw`` to ``path``, completely or not at all, and without a second copy of it in memory."""
+    tensors = {"labels": raw.labels, "images": raw.images}
+    if (
+        raw.test_images is not None and raw.test_labels is not None
+    ):  # numbers of eight bytes begin at a multiple of eight
+        tensors = {
+            "labels": raw.labels,
+            "test_labels": raw.test_labels,
+            "images": raw.images,
+            "test_images": raw.test_images,
+        }
+    header = {
+        "__metadata__": {"classes": json.dumps(raw.classes), "findings": findings.written(raw.findings)},
+        **_offsets(tensors),
+    }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # the data begin at a multiple of eight
     with replacing(path) as file:
-        file.write(safetensors_bytes(tensors, text))
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            file.write(tensor.contiguous().numpy().data)
+
+
+def _offsets(tensors: dict[str, Tensor]) -> dict[str, object]:
+    """What the format's header says of each tensor: type, shape, first byte and the one behind the last."""
+    told: dict[str, object] = {}
+    at = 0
+    for name, tensor in tensors.items():
+        end = at + tensor.numel() * tensor.element_size()
+        told[name] = {"dtype": TYPES[str(tensor.dtype)], "shape": list(tensor.shape), "data_offsets": [at, end]}
+        at = end
+    return told
 
 
 def load(path: Path) -> Raw | None:
@@ -44,8 +74,8 @@ def load(path: Path) -> Raw | None:
                 tuple(json.loads(text["classes"])),
                 tensors.get("test_images"),
                 tensors.get("test_labels"),
-                tuple(json.loads(text["notes"])),
+                findings.read(text["findings"]),
             )
-    except (SafetensorError, KeyError, ValueError, OSError):
+    except (SafetensorError, KeyError, ValueError, TypeError, OSError):
         path.unlink(missing_ok=True)  # a damaged copy costs one more decoding, nothing else
         return None

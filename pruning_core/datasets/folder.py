@@ -1,147 +1,122 @@
-"""Image folders in a zip file: one folder per class, at any depth, with or without train and test folders."""
+"""Image folders in zip files: one folder per class, at any depth, with or without train and test folders."""
 
 from __future__ import annotations
 
-import os
+import zipfile
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from pruning_core.datasets import decoded
-from pruning_core.datasets.images import SUFFIXES, Pictures
+from pruning_core.datasets import pictures, zip_names
+from pruning_core.datasets.findings import Finding, archive
+from pruning_core.datasets.listing import Listed, listing
 from pruning_core.datasets.raw import Progress, Raw
 from pruning_core.datasets.ref import DataRef
 from pruning_core.datasets.safe_zip import open_zip, read_member
-from pruning_core.errors import UserError
-from pruning_core.storage.uploads import Root, artifacts, directory
-
-TRAIN_NAMES = frozenset({"train", "training"})
-TEST_NAMES = frozenset({"test", "testing", "val", "valid", "validation"})
+from pruning_core.errors import UserError, quoted
+from pruning_core.storage.uploads import Root, artifacts
 
 
-@dataclass(frozen=True)
-class Listed:
-    """One image of an archive: where it is and what its folders say."""
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """An open archive and the pictures in it."""
 
-    member: str
-    split: str  # "train", "test", or "" where the archive has one split only
-    label: str
+    archive: zipfile.ZipFile
+    name: str
+    listed: Sequence[Listed]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """Pictures of archives, in the order in which they are decoded."""
+
+    chosen: Sequence[tuple[Contents, Listed]]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def name(self, at: int) -> str:
+        return self.chosen[at][1].name
+
+    def data(self, at: int) -> bytes:
+        contents, item = self.chosen[at]
+        return read_member(contents.archive, contents.archive.infolist()[item.member], contents.name)
 
 
 def read(ref: DataRef, root: Root | None, progress: Progress) -> Raw:
     """The images of one stored zip, or of two when ``ref.test_digest`` names a second one with the test images."""
-    if not ref.test_digest:
-        return _cached(ref.digest, ref, root, progress)
-    train = _cached(ref.digest, ref, root, progress)
-    test = _whole(_cached(ref.test_digest, ref, root, progress))
-    strange = sorted(set(test.classes) - set(train.classes))
-    if strange:
-        raise UserError(f"The test images hold the class {strange[0]!r}, which the training images lack.")
-    images = test.images
-    if images.shape[1:] != train.images.shape[1:]:
-        raise UserError("Training and test images differ in size or colour. Choose one size for both.")
-    number = torch.tensor([train.classes.index(name) for name in test.classes])
-    return Raw(train.images, train.labels, train.classes, images, number[test.labels], train.notes + test.notes)
+    store = artifacts(root)
+    test = store.path(ref.test_digest) if ref.test_digest else None
+    return read_file(store.path(ref.digest), ref.name, ref.size, progress, test=test, code_page=ref.code_page)
 
 
-def _cached(digest: str, ref: DataRef, root: Root | None, progress: Progress) -> Raw:
-    """Decoding takes seconds per ten thousand images, so it is done once for each archive and size."""
-    place = decoded.place(directory(root), digest, ref.size)
-    kept = decoded.load(place)
-    if kept is not None:
-        return kept
-    raw = read_file(artifacts(root).path(digest), ref.name, ref.size, progress)
-    decoded.save(place, raw)
-    return raw
+def read_file(
+    path: Path,
+    name: str,
+    size: tuple[int, int] | None,
+    progress: Progress,
+    *,
+    test: Path | None = None,
+    code_page: str | None = None,
+) -> Raw:
+    """Decode every image of the zip at ``path``, together with those of ``test``, a second one with test images.
 
-
-def read_file(path: Path, name: str, size: tuple[int, int] | None, progress: Progress) -> Raw:
-    """Decode every image of the zip at ``path``; ``size`` (H, W) or the commonest one of its images.
-
-    Raises UserError when the archive is unsafe, has no class folders, or an image does not decode.
+    Together, because they share one size, one bit depth, and are all grey or all in colour. size: (H, W), or None as
+    in ``pictures``. code_page: of names that do not say theirs. Raises UserError when an archive is unsafe, has no
+    class folders, or an image does not decode.
     """
-    with open_zip(path, name) as archive:
-        listed = listing([info.filename for info in archive.infolist() if not info.is_dir()], name)
-        pictures = Pictures(name, size)
-        for done, item in enumerate(listed):
-            pictures.add(item.member, read_member(archive, item.member, name))
-            if done % 500 == 0:
-                progress("decoding images", done, len(listed))
-        progress("decoding images", len(listed), len(listed))
-    images, notes = pictures.stacked()
-    classes = tuple(sorted({item.label for item in listed}))
-    number = {label: at for at, label in enumerate(classes)}
-    labels = torch.tensor([number[item.label] for item in listed], dtype=torch.int64)
-    testing = torch.tensor([item.split == "test" for item in listed])
-    if not testing.any():
-        return Raw(images, labels, classes, notes=notes)
-    lacking = sorted(set(classes) - {item.label for item in listed if item.split == "train"})
+    files = (path,) if test is None else (path, test)
+    with ExitStack() as opened:
+        found = [_contents(opened.enter_context(open_zip(file, name)), name, code_page) for file in files]
+        train, tests, said = _parts(found)
+        images, converted = pictures.decoded(Members([*train, *tests]), name, size, progress)
+    labels = sorted({item.label for _, item in train})
+    number = {label: at for at, label in enumerate(labels)}
+    numbers = torch.tensor([number[item.label] for _, item in (*train, *tests)], dtype=torch.int64)
+    names = tuple(item.name for _, item in (*train, *tests))
+    findings = (*(each for contents in found for each in contents.findings), *said, *converted)
+    if not tests:
+        return Raw(images, numbers, tuple(labels), findings=findings, names=names)
+    at = len(train)
+    return Raw(images[:at], numbers[:at], tuple(labels), images[at:], numbers[at:], findings, names)
+
+
+def code_pages(ref: DataRef, root: Root | None) -> list[str]:
+    """In which code pages the names of a stored zip can be read, the likeliest first. Raises UserError."""
+    with open_zip(artifacts(root).path(ref.digest), ref.name) as opened:
+        return zip_names.candidates(opened.infolist())
+
+
+def _contents(opened: zipfile.ZipFile, name: str, code_page: str | None) -> Contents:
+    members = opened.infolist()
+    names, read_as, sure = zip_names.decoded(members, code_page)
+    listed, findings = listing(names, name)
+    if read_as:
+        example = next(each for each in names if not each.isascii())
+        findings += (archive.CodePage(read_as, example, sure or code_page is not None),)
+    return Contents(opened, name, listed, findings)
+
+
+def _parts(
+    found: Sequence[Contents],
+) -> tuple[list[tuple[Contents, Listed]], list[tuple[Contents, Listed]], tuple[Finding, ...]]:
+    """(training images, test images, what is to be said). No test images: they are divided later."""
+    first = found[0]
+    train = [(first, item) for item in first.listed if item.split != "test"]
+    test = [(first, item) for item in first.listed if item.split == "test"]
+    said: tuple[Finding, ...] = ()
+    if len(found) == 2:
+        said = (archive.OwnTestLeftOut(len(test)),) if test else ()
+        test = [(found[1], item) for item in found[1].listed]
+    lacking = sorted({item.label for _, item in test} - {item.label for _, item in train})
+    if lacking and len(found) == 2:
+        raise UserError(f"The test images hold the class {quoted(lacking[0])}, which the training images lack.")
     if lacking:
-        raise UserError(f"The test folder of {name!r} holds the class {lacking[0]!r}, which its train folder lacks.")
-    return Raw(*_part(images, labels, ~testing), classes, *_part(images, labels, testing), notes)
-
-
-def listing(names: list[str], archive: str) -> list[Listed]:
-    """Which member is an image of which class, sorted by class and name as torchvision's ImageFolder does.
-
-    Raises UserError when there are no images or no two class folders.
-    """
-    paths = [tuple(name.split("/")) for name in names if _is_picture(name)]
-    if not paths:
-        kinds = ", ".join(sorted(SUFFIXES))
-        raise UserError(f"{archive!r} holds no images ({kinds}). Put one folder of images per class into it.")
-    one_class = (
-        f"{archive!r} holds one folder of images, so there are no classes to tell apart. Put one folder per class into "
-        "the zip."
-    )
-    if len({path[:-1] for path in paths}) == 1:
-        raise UserError(one_class)
-    depth = _common_depth(paths)
-    tops = {path[depth] for path in paths if len(path) > depth + 1}
-    splits = bool(tops) and all(top.lower() in TRAIN_NAMES | TEST_NAMES for top in tops)
-    listed = []
-    for path in paths:
-        folders = path[depth:-1]
-        split = ""
-        if splits and folders:
-            split = "train" if folders[0].lower() in TRAIN_NAMES else "test"
-            folders = folders[1:]
-        if not folders:
-            raise UserError(
-                f"{archive!r} has no class folder around {'/'.join(path)!r}. Put one folder per class into the zip, "
-                "and every image into the folder of its class."
-            )
-        listed.append(Listed("/".join(path), split, folders[0]))
-    if splits and not any(item.split == "train" for item in listed):
-        listed = [Listed(item.member, "", item.label) for item in listed]  # only a test folder: it is all there is
-    if len({item.label for item in listed}) < 2:
-        raise UserError(one_class)
-    return sorted(listed, key=lambda item: (item.split == "test", item.label, item.member))
-
-
-def _is_picture(name: str) -> bool:
-    hidden = name.startswith((".", "__MACOSX/")) or "/." in name or "/__MACOSX/" in name
-    return os.path.splitext(name)[1].lower() in SUFFIXES and not hidden
-
-
-def _common_depth(paths: list[tuple[str, ...]]) -> int:
-    """How many leading folders all images share; "train" is among them only where it has no counterpart."""
-    folders = {path[:-1] for path in paths}
-    depth = 0
-    while all(len(parts) > depth for parts in folders) and len({parts[depth] for parts in folders}) == 1:
-        depth += 1
-    return depth
-
-
-def _whole(raw: Raw) -> Raw:
-    """All images of an archive as one part, whatever its folders say."""
-    if raw.test_images is None or raw.test_labels is None:
-        return raw
-    images, labels = torch.cat((raw.images, raw.test_images)), torch.cat((raw.labels, raw.test_labels))
-    return Raw(images, labels, raw.classes, notes=raw.notes)
-
-
-def _part(images: Tensor, labels: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    return images[chosen], labels[chosen]
+        raise UserError(
+            f"The test folder of {first.name!r} holds the class {quoted(lacking[0])}, which its train folder lacks."
+        )
+    return train, test, said

@@ -1,82 +1,198 @@
-"""Decoding pictures that a stranger sent, into one uint8 tensor."""
+"""One picture that a stranger sent: what its header says, and its pixels as bytes."""
 
 from __future__ import annotations
 
 import io
-from collections import Counter
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
-from pruning_core.errors import UserError
+from pruning_core.datasets.levels import BYTES, Levels
+from pruning_core.errors import UserError, quoted
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-GREY_MODES = frozenset({"1", "L", "I", "I;16", "I;16B", "I;16L"})
-MAX_PIXELS = 50_000_000  # of one image, before anything is decoded
-MAX_TOTAL_BYTES = 6 << 30  # of all decoded images together
+GREY_MODES = frozenset({"1", "L", "LA", "La"})
+ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBa", "RGBX", "P", "PA"})
+MAX_PIXELS = 50_000_000  # of one picture, before anything is decoded
+ORIENTATION = 0x0112  # EXIF's number for how the camera was held
+UPRIGHT = 1
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+ON_THEIR_SIDE = frozenset({5, 6, 7, 8})
+TURNED_BY_ITS_DECODER = "TIFF"
+PNG_HEADER = slice(24, 26)  # of a PNG: bits of a sample, kind of colour
 
 
-@dataclass
-class Pictures:
-    """Collects images and stacks them. ``size``: (H, W) to bring all of them to, or None for the commonest."""
+class Kind(Enum):
+    """How pixels are stored."""
 
-    archive: str
-    size: tuple[int, int] | None
-    arrays: list[np.ndarray] = field(default_factory=list)  # (H, W) or (H, W, 3), uint8
-    total: int = 0
+    GREY = "grey"
+    COLOUR = "colour"
+    DEEP = "deep grey"  # whole numbers of more than 8 bits
+    DEEP_COLOUR = "deep colour"
+    FLOAT = "floats"
 
-    def add(self, name: str, data: bytes) -> None:
-        """Decode one image. Raises UserError naming it when it does not decode or is too large."""
-        image = _decoded(name, data)
-        if self.size is not None:
-            image = image.resize(self.size[::-1], Image.Resampling.BILINEAR)
-        array = np.asarray(image)
-        self.total += array.nbytes
-        if self.total > MAX_TOTAL_BYTES:
+    @property
+    def coloured(self) -> bool:
+        return self in (Kind.COLOUR, Kind.DEEP_COLOUR)
+
+    @property
+    def is_bytes(self) -> bool:
+        return self in (Kind.GREY, Kind.COLOUR)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a picture says of itself before a pixel is decoded; sides as it will be shown."""
+
+    height: int
+    width: int
+    kind: Kind
+    mode: str
+    cut: bool  # 16 bits a colour, of which the decoder hands over 8
+    frames: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A decoded picture. ``pixels``: uint8 (H, W), or (H, W, 3) where the header says colour."""
+
+    pixels: Image.Image
+    turned: bool
+    transparent: bool
+
+
+def header(name: str, data: bytes) -> Header:
+    """Raises UserError naming the picture when it is none, or too large."""
+    with _Sentences(name):
+        image = _opened(data)
+        height, width = image.height, image.width
+        if _orientation(image) in ON_THEIR_SIDE and image.format != TURNED_BY_ITS_DECODER:
+            height, width = width, height
+        kind = _kind(image, data)
+        return Header(height, width, kind, image.mode, _is_cut(image) and kind is Kind.COLOUR, _frames(image))
+
+
+def extremes(name: str, data: bytes, kind: Kind) -> tuple[float, float]:
+    """(smallest, largest) stored value of a picture that is not made of bytes. Raises UserError as ``shown`` does."""
+    with _Sentences(name):
+        values = _values(_opened(data), data, kind)
+        return float(values.min()), float(values.max())
+
+
+def shown(name: str, data: bytes, kind: Kind, levels: Levels = BYTES) -> Shown:
+    """Decode it: upright as its EXIF asks, without alpha, numbers other than bytes by ``levels``.
+
+    Raises UserError naming it when it does not decode or is larger than its header said.
+    """
+    with _Sentences(name):
+        image = _opened(data)
+        pixels, turn = image.width * image.height, _orientation(image)
+        transparent = _is_transparent(image)
+        if kind.is_bytes:
+            plain = image.convert("L" if kind is Kind.GREY else "RGB")
+        else:
+            plain = Image.fromarray(levels.bytes(_values(image, data, kind)))
+        if plain.width * plain.height != pixels:
+            raise ValueError("it is not as large as it said")
+        if turn in TURNS and image.format != TURNED_BY_ITS_DECODER:
+            plain = plain.transpose(TURNS[turn])
+        return Shown(plain, turn in TURNS, transparent)
+
+
+def _opened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        raise Image.DecompressionBombError
+    return image
+
+
+def _kind(image: Image.Image, data: bytes) -> Kind:
+    if image.mode in GREY_MODES:
+        return Kind.GREY
+    if image.mode == "F":
+        return Kind.FLOAT
+    if image.mode.startswith("I"):
+        return Kind.DEEP
+    # The decoder hands over the upper bytes of such colours only; torchvision's reads them whole.
+    if image.format == "PNG" and data[PNG_HEADER] in (b"\x10\x02", b"\x10\x04", b"\x10\x06"):
+        return Kind.DEEP_COLOUR
+    return Kind.COLOUR
+
+
+def _values(image: Image.Image, data: bytes, kind: Kind) -> np.ndarray:
+    """(H, W) or (H, W, 3) of numbers as stored."""
+    if kind is not Kind.DEEP_COLOUR:
+        return np.asarray(image)
+    from torchvision.io import ImageReadMode, decode_png  # seconds to import, and seldom needed
+
+    raw = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+    pixels = decode_png(raw, ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()  # (H, W, 1 to 4)
+    return pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
+
+
+def _is_cut(image: Image.Image) -> bool:
+    """True for 16 bits a colour read as 8."""
+    return any(";16" in str(getattr(tile, "args", "")) for tile in getattr(image, "tile", ()))
+
+
+def _frames(image: Image.Image) -> bool:
+    with suppress(Exception):  # a damaged second frame is none
+        return bool(getattr(image, "is_animated", False))
+    return False
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the camera was held, by EXIF's numbers; 1 is upright."""
+    if image.format == "PNG" and not image.info.keys() & {"exif", "Raw profile type exif"}:
+        return UPRIGHT  # asking would decode the whole picture in search of it
+    with suppress(Exception):  # a damaged EXIF says nothing
+        found = image.getexif().get(ORIENTATION, UPRIGHT)
+        return int(found) if 1 <= int(found) <= 8 else UPRIGHT
+    return UPRIGHT
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    """True when some pixel really is see-through."""
+    if image.mode not in ALPHA_MODES and "transparency" not in image.info:
+        return False
+    return bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
+
+
+class _Sentences:
+    """Turns whatever a decoder raises on a stranger's bytes into one sentence about ``name``."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, UserError) or not isinstance(error, Exception):
+            return
+        if isinstance(error, MemoryError):
             raise UserError(
-                f"The images of {self.archive!r} take more than {MAX_TOTAL_BYTES / 2**30:.0f} GiB of memory. Choose a "
-                "smaller size for them, or fewer images."
-            )
-        self.arrays.append(array)
-
-    def stacked(self) -> tuple[Tensor, tuple[str, ...]]:
-        """uint8 (N, C, H, W), one channel only if every image is grey; and notes on what was done."""
-        notes: list[str] = []
-        sizes = Counter(array.shape[:2] for array in self.arrays)
-        (height, width), common = sizes.most_common(1)[0]
-        if len(sizes) > 1:
-            odd = f"{len(self.arrays) - common:,} of {len(self.arrays):,} images"
-            notes.append(f"{odd} had another size and were resized to {width} x {height}")
-        colour = any(array.ndim == 3 for array in self.arrays)
-        out = np.empty((len(self.arrays), height, width, 3 if colour else 1), dtype=np.uint8)
-        for at, array in enumerate(self.arrays):
-            if array.shape[:2] != (height, width):
-                array = np.asarray(Image.fromarray(array).resize((width, height), Image.Resampling.BILINEAR))
-            out[at] = array if array.ndim == 3 else array[..., None]
-            self.arrays[at] = out[at, :0]  # freed as we go: never two full copies
-        self.arrays.clear()
-        return torch.from_numpy(out).permute(0, 3, 1, 2).contiguous(), tuple(notes)
-
-
-def _decoded(name: str, data: bytes) -> Image.Image:
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-        if image.width * image.height > MAX_PIXELS:
-            raise Image.DecompressionBombError
-        if image.mode not in GREY_MODES:
-            return image.convert("RGB")
-        if image.mode in ("1", "L"):
-            return image.convert("L")
-        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))  # 16-bit grey
-    except Image.DecompressionBombError as error:
+                f"The image {quoted(self._name)} needs more memory than is free. Send a smaller version of it."
+            ) from error
+        if isinstance(error, Image.DecompressionBombError):
+            raise UserError(
+                f"{quoted(self._name)} would decode to more than {MAX_PIXELS:,} pixels, so it was not. Send a smaller "
+                "version of it."
+            ) from error
         raise UserError(
-            f"{name!r} would decode to more than {MAX_PIXELS:,} pixels, so it was not. Send a smaller version of it."
-        ) from error
-    except Exception as error:  # a decoder may raise anything on damaged bytes, and all of it means the same
-        raise UserError(
-            f"The image {name!r} does not decode: it is damaged or no image. Replace or remove it."
+            f"The image {quoted(self._name)} does not decode: it is damaged or no image. Replace or remove it."
         ) from error

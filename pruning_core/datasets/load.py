@@ -4,20 +4,43 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from pruning_core.datasets import digits, folder, npz, torchvision_sets
+from pruning_core.datasets import decoded, digits, folder, npz, odd, torchvision_sets
 from pruning_core.datasets.dataset import Dataset, channel_statistics
 from pruning_core.datasets.raw import Progress, Raw, quiet
 from pruning_core.datasets.ref import DataRef, Source
 from pruning_core.errors import UserError
-from pruning_core.storage.uploads import Root
+from pruning_core.storage.uploads import Root, directory
 
-READERS: dict[Source, Callable[[DataRef, Root | None, Progress], Raw]] = {
+Reader = Callable[[DataRef, Root | None, Progress], Raw]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a stranger brings: looked at closely, and kept decoded. ``sized``: the reader brings images to one size."""
+
+    read: Reader
+    sized: bool
+
+    def __call__(self, ref: DataRef, root: Root | None, progress: Progress) -> Raw:
+        place = decoded.place(directory(root), ref, self.sized)
+        kept = decoded.load(place)
+        if kept is not None:
+            return kept
+        raw = self.read(ref, root, progress)
+        _parts(raw, dataclasses.replace(ref, classes=None))  # refuses what is no data set, before it is looked at
+        raw = raw.also(odd.look(raw))
+        decoded.save(place, raw)
+        return raw
+
+
+READERS: dict[Source, Reader] = {
     "digits": digits.read,
-    "npz": npz.read,
-    "folder": folder.read,
+    "npz": Upload(npz.read, sized=False),
+    "folder": Upload(folder.read, sized=True),
     "torchvision": torchvision_sets.read,
 }
 
@@ -28,12 +51,7 @@ def load_splits(ref: DataRef, root: Root | None = None, progress: Progress = qui
     root: the data directory, needed for uploads and downloads. Raises UserError when the data cannot be had or is
     unusable.
     """
-    raw = READERS[ref.source](ref, root, progress)
-    whole = _dataset(raw.images, raw.labels, raw, ref, "train")
-    if raw.test_images is not None and raw.test_labels is not None:
-        train, test = whole, _dataset(raw.test_images, raw.test_labels, raw, ref, "test")
-    else:
-        train, test = whole.split_off(ref.test_fraction, ref.seed, names=("train", "test"))
+    train, test = _parts(READERS[ref.source](ref, root, progress), ref)
     train, test = (_shaped(part, ref) for part in (train, test))
     mean, std = channel_statistics(train.images)
     mean, std = ref.mean or mean, ref.std or std
@@ -56,6 +74,14 @@ def load_data(ref: DataRef, root: Root | None = None, progress: Progress = quiet
     return fit if ref.split == "fit" else held_out
 
 
+def _parts(raw: Raw, ref: DataRef) -> tuple[Dataset, Dataset]:
+    """(train, test) as they were found, or divided by chance."""
+    whole = _dataset(raw.images, raw.labels, raw, ref, "train")
+    if raw.test_images is not None and raw.test_labels is not None:
+        return whole, _dataset(raw.test_images, raw.test_labels, raw, ref, "test")
+    return whole.split_off(ref.test_fraction, ref.seed, names=("train", "test"))
+
+
 def _dataset(images: Tensor, labels: Tensor, raw: Raw, ref: DataRef, split: str) -> Dataset:
     classes = raw.classes
     if ref.classes is not None:
@@ -66,7 +92,7 @@ def _dataset(images: Tensor, labels: Tensor, raw: Raw, ref: DataRef, split: str)
         classes = ref.classes
     channels = images.shape[1] if images.ndim == 4 else 1
     neutral = (0.0,) * channels, (1.0,) * channels  # replaced once the training part is known
-    return Dataset(images, labels, classes, *neutral, name=ref.name, split=split, notes=raw.notes)
+    return Dataset(images, labels, classes, *neutral, name=ref.name, split=split, findings=raw.findings)
 
 
 def _shaped(part: Dataset, ref: DataRef) -> Dataset:

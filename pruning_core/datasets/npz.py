@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pruning_core.datasets import npy
+from pruning_core.datasets.findings import Finding, archive, pixels
+from pruning_core.datasets.given_labels import check_count, matched, numbered
+from pruning_core.datasets.levels import BYTES, Levels, of_floats, of_integers
+from pruning_core.datasets.npy import Array
 from pruning_core.datasets.raw import Progress, Raw
 from pruning_core.datasets.ref import DataRef
 from pruning_core.datasets.safe_zip import open_zip
-from pruning_core.errors import UserError
+from pruning_core.errors import UserError, clip
+from pruning_core.storage.memory import must_fit
 from pruning_core.storage.uploads import Root, artifacts
 
 IMAGES = ("images", "train_images", "x_train", "x", "data", "X")
@@ -20,129 +29,166 @@ LABELS = ("labels", "train_labels", "y_train", "y", "targets", "target")
 TEST_IMAGES = ("test_images", "x_test")
 TEST_LABELS = ("test_labels", "y_test")
 CLASSES = ("classes", "class_names", "label_names", "target_names")
+DEEPEST = 2  # bytes of a whole number that may stand for brightness beyond a byte
+CHUNK = 1 << 24  # bytes of an array that are converted together
+CHANNELS = (1, 3, 4)
+MAX_IMAGES = 5_000_000
+COPIES = 2  # of the images while they are divided into parts
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the axes of an array of images are read: ``order`` brings them to (N, C, H, W), ``shape`` is what is kept."""
+
+    order: tuple[int, ...]
+    shape: tuple[int, int, int, int]
+    findings: tuple[Finding, ...] = ()
 
 
 def read(ref: DataRef, root: Root | None, progress: Progress) -> Raw:
     """The arrays of a stored ``.npz``; see ``read_file``."""
-    return read_file(artifacts(root).path(ref.digest), ref.name)
+    return read_file(artifacts(root).path(ref.digest), ref.name, progress)
 
 
-def read_file(path: Path, name: str) -> Raw:
-    """images (N, H, W), (N, H, W, C) or (N, C, H, W), bytes or floats in [0, 1]; labels (N,), numbers or names.
+def read_file(path: Path, name: str, progress: Progress) -> Raw:
+    """images (N, H, W), (N, H, W, C) or (N, C, H, W), bytes or floats; labels (N,), numbers or names, or one-hot rows.
 
     Nothing pickled is read. Raises UserError when the file is damaged or an array is missing, of another shape, out of
-    range or not finite.
+    range, not finite or too large for the memory.
     """
-    with open_zip(path, name):
-        pass
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(_arrays(archive))
-    except Exception as error:  # np.load raises whatever its parsers raise on hostile headers
-        raise UserError(
-            f"{name!r} is not a NumPy archive that can be read safely: {_reason(error)}. "
-            "Save plain arrays with numpy.savez(file, images=…, labels=…)."
-        ) from error
-    images = _one_of(arrays, IMAGES, "images", name)
-    labels = _one_of(arrays, LABELS, "labels", name)
-    given = next((arrays[key] for key in CLASSES if key in arrays), None)
-    numbers, classes = _classes(labels, None if given is None else [str(item) for item in given.ravel()], name)
-    pixels, notes = _bytes(images, name)
-    test_images = test_labels = None
-    if any(key in arrays for key in TEST_IMAGES):
-        test_images, _ = _bytes(_one_of(arrays, TEST_IMAGES, "test images", name), name)
-        found = _one_of(arrays, TEST_LABELS, "test labels", name)
-        test_labels = _matched(found, labels, classes, given is not None, name)
-        if test_images.shape[1:] != pixels.shape[1:]:
+    with open_zip(path, name) as opened:
+        arrays = {key: npy.declared(opened, member, name) for key, member in _wanted(opened).items()}
+        parts, label_parts = [_one_of(arrays, IMAGES, "images", name)], [_one_of(arrays, LABELS, "labels", name)]
+        if any(key in arrays for key in TEST_IMAGES):
+            parts.append(_one_of(arrays, TEST_IMAGES, "test images", name))
+            label_parts.append(_one_of(arrays, TEST_LABELS, "test labels", name))
+        layouts = [layout(part.shape, name) for part in parts]
+        for part, given in zip(parts, label_parts):
+            _check_count(part, given, name)
+        if len({each.shape[1:] for each in layouts}) > 1:
             raise UserError(f"Training and test images of {name!r} differ in size. Store both at one size.")
-    return Raw(pixels, numbers, classes, test_images, test_labels, notes)
+        needed = COPIES * sum(prod(each.shape) for each in layouts)
+        must_fit(needed, f"The images of {name!r}", "Store fewer or smaller images.")
+        names = _names(opened, arrays, name)
+        train, *tests = (npy.values(opened, each, name) for each in label_parts)
+        numbers, classes, said = numbered(train, names, name)
+        test_numbers = matched(tests[0], classes, names is not None, name) if tests else None
+        progress("decoding images", 0, len(parts))
+        images, converted = _pixels([npy.values(opened, each, name) for each in parts], layouts, name)
+        progress("decoding images", len(parts), len(parts))
+        said = (*_left_out(opened, (*parts, *label_parts)), *layouts[0].findings, *said, *converted)
+    return Raw(images[0], numbers, classes, images[1] if tests else None, test_numbers, said)
 
 
-def _arrays(archive: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+def _check_count(images: Array, numbers: Array, name: str) -> None:
+    """Before any of them is read."""
+    count, given = images.shape[0], numbers.shape[0] if numbers.shape else 0
+    if count > MAX_IMAGES:
+        raise UserError(f"{name!r} holds {count:,} images; at most {MAX_IMAGES:,} are read. Send fewer.")
+    if count != given:
+        raise UserError(
+            f"The data set {name!r} holds {count} images and {given} labels. Every image needs exactly one label."
+        )
+
+
+def _names(opened: zipfile.ZipFile, arrays: Mapping[str, Array], name: str) -> list[str] | None:
+    """The names of the classes, where the file gives them."""
+    given = next((arrays[key] for key in CLASSES if key in arrays), None)
+    if given is None:
+        return None
+    check_count(prod(given.shape), name)
+    return [item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
+            for item in npy.values(opened, given, name).ravel().tolist()]  # fmt: skip
+
+
+def layout(shape: tuple[int, ...], name: str) -> Layout:
+    """Which axis is which. Raises UserError when it cannot be told, or there is nothing."""
+    first, last = len(shape) == 4 and shape[1] in CHANNELS, len(shape) == 4 and shape[3] in CHANNELS
+    order = (0, 3, 1, 2) if last and not first else tuple(range(len(shape)))
+    ordered = tuple(shape[axis] for axis in order)
+    count, *rest = ordered if len(shape) == 4 else (*shape[:1], 1, *shape[1:])
+    if not (len(shape) == 3 or first or last) or 0 in rest:
+        raise UserError(
+            f"The images of {name!r} have the shape {clip(str(shape))}. Expected (N, H, W), (N, H, W, C) or "
+            "(N, C, H, W) with 1 or 3 channels."
+        )
+    if count == 0:
+        raise UserError(f"{name!r} holds no images. Choose data with at least two images per class.")
+    found: list[Finding] = []
+    if first and last:
+        found.append(pixels.EitherAxis(shape))
+    elif last:
+        found.append(pixels.ChannelsLast(shape))
+    channels, height, width = rest
+    if channels == 4:
+        found.append(pixels.FourthChannel())
+    return Layout(order, (count, min(3, channels), height, width), tuple(found))
+
+
+def _wanted(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     wanted = {*IMAGES, *LABELS, *TEST_IMAGES, *TEST_LABELS, *CLASSES}
-    for key in archive:
-        if key in wanted:
-            yield key, archive[key]
+    named = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+    return {key: info for key, info in named.items() if key in wanted}
 
 
-def _one_of(arrays: Mapping[str, np.ndarray], keys: Sequence[str], what: str, name: str) -> np.ndarray:
+def _one_of(arrays: Mapping[str, Array], keys: Sequence[str], what: str, name: str) -> Array:
     for key in keys:
         if key in arrays:
             return arrays[key]
     raise UserError(f"{name!r} holds no {what}: an array called {keys[0]!r} is needed. Save it with that name.")
 
 
-def _bytes(images: np.ndarray, name: str) -> tuple[Tensor, tuple[str, ...]]:
-    """uint8 (N, C, H, W) and what was assumed."""
-    notes: tuple[str, ...] = ()
-    if images.ndim == 3:
-        images = images[:, None]
-    elif images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):
-        images = images.transpose(0, 3, 1, 2)
-        notes = ("channels were stored last",)
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape[2:]:
+def _left_out(opened: zipfile.ZipFile, read: Sequence[Array]) -> tuple[Finding, ...]:
+    """The arrays that nobody asked for: another part, or the same thing under a second name."""
+    known = {each.member.filename for each in read} | {f"{key}.npy" for key in CLASSES}
+    names = tuple(each.filename.removesuffix(".npy") for each in opened.infolist() if each.filename not in known)
+    return (archive.ArraysLeftOut(names),) if names else ()
+
+
+def _pixels(parts: list[np.ndarray], layouts: Sequence[Layout], name: str) -> tuple[list[Tensor], tuple[Finding, ...]]:
+    """uint8 (N, C, H, W) of each part, all of one kind of numbers by the same levels. Empties ``parts`` on the way."""
+    levels: dict[str, Levels] = {}
+    total = sum(len(part) for part in parts)
+    for kind in sorted({_kind(part) for part in parts}):
+        levels[kind] = _levels([part for part in parts if _kind(part) == kind], total, name)
+    out = []
+    for place in layouts:
+        part = parts.pop(0)
+        out.append(_ordered(part, place, levels[_kind(part)]))
+    return out, tuple(each.finding for each in levels.values() if each.finding)
+
+
+def _kind(part: np.ndarray) -> str:
+    return "iu" if part.dtype.kind in "iu" else part.dtype.kind
+
+
+def _levels(parts: list[np.ndarray], total: int, name: str) -> Levels:
+    kind, size = _kind(parts[0]), max(part.dtype.itemsize for part in parts)
+    if kind not in ("iu", "f", "b"):
         raise UserError(
-            f"The images of {name!r} have the shape {images.shape}. Expected (N, H, W), (N, H, W, C) or (N, C, H, W) "
-            "with 1 or 3 channels."
+            f"The images of {name!r} are {clip(str(parts[0].dtype))}. Store bytes (0 to 255) or floats in [0, 1]."
         )
-    if len(images) == 0:
-        raise UserError(f"{name!r} holds no images. Choose data with at least two images per class.")
-    if np.issubdtype(images.dtype, np.floating):
-        low, high = float(images.min()), float(images.max())
-        if not np.isfinite(low) or not np.isfinite(high):
-            raise UserError(f"The images of {name!r} hold values that are not finite. Clean them first.")
-        if low < 0 or high > 1:
-            raise UserError(
-                f"The images of {name!r} are floats from {low:g} to {high:g}. Floats must lie in [0, 1]: store pixels "
-                "before normalisation, or as bytes."
-            )
-        images = np.rint(images * 255)
-        notes += ("floats in [0, 1] were turned into bytes",)
-    elif images.dtype.kind not in "iu" or images.min() < 0 or images.max() > 255:
-        raise UserError(f"The images of {name!r} are {images.dtype}. Store bytes (0 to 255) or floats in [0, 1].")
-    return torch.from_numpy(np.ascontiguousarray(images.astype(np.uint8))), notes
-
-
-def _classes(labels: np.ndarray, given: list[str] | None, name: str) -> tuple[Tensor, tuple[str, ...]]:
-    """Labels as int64 (N,) counting from 0, and the class names."""
-    labels = _flat(labels, name)
-    if given is not None and np.issubdtype(labels.dtype, np.integer):
-        return torch.from_numpy(labels.astype(np.int64)), tuple(given)
-    found, numbers = np.unique(labels, return_inverse=True)
-    names = tuple(str(item) for item in found)
-    if given is not None:
-        if set(names) - set(given):
-            raise UserError(f"{name!r} has the label {min(set(names) - set(given))!r}, which is not among its classes.")
-        numbers, names = np.array([given.index(item) for item in names])[numbers], tuple(given)
-    return torch.from_numpy(numbers.astype(np.int64).ravel()), names
-
-
-def _matched(test: np.ndarray, train: np.ndarray, classes: tuple[str, ...], named: bool, name: str) -> Tensor:
-    """Test labels by the numbering of the training labels."""
-    test = _flat(test, name)
-    if named and np.issubdtype(test.dtype, np.integer):
-        return torch.from_numpy(test.astype(np.int64))
-    known = {item: number for number, item in enumerate(classes)}
-    unknown = sorted({str(item) for item in np.unique(test)} - set(known))
-    if unknown:
-        raise UserError(f"The test part of {name!r} has the label {unknown[0]!r}, which its training part lacks.")
-    return torch.tensor([known[str(item)] for item in test], dtype=torch.int64)
-
-
-def _flat(labels: np.ndarray, name: str) -> np.ndarray:
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or labels.dtype.kind not in "iuUSb":
+    if kind == "b":
+        return Levels(0, 1, pixels.ZeroOne())
+    low, high = np.min([part.min() for part in parts]), np.max([part.max() for part in parts])
+    counts = sum(len(part) for part in parts), total
+    if kind == "f":
+        return of_floats(float(low), float(high), counts, name)
+    if high > 255 and size > DEEPEST:
         raise UserError(
-            f"The labels of {name!r} are {labels.dtype} of shape {labels.shape}. Expected one whole number or name per "
-            "image, of shape (N,)."
+            f"The images of {name!r} are {parts[0].dtype} up to {int(high):,}. Store bytes (0 to 255) or floats in "
+            "[0, 1]."
         )
-    if labels.dtype.kind == "S":
-        return np.char.decode(labels, "utf-8", "replace")
-    return labels.astype(np.int64) if labels.dtype.kind in "iub" else labels
+    return of_integers(int(low), int(high), 8 * DEEPEST if size == DEEPEST else 8, counts, name)
 
 
-def _reason(error: Exception) -> str:
-    if "allow_pickle" in str(error):
-        return "it holds pickled objects"
-    return "it is damaged or of another kind"
+def _ordered(part: np.ndarray, place: Layout, levels: Levels) -> Tensor:
+    part = part.transpose(place.order)
+    part = part[:, None] if part.ndim == 3 else part[:, : place.shape[1]]
+    if part.dtype == np.uint8 and levels == BYTES:
+        return torch.from_numpy(np.ascontiguousarray(part))
+    out = np.empty(place.shape, dtype=np.uint8)
+    step = max(1, CHUNK // prod(place.shape[1:]))
+    for at in range(0, len(part), step):
+        out[at : at + step] = levels.bytes(part[at : at + step])
+    return torch.from_numpy(out)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from pruning_core.errors import UserError
+from pruning_core.datasets.zip_names import CODE_PAGES
+from pruning_core.errors import UserError, quoted
 from pruning_core.storage.codec import Codec, UnknownClass, digest, dump
 
 Source = Literal["digits", "npz", "folder", "torchvision"]
@@ -21,6 +22,7 @@ class DataRef:
     split: which part ``load_data`` returns. "train" is everything but "test"; it divides into "fit" and "held-out".
     held_out, test_fraction, seed: shares set apart from every class, and by which seed.
     size: (H, W) in pixels to resize to; channels: 1 or 3; mean, std, classes: None keeps what the data says.
+    code_page: of names in a zip that do not say theirs; None guesses and says so.
     """
 
     source: Source
@@ -36,6 +38,7 @@ class DataRef:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     classes: tuple[str, ...] | None = None
+    code_page: str | None = None
 
     def __post_init__(self) -> None:
         if self.source not in get_args(Source):
@@ -46,6 +49,10 @@ class DataRef:
             raise UserError("Images can be resized to between 1 and 1024 pixels a side.")
         if self.channels not in (None, 1, 3):
             raise UserError("Images have 1 channel (grey) or 3 (colour).")
+        if self.code_page is not None and self.code_page not in CODE_PAGES:
+            raise UserError(
+                f"Names are not read in the code page {quoted(self.code_page)}. Choose one that is offered."
+            )
 
     @property
     def key(self) -> str:

@@ -9,9 +9,12 @@ from pathlib import Path
 from pruning_core.errors import UserError, quoted
 
 MAX_BYTES = 8 << 30  # unpacked
-MAX_MEMBERS = 2_000_000
+MAX_MEMBERS = 1_000_000
 HARMLESS_BYTES = 64 << 20  # below this even a perfect bomb does no harm
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+END, END_BYTES = b"PK\x05\x06", 22  # how the last record of a zip begins, and its least size
+LAST = END_BYTES + 0xFFFF  # bytes at the end in which that record lies, whatever the comment
+LEAST_ENTRY = 46  # bytes that one member takes in the directory
 MAX_RATIO = 50  # honest images and weights hardly shrink; a bomb shrinks a thousandfold
 
 
@@ -21,6 +24,7 @@ def open_zip(path: Path, name: str, max_bytes: int = MAX_BYTES) -> zipfile.ZipFi
     Raises UserError when it is damaged, encrypted, a bomb, or has members with unsafe names.
     """
     try:
+        _check_directory(path, name)
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise UserError(f"{name!r} is not a readable zip file: it is damaged or cut short. Upload it again.") from error
@@ -38,13 +42,29 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo | str, name: s
         info = archive.getinfo(member) if isinstance(member, str) else member
         with archive.open(info) as opened:
             # Never all there is: a member may go on for gigabytes after the bytes that it was declared to have.
-            return opened.read(info.file_size)
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError, KeyError) as error:
+            data = opened.read(info.file_size)
+        if len(data) != info.file_size:
+            raise EOFError
+        return data
+    except Exception as error:  # zipfile raises eight kinds on damaged bytes, zlib one of its own
         inner = quoted(member if isinstance(member, str) else member.filename)
         raise UserError(f"{inner} in {name!r} cannot be unpacked: it is damaged. Make the file again.") from error
-    except Exception as error:  # zlib.error, lzma.LZMAError: each codec has its own, with no common parent
-        inner = quoted(member if isinstance(member, str) else member.filename)
-        raise UserError(f"{inner} in {name!r} cannot be unpacked: it is damaged. Make the file again.") from error
+
+
+def _check_directory(path: Path, name: str) -> None:
+    """Refuse a directory of more members than are read, before each of them becomes an object of half a kilobyte."""
+    with path.open("rb") as file:
+        file.seek(0, 2)
+        stored = file.tell()
+        file.seek(max(0, stored - LAST))
+        tail = file.read()
+    at = tail.rfind(END)
+    if at < 0 or len(tail) < at + END_BYTES:
+        return  # the library says what is wrong
+    size = int.from_bytes(tail[at + 12 : at + 16], "little")
+    size = stored if size == 0xFFFFFFFF else size  # a very large archive says it elsewhere
+    if MAX_MEMBERS < size // LEAST_ENTRY <= stored:
+        raise UserError(f"{name!r} holds more than {MAX_MEMBERS:,} files, which are not read. Send fewer at a time.")
 
 
 def _judge(archive: zipfile.ZipFile, stored: int, name: str, max_bytes: int) -> None:
@@ -54,6 +74,11 @@ def _judge(archive: zipfile.ZipFile, stored: int, name: str, max_bytes: int) -> 
     if members and min(member.header_offset for member in members) != 0:
         # What was found is the directory of a zip inside this one, whose own is missing.
         raise UserError(f"{name!r} is not a readable zip file: it is damaged or cut short. Upload it again.")
+    if sum(member.compress_size for member in members) > stored:
+        raise UserError(
+            f"{name!r} holds files that share their bytes with each other. Such a file is a zip bomb, so it was not "
+            "opened."
+        )
     total = sum(member.file_size for member in members)
     if total > max_bytes:
         raise UserError(

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pruning_core.errors import UserError
+
 # torch reports an exhausted memory as RuntimeError with one of these texts (CUDA, CPU, Windows, cuBLAS).
 SIGNS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+
+SHARE = 0.5  # of what is free that one thing may take
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -29,3 +33,14 @@ def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys
     except (OSError, ValueError):
         pass  # not Linux, or not in a container of this kind
     return max(0.0, left)
+
+
+def must_fit(needed: float, what: str, way_out: str) -> None:
+    """Refuse before ``needed`` bytes are taken: more than half of what is free would end the server, not a run.
+
+    ``what`` begins the sentence ("1,000 images of 224 × 224 pixels"), ``way_out`` says what to do. Raises UserError.
+    """
+    if needed > SHARE * free_memory():
+        raise UserError(
+            f"{what} would take {needed / 2**30:.1f} GiB, too much for what is free of the memory. {way_out}"
+        )

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Generator
-from math import prod
 
 from pruning_core.datasets import DataRef, Dataset, load_data, load_splits
-from pruning_core.errors import UserError
 from pruning_core.methods.ranking import SCORED_ON
 from pruning_core.runs.events import Event, Stage
 from pruning_core.runs.narrate import narrated
-from pruning_core.storage.memory import free_memory
 from pruning_core.storage.workspace import Workspace
 from pruning_core.zoo import LoadedModel, ModelRef, load_model
-
-SHARE = 0.5  # of the free memory that one resized data set may take
 
 
 def the_model(ref: ModelRef, workspace: Workspace) -> Generator[Event, None, LoadedModel]:
@@ -54,12 +49,6 @@ def fitted(data: Dataset, ref: DataRef, loaded: LoadedModel) -> Dataset:
     images would fill the memory: the operating system would end the server, not the run.
     """
     size = loaded.input_size
-    needed = len(data) * prod(size)
-    if data.size != size and needed > SHARE * free_memory():
-        raise UserError(
-            f"{len(data):,} images of {size[1]} × {size[2]} pixels take {needed / 2**30:.1f} GiB, too much for what is "
-            "free of the memory. Choose fewer images or a smaller input size."
-        )
     data = data.fitted(size)
     mean, std = (loaded.mean, loaded.std) if ref.mean is None and ref.std is None else (None, None)
     if mean is None or std is None or len(mean) != size[0]:

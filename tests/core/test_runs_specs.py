@@ -20,6 +20,7 @@ from pruning_core.runs.events import Artifact, Event, Stage
 from pruning_core.runs.jobs import Jobs
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import JobView, State
+from pruning_core.storage import memory
 from pruning_core.storage.codec import dump
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies import inputs
@@ -117,7 +118,7 @@ def test_a_part_of_the_images_is_evaluated_without_loading_more(workspace: Works
 
 
 def test_data_that_would_fill_the_memory_are_refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "free_memory", lambda: 1e4)
+    monkeypatch.setattr(memory, "free_memory", lambda: 1e4)
     small = DataRef("digits", "digits", size=(4, 4), held_out=0.2, test_fraction=0.25)
     with pytest.raises(UserError, match="too much for what is free of the memory"):
         list(EvaluateRun(DEMO, small, device="cpu").run(workspace))
