@@ -10,7 +10,6 @@ import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from pruning_core.zoo.advice import EXPORT
 from pruning_core.zoo.exported_rules import cleaned
 from pruning_core.zoo.kinds import MAX_FILE_BYTES
 from pruning_core.zoo.programs.layers import Restored, restore_layers
+from pruning_core.zoo.programs.program import Program
 
 ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1, 13: 2}  # by torch's stable scalar type numbers
 CARRIED = ("archive_format", "archive_version", "byteorder", ".data/version", ".data/serialization_id")
@@ -33,32 +33,12 @@ NOTE = "an exported program: whatever behaves differently in train and eval mode
 _LOADING = threading.Lock()  # torch keeps the program being read in a global
 
 
-@dataclass(frozen=True, eq=False)
-class Program:
-    """The network of an exported program, and the (C, H, W) that it was exported for."""
-
-    model: fx.GraphModule
-    input_size: tuple[int, int, int]
-    batch_size: int | None  # None: any
-    restored: Restored
-
-    @property
-    def note(self) -> str:
-        """What to say of its modes."""
-        layers = [(self.restored.norms, "batch norms"), (self.restored.dropouts, "dropout")]
-        follow = " and ".join(what for count, what in layers if count)
-        if not follow:
-            return NOTE
-        said = f"an exported program: {follow} follow train and eval mode, all else is as it was when it was exported"
-        return said + (" (in training mode)" if self.restored.training else "")
-
-
 def read_exported(path: Path, name: str) -> Program:
     """The program in the file at ``path``, which the user calls ``name``.
 
-    Nothing in the file runs: its graph is judged and rewritten first, and pickled parts are refused. Batch norms and
-    dropout are layers again. Raises UserError when it is damaged, hostile, holds compiled code, or takes anything but
-    one batch of images. What it would hold and do when it runs is for :func:`.programs.trial.trial` to say.
+    Nothing in the file runs: its graph is judged and rewritten first, pickled parts are refused, and what it would hold
+    and do is found out on shapes alone. Batch norms and dropout are layers again. Raises UserError when it is damaged,
+    hostile, too large, holds compiled code, or takes anything but one batch of images.
     """
     data, program = _rewritten(path, name)
     size, batch = _input(program, name)
@@ -69,7 +49,17 @@ def read_exported(path: Path, name: str) -> Program:
         except Exception as error:  # the deserialiser raises whatever its asserts and lookups raise
             raise UserError(f"{quoted(name)} cannot be read by this version of torch. {AGAIN}") from error
     _unguarded(model)
-    return Program(model, size, batch, restore_layers(model))
+    return Program.of(model, size, batch, name, _note(restore_layers(model)))
+
+
+def _note(restored: Restored) -> str:
+    """What to say of its modes."""
+    layers = [(restored.norms, "batch norms"), (restored.dropouts, "dropout")]
+    follow = " and ".join(what for count, what in layers if count)
+    if not follow:
+        return NOTE
+    said = f"an exported program: {follow} follow train and eval mode, all else is as it was when it was exported"
+    return said + (" (in training mode)" if restored.training else "")
 
 
 def _unguarded(model: fx.GraphModule) -> None:

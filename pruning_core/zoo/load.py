@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,9 +20,8 @@ from pruning_core.zoo.demos import demo, load_demo
 from pruning_core.zoo.exported import read_exported
 from pruning_core.zoo.factory import factory_model
 from pruning_core.zoo.finite import check_finite
-from pruning_core.zoo.onnx_files import conversion_note, read_onnx
+from pruning_core.zoo.onnx_files import compared_note, read_onnx
 from pruning_core.zoo.output import check_output
-from pruning_core.zoo.programs.trial import trial
 from pruning_core.zoo.ref import ModelRef, Source
 from pruning_core.zoo.weight_sets import WeightSet
 
@@ -103,21 +102,15 @@ def _upload(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel
 
 def _whole(ref: ModelRef, path: Path) -> LoadedModel:
     """A file that holds the network itself, not only its weights."""
-    model: nn.Module
-    notes: tuple[str, ...]
-    if ref.architecture == "exported":
-        program = read_exported(path, ref.name)
-        model, usual, batch, notes = program.model, program.input_size, program.batch_size, (program.note,)
-        if ref.num_classes is None:  # right after it was brought: nothing of it has run yet
-            for images in (2, 3) if batch is None else (batch,):
-                trial(program.model, ref.input_size or usual, images, ref.name)
-    else:
-        model, usual, batch = read_onnx(path, ref.name)
-        notes = (conversion_note(dict(ref.options).get("reference_difference")),)
-    if batch is not None:
-        notes += (f"it takes exactly {batch} image(s) at a time, because it was exported that way",)
-    check_finite(model.state_dict(), ref.name)
-    size = ref.input_size or usual
+    program = read_exported(path, ref.name) if ref.architecture == "exported" else read_onnx(path, ref.name)
+    check_finite(program.model.state_dict(), ref.name)
+    known = dict(ref.options)
+    model, way = program.for_any_batch(known.get("batch", ""))
+    note = compared_note(known) if ref.architecture == "onnx" else program.note
+    if way:
+        ref = replace(ref, options=tuple((known | {"batch": way}).items()))
+    notes = (note, program.said(way)) if way else (note,)
+    size = ref.input_size or program.input_size
     classes = ref.num_classes or check_output(model, size)
     return LoadedModel(model, ref, ref.name, True, size, classes, notes=notes)
 

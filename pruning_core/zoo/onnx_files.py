@@ -1,64 +1,97 @@
 """ONNX files, converted to torch modules by onnx2torch.
 
-onnx2torch knows operators up to opset 17; newer files are first written down in that older vocabulary (onnx_lowering).
+onnx2torch knows operators up to opset 17; other files are first written down in that vocabulary (onnx_lowering).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from pruning_core.errors import UserError
-from pruning_core.zoo.onnx_lowering import lowered
+from pruning_core.errors import UserError, clip, quoted
+from pruning_core.zoo.advice import EXPORT
+from pruning_core.zoo.onnx_lowering import lowered, updated
+from pruning_core.zoo.programs.onnx_layers import hold_sizes, plain_slopes
+from pruning_core.zoo.programs.program import Program
+from pruning_core.zoo.programs.watch import check_image
 
 TOLERANCE = 1e-3  # relative; float32 in another order of summation stays a thousand times below
-ELSEWHERE = "Or upload the network as torch.export.save(torch.export.export(model, (example,)), 'model.pt2')."
+MOST_NODES = 20_000
+BATCHES = (1, 3)  # what a file for any number of images is compared at
+REFERENCE_WORK = 3e8  # multiplications that ONNX's reference, which is written in Python, does in some seconds
+ELSEWHERE = f"Or upload the network as {EXPORT}."
+Size = tuple[int, int, int]
 
 
-def conversion_note(difference: float | None) -> str:
-    """What to say of a converted network; ``difference`` as ``reference_difference`` gave it."""
-    if difference is None:
-        return "converted from ONNX; not compared with ONNX's reference, which lacks one of its operators"
-    return f"converted from ONNX; scores within {difference:.0e} of ONNX's reference, relative to the largest"
+def compared_note(options: Mapping[str, Any]) -> str:
+    """What to say of a converted network; ``options`` as :func:`compared` gave them."""
+    if "reference_difference" not in options:
+        return "converted from ONNX; not compared with another implementation, because none at hand runs this file"
+    difference, referee = options["reference_difference"], options.get("referee", "ONNX's reference")
+    return f"converted from ONNX; scores within {difference:.0e} of {referee}'s, relative to the largest"
 
 
-def read_onnx(path: Path, name: str) -> tuple[nn.Module, tuple[int, int, int], int | None]:
-    """(network, (C, H, W), batch size or None for any) of the file at ``path``, which the user calls ``name``.
+def read_onnx(path: Path, name: str) -> Program:
+    """The network of the file at ``path``, which the user calls ``name``.
 
-    Raises UserError when it is damaged, keeps weights in other files, takes anything but one batch of images, or uses
-    an operator that cannot be converted, which is named.
+    Raises UserError when it is damaged, keeps weights in other files, takes anything but one batch of images, would
+    hold or do too much, or uses an operator that cannot be converted, which is named.
     """
+    model = _parsed(path, name)
+    size, batch = _input(model, name)
+    check_image(size, quoted(name))
+    converted = _converted(model, name)
+    plain_slopes(converted)
+    return Program.of(converted.eval(), size, batch, name, "converted from ONNX", hold_sizes)
+
+
+def _parsed(path: Path, name: str) -> Any:
     import onnx
-    import onnx2torch
 
     try:
         # Never by path: the library would then follow references to other files.
         model = onnx.load_model_from_string(path.read_bytes())
-        if _external(model):
-            raise UserError(f"{name!r} keeps its weights in another file. Save it with external_data=False.")
-        size, batch = _input(model, name)
-        plain = lowered(model)
-        return onnx2torch.convert(plain), size, batch
-    except UserError:
-        raise
+        external = _external(model)
+    except Exception as error:  # a parser of hostile bytes may raise anything
+        raise UserError(f"{quoted(name)} is damaged or cannot be converted from ONNX. {ELSEWHERE}") from error
+    if external:
+        raise UserError(f"{quoted(name)} keeps its weights in another file. Save it with external_data=False.")
+    if len(model.graph.node) > MOST_NODES:
+        raise UserError(f"{quoted(name)} has {len(model.graph.node):,} operators; at most {MOST_NODES:,} are read.")
+    return model
+
+
+def _converted(model: Any, name: str) -> Any:
+    """As a torch module. What onnx2torch does not know in an old form is brought up to date once."""
+    import onnx2torch
+
+    try:
+        try:
+            return onnx2torch.convert(lowered(model))
+        except NotImplementedError:
+            newer = updated(model)
+            if newer is None:
+                raise
+            return onnx2torch.convert(lowered(newer))
     except NotImplementedError as error:
-        raise UserError(f"{name!r} cannot be converted: {error}. {ELSEWHERE}") from error
-    except Exception as error:  # a parser of hostile bytes and a converter of any graph may raise anything
-        raise UserError(f"{name!r} is damaged or cannot be converted from ONNX. {ELSEWHERE}") from error
+        raise UserError(f"{quoted(name)} cannot be converted: {clip(str(error), 200)}. {ELSEWHERE}") from error
+    except Exception as error:  # a converter of any graph may raise anything
+        raise UserError(f"{quoted(name)} is damaged or cannot be converted from ONNX. {ELSEWHERE}") from error
 
 
-def _input(model: Any, name: str) -> tuple[tuple[int, int, int], int | None]:
+def _input(model: Any, name: str) -> tuple[Size, int | None]:
     """((C, H, W), batch size or None for any) of the one input that is no weight."""
     inputs = _inputs(model)
     sizes = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim] if len(inputs) == 1 else []
     if len(sizes) != 4 or not all(sizes[1:]) or len(model.graph.output) != 1:
         raise UserError(
-            f"{name!r} does not take one batch of images (N, C, H, W) of known size and give one result. Export a "
-            "classifier, with only the batch size left open."
+            f"{quoted(name)} does not take one batch of images (N, C, H, W) of known size and give one result. Export "
+            "a classifier, with only the batch size left open."
         )
     c, h, w = sizes[1:]
     return (c, h, w), sizes[0] or None
@@ -80,30 +113,67 @@ def _external(model: Any) -> bool:
     return any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors)
 
 
-def reference_difference(path: Path, name: str, model: nn.Module, size: tuple[int, int, int]) -> float | None:
-    """Largest difference between ``model`` and ONNX's reference implementation of the file, relative to the largest
-    score, on random images; None when the reference lacks an operator.
+# -- what another implementation makes of the same file ----------------------------------------------------------------
 
-    The reference is slow (seconds for a large network), so this is done once, at the upload. Raises UserError when the
-    two disagree: then the conversion is wrong.
+Referee = Callable[[Tensor], np.ndarray]
+
+
+def compared(path: Path, name: str, model: nn.Module, size: Size) -> dict[str, Any]:
+    """What to keep of comparing ``model`` with the file as others run it, on random images: the largest difference,
+    relative to the largest score, and who said so; nothing where nobody else runs the file.
+
+    Raises UserError when the two disagree: then the conversion is wrong.
     """
-    import onnx
+    proto = _parsed(path, name)
+    _, batch = _input(proto, name)
+    generator = torch.Generator().manual_seed(0)
+    for said, referee in (("ONNX Runtime", _runtime), ("ONNX's reference", _reference)):
+        try:
+            run = referee(proto, _inputs(proto)[0].name)
+            found = [(x, run(x)) for x in (torch.rand((n, *size), generator=generator) for n in _counts(batch))]
+        except Exception:  # a gap in an implementation says nothing about the file
+            continue
+        difference = max(_gap(model, x, wanted) for x, wanted in found)
+        if not difference < TOLERANCE:
+            raise UserError(
+                f"{quoted(name)} was converted, but the result differs from {said}'s by {difference:.1e} of the "
+                f"largest score. It was not kept. {ELSEWHERE}"
+            )
+        return {"reference_difference": difference, "referee": said}
+    return {}
+
+
+def _counts(batch: int | None) -> tuple[int, ...]:
+    return BATCHES if batch is None else (batch,)
+
+
+def _gap(model: nn.Module, images: Tensor, wanted: np.ndarray) -> float:
+    with torch.no_grad():
+        found = model.eval()(images).numpy()
+    if found.shape != wanted.shape:
+        return float("inf")
+    return float(np.abs(found - wanted).max()) / (float(np.abs(wanted).max()) or 1.0)
+
+
+def _runtime(proto: Any, images: str) -> Referee:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4
+    # Nothing is computed before the images come: the file was judged for what it does with them.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return lambda x: session.run(None, {images: x.numpy()})[0]
+
+
+def _reference(proto: Any, images: str) -> Referee:
     from onnx.reference import ReferenceEvaluator
 
-    proto = onnx.load_model_from_string(path.read_bytes())
-    _, batch = _input(proto, name)
-    images = torch.rand((batch or 1, *size), generator=torch.Generator().manual_seed(0))
-    try:
-        (wanted,) = ReferenceEvaluator(proto).run(None, {_inputs(proto)[0].name: images.numpy()})
-    except Exception:  # written in Python for few operators' every case; a gap in it says nothing about the file
-        return None
-    with torch.no_grad():
-        found = model.eval()(images)
-    scale = float(np.abs(wanted).max()) or 1.0
-    difference = float(np.abs(found.numpy() - wanted).max()) / scale
-    if not difference < TOLERANCE:
-        raise UserError(
-            f"{name!r} was converted, but the result differs from ONNX's reference by {difference:.1e} of the largest "
-            f"score. It was not kept. {ELSEWHERE}"
-        )
-    return difference
+    evaluator = ReferenceEvaluator(proto)
+
+    def run(x: Tensor) -> np.ndarray:
+        (found,) = evaluator.run(None, {images: x.numpy()})
+        return np.asarray(found)
+
+    return run

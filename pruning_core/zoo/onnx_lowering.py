@@ -1,7 +1,8 @@
 """An ONNX graph written down in the vocabulary of opset 17, with names that are safe to become Python.
 
-From opset 18 on, most new versions of an operator only allow more types. Those that changed are rewritten below; an
-operator that did not exist before is spelled out where that is short, and named in the refusal otherwise.
+Below opset 9, ONNX's own converter brings it there. From opset 18 on, most new versions of an operator only allow more
+types. Those that changed are rewritten below; an operator that did not exist before is spelled out where that is short,
+and named in the refusal otherwise.
 """
 
 from __future__ import annotations
@@ -16,24 +17,79 @@ import numpy as np
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
-OPSET = 17
+OPSET, OLDEST = 17, 9  # what onnx2torch knows
+STEADY = 13  # where an older file is brought when onnx2torch lacks an old form of an operator
+IR = 8
+NAMES_OPERATORS = 3  # the format from which on a file must name the version of its operators
+KNOWS_OPEN_SIZES = 7  # the operators from which on ONNX's converter needs no sizes
 DOMAINS = ("", "ai.onnx")
 
 
+def version_of(model: ModelProto) -> int:
+    """The version of ONNX's operators that a file uses.
+
+    Raises NotImplementedError when it does not say so. Files of the first two formats (2017) cannot: they mean 1.
+    """
+    named = [opset.version for opset in model.opset_import if opset.domain in DOMAINS]
+    if not named and model.ir_version >= NAMES_OPERATORS:
+        raise NotImplementedError("it does not name the version of ONNX's operators that it uses")
+    return max(named, default=1) or 1
+
+
+def updated(model: ModelProto, target: int = STEADY) -> ModelProto | None:
+    """A copy of ``model`` at opset ``target``, by ONNX's own converter; None when it is there already.
+
+    Raises NotImplementedError when the converter does not know how.
+    """
+    import onnx
+    from onnx import shape_inference, version_converter
+
+    version = version_of(model)
+    if version >= target:
+        return None
+    old = onnx.ModelProto()
+    old.CopyFrom(model)
+    old.ir_version = max(old.ir_version, IR)
+    weights = {tensor.name for tensor in old.graph.initializer}
+    images = [value for value in old.graph.input if value.name not in weights]  # old files list weights among them
+    del old.graph.input[:]
+    old.graph.input.extend(images)
+    del old.opset_import[:]
+    old.opset_import.append(onnx.helper.make_opsetid("", version))
+    try:
+        if version < KNOWS_OPEN_SIZES:
+            for value in (*old.graph.input, *old.graph.output):
+                for dim in value.type.tensor_type.shape.dim[:1]:
+                    dim.dim_value = dim.dim_value or 1
+            shaped = onnx.ModelProto()
+            shaped.CopyFrom(old)
+            shaped.opset_import[0].version = target  # the first operators say nothing of their results' shapes
+            old.graph.value_info.extend(shape_inference.infer_shapes(shaped).graph.value_info)
+        new = version_converter.convert_version(old, target)
+    except Exception as error:  # its assertions are C++, and their messages are not for people
+        raise NotImplementedError(
+            f"it uses version {version} of ONNX's operators, which ONNX's converter cannot bring up to date. Save it "
+            "again with version 13 or later"
+        ) from error
+    for value, given in zip(new.graph.input, images):
+        value.CopyFrom(given)
+    return new
+
+
 def lowered(model: ModelProto) -> ModelProto:
-    """A copy of ``model`` at opset 17 or below.
+    """A copy of ``model`` at opset 17 or below, and at 9 or above.
 
     Raises NotImplementedError naming an operator that cannot be written so.
     """
     import onnx
     from onnx import defs
 
-    version = max((opset.version for opset in model.opset_import if opset.domain in DOMAINS), default=0)
-    if not version or model.functions:
+    if model.functions:
         raise NotImplementedError("it defines operators of its own")
-    target = min(version, OPSET)
-    out = onnx.ModelProto()
-    out.CopyFrom(model)
+    out = updated(model, OLDEST) or onnx.ModelProto()
+    if not out.graph.node:
+        out.CopyFrom(model)
+    target = min(version_of(out), OPSET)
     graph = out.graph
     _fold_identities(graph)
     constants = _constants(graph)
@@ -49,7 +105,8 @@ def lowered(model: ModelProto) -> ModelProto:
         try:
             old = defs.get_schema(node.op_type, target)
         except defs.SchemaError as error:
-            raise NotImplementedError(f"the operator {_shown(node.op_type)} is too new") from error
+            why = "is too new" if _exists(node.op_type) else "is none of ONNX's"
+            raise NotImplementedError(f"the operator {_shown(node.op_type)} {why}") from error
         extra = [a.name for a in node.attribute if a.name not in old.attributes]
         if extra or len(node.input) > old.max_input:
             raise NotImplementedError(f"the operator {_shown(node.op_type)} is used in a way that is too new")
@@ -60,8 +117,15 @@ def lowered(model: ModelProto) -> ModelProto:
         graph.initializer.append(tensor)
     del out.opset_import[:]
     out.opset_import.append(onnx.helper.make_opsetid("", target))
+    out.ir_version = max(out.ir_version, IR)
     _rename(graph)
     return out
+
+
+def _exists(operator: str) -> bool:
+    from onnx import defs
+
+    return bool(defs.has(operator))
 
 
 class Constants(dict[str, np.ndarray]):

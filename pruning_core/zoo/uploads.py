@@ -15,7 +15,7 @@ from pruning_core.zoo.architectures import build
 from pruning_core.zoo.checkpoint import Checkpoint, check_kinds, read_checkpoint
 from pruning_core.zoo.kinds import Kind, kind_of
 from pruning_core.zoo.load import LoadedModel, load_model
-from pruning_core.zoo.onnx_files import conversion_note, reference_difference
+from pruning_core.zoo.onnx_files import compared, compared_note
 from pruning_core.zoo.output import check_output
 from pruning_core.zoo.recognise import Recognised, Shapes, as_chosen, find, recognise
 from pruning_core.zoo.ref import ModelRef
@@ -60,10 +60,10 @@ def _whole(path: Path, name: str, kind: Kind, root: Root, size: tuple[int, int, 
     with keeping(root, path) as (digest,):
         loaded = load_model(ModelRef("upload", name, digest, architecture, input_size=size), root)
         if kind is Kind.ONNX:
-            difference = reference_difference(path, name, loaded.model, loaded.input_size)
-            options = () if difference is None else (("reference_difference", difference),)
-            notes = (conversion_note(difference), *loaded.notes[1:])
-            loaded = replace(loaded, ref=replace(loaded.ref, options=options), notes=notes)
+            found = compared(path, name, loaded.model, loaded.input_size)
+            options = dict(loaded.ref.options) | found
+            notes = (compared_note(options), *loaded.notes[1:])
+            loaded = replace(loaded, ref=replace(loaded.ref, options=tuple(options.items())), notes=notes)
     ref = replace(loaded.ref, num_classes=loaded.num_classes, input_size=loaded.input_size)
     return replace(loaded, ref=ref)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,23 +21,24 @@ class Seen:
 
     shape: tuple[int, ...]
     numbers: Any = None  # nested lists of a small tensor, or a plain number
+    dtype: torch.dtype | None = None
 
 
-class _Trial(fx.Interpreter):
+class Trial(fx.Interpreter):
     """Runs the graph node by node, which is where the names of operators still stand."""
 
     def __init__(self, program: fx.GraphModule) -> None:
         super().__init__(program)
         self.extra_traceback = False  # it would be written into our own sentences
-        self.seen: dict[fx.Node, Seen] = {}
+        self.seen: dict[str, Seen] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         if isinstance(value, Tensor):
             small = value.device.type != "meta" and value.numel() <= SMALL
-            self.seen[n] = Seen(tuple(value.shape), value.tolist() if small else None)
+            self.seen[n.name] = Seen(tuple(value.shape), value.tolist() if small else None, value.dtype)
         elif isinstance(value, int | float):
-            self.seen[n] = Seen((), value)
+            self.seen[n.name] = Seen((), value)
         return value
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
@@ -50,14 +50,14 @@ class _Trial(fx.Interpreter):
         return super().call_function(target, args, kwargs)
 
 
-def trial(program: fx.GraphModule, size: Size, batch: int, name: str) -> Mapping[fx.Node, Seen]:
+def trial(program: fx.GraphModule, size: Size, batch: int, name: str) -> dict[str, Seen]:
     """What every node of ``program`` gives for ``batch`` images (C, H, W), without computing it.
 
     Raises UserError, with ``name`` for the file, when it holds or does too much, passes operators what they must not be
     given, or cannot run on such images.
     """
     check_image(size, quoted(name))
-    run = _Trial(program)
+    run = Trial(program)
     images = torch.empty(batch, *size, device="meta")
     try:
         watched(program, lambda: run.run(images), Limits.of(program))

@@ -52,6 +52,11 @@ class Limits:
     calls: int = CALLS
 
     @staticmethod
+    def none() -> Limits:
+        """For what was judged before."""
+        return Limits(math.inf, math.inf)
+
+    @staticmethod
     def of(model: nn.Module) -> Limits:
         """What is fair for a network with so many weights, on this machine, now."""
         weights = sum(tensor.numel() for tensor in tensors_of(model).values())
