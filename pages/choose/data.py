@@ -8,6 +8,7 @@ from pages.choose import details, inbox
 from pages.choose.progress import Bar
 from pages.ui import numbers, state
 from pages.ui.errors import plain_errors
+from pages.ui.literal import literal
 from pruning_core.datasets import DIGITS, SETS, DataRef, import_data, load_splits
 from pruning_core.errors import UserError
 
@@ -86,7 +87,7 @@ def _file() -> None:
     if fault is None or fault[0] != (sent, test):
         _read(sent, test)
         return
-    st.error(fault[1], icon=":material/error:")
+    st.error(literal(fault[1]), icon=":material/error:")
     if st.button("Forget this file" if test is None else "Forget these files", key="choose.data.forget"):
         _forget()
         st.rerun()

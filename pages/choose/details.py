@@ -8,8 +8,10 @@ import pandas as pd
 import streamlit as st
 import torch
 
-from pages.ui import cards, provenance, state
+from pages.choose import names, shares
+from pages.ui import cards, notes, provenance, state
 from pages.ui.errors import plain_errors
+from pages.ui.literal import literal
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
 
@@ -21,19 +23,23 @@ CHANNELS = {AS_IS: None, "grey": 1, "colour": 3}
 
 def draw(ref: DataRef) -> None:
     train, test = state.splits(ref)
-    for note in test.notes:
-        st.caption(note)
+    notes.listed(test)
+    code_page = names.ask(ref, train)
     _samples(test)
     left, right = st.columns(2, gap="medium")
     with left:
         changed = _numbers(ref, train)
     with right:
-        names = _classes(ref, train, test)
+        classes = _classes(ref, train, test)
+    testing, held_out = shares.ask(ref, train, test)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Apply", type="primary", key="choose.details.apply"):
             with plain_errors():
-                _take(ref, _changed(ref, train, changed, names))
-        plain = replace(ref, size=None, channels=None, mean=None, std=None, classes=None)
+                after = replace(_changed(ref, train, changed, classes), test_fraction=testing, held_out=held_out)
+                if code_page != ref.code_page:  # other names in another order: what was typed belongs to the old ones
+                    after = replace(after, code_page=code_page, classes=None)
+                _take(ref, after)
+        plain = replace(ref, size=None, channels=None, mean=None, std=None, classes=None, code_page=None)
         if st.button("Back to what the data says", disabled=plain == ref, key="choose.details.reset"):
             with plain_errors():
                 _take(ref, plain)
@@ -61,7 +67,7 @@ def _samples(data: Dataset) -> None:
         images.append(large[:, :, 0] if large.shape[2] == 1 else large)
     with st.container(horizontal=True, gap="small"):
         for (name, _), picture in zip(found, images, strict=True):
-            st.image(picture, caption=name, width=THUMB_PX)
+            st.image(picture, caption=literal(name), width=THUMB_PX)
 
 
 def _numbers(ref: DataRef, train: Dataset) -> dict[str, str | int | None]:
@@ -113,7 +119,7 @@ def _classes(ref: DataRef, train: Dataset, test: Dataset) -> list[str]:
     return [str(name) for name in edited["class"]]
 
 
-def _changed(ref: DataRef, train: Dataset, values: dict[str, str | int | None], names: list[str]) -> DataRef:
+def _changed(ref: DataRef, train: Dataset, values: dict[str, str | int | None], classes: list[str]) -> DataRef:
     """The reference with what was changed, and only that. Raises UserError for numbers that cannot be read."""
     _, height, width = train.size
     size = (int(values["height"] or height), int(values["width"] or width))
@@ -124,7 +130,7 @@ def _changed(ref: DataRef, train: Dataset, values: dict[str, str | int | None], 
         channels=CHANNELS[str(values["channels"])],
         mean=ref.mean if mean == _listed(train.mean) else _numbers_of(mean, "mean"),
         std=ref.std if std == _listed(train.std) else _numbers_of(std, "standard deviation"),
-        classes=ref.classes if tuple(names) == train.classes else tuple(names),
+        classes=ref.classes if tuple(classes) == train.classes else tuple(classes),
     )
 
 

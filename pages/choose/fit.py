@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import state
+from pages.ui import notes, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.literal import literal
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.zoo import LoadedModel
@@ -24,12 +25,14 @@ def said(desk: Desk) -> None:
                 f":gray[reads {_size(model.input_size)}, tells {model.num_classes:,} classes apart]"
             )
             right.markdown(
-                f":small[:gray[Data]]  \n**{test.name}**  \n:gray[{_size(test.size)}, {len(test.classes):,} classes, "
-                f"{len(train):,} to train, {len(test):,} to test]"
+                f":small[:gray[Data]]  \n**{literal(test.name)}** {notes.badge(test)}  \n"
+                f":gray[{_size(test.size)}, {len(test.classes):,} classes, {len(train):,} to train, {len(test):,} to "
+                "test]",
+                help=notes.tooltip(test),
             )
             misfit = why_not(model, test)
             if misfit:
-                st.warning(misfit, icon=":material/warning:")
+                st.warning(literal(misfit), icon=":material/warning:")
             else:
                 st.markdown(":green-badge[:material/check: fits] " + _changes(model, test))
 

@@ -10,6 +10,7 @@ from pages.choose import inbox
 from pages.choose.progress import Bar
 from pages.ui import cards, numbers, provenance, state
 from pages.ui.errors import plain_errors
+from pages.ui.literal import literal
 from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
 from pruning_core.zoo import (
@@ -141,7 +142,7 @@ def _file() -> None:
     if fault is None or fault[0] != sent:
         _read(sent, None, None)
         return
-    st.error(fault[1], icon=":material/error:")
+    st.error(literal(fault[1]), icon=":material/error:")
     _retry(sent)
 
 

@@ -11,6 +11,7 @@ from pages.finetune import alt, frames, settings
 from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, started, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.literal import literal
 from pruning_core.errors import UserError
 from pruning_core.runs.view import JobView
 from pruning_core.studies.fine_tune import CONTROL, PRUNED, FineTuneRun
@@ -55,7 +56,7 @@ def start(desk: Desk, model: LoadedModel) -> None:
         )
         misfit = _misfit(desk, model)
         if misfit:
-            st.error(misfit, icon=":material/error:")
+            st.error(literal(misfit), icon=":material/error:")
         pressed = right.button(
             "Start", type="primary", width="stretch", disabled=config is None or bool(misfit), key="finetune.start"
         )

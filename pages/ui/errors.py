@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from pages.ui.literal import literal
 from pruning_core.errors import UserError
 
 LOG = logging.getLogger("prunescope")
@@ -20,7 +21,7 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(literal(str(error)), icon=":material/error:")
 
 
 def report(error: Exception) -> str:

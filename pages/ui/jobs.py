@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import state
 from pages.ui.errors import plain_errors
+from pages.ui.literal import literal
 from pages.ui.numbers import duration
 from pruning_core.errors import UserError
 from pruning_core.runs.events import Outdated, Progress, Stage
@@ -116,7 +117,7 @@ def faults(views: Sequence[JobView], *, key: str) -> None:
     failed = [view for view in views if view.state is State.FAILED]
     for reason in dict.fromkeys(view.error for view in failed):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.warning(reason or "It failed without a reason.", icon=":material/warning:")
+            st.warning(literal(reason or "It failed without a reason."), icon=":material/warning:")
             ids = tuple(view.id for view in failed if view.error == reason)
             st.button("Try again", key=f"{key}.again.{ids[0]}", on_click=_resume, args=(*ids,), kwargs={"key": key})
 
@@ -147,7 +148,7 @@ def _status_line(view: JobView, key: str) -> None:
         if view.state is State.INTERRUPTED:
             st.caption("The server stopped while this was running. What was done is kept; resume goes on from there.")
         if view.error:
-            st.error(view.error, icon=LOOKS[State.FAILED][1])
+            st.error(literal(view.error), icon=LOOKS[State.FAILED][1])
         if view.last(Outdated) is not None:
             st.caption(OLDER)
 

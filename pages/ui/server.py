@@ -16,6 +16,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from pages.ui import first_paint
 from pages.ui.cookie import UserCookie
 from pages.ui.errors import LOG, report
+from pages.ui.literal import literal
 from pruning_core.errors import UserError
 
 # Read once, when torch loads its thread pool: threads that wait by spinning take the core that the page answers on.
@@ -100,5 +101,5 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
 
 def on_script_error(error: Exception) -> bool:
     """Called for what a page or callback did not handle; True: we have shown it ourselves."""
-    st.error(str(error) if isinstance(error, UserError) else report(error), icon=":material/error:")
+    st.error(literal(str(error)) if isinstance(error, UserError) else report(error), icon=":material/error:")
     return True

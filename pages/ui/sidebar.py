@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui import state
+from pages.ui import notes, state
 from pages.ui.errors import plain_errors
+from pages.ui.literal import literal
 from pages.ui.numbers import percent
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ def _loaded() -> None:
     trained = "" if model.trained else " :orange-badge[untrained]"
     st.markdown(f":small[:gray[Model]]  \n**{model.title}**{trained}")
     _, test = state.splits(desk.data)
-    st.markdown(f":small[:gray[Data]]  \n**{test.name}** :gray[· {len(test):,} test images]")
+    st.markdown(
+        f":small[:gray[Data]]  \n**{literal(test.name)}** :gray[· {len(test):,} test images] {notes.badge(test)}",
+        help=notes.tooltip(test),
+    )
 
 
 def _plan() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui import history, numbers, state
+from pages.ui.literal import literal
 from pages.ui.ranking import Ranking
 from pages.ui.sweeps import Found, label, sweeps
 from pages.ui.widgets import knob_widgets
@@ -23,7 +24,7 @@ def form(network: Network, ranked: Ranking) -> None:
     try:
         _form(network, ranked)
     except UserError as error:
-        st.warning(str(error), icon=":material/block:")
+        st.warning(literal(str(error)), icon=":material/block:")
 
 
 def _form(network: Network, ranked: Ranking) -> None:

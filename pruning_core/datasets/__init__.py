@@ -1,6 +1,6 @@
 """Data: resident tensors from digits, uploads and the classic sets."""
 
-from pruning_core.datasets.dataset import Dataset, channel_statistics
+from pruning_core.datasets.dataset import Dataset, channel_statistics, set_apart
 from pruning_core.datasets.load import hold_out, load_data, load_splits
 from pruning_core.datasets.raw import Progress
 from pruning_core.datasets.ref import DIGITS, DataRef
@@ -18,4 +18,5 @@ __all__ = [
     "import_data",
     "load_data",
     "load_splits",
+    "set_apart",
 ]

@@ -24,7 +24,8 @@ class Dataset:
     """One split of a data set.
 
     images: uint8 (N, C, H, W); labels: int64 (N,) in [0, len(classes)); mean, std: per channel, of pixels scaled to
-    [0, 1]. findings: what was converted or looks odd, about the whole set and not only this split. Change mean, std or
+    [0, 1]. findings: what was converted or looks odd, about the whole set and not only this split. divided: its
+    training and test images were drawn by chance from one set, because the source has one. Change mean, std or
     classes with ``dataclasses.replace``.
 
     Raises UserError when it is empty, when a label has no class, or when mean and std do not match the channels.
@@ -38,6 +39,7 @@ class Dataset:
     name: str
     split: str = "test"
     findings: tuple[Finding, ...] = ()
+    divided: bool = False
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.dtype != torch.uint8:
@@ -129,10 +131,8 @@ class Dataset:
         chosen = np.zeros(len(labels), dtype=bool)
         for label in range(len(self.classes)):
             (members,) = np.nonzero(labels == label)
-            count = max(1, round(fraction * len(members)))
-            if count >= len(members):
-                if len(members) == 0:
-                    continue
+            count = set_apart(len(members), fraction)
+            if 0 < len(members) <= count:
                 raise UserError(
                     f"Class {self.classes[label]!r} of {self.name!r} has {len(members)} image(s), too few to set some "
                     "apart. Give every class at least two images, or bring separate test images."
@@ -202,6 +202,11 @@ class Dataset:
     def _take(self, indices: Tensor) -> Dataset:
         indices = indices.to(self.images.device)
         return dataclasses.replace(self, images=self.images[indices], labels=self.labels[indices])
+
+
+def set_apart(members: int, fraction: float) -> int:
+    """How many of a class's ``members`` a share of ``fraction`` is: at least one where there are any."""
+    return max(1, round(fraction * members)) if members else 0
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

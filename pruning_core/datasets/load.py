@@ -79,6 +79,7 @@ def _parts(raw: Raw, ref: DataRef) -> tuple[Dataset, Dataset]:
     whole = _dataset(raw.images, raw.labels, raw, ref, "train")
     if raw.test_images is not None and raw.test_labels is not None:
         return whole, _dataset(raw.test_images, raw.test_labels, raw, ref, "test")
+    whole = dataclasses.replace(whole, divided=True)
     return whole.split_off(ref.test_fraction, ref.seed, names=("train", "test"))
 
 

@@ -16,7 +16,8 @@ from streamlit.testing.v1 import AppTest
 from pages.choose import models
 from pages.ui import state
 from pages.ui.desk import first_desk, recall
-from pruning_core.datasets import DataRef
+from pages.ui.literal import literal
+from pruning_core.datasets import DataRef, hold_out
 from pruning_core.zoo import ModelRef, demos
 from tests.app.pruned_desk import pruned_desk
 from tests.app.test_finetune_page import healthy, one_thread, words  # noqa: F401 (one_thread is a fixture)
@@ -160,6 +161,77 @@ def test_size_mean_and_class_names_can_be_changed(app):
     assert "needs numbers" in errors(app) and desk().data == changed
     healthy(app.button(key="choose.details.reset").click().run())
     assert desk().data.size is None and desk().data.mean is None
+
+
+def text_of(app):
+    return "\n".join(each.value for each in (*app.markdown, *app.caption))
+
+
+def test_what_is_odd_stands_beside_the_data_wherever_they_are_named(app):
+    same = picture()
+    members = two_classes() | {"cat/a.png": same, "dog/b.png": same, "cow/1.heic": b"h", "__MACOSX/._1.png": b"j"}
+    send(app, "data", "![x](http:evil).zip", zipped(members).getvalue())
+    _, test = state.splits(desk().data)
+    assert len(test.notes) > 3
+    listed = text_of(app)
+    for note in test.notes:
+        assert literal(note) in listed
+    count = f"{len(test.notes)} notes]"
+    assert sum(count in each.value for each in app.markdown) == 2, "in the frame on top and in the sidebar"
+    assert not any("![x](" in each.value for each in app.markdown), "a name is no picture"
+    healthy(app.switch_page("pages/whatif/page.py").run())
+    (named,) = (each for each in app.sidebar.markdown if count in each.value)
+    assert literal(test.notes[0]) in named.help
+
+
+def test_plain_data_have_no_badge(app):
+    assert "note" not in text_of(app).replace("notebook", "")
+
+
+def test_the_shares_can_be_chosen_and_their_images_are_counted_before(app):
+    rng = np.random.default_rng(1)
+    send(app, "data", "mine.npz", npz(images=rng.integers(0, 255, (400, 12, 10), dtype=np.uint8),
+                                      labels=np.arange(400) % 4).getvalue())  # fmt: skip
+    key = f"choose.details.{desk().data.key[:12]}"
+    app.slider(key=f"{key}.testing").set_value(25)
+    healthy(app.slider(key=f"{key}.held_out").set_value(40).run())
+    assert "**180** images to learn from, **120** held out for choices, **100** to report on" in text_of(app)
+    healthy(app.button(key="choose.details.apply").click().run())
+    assert (desk().data.test_fraction, desk().data.held_out) == (0.25, 0.4)
+    train, test = state.splits(desk().data)
+    fit, held_out = hold_out(train, desk().data)
+    assert (len(fit), len(held_out), len(test)) == (180, 120, 100)
+    key = f"choose.details.{desk().data.key[:12]}"
+    assert app.slider(key=f"{key}.held_out").value == 40
+
+
+def test_shares_between_two_per_cents_stay_what_they_are_until_they_are_moved(app):
+    between = replace(first_desk().data, held_out=0.123)
+    app.session_state["desk"] = first_desk().with_data(between)
+    healthy(app.run())
+    app.text_input(key=f"choose.details.{between.key[:12]}.mean").set_value("0.5")
+    healthy(app.button(key="choose.details.apply").click().run())
+    assert desk().data.held_out == 0.123 and desk().data.mean == (0.5,)
+
+
+def test_the_share_for_testing_is_not_asked_where_test_images_come_with_the_data(app):
+    members = two_classes("train/", 6) | two_classes("test/", 3)
+    send(app, "data", "own.zip", zipped(members).getvalue())
+    assert not any("testing" in each.key for each in app.slider)
+    assert "**6** to report on" in text_of(app)
+
+
+def test_the_code_page_of_names_is_asked_and_can_be_changed(app):
+    data = zipped({f"xx{label}/{at}.png": picture(at) for label in "01" for at in range(4)}).getvalue()
+    send(app, "data", "names.zip", data.replace(b"xx0", "개0".encode("cp949")).replace(b"xx1", "배1".encode("cp949")))
+    ref = desk().data
+    choice = app.selectbox(key=f"choose.details.{ref.key[:12]}.code_page")
+    assert "Korean (code page 949)" in choice.options
+    choice.set_value("cp949")
+    healthy(app.button(key="choose.details.apply").click().run())
+    assert state.splits(desk().data)[0].classes == ("개0", "배1") and desk().data.code_page == "cp949"
+    healthy(app.button(key="choose.details.reset").click().run())
+    assert desk().data == ref
 
 
 def test_a_torchvision_network_without_weights_is_labelled_untrained(app):

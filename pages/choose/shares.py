@@ -1,0 +1,58 @@
+"""How the images are divided: what the network learns from, what choices look at, and what is reported."""
+
+from __future__ import annotations
+
+import streamlit as st
+import torch
+
+from pruning_core.datasets import DataRef, Dataset, set_apart
+
+LEAST, MOST = 5, 90  # per cent
+
+
+def ask(ref: DataRef, train: Dataset, test: Dataset) -> tuple[float, float]:
+    """(share for testing, share held out of the rest), each of every class; and how many images that makes."""
+    first, second = st.columns(2)
+    key = f"choose.details.{ref.key[:12]}"
+    testing, held_out = ref.test_fraction, ref.held_out
+    if train.divided:
+        testing = _share(
+            first.slider(
+                "Set apart for testing (%)", LEAST, MOST, _percent(testing), key=f"{key}.testing",
+                help="Of every class, drawn by chance but always the same ones. Only what is reported looks at them.",
+            ), testing,
+        )  # fmt: skip
+    else:
+        first.metric("Test images", f"{len(test):,}", help="They come with the data.")
+    held_out = _share(
+        second.slider(
+            "Held out for choices (%)", LEAST, MOST, _percent(held_out), key=f"{key}.held_out",
+            help="Of the training images of every class. Sweeps, searches and the best epoch look at them, never at "
+            "the test images. More of them, narrower intervals; fewer to learn from.",
+        ), held_out,
+    )  # fmt: skip
+    st.caption(_counted(train, test, testing, held_out))
+    return testing, held_out
+
+
+def _counted(train: Dataset, test: Dataset, testing: float, held_out: float) -> str:
+    classes = len(train.classes)
+    training, tests = (torch.bincount(part.labels, minlength=classes).tolist() for part in (train, test))
+    if train.divided:
+        whole = [a + b for a, b in zip(training, tests)]
+        tests = [set_apart(count, testing) for count in whole]
+        training = [count - taken for count, taken in zip(whole, tests)]
+    held = sum(set_apart(count, held_out) for count in training)
+    return (
+        f"**{sum(training) - held:,}** images to learn from, **{held:,}** held out for choices, **{sum(tests):,}** to "
+        "report on."
+    )
+
+
+def _percent(share: float) -> int:
+    return min(MOST, max(LEAST, round(100 * share)))
+
+
+def _share(percent: int, before: float) -> float:
+    """The share itself where the slider was not moved: it may lie between two per cents."""
+    return before if percent == _percent(before) else percent / 100

@@ -1,0 +1,37 @@
+"""What is odd about data or was converted, wherever they are named: few words, and all of it on asking."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.ui.literal import literal
+from pruning_core.datasets import Dataset
+
+DOUBT, NAMED = ":material/warning:", ":material/info:"
+
+
+def badge(data: Dataset) -> str:
+    """How many notes there are, as a small coloured word in Markdown; "" when there are none."""
+    doubts = sum(each.doubt for each in data.findings)
+    if not data.findings:
+        return ""
+    color, icon = ("orange", DOUBT) if doubts else ("gray", NAMED)
+    return f":{color}-badge[{icon} {len(data.findings)} note{'' if len(data.findings) == 1 else 's'}]"
+
+
+def tooltip(data: Dataset) -> str | None:
+    """All of them, for the help of whatever names the data."""
+    if not data.findings:
+        return None
+    return "\n".join(f"- {literal(note)}" for note in data.notes) + "\n\nThe Load page lists them beside the images."
+
+
+def listed(data: Dataset) -> None:
+    """All of them, those first that can make a number mean something else."""
+    if not data.findings:
+        return
+    with st.container(border=True, gap="xsmall"):
+        st.markdown("**What was found in these images**")
+        for each in sorted(data.findings, key=lambda each: not each.doubt):
+            color, icon = (":orange", DOUBT) if each.doubt else (":gray", NAMED)
+            st.markdown(f"{color}[{icon}] {literal(each.sentence)}")
