@@ -52,4 +52,5 @@ def test_what_must_never_be_switched_on():
     assert CONFIG["browser"]["gatherUsageStats"] is False
     assert CONFIG["client"]["showErrorDetails"] == "none"
     assert CONFIG["runner"]["postScriptGC"] is False
+    assert CONFIG["server"]["fileWatcherType"] == "none"
     assert "http" not in CONFIG["theme"]["font"]

@@ -40,10 +40,11 @@ class Server:
         """Start (again, on the same port) and wait until it answers."""
         self.port = self.port or _free_port()
         command = [sys.executable, "-m", "streamlit", "run", "app.py"]
-        options = [f"--server.port={self.port}", "--server.fileWatcherType=none"]
         environment = {**os.environ, "PRUNESCOPE_DATA": str(self.data)}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([*command, *options], cwd=ROOT, env=environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [*command, f"--server.port={self.port}"], cwd=ROOT, env=environment, stdout=log, stderr=log
+            )
         for _ in range(600):
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended: {self.log.read_text()}")
