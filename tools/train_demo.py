@@ -106,8 +106,8 @@ def train_demo(
 
 
 def _data(chosen: Demo, folder: Path | None, scratch: Path) -> DataRef:
-    if folder is None or chosen.data.source == "digits":
-        return chosen.data
+    if folder is None or chosen.trained_on.source == "digits":
+        return chosen.trained_on
     zips = [folder / f"cifar10_{part}.zip" for part in ("train", "test")]
     for path in zips:
         if not path.is_file():
@@ -116,7 +116,7 @@ def _data(chosen: Demo, folder: Path | None, scratch: Path) -> DataRef:
             )
     read = import_data(zips[0], zips[0].name, scratch, test_file=zips[1])
     return dataclasses.replace(
-        read, name=chosen.data.name
+        read, name=chosen.trained_on.name
     )  # the images are known by their digests, not by a file's name
 
 
@@ -140,7 +140,7 @@ def _bytes(model: nn.Module) -> bytes:
 
 def _command(chosen: Demo, recipe: Recipe, folder: Path | None, images: int | None) -> str:
     words = ["python", "-m", "tools.train_demo", chosen.name]
-    if folder is not None and chosen.data.source != "digits":
+    if folder is not None and chosen.trained_on.source != "digits":
         words += ["--data", "FOLDER"]  # never a path of the machine it ran on
     usual = demo(chosen.name)
     if recipe.epochs != RECIPES[chosen.name].epochs:

@@ -9,10 +9,10 @@ from pages.choose.progress import Bar
 from pages.ui import numbers, state
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal
-from pruning_core.datasets import DIGITS, SETS, DataRef, import_data, load_splits
+from pruning_core.datasets import CIFAR_SAMPLE, DIGITS, SETS, DataRef, import_data, load_splits
 from pruning_core.errors import UserError
 
-BUNDLED, CLASSIC, FILE = "Digits", "Classic sets", "A file of yours"
+BUNDLED, SAMPLE, CLASSIC, FILE = "Digits", "CIFAR-10 sample", "Classic sets", "A file of yours"
 SLOT, TEST_SLOT = "data", "test data"
 FAULT = "choose.data.fault"
 
@@ -20,7 +20,7 @@ FAULT = "choose.data.fault"
 def draw() -> None:
     source = st.segmented_control(
         "Where from",
-        (BUNDLED, CLASSIC, FILE),
+        (BUNDLED, SAMPLE, CLASSIC, FILE),
         default=BUNDLED,
         required=True,
         key="choose.data.source",
@@ -28,7 +28,18 @@ def draw() -> None:
     )
     match source:
         case "Digits":
-            _digits()
+            _here(
+                DIGITS,
+                "Handwritten digits, grey, 8 × 8 pixels: 1,797 real images that come with scikit-learn. No download.",
+                "choose.digits",
+            )
+        case "CIFAR-10 sample":
+            _here(
+                CIFAR_SAMPLE,
+                "2,000 of the test images of CIFAR-10, colour, 32 × 32 pixels, for measuring only: half of them to "
+                "choose by, half to report on. To train, take CIFAR10 under Classic sets. No download.",
+                "choose.sample",
+            )
         case "Classic sets":
             _classic()
         case _:
@@ -45,12 +56,13 @@ def take(data: DataRef) -> None:
     st.rerun()
 
 
-def _digits() -> None:
-    st.caption("Handwritten digits, grey, 8 × 8 pixels: 1,797 real images that come with scikit-learn. No download.")
-    chosen = state.desk().data == DIGITS
-    if st.button("On the desk" if chosen else "Use them", disabled=chosen, key="choose.digits"):
+def _here(ref: DataRef, what: str, key: str) -> None:
+    """Images that need no network."""
+    st.caption(what)
+    chosen = state.desk().data == ref
+    if st.button("On the desk" if chosen else "Use them", disabled=chosen, key=key):
         with plain_errors():
-            take(DIGITS)
+            take(ref)
 
 
 def _classic() -> None:

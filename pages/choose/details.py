@@ -112,7 +112,9 @@ def _classes(ref: DataRef, train: Dataset, test: Dataset) -> list[str]:
         height=min(420, 38 + 35 * count),
         column_config={
             "class": st.column_config.TextColumn("Class name", help="Double-click one to change it.", required=True),
-            "train": st.column_config.NumberColumn("Images to train", format="localized"),
+            "train": st.column_config.NumberColumn(
+                "Images to train" if train.trainable else "Images to choose by", format="localized"
+            ),
             "test": st.column_config.NumberColumn("Images to test", format="localized"),
         },
     )

@@ -19,6 +19,7 @@ def said(desk: Desk) -> None:
         model, (train, test) = state.loaded(desk.model), state.splits(desk.data)
         with st.container(border=True):
             left, right = st.columns(2)
+            purpose = "train" if train.trainable else "choose by"
             untrained = "" if model.trained else " :orange-badge[untrained]"
             left.markdown(
                 f":small[:gray[Network]]  \n**{model.title}**{untrained}  \n"
@@ -26,8 +27,8 @@ def said(desk: Desk) -> None:
             )
             right.markdown(
                 f":small[:gray[Data]]  \n**{literal(test.name)}** {notes.badge(test)}  \n"
-                f":gray[{_size(test.size)}, {len(test.classes):,} classes, {len(train):,} to train, {len(test):,} to "
-                "test]",
+                f":gray[{_size(test.size)}, {len(test.classes):,} classes, {len(train):,} to {purpose}, "
+                f"{len(test):,} to test]",
                 help=notes.tooltip(test),
             )
             misfit = why_not(model, test)

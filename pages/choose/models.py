@@ -77,7 +77,7 @@ def _worth(demo: Demo) -> str:
     """What its training wrote down beside it."""
     facts = json.loads(demo.provenance_path.read_text(encoding="utf-8"))
     accuracy = facts["accuracy"]
-    source = provenance.measured(demo.data.name, images=accuracy["test_images"], device=facts["device"])
+    source = provenance.measured(facts["data"]["name"], images=accuracy["test_images"], device=facts["device"])
     return (
         f":gray[{numbers.count(facts['parameters'])} parameters, right on {numbers.percent(accuracy['test'])} of "
         f"{accuracy['test_images']:,} test images of {facts['data']['name']}] {cards.badge(source)}"

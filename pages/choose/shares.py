@@ -44,8 +44,8 @@ def _counted(train: Dataset, test: Dataset, testing: float, held_out: float) -> 
         training = [count - taken for count, taken in zip(whole, tests)]
     held = sum(set_apart(count, held_out) for count in training)
     return (
-        f"**{sum(training) - held:,}** images to learn from, **{held:,}** held out for choices, **{sum(tests):,}** to "
-        "report on."
+        f"**{sum(training) - held:,}** images to {'learn from' if train.trainable else 'score and recalibrate by'}, "
+        f"**{held:,}** held out for choices, **{sum(tests):,}** to report on."
     )
 
 

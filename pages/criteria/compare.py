@@ -7,8 +7,9 @@ import streamlit as st
 import torch
 
 from pages.criteria import charts, frames
-from pages.ui import cards, jobs, numbers, plots, provenance, started, state
+from pages.ui import cards, jobs, numbers, plots, provenance, started, state, trainable
 from pages.ui.desk import Desk
+from pages.ui.literal import literal
 from pruning_core.allocation.budget import Reach, reachable
 from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.uniform import Uniform
@@ -72,9 +73,9 @@ def _ask(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> Compa
     with third:
         recalibrate = st.toggle(
             When.RECALIBRATED.capitalize(), True, key="criteria.recalibrate", persist_state="session",
-            help="New batch-norm statistics from training images; the weights stay.",
+            help="New batch-norm statistics from images of the training part; the weights stay.",
         )  # fmt: skip
-        tune = _tune()
+        tune = _tune(desk)
     reach = _reach(network)
     if reach is None:
         st.warning("No group of this network can be cut exactly, so no budget can be kept.")
@@ -104,11 +105,16 @@ def _images(desk: Desk) -> int | None:
     return None if chosen == len(test) else int(chosen)
 
 
-def _tune() -> FineTune | None:
-    if not st.toggle(
+def _tune(desk: Desk) -> FineTune | None:
+    misfit = trainable.why_not(desk.data)
+    wanted = st.toggle(
         f"{When.TUNED.capitalize()}, the same for all", False, key="criteria.tune", persist_state="session",
+        disabled=bool(misfit),
         help="Every pruned network, and the unpruned one as the control, gets the same training. This takes longest.",
-    ):  # fmt: skip
+    )  # fmt: skip
+    if misfit:
+        st.caption(literal(misfit))
+    if misfit or not wanted:
         return None
     left, right = st.columns(2)
     epochs = left.slider("Epochs", 1, 20, 2, key="criteria.epochs", persist_state="session")

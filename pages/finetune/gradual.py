@@ -5,9 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.finetune import courses, stairs
-from pages.ui import jobs, links, plots, started, state
+from pages.ui import jobs, links, plots, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.literal import literal
 from pages.ui.ranking import choose_criterion
 from pages.ui.widgets import knob_widget, knob_widgets
 from pruning_core.allocation.course import steps_of
@@ -91,7 +92,11 @@ def _start(desk: Desk, model: ModelRef, plan: Plan, network: Network) -> None:
         shares = shared_out(config, [1.0] * steps)
         each = f"{min(shares)}" if min(shares) == max(shares) else f"{min(shares)} to {max(shares)}"
         st.caption(f"{pace} of {each} epochs to the widths of the plan: {len(plan)} groups are cut.")
-        if st.button("Prune in steps", type="primary", key="gradual.start", icon=":material/stairs:"):
+        if misfit := trainable.why_not(desk.data):
+            st.error(literal(misfit), icon=":material/error:")
+        if st.button(
+            "Prune in steps", type="primary", key="gradual.start", icon=":material/stairs:", disabled=bool(misfit)
+        ):
             started.say_when_done(spec)
             started.submit(spec, SHOWN)
 

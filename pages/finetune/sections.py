@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.finetune import alt, frames, settings
-from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, started, state
+from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal
@@ -77,9 +77,9 @@ def _misfit(desk: Desk, model: LoadedModel) -> str:
     """Why this network cannot be trained on this data, before anybody waits for it; "" when it can."""
     try:
         state.splits(desk.data)[1].check_fits(model.num_classes)
+        return trainable.why_not(desk.data)
     except UserError as error:
         return str(error)
-    return ""
 
 
 # -- what was started --------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def ask(desk: Desk, groups: tuple[Group, ...]) -> Clusters:
     with second:
         source = st.segmented_control(
             "Compare", (WEIGHTS, ANSWERS), default=WEIGHTS, required=True, key="similarity.source",
-            help=f"Activations: what each channel answers to the same {IMAGES} training images.",
+            help=f"Activations: what each channel answers to the same {IMAGES} images of the training part.",
         )  # fmt: skip
     with third:
         metrics = {each.name: each for each in METRICS}

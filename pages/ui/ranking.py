@@ -46,8 +46,8 @@ def choose_criterion() -> Criterion:
 
 
 def _explained(criterion: Criterion) -> Criterion:
-    images = " It looks at images of the part the network was fitted on." if criterion.needs_images else ""
-    st.caption(criterion.card.idea + images)
+    looks = " It looks at images of the training part, never at those that are reported on."
+    st.caption(criterion.card.idea + (looks if criterion.needs_images else ""))
     return criterion
 
 

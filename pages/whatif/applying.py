@@ -111,7 +111,7 @@ def _measures(found: Pruned, view: JobView) -> None:
     st.markdown(f"Paired change on the same {found.drop.images:,} images: {_change(found.drop)}")
     if renewed is not None:
         st.markdown(
-            f"With batch-norm statistics measured anew on {renewed.images:,} training images, no weight changed: "
+            f"With batch-norm statistics measured anew on {renewed.images:,} training-part images, no weight changed: "
             f"{_change(renewed.drop)}"
         )
     if first.p10_ms <= second.median_ms <= first.p90_ms:

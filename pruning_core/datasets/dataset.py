@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pruning_core.datasets.findings import Finding
+from pruning_core.datasets.findings.parts import MeasureOnly
 from pruning_core.errors import UserError
 from pruning_core.storage.memory import must_fit
 
@@ -190,6 +191,17 @@ class Dataset:
                 f"The model tells {model_classes} classes apart, the data set {self.name!r} has {len(self.classes)}. "
                 "Choose data and a model with the same classes."
             )
+
+    @property
+    def trainable(self) -> bool:
+        """False for images that may be measured on only."""
+        return not any(isinstance(each, MeasureOnly) for each in self.findings)
+
+    def check_trainable(self) -> None:
+        """Raise UserError when these images may be measured on only."""
+        for each in self.findings:
+            if isinstance(each, MeasureOnly):
+                raise UserError(f"{self.name} is for measuring only: its images are test images. {each.way_out}")
 
     def _must_fit(self, channels: int, height: int, width: int) -> None:
         """Raise UserError when that many pixels would fill the memory: the system would end the server, not a run."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pruning_core.datasets import decoded, digits, folder, npz, odd, torchvision_sets
+from pruning_core.datasets import decoded, digits, folder, npz, odd, sample, torchvision_sets
 from pruning_core.datasets.dataset import Dataset, channel_statistics
 from pruning_core.datasets.raw import Progress, Raw, quiet
 from pruning_core.datasets.ref import DataRef, Source
@@ -39,6 +39,7 @@ class Upload:
 
 READERS: dict[Source, Reader] = {
     "digits": digits.read,
+    "sample": sample.read,
     "npz": Upload(npz.read, sized=False),
     "folder": Upload(folder.read, sized=True),
     "torchvision": torchvision_sets.read,

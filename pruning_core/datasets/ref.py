@@ -9,7 +9,7 @@ from pruning_core.datasets.zip_names import CODE_PAGES
 from pruning_core.errors import UserError, quoted
 from pruning_core.storage.codec import Codec, UnknownClass, digest, dump
 
-Source = Literal["digits", "npz", "folder", "torchvision"]
+Source = Literal["digits", "sample", "npz", "folder", "torchvision"]
 Split = Literal["train", "fit", "held-out", "test"]
 
 

@@ -99,6 +99,8 @@ class CompareRun(RunSpec):
             Budget("macs", fraction=budget)
         loaded = yield from the_model(self.model, workspace)
         train, test = yield from both_splits(self.data, workspace)
+        if self.tune is not None:
+            train.check_trainable()
         fit, held_out = hold_out(train, self.data)
         if self.images is not None:
             test = test.subset(min(self.images, len(test)), self.seed)

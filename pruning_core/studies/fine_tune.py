@@ -66,6 +66,7 @@ class FineTuneRun(RunSpec):
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
         finished = _finished(past)
         train, test = yield from both_splits(self.data, workspace)
+        train.check_trainable()
         fit, held_out = hold_out(train, self.data)
         for tag, ref in self.networks:
             if tag not in finished:

@@ -90,6 +90,7 @@ class GradualRun(RunSpec):
             epochs = shared_out(self.config, [1.0] * steps)
             ways.append(_Way(name, course(schedule, network, plan, steps), epochs))
         train, test = yield from both_splits(self.data, workspace)
+        train.check_trainable()
         fit, held_out = hold_out(train, self.data)
         parts = tuple(fitted(part, self.data, loaded) for part in (fit, held_out, test))
         yield from _Steps(self, workspace, State.of(loaded.model, network), parts, tuple(ways), past).run()

@@ -127,6 +127,7 @@ class Training(Iterator[TrainEvent]):
     # -- the inside --------------------------------------------------------------------------------------------------
 
     def _run(self) -> Generator[TrainEvent, None, None]:
+        self._train.check_trainable()
         device = choose_device(self.config.device)
         train, held_out = self._apart()
         self._steps = steps_per_epoch(len(train), self.config.batch_size)

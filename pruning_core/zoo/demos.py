@@ -11,23 +11,27 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import nn
 
-from pruning_core.datasets import DIGITS, DataRef
+from pruning_core.datasets import CIFAR_SAMPLE, DIGITS, DataRef
+from pruning_core.datasets.sample import ASSETS
 from pruning_core.errors import UserError
 from pruning_core.zoo.architectures import architecture
 from pruning_core.zoo.ref import ModelRef
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
 CIFAR10 = DataRef("torchvision", "CIFAR10")
 
 
 @dataclass(frozen=True)
 class Demo:
-    """One demo: what it is, and the data it is judged on. ``tools/train_demo.py`` says how it was trained."""
+    """One demo: what it is, and the data it brings, on which it is judged here, offline.
+
+    trained_on: what ``tools/train_demo.py`` trains it with.
+    """
 
     name: str
     title: str
     architecture: str
     data: DataRef
+    trained_on: DataRef
     seed: int = 0
 
     @property
@@ -44,10 +48,10 @@ class Demo:
 
 
 DEMOS: tuple[Demo, ...] = (
-    Demo("digits_resnet", "ResNet on digits", "digits_resnet", DIGITS),
-    Demo("digits_vgg", "VGG on digits", "digits_vgg", DIGITS),
-    Demo("cifar_resnet56", "ResNet-56 on CIFAR-10", "cifar_resnet56", CIFAR10),
-    Demo("cifar_resnet20", "ResNet-20 on CIFAR-10", "cifar_resnet20", CIFAR10),
+    Demo("digits_resnet", "ResNet on digits", "digits_resnet", DIGITS, DIGITS),
+    Demo("digits_vgg", "VGG on digits", "digits_vgg", DIGITS, DIGITS),
+    Demo("cifar_resnet56", "ResNet-56 on CIFAR-10", "cifar_resnet56", CIFAR_SAMPLE, CIFAR10),
+    Demo("cifar_resnet20", "ResNet-20 on CIFAR-10", "cifar_resnet20", CIFAR_SAMPLE, CIFAR10),
 )
 
 

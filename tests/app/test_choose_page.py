@@ -17,7 +17,7 @@ from pages.choose import models
 from pages.ui import state
 from pages.ui.desk import first_desk, recall
 from pages.ui.literal import literal
-from pruning_core.datasets import DataRef, hold_out
+from pruning_core.datasets import CIFAR_SAMPLE, DataRef, hold_out
 from pruning_core.zoo import ModelRef, demos
 from tests.app.pruned_desk import pruned_desk
 from tests.app.test_finetune_page import healthy, one_thread, words  # noqa: F401 (one_thread is a fixture)
@@ -258,6 +258,27 @@ def test_weights_that_cannot_be_downloaded_are_a_sentence(app, monkeypatch):
     app.segmented_control(key="choose.model.source").set_value("torchvision").run()
     healthy(app.button(key="choose.tv.load").click().run())
     assert "could not be downloaded" in errors(app) and desk() == first_desk()
+
+
+def test_the_cifar_demo_works_without_a_network_and_says_what_cannot_be_done(app, monkeypatch):
+    import urllib.request
+
+    monkeypatch.setattr(urllib.request, "urlopen", None)
+    app.segmented_control(key="choose.model.source").set_value("Demo").run()
+    healthy(app.button(key="choose.demo.cifar_resnet20").click().run())
+    assert desk().data == CIFAR_SAMPLE and desk().model.name == "cifar_resnet20"
+    assert "1,000 to choose by, 1,000 to test" in text_of(app) and "**500** images to score" in text_of(app)
+    healthy(app.switch_page("pages/finetune/page.py").run())
+    assert "is for measuring only" in errors(app) and app.button(key="finetune.start").disabled
+    healthy(app.switch_page("pages/criteria/page.py").run())
+    assert not app.error
+
+
+def test_the_sample_is_offered_among_the_data(app):
+    app.segmented_control(key="choose.data.source").set_value("CIFAR-10 sample").run()
+    healthy(app.button(key="choose.sample").click().run())
+    assert desk().data == CIFAR_SAMPLE and desk().model == first_desk().model
+    assert app.button(key="choose.sample").disabled
 
 
 def test_a_demo_brings_its_data(app):

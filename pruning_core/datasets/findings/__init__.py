@@ -1,6 +1,6 @@
 """Notes beside data: each a frozen dataclass with a sentence, stored with the import."""
 
-from pruning_core.datasets.findings import archive, copies, labels, pixels
+from pruning_core.datasets.findings import archive, copies, labels, parts, pixels
 from pruning_core.datasets.findings.finding import Finding
 from pruning_core.storage.codec import Codec, dump
 
@@ -45,6 +45,7 @@ FINDINGS: tuple[type[Finding], ...] = (
     copies.Repeated,
     copies.Blank,
     copies.AllEqual,
+    parts.MeasureOnly,
 )
 
 
@@ -61,4 +62,4 @@ def read(text: str) -> tuple[Finding, ...]:
     return found
 
 
-__all__ = ["FINDINGS", "Finding", "archive", "copies", "labels", "pixels", "read", "written"]
+__all__ = ["FINDINGS", "Finding", "archive", "copies", "labels", "parts", "pixels", "read", "written"]
