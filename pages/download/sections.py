@@ -55,7 +55,7 @@ def whole(desk: Desk, model: LoadedModel) -> None:
 
 def pruned(desk: Desk, model: LoadedModel) -> None:
     cut = _cut(desk.model)
-    after = cut.network.cost(cut.plan)
+    after = cut.removal.cost
     since = "not trained since it was cut" + (", with batch-norm statistics of its own" if cut.tuned else "")
     st.markdown(
         f"**{model.title}**, {'fine-tuned' if cut.trained else since}: "

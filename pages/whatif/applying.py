@@ -70,7 +70,9 @@ def _proof(found: Pruned) -> None:
     proof = found.proof
     difference = f"largest difference {proof.max_abs:.1e}, relative {proof.max_rel:.1e}"
     seen = f"{proof.images} test images, {proof.dtype}"
-    if proof.exact:
+    if proof.unproven:
+        st.warning(f"**{proof.unproven}**", icon=":material/visibility_off:")
+    elif proof.exact:
         st.success(
             f"**Removed equals silenced.** The smaller network gives the outputs of the original with these channels "
             f"silenced: {difference} ({seen}). Rounding, because sums are shorter.",

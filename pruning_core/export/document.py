@@ -81,7 +81,7 @@ def plan_document(
 
     ``weights`` are the bytes of the safetensors file beside it, whose sha256 ties the two together.
     """
-    before, after = network.cost(), network.cost(plan)
+    before, after = network.cost(), removal.cost
     return {
         "format": FORMAT,
         "version": VERSION,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from pruning_core.export.builders import Builder
 from pruning_core.export.recorded import recorded
 from pruning_core.export.slices import changed_attributes, slices_of
 from pruning_core.export.weights import aliases_of
-from pruning_core.graph import Network, Plan, Removal
+from pruning_core.graph import Cost, Network, Plan, Removal
 from pruning_core.graph.removing import attention
 from pruning_core.graph.removing.surgery import cut
 
@@ -69,7 +70,7 @@ def write_script(
         _table("SILENCED", "dict[str, dict[int, str]]", found.silenced),
         "# second names of shared tensors",
         _table("ALIASES", "dict[str, str]", aliases_of(model.state_dict())),
-        f"EXACT = {removal.proof.exact}",
+        f"EXACT = {all(network.group(key).exact for key in plan)}",
         f"INPUT: tuple[int, ...] = {shape!r}",
         "# outputs recorded when this was written, and the weights that they belong to",
         f"ORIGINAL: dict[str, Any] = {_outputs(_untouched(removal, plain), model, shape)!r}",
@@ -89,11 +90,14 @@ def write_script(
     text = _between(text, "program", _program(removal, plain))
     text = _between(text, "architecture", "\n\n\n".join(part.strip() for part in code))
     body = text[text.index("from __future__") :]
-    costs = (network.cost().macs, network.cost(plan).macs, network.cost().parameters, network.cost(plan).parameters)
-    return f'#!/usr/bin/env python3\n"""{_header(title, file, costs, builder, tuned is not None)}"""\n\n{body}'
+    header = _header(title, file, (network.cost(), removal.cost), builder, removal.proof.unproven, tuned is not None)
+    return f'#!/usr/bin/env python3\n"""{header}"""\n\n{body}'
 
 
-def _header(title: str, file: str, costs: tuple[int, int, int, int], builder: Builder | None, tuned: bool) -> str:
+def _header(
+    title: str, file: str, costs: tuple[Cost, Cost], builder: Builder | None, unproven: str, tuned: bool
+) -> str:
+    before, after = costs
     file_name = _plain(builder.weights_file) if builder else "original.pt"
     weights = f" --weights {file_name}" if file_name else ""
     source = "" if builder else " --model package.module:function"
@@ -104,8 +108,8 @@ def _header(title: str, file: str, costs: tuple[int, int, int, int], builder: Bu
         f"Written by PruneScope {__version__} with PyTorch {torch.__version__}; it needs PyTorch and nothing else"
         + (" (and torchvision, to build the original)." if builder and "torchvision" in builder.code else "."),
         "",
-        f"    MACs per image {costs[0]:>16,} -> {costs[1]:,}",
-        f"    parameters     {costs[2]:>16,} -> {costs[3]:,}",
+        f"    MACs per image {before.macs:>16,} -> {after.macs:,}",
+        f"    parameters     {before.parameters:>16,} -> {after.parameters:,}",
         "",
         f"    python {file}{source}{weights} --out pruned.pt",
         "",
@@ -118,6 +122,8 @@ def _header(title: str, file: str, costs: tuple[int, int, int, int], builder: Bu
         "",
         "The pruned network is compared with the original in which the same channels are silenced.",
     ]
+    if unproven:
+        lines += textwrap.wrap(unproven, 116)
     if tuned:
         lines += ["Weights that changed after the cut (training, new batch-norm statistics) go in with --tuned."]
     return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 from torch.utils._pytree import tree_leaves
 
 from pruning_core.errors import UserError
-from pruning_core.graph.removing.proof import largest_difference
+from pruning_core.graph.removing.agreement import largest_difference
 
 TOLERANCE = 1e-4  # of the largest output: another order of summation, never another network
 BATCHES = (1, 2, 5)  # what a program for any batch size is checked at

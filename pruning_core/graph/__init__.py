@@ -5,7 +5,8 @@ from pruning_core.graph.network import Blocked, Cost, Group, LayerCost, Member, 
 from pruning_core.graph.plan import Plan
 from pruning_core.graph.removing.proof import Proof
 from pruning_core.graph.removing.removal import Removal, remove
-from pruning_core.graph.removing.silence import silence, silenced_tensors
+from pruning_core.graph.removing.silence import silenced_tensors
+from pruning_core.graph.removing.silent import silence
 
 __all__ = [
     "Blocked",

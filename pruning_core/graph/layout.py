@@ -81,6 +81,7 @@ class Layout:
     unit_of: Mapping[tuple[str, int], NDArray[np.int64]]
     grouping: Mapping[str, str]  # weight of a grouped convolution -> "whole" or "inside"
     silent_producers: frozenset[int]  # units multiplied with other activations: silenced where they are made
+    trail: tuple[str, ...]  # the operators of the evaluated pass, by name, in order
     batch: int
     measure: Callable[[], Sizes]
 

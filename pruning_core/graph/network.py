@@ -177,6 +177,11 @@ class Network:
         self.validate(plan)
         return self._sums.remaining(plan, self.keep)
 
+    def products(self, plan: Plan | None = None) -> list[int]:
+        """MACs of every product, in the order in which they ran, for the whole captured batch."""
+        macs: list[int] = self._sums.macs(self.counts(plan or Plan())).tolist()
+        return macs
+
     def cost(self, plan: Plan | None = None) -> Cost:
         """Closed form, exact: what counting on the really pruned network gives."""
         sums = self._sums

@@ -13,7 +13,7 @@ from torch import nn
 
 from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
-from pruning_core.graph import Plan
+from pruning_core.graph import Cost, Plan
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.evaluate import Tally, predicting
 from pruning_core.measuring.intervals import paired_drop
@@ -98,9 +98,9 @@ class PruneRun(RunSpec):
         def drop(when: str) -> Drop:
             return paired_drop(tallies["before"].correct, tallies[when].correct)
 
-        def figures(when: str, plan: Plan) -> Figures:
+        def figures(when: str, cost: Cost) -> Figures:
             thop = thop_macs(networks[when], loaded.input_size)
-            return Figures(accuracies[when], latencies[when], network.cost(plan), thop)
+            return Figures(accuracies[when], latencies[when], cost, thop)
 
         def stored(when: str) -> ModelRef:
             weights = store_weights(networks[when].state_dict(), workspace)
@@ -112,8 +112,8 @@ class PruneRun(RunSpec):
             form=removal.form,
             notes=removal.notes,
             proof=removal.proof,
-            before=figures("before", Plan()),
-            after=figures("after", plan),
+            before=figures("before", network.cost()),
+            after=figures("after", removal.cost),
             drop=drop("after"),
             layers=tuple(zip(network.layer_costs(), network.layer_costs(plan), strict=True)),
             renewed=Renewed(stored("renewed"), accuracies["renewed"], drop("renewed"), seen) if seen else None,

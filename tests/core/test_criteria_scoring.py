@@ -12,8 +12,8 @@ from pruning_core.criteria import (
     FeatureMapRank,
     GreedyReconstruction,
     L1Norm,
+    ScoringStep,
     Snip,
-    Step,
     SynFlow,
     TaylorGate,
     TaylorSecond,
@@ -49,7 +49,9 @@ def test_scoring_tells_its_progress_and_can_be_closed():
     case = make(Plain)
     criteria = [ActivationMean(), TaylorSecond()]
     steps = list(scoring(case.model, case.network, criteria, case.data, images=20, batch_size=8))
-    assert steps == [Step("probe", n, 6) for n in range(1, 7)] + [Step("score", n, 6) for n in range(1, 7)]
+    assert steps == [ScoringStep("probe", n, 6) for n in range(1, 7)] + [
+        ScoringStep("score", n, 6) for n in range(1, 7)
+    ]
     run = scoring(case.model, case.network, criteria, case.data)
     next(run)
     run.close()

@@ -13,7 +13,7 @@ from pruning_core.errors import UserError
 from pruning_core.export.onnx_file import export_onnx
 from pruning_core.export.program import export_pt2
 from pruning_core.export.traced import difference, trace
-from pruning_core.graph.removing.proof import largest_difference
+from pruning_core.graph.removing.agreement import largest_difference
 from pruning_core.zoo.exported import read_exported
 from tests.core.export_nets import Attention, Branches, Residual, Written, cut, elsewhere, same
 

@@ -89,7 +89,7 @@ def test_parameters_that_the_network_itself_changes_stay(make: Any, training: bo
 
 
 def test_code_that_reaches_the_original_by_a_name_is_told_apart() -> None:
-    """The copy runs the original, which has no labels: nothing can be removed, and nothing of it changes."""
+    """The copy runs the original: its tensors are known by their names, the cut is a program, and nothing changes."""
     known = {}
 
     class Named(nn.Module):
@@ -104,7 +104,11 @@ def test_code_that_reaches_the_original_by_a_name_is_told_apart() -> None:
     globals()["KNOWN"] = known
     known["net"] = net = Named().eval()
     before = state_of(net)
-    assert not capture(net, X).groups
+    network = capture(net, X)
+    assert [(g.key, g.size) for g in network.groups] == [("a", 8)]
+    done = remove(net, network, Plan({"a": [0, 5]}))
+    assert done.form == "program" and "holds on to the object" in done.notes[0]
+    assert_untouched(net, before)
     net.train()
     before = state_of(net)
     with pytest.raises(UserError, match="names from outside"):

@@ -26,7 +26,8 @@ from pruning_core.studies.points import Point, Scored, When
 from pruning_core.studies.scores import ScoresRun
 from pruning_core.training.config import FineTune
 from pruning_core.training.loop import fine_tune
-from pruning_core.zoo import demo, load_model
+from pruning_core.zoo import load_model
+from pruning_core.zoo.demos import demo
 from tools import cifar_sample
 
 pytestmark = pytest.mark.usefixtures("one_thread", "offline")
@@ -94,7 +95,7 @@ def test_scores_and_recalibration_work_on_the_part_that_is_never_reported_on(tmp
     "run",
     [
         FineTuneRun(DEMO.ref, CIFAR_SAMPLE, FineTune(epochs=1)),
-        GradualRun(DEMO.ref, CIFAR_SAMPLE, '{"stem": [0]}'),
+        GradualRun(DEMO.ref, CIFAR_SAMPLE, '{"conv1": [0]}'),
         CompareRun(DEMO.ref, CIFAR_SAMPLE, (L1Norm(),), tune=FineTune(epochs=1)),
     ],
     ids=lambda run: run.kind,

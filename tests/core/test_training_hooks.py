@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pruning_core.datasets import Dataset
 from pruning_core.graph import Network, Plan, capture
-from pruning_core.graph.removing.silence import silence
+from pruning_core.graph.removing.silent import silence
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.training import learner, loop
 from pruning_core.training.checkpoint import Checkpoint

@@ -49,9 +49,11 @@ def capture(model: nn.Module, example: Tensor | tuple[Any, ...]) -> Network:
 
 def _looked(model: nn.Module, arguments: tuple[Any, ...]) -> _Take:
     hollow = lent = True
-    memory = frozenset(map(address, named_tensors(model).values())) - {0}
+    originals = named_tensors(model)
+    memory = frozenset(map(address, originals.values())) - {0}
+    outside = {id(tensor): name for name, tensor in originals.items()}
     while True:
-        seen = _Shadow(shadow(model) if lent else copied(model), memory)
+        seen = _Shadow(shadow(model) if lent else copied(model), memory, outside)
         try:
             return _look(seen, arguments, hollow=hollow)
         except Overwrites as error:  # so it needs parameters of its own
@@ -69,10 +71,11 @@ def _looked(model: nn.Module, arguments: tuple[Any, ...]) -> _Take:
 
 @dataclass(frozen=True)
 class _Shadow:
-    """A copy to look at, and where it must not write."""
+    """A copy to look at, where it must not write, and the names of tensors that it may reach from outside."""
 
     model: nn.Module
     memory: frozenset[int]
+    outside: dict[int, str]
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class _Take:
     recording: Recording
     tensors: dict[str, Tensor]
     notes: tuple[str, ...]
+    trail: tuple[str, ...]  # of the evaluated pass
 
 
 def _look(seen: _Shadow, arguments: tuple[Any, ...], *, hollow: bool) -> _Take:
@@ -89,6 +93,7 @@ def _look(seen: _Shadow, arguments: tuple[Any, ...], *, hollow: bool) -> _Take:
             switch(model, False, seen.memory)
             break
     recording, tensors = start(model)
+    recording.outside.update(seen.outside)
     link_recurrent_layers(model, recording)
     try:
         follow(model, _copies(arguments), recording, tensors, hollow=hollow, memory=seen.memory)
@@ -99,12 +104,12 @@ def _look(seen: _Shadow, arguments: tuple[Any, ...], *, hollow: bool) -> _Take:
             f"The network does not run on an input of shape {_shapes(arguments)}: {_first_line(error)} "
             "Check the input size and the number of input channels."
         ) from error
-    products, passages = list(recording.ledger.products), list(recording.passages)
+    products, passages, trail = list(recording.ledger.products), list(recording.passages), tuple(recording.trail)
     idle = [n for n, t in tensors.items() if isinstance(t, nn.Parameter) and n not in recording.used]
     notes = _follow_training(seen, arguments, recording, tensors, idle, hollow=hollow) if idle else ()
     recording.ledger.products[:] = products
     recording.passages[:] = passages
-    return _Take(recording, tensors, notes)
+    return _Take(recording, tensors, notes, trail)
 
 
 def _follow_training(
@@ -169,6 +174,7 @@ def _network(take: _Take, arguments: tuple[Any, ...], began: float) -> Network:
         unit_of=places.by_place(unit),
         grouping=_grouping(recording, places),
         silent_producers=frozenset(np.unique(np.concatenate(silent)).tolist()) if silent else frozenset(),
+        trail=take.trail,
         batch=max(1, next((a.shape[0] for a in arguments if isinstance(a, Tensor) and a.dim()), 1)),
         measure=_measures(
             take, np.where(group_of[units.of] >= 0, units.of, -1), group_of, tuple(g.size for g in groups)

@@ -56,7 +56,10 @@ class Recording:
     sized: list[tuple[str, Labelled]] = field(default_factory=list)  # module -> tensor whose sizes its code may know
     calls: list[Call] = field(default_factory=list)  # only when kept for a program
     modules: dict[str, nn.Module] = field(default_factory=dict)
+    # tensors of the original by identity: code that looks the network up somewhere reads those
+    outside: dict[int, str] = field(default_factory=dict)
     operators: int = 0
+    trail: list[str] = field(default_factory=list)  # the operators by name, as they were called
 
     @cached_property
     def role_flags(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -100,7 +103,7 @@ class LabelMode(TorchDispatchMode):
         super().__init__()
         self.recording, self.keep_calls, self.hollow, self.guarded = recording, keep_calls, hollow, memory
         self.stopped: Exception | None = None
-        self.names = {id(t): name for name, t in tensors.items()}
+        self.names = {**recording.outside, **{id(t): name for name, t in tensors.items()}}
         self.stack: list[str] = []
         self.memory = Memory()
         self.passed: set[str] = set()  # layers whose shapes were noted
@@ -152,6 +155,7 @@ class LabelMode(TorchDispatchMode):
         out = run_hollow(func, name, args, kwargs, self.memory) if hollow else func(*args, **kwargs)
         recording = self.recording
         recording.operators += 1
+        recording.trail.append(name)
         running = self.stack[-1] if self.stack else ""
         owner = self._layer(args, running) if running in self.composite else running
         recording.universe.operator, recording.ledger.owner = name, owner
@@ -233,7 +237,7 @@ def _followed_modules(modules: Mapping[str, nn.Module], mode: LabelMode) -> Iter
                 out = forward(*args, **kwargs)
             finally:
                 mode.stack.pop()
-            if mode.keep_calls and args and out is args[0] and isinstance(out, Tensor) and _is_dropout(module):
+            if mode.keep_calls and args and out is args[0] and isinstance(out, Tensor) and is_dropout(module):
                 out = out.view_as(out)  # an identity of its own, so that the program can name the module
                 call = mode.recording.calls[-1]
                 mode.recording.calls[-1] = replace(call, name=f"module:{name}")
@@ -262,7 +266,7 @@ def _followed_modules(modules: Mapping[str, nn.Module], mode: LabelMode) -> Iter
                 module.__dict__["forward"] = own
 
 
-def _is_dropout(module: nn.Module) -> bool:
+def is_dropout(module: nn.Module) -> bool:
     return isinstance(module, nn.modules.dropout._DropoutNd) or type(module).__name__ in ("StochasticDepth", "DropPath")
 
 
@@ -301,7 +305,7 @@ def follow(
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
         stack.enter_context(_followed_modules(recording.modules, mode))
-        stack.enter_context(_eager_attention())
+        stack.enter_context(eager_attention())
         stack.enter_context(mode)
         for value in _tensors(example):
             mode.mark(value, Labelled(tuple(value.shape), (), Origin.ACTIVATION))
@@ -323,7 +327,7 @@ def follow(
 
 
 @contextlib.contextmanager
-def _eager_attention() -> Iterator[None]:
+def eager_attention() -> Iterator[None]:
     """The fused multi-head kernel hides its projections; the ordinary path shows them."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

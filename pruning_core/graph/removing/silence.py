@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from pruning_core.errors import UserError
-from pruning_core.graph.copies import copied
 from pruning_core.graph.modules import named_tensors
 from pruning_core.graph.network import Member, Network, Role
 from pruning_core.graph.plan import Plan
@@ -21,7 +22,7 @@ def silenced_tensors(model: nn.Module, network: Network, plan: Plan) -> dict[str
     """
     network.validate(plan)
     tensors = named_tensors(model)
-    _check_fit(tensors, network)
+    check_fit(tensors, network)
     changed: dict[str, Tensor] = {}
     for key, units in plan.items():
         for member in silenced_members(network, key):
@@ -43,20 +44,11 @@ def silenced_members(network: Network, key: str) -> list[Member]:
     ]
 
 
-def _check_fit(tensors: dict[str, Tensor], network: Network) -> None:
+def check_fit(tensors: Mapping[str, Tensor], network: Network) -> None:
+    """Raises UserError when these are not the tensors of the network that was captured."""
     for (name, dim), units in network.layout.unit_of.items():
         if name not in tensors or tensors[name].dim() <= dim or tensors[name].shape[dim] != len(units):
             raise UserError(
                 f"This is not the network that was captured: {name} is missing or has another size. "
                 "Capture the network that you want to prune."
             )
-
-
-def silence(model: nn.Module, network: Network, plan: Plan) -> nn.Module:
-    """A copy of the model, of the same shapes, with the plan's units silenced; the caller's model is untouched."""
-    tensors = named_tensors(model)
-    exchanged: dict[int, Tensor] = {}
-    for name, value in silenced_tensors(model, network, plan).items():
-        old = tensors[name]
-        exchanged[id(old)] = nn.Parameter(value, old.requires_grad) if isinstance(old, nn.Parameter) else value
-    return copied(model, exchanged)

@@ -29,8 +29,22 @@ def kept_positions(network: Network, plan: Plan) -> dict[str, dict[int, Tensor]]
     return found
 
 
+def sliced_tensors(
+    tensors: Mapping[str, Tensor], network: Network, plan: Plan, changed: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """Copies of them as they are after the plan. ``changed``: what some are worth, where that is not what they hold."""
+    kept = kept_positions(network, plan)
+    found: dict[str, Tensor] = {}
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            value = (changed or {}).get(name, tensor).detach()
+            new = sliced(value, kept[name]) if name in kept else value.clone()
+            found[name] = nn.Parameter(new, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else new
+    return found
+
+
 def cut(model: nn.Module, network: Network, plan: Plan, *, bold: bool = False) -> nn.Module:
-    """A deep copy with every shrinking parameter and buffer sliced and the attributes of modules updated.
+    """A copy with every shrinking parameter and buffer sliced and the attributes of modules updated.
 
     Shared tensors stay shared, frozen parameters stay frozen. ``bold`` also changes numbers that a module keeps when it
     works with several dimensions of that size, of which one shrinks. The result may still not run, when the model's own
@@ -55,11 +69,11 @@ def cut(model: nn.Module, network: Network, plan: Plan, *, bold: bool = False) -
             _replace(clone, name, HeadAttention.from_pruned(module))
         else:
             how = network.layout.grouping.get(names.get(id(getattr(old, "weight", None)), ""))
-            _update(old, module, whole_groups=how == "whole")
+            resized(old, module, whole_groups=how == "whole")
     return clone
 
 
-def _update(old: nn.Module, new: nn.Module, *, whole_groups: bool) -> None:
+def resized(old: nn.Module, new: nn.Module, *, whole_groups: bool = False) -> None:
     """Attributes that PyTorch's own layers keep beside their tensors."""
     match new:
         case nn.modules.conv._ConvNd():
