@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from pages.ui.literal import literal
-from pruning_core.datasets import Dataset
+
+if TYPE_CHECKING:  # the sidebar is drawn before torch is there
+    from pruning_core.datasets import Dataset
 
 DOUBT, NAMED = ":material/warning:", ":material/info:"
 
