@@ -62,10 +62,21 @@ class WarmUp:
             LOG.exception("warming up failed")
         finally:
             self._done.set()
+        _start_children()
         time.sleep(CALM_S)
         from pruning_core.replay.winograd import compile_loops
 
         compile_loops()
+
+
+def _start_children() -> None:
+    """Before anybody starts a run, and after the first page: both import torch."""
+    from pruning_core.isolation import AVAILABLE
+
+    if AVAILABLE:
+        from pruning_core.apart import household
+
+        household.children().start()
 
 
 WARM_UP = WarmUp()

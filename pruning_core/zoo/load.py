@@ -22,7 +22,7 @@ from pruning_core.zoo.factory import factory_model
 from pruning_core.zoo.finite import check_finite
 from pruning_core.zoo.onnx_files import compared_note, read_onnx
 from pruning_core.zoo.output import check_output
-from pruning_core.zoo.ref import ModelRef, Source
+from pruning_core.zoo.ref import PROGRAMS, ModelRef, Source
 from pruning_core.zoo.weight_sets import WeightSet
 
 
@@ -90,7 +90,7 @@ def _torchvision(ref: ModelRef, root: Root | None, progress: Progress) -> Loaded
 
 def _upload(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
     path = artifacts(root).path(ref.weights)
-    if ref.architecture in ("exported", "onnx"):
+    if ref.architecture in PROGRAMS:
         return _whole(ref, path)
     model = build(ref.architecture, dict(ref.options))
     tensors, notes = stored_weights(path)
