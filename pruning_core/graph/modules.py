@@ -52,6 +52,24 @@ def set_mode(model: nn.Module, training: bool) -> None:
         model.train(training)
 
 
+def renew(model: nn.Module) -> None:
+    """Into the other mode and back: what is kept for one mode only (tables, folded weights) is made anew.
+
+    Every module ends in the mode it was in. The network's own code runs, and may change its tensors.
+    """
+    modes = [(module, module.training) for module in modules_by_name(model).values()]
+    training = model.training
+    try:
+        set_mode(model, not training)
+        set_mode(model, training)
+    except NotImplementedError:  # exported programs do not switch
+        return
+    finally:
+        for module, mode in modes:
+            if module.training is not mode:
+                module.training = mode
+
+
 def named_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers under the first name of each; shared ones appear once."""
     return tensors_of(modules_by_name(model))

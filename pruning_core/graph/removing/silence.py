@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pruning_core.errors import UserError
 from pruning_core.graph.copies import copied
-from pruning_core.graph.modules import named_tensors
+from pruning_core.graph.modules import named_tensors, renew
 from pruning_core.graph.network import Member, Network, Role
 from pruning_core.graph.plan import Plan
 
@@ -59,4 +59,6 @@ def silence(model: nn.Module, network: Network, plan: Plan) -> nn.Module:
     for name, value in silenced_tensors(model, network, plan).items():
         old = tensors[name]
         exchanged[id(old)] = nn.Parameter(value, old.requires_grad) if isinstance(old, nn.Parameter) else value
-    return copied(model, exchanged)
+    new = copied(model, exchanged)
+    renew(new)  # what was computed from the tensors before
+    return new

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from pruning_core.graph.capturing.follow import follow
 from pruning_core.graph.capturing.hollow import NeedsValues
-from pruning_core.graph.capturing.record import Recording, follow, start
+from pruning_core.graph.capturing.record import Recording, start
 from pruning_core.graph.capturing.recurrent import link_recurrent_layers, plain_recurrence
 from pruning_core.graph.copies import shadow
 from pruning_core.graph.labelling.labels import Labelled, cover
