@@ -13,7 +13,7 @@ from pruning_core.training.config import FineTune
 KEY = "finetune"
 EPOCHS, MINUTES = "epochs", "minutes"
 SHORT_MINUTES = 2.0  # what the minutes start at when somebody turns to them
-STEPS = {"minutes": 1.0, "weight_decay": 1e-4, "momentum": 0.05, "label_smoothing": 0.05}
+STEPS = {"minutes": 1.0, "weight_decay": 1e-4, "momentum": 0.05, "warm_up": 0.05, "label_smoothing": 0.05}
 
 
 def choose() -> FineTune:
@@ -47,11 +47,11 @@ def choose() -> FineTune:
 
 def _more(optimizer: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    first, second = st.columns([1, 1], gap="medium"), st.columns(4)
-    for place, name in zip(first, ("schedule", "augment"), strict=True):
+    first, second = st.columns([1, 1], gap="medium"), st.columns(5)
+    for place, name in zip([*first, first[0]], ("schedule", "augment", "precision"), strict=True):
         with place:
             values[name] = knob_widget(FineTune, name, KEY)
-    for place, name in zip(second, ("momentum", "weight_decay", "label_smoothing", "seed"), strict=True):
+    for place, name in zip(second, ("warm_up", "momentum", "weight_decay", "label_smoothing", "seed"), strict=True):
         with place:
             values[name] = _number(name, disabled=name == "momentum" and optimizer != "sgd")
     return values

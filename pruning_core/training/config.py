@@ -14,8 +14,11 @@ from pruning_core.knobs import Choice, Range, check_knobs
 class FineTune:
     """Training ends after ``epochs`` or after ``minutes``, whichever comes first; 0 means no such limit.
 
-    ``weight_decay`` is added to the gradient by SGD and decoupled in AdamW; ``momentum`` is for SGD. ``device`` is
-    "auto", "cpu" or "cuda:0". Raises UserError for a value out of range, or when nothing would end the training.
+    ``weight_decay`` is added to the gradient by SGD and decoupled in AdamW; ``momentum`` is for SGD. ``warm_up`` is a
+    share of the training; its first step has a hundredth of the learning rate. ``precision`` is that of the products
+    in the network; weights, batch-norm statistics and the optimizer stay in float32, and so does every measurement.
+    ``device`` is "auto", "cpu" or "cuda:0". Raises UserError for a value out of range, or when nothing would end the
+    training.
     """
 
     epochs: Annotated[int, Range(0, 1000, "Epochs", step=1, help="0: no limit, the minutes decide")] = 5
@@ -41,6 +44,12 @@ class FineTune:
         ),
     ] = "none"
     seed: Annotated[int, Range(0, 2**31 - 1, "Seed", step=1)] = 0
+    warm_up: Annotated[
+        float, Range(0.0, 0.5, "Warm-up", help="share of the training in which the learning rate rises")
+    ] = 0.0
+    precision: Annotated[
+        str, Choice(("auto", "float32", "bfloat16"), "Precision", help="auto: bfloat16 on a GPU, float32 on a CPU")
+    ] = "auto"
     device: str = "auto"
 
     def __post_init__(self) -> None:
@@ -51,6 +60,10 @@ class FineTune:
         if self.epochs == 0 and self.minutes == 0:
             raise UserError("Nothing would end this training. Set a number of epochs or of minutes.")
 
+    def mixed(self, device: str) -> bool:
+        """Whether products are computed in bfloat16 (and pictures lie channels-last) on that device."""
+        return self.precision == "bfloat16" or (self.precision == "auto" and device.startswith("cuda"))
+
     def done(self, epochs: float, seconds: float) -> float:
         """The share of the training, in [0, 1], that is done after so many epochs and seconds."""
         by_epochs = epochs / self.epochs if self.epochs else 0.0
@@ -59,6 +72,9 @@ class FineTune:
 
     def rate(self, done: float) -> float:
         """The learning rate at that share of the training."""
+        if done < self.warm_up:
+            return self.lr * (0.01 + 0.99 * done / self.warm_up)
+        done = (done - self.warm_up) / (1 - self.warm_up)
         match self.schedule:
             case "cosine":
                 return self.lr * 0.5 * (1 + cos(pi * done))

@@ -31,9 +31,9 @@ class Learner:
 
     def __init__(self, model: nn.Module, config: FineTune, device: str) -> None:
         self.device, self._config = device, config
-        self._fast = device.startswith("cuda")
+        self._mixed = config.mixed(device)
         self.model = copy.deepcopy(model).to(device)
-        if self._fast:
+        if self._mixed:
             self.model = self.model.to(memory_format=torch.channels_last)
         if not self._trainable():
             raise UserError(
@@ -87,9 +87,10 @@ class Learner:
     @contextlib.contextmanager
     def dice(self, seed: int) -> Iterator[None]:
         """Dropout and hooks draw from the global generator: set it for now and put it back, so that steps repeat."""
-        with torch.random.fork_rng(devices=[self.device] if self._fast else []):
+        gpu = self.device.startswith("cuda")
+        with torch.random.fork_rng(devices=[self.device] if gpu else []):
             torch.default_generator.manual_seed(seed)
-            if self._fast:
+            if gpu:
                 with torch.cuda.device(self.device):  # manual_seed seeds the current device
                     torch.cuda.manual_seed(seed)
             yield
@@ -98,7 +99,7 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         try:
             with torch.enable_grad():
-                if self._fast:
+                if self._mixed:
                     x = x.contiguous(memory_format=torch.channels_last)
                 total, loss = self._objective.loss(self._forward(self.hooks.overrides(moment)), x, y)
                 penalty = self.hooks.penalty(moment)
@@ -114,7 +115,7 @@ class Learner:
     def _forward(self, exchanged: Mapping[str, Tensor]) -> Forward:
         def forward(x: Tensor, overrides: Mapping[str, Tensor] | None = None) -> Any:
             tensors = {**exchanged, **(overrides or {})}
-            with torch.autocast("cuda", torch.bfloat16, enabled=self._fast):
+            with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self._mixed):
                 return functional_call(self.model, tensors, (x,)) if tensors else self.model(x)
 
         return forward

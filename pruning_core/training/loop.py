@@ -68,8 +68,7 @@ class Training(Iterator[TrainEvent]):
     """An iterator of events. ``best`` and ``checkpoint()`` can be read between events and after ``close()``.
 
     In order: an Epoch 0 before training; Steps and Checkings several times a second; an Epoch at the end of each; one
-    TrainOutcome. On a GPU the forward pass runs in bfloat16 and channels-last, on the CPU in float32. At the end
-    ``learnt`` is what the hooks had found out when the weights that are kept were measured.
+    TrainOutcome. At the end ``learnt`` is what the hooks had found out when the weights that are kept were measured.
     """
 
     def __init__(

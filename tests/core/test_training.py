@@ -210,6 +210,26 @@ def test_a_resumed_training_ends_as_if_it_had_never_stopped(
     assert same(second.best_model(), whole.best_model())
 
 
+def test_products_in_bfloat16_leave_weights_and_measurements_in_float32(
+    digits: tuple[Dataset, Dataset, Dataset],
+) -> None:
+    seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
+
+    class Watched(nn.Conv2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out = super().forward(x)
+            seen[self.training].add(out.dtype)
+            return out
+
+    torch.manual_seed(0)
+    model = nn.Sequential(Watched(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10)).eval()
+    training = train(digits, dataclasses.replace(FAST, epochs=1, precision="bfloat16"), model=model)
+    outcome = only(TrainOutcome, list(training))[0]
+    assert seen == {True: {torch.bfloat16}, False: {torch.float32}}
+    assert {tensor.dtype for tensor in training.best_model().state_dict().values()} == {torch.float32, torch.int64}
+    assert outcome.top1 > outcome.start_top1 + 0.2
+
+
 def test_frozen_parameters_stay_frozen(digits: tuple[Dataset, Dataset, Dataset]) -> None:
     model = network()
     model[0].requires_grad_(False)

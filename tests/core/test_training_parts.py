@@ -53,8 +53,15 @@ def test_schedules_never_rise(one: float, other: float) -> None:
         config = FineTune(lr=0.1, schedule=schedule)
         assert 0.1 == config.rate(0.0) >= config.rate(early) >= config.rate(late) >= 0.0
     assert FineTune(lr=0.1).rate(0.5) == pytest.approx(0.05) and FineTune(lr=0.1).rate(1.0) == pytest.approx(0)
+    warm = FineTune(lr=0.1, warm_up=0.2)
+    assert [warm.rate(done) for done in (0.0, 0.1, 0.2, 0.6)] == pytest.approx([0.001, 0.0505, 0.1, 0.05])
     step = FineTune(lr=1.0, schedule="step")
     assert [step.rate(done) for done in (0.49, 0.5, 0.75)] == [1.0, 0.1, 0.01]
+
+
+def test_the_precision_is_asked_for_or_that_of_the_device() -> None:
+    assert FineTune().mixed("cuda:0") and not FineTune().mixed("cpu")
+    assert FineTune(precision="bfloat16").mixed("cpu") and not FineTune(precision="float32").mixed("cuda:0")
 
 
 def data(images: int) -> Dataset:
