@@ -9,6 +9,8 @@ import pytest
 # Before torch is imported: threads that wait by spinning collapse when other work wants the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores: a second thread would only wait for its turn
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # so that a bare `pytest` finds the packages too
