@@ -208,7 +208,7 @@ def _figures(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
         jobs.faults(views, key="download.figures")
 
     try:
-        state.splits(desk.data)[1].check_fits(cut.small.num_classes)
+        cut.small.check_judged_on(state.splits(desk.data)[1])
         ids = [state.jobs().submit(EvaluateRun(ref, desk.data), state.owner()) for ref in pair]
     except UserError as error:
         st.caption(f"No accuracy goes with these files: {error}")

@@ -76,7 +76,7 @@ def _config() -> FineTune | None:
 def _misfit(desk: Desk, model: LoadedModel) -> str:
     """Why this network cannot be trained on this data, before anybody waits for it; "" when it can."""
     try:
-        state.splits(desk.data)[1].check_fits(model.num_classes)
+        model.check_judged_on(state.splits(desk.data)[1])
         return trainable.why_not(desk.data)
     except UserError as error:
         return str(error)

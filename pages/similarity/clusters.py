@@ -138,7 +138,7 @@ def _points(model: str, data: str, key: str, source: str, root: str) -> Tensor:
     ref = DataRef.from_json(data)
     train, _ = state.splits(ref)
     fit, _ = hold_out(train, ref)
-    images = fitted(fit.subset(min(IMAGES, len(fit)), 0), ref, loaded)
+    images = fitted(fit.subset(min(IMAGES, len(fit)), 0), ref, loaded, judged=False)
     return response_rows(loaded.model, group, images, images=len(images))
 
 

@@ -100,4 +100,7 @@ def _dataset(images: Tensor, labels: Tensor, raw: Raw, ref: DataRef, split: str)
 def _shaped(part: Dataset, ref: DataRef) -> Dataset:
     if ref.channels is not None:
         part = part.with_channels(ref.channels)
-    return part.resized(*ref.size) if ref.size is not None else part
+    part = part.resized(*ref.size) if ref.size is not None else part
+    if ref.order == "BGR" and part.size[0] == 3:
+        part = dataclasses.replace(part, images=part.images.flip(1))
+    return part

@@ -11,6 +11,7 @@ from pruning_core.storage.codec import Codec, UnknownClass, digest, dump
 
 Source = Literal["digits", "sample", "npz", "folder", "torchvision"]
 Split = Literal["train", "fit", "held-out", "test"]
+Order = Literal["RGB", "BGR"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class DataRef:
     held_out, test_fraction, seed: shares set apart from every class, and by which seed.
     size: (H, W) in pixels to resize to; channels: 1 or 3; mean, std, classes: None keeps what the data says.
     code_page: of names in a zip that do not say theirs; None guesses and says so.
+    order: in which the network reads the channels of a colour image; files keep red, green, blue.
     """
 
     source: Source
@@ -39,6 +41,7 @@ class DataRef:
     std: tuple[float, ...] | None = None
     classes: tuple[str, ...] | None = None
     code_page: str | None = None
+    order: Order = "RGB"
 
     def __post_init__(self) -> None:
         if self.source not in get_args(Source):
@@ -49,6 +52,8 @@ class DataRef:
             raise UserError("Images can be resized to between 1 and 1024 pixels a side.")
         if self.channels not in (None, 1, 3):
             raise UserError("Images have 1 channel (grey) or 3 (colour).")
+        if self.order not in get_args(Order):
+            raise UserError(f"Colours are read as {' or '.join(get_args(Order))}, not as {quoted(self.order)}.")
         if self.code_page is not None and self.code_page not in CODE_PAGES:
             raise UserError(
                 f"Names are not read in the code page {quoted(self.code_page)}. Choose one that is offered."

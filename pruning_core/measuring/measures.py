@@ -30,6 +30,10 @@ class Accuracy:
     def complete(self) -> bool:
         return self.images == self.total
 
+    def no_better_than_guessing(self, classes: int) -> bool:
+        """True when guessing among ``classes`` would do as well, or better, inside the interval."""
+        return self.low <= 1 / classes
+
 
 @dataclass(frozen=True)
 class Drop:

@@ -55,7 +55,7 @@ class EmbedRun(RunSpec):
             points = weight_rows(loaded.model, group)
         else:
             fit = yield from the_split(replace(self.data, split="fit"), workspace)
-            fit = fitted(fit.subset(min(self.images, len(fit)), self.seed), self.data, loaded)
+            fit = fitted(fit.subset(min(self.images, len(fit)), self.seed), self.data, loaded, judged=False)
             points = response_rows(loaded.model, group, fit, images=len(fit))
         yield Stage(f"placing {group.size:,} channels")
         file = io.BytesIO()

@@ -42,12 +42,15 @@ def fit_sample(
     return fitted(images.subset(count, seed), ref, loaded)
 
 
-def fitted(data: Dataset, ref: DataRef, loaded: LoadedModel) -> Dataset:
+def fitted(data: Dataset, ref: DataRef, loaded: LoadedModel, judged: bool = True) -> Dataset:
     """``data`` as the network takes them: its channels and size, normalised by what it was trained with.
 
     A mean and deviation that the user set in ``ref`` go before the network's own. Raises UserError when the resized
-    images would fill the memory: the operating system would end the server, not the run.
+    images would fill the memory: the operating system would end the server, not the run; and when the network is to be
+    ``judged`` by its answers on them, but its outputs are no scores of classes.
     """
+    if judged:
+        loaded.outputs.check_judged()
     size = loaded.input_size
     data = data.fitted(size)
     mean, std = (loaded.mean, loaded.std) if ref.mean is None and ref.std is None else (None, None)

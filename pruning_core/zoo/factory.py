@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from torch import nn
 
 from pruning_core.errors import UserError
-from pruning_core.zoo.output import check_output
+from pruning_core.zoo.meaning import Outputs, told_by
+from pruning_core.zoo.output import look
 from pruning_core.zoo.ref import ModelRef
 
 VARIABLE = "PRUNESCOPE_MODEL"
@@ -36,8 +37,8 @@ def factory_ref(name: str) -> ModelRef:
     return ModelRef("factory", name)
 
 
-def factory_model(ref: ModelRef) -> tuple[nn.Module, tuple[int, int, int], int]:
-    """(network, its input size (C, H, W), its number of classes).
+def factory_model(ref: ModelRef) -> tuple[nn.Module, tuple[int, int, int], Outputs]:
+    """(network, its input size (C, H, W), what its outputs look like or ``ref`` says that they are).
 
     The input size is ``ref.input_size``, else the network's attribute ``input_size``, else 3 x 224 x 224. Raises
     UserError when the name is not the one given at the start, cannot be imported, or does not make a classifier.
@@ -50,7 +51,8 @@ def factory_model(ref: ModelRef) -> tuple[nn.Module, tuple[int, int, int], int]:
     size = ref.input_size or tuple(getattr(model, "input_size", USUAL_SIZE))
     if len(size) != 3:
         raise UserError(f"The attribute input_size of {ref.name} must be (channels, height, width), not {size!r}.")
-    return model, (size[0], size[1], size[2]), check_output(model, (size[0], size[1], size[2]))
+    looks = look(model, (size[0], size[1], size[2]))
+    return model, (size[0], size[1], size[2]), told_by(ref.options, looks.width) or looks
 
 
 def _made(name: str) -> nn.Module:

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from pruning_core.datasets import Dataset
 from pruning_core.datasets.raw import Progress, quiet
+from pruning_core.errors import UserError
 from pruning_core.storage.uploads import Root, artifacts
 from pruning_core.storage.weights import stored_weights
 from pruning_core.zoo import torchvision_models
@@ -20,8 +22,9 @@ from pruning_core.zoo.demos import demo, load_demo
 from pruning_core.zoo.exported import read_exported
 from pruning_core.zoo.factory import factory_model
 from pruning_core.zoo.finite import check_finite
+from pruning_core.zoo.meaning import Outputs, told_by
 from pruning_core.zoo.onnx_files import compared_note, read_onnx
-from pruning_core.zoo.output import check_output
+from pruning_core.zoo.output import look
 from pruning_core.zoo.ref import ModelRef, Source
 from pruning_core.zoo.weight_sets import WeightSet
 
@@ -33,7 +36,8 @@ class LoadedModel:
     trained: False where the weights are random; title says so too. input_size: (C, H, W). num_classes: its outputs.
     provenance: what the source says (classes, mean, std, accuracy …), {} where it says nothing. mean, std: what its
     inputs were normalised by in training, per channel, None where unknown. sets: right after an import, every set of
-    weights that the file holds, the likeliest first, and used: the one that was loaded.
+    weights that the file holds, the likeliest first, and used: the one that was loaded. looks: of networks of unknown
+    architecture, what their outputs look like.
     """
 
     model: nn.Module
@@ -46,6 +50,23 @@ class LoadedModel:
     notes: tuple[str, ...] = ()
     sets: tuple[WeightSet, ...] = ()
     used: WeightSet | None = None
+    looks: Outputs | None = None
+
+    @property
+    def outputs(self) -> Outputs:
+        """What its outputs mean: what they look like where nothing else tells it, else scores of its classes."""
+        return self.looks or Outputs(self.num_classes)
+
+    def check_judged_on(self, data: Dataset) -> None:
+        """Raise UserError when no accuracy of this network can be measured on ``data``."""
+        self.outputs.check_judged()
+        try:
+            data.check_fits(self.num_classes)
+        except UserError as error:
+            if self.looks is None:
+                raise
+            other = "If they are no scores of classes but coordinates or an embedding, say so on the Load page."
+            raise UserError(f"{error} {other}") from error
 
     @property
     def mean(self) -> tuple[float, ...] | None:
@@ -111,8 +132,8 @@ def _whole(ref: ModelRef, path: Path) -> LoadedModel:
         ref = replace(ref, options=tuple((known | {"batch": way}).items()))
     notes = (note, program.said(way)) if way else (note,)
     size = ref.input_size or program.input_size
-    classes = ref.num_classes or check_output(model, size)
-    return LoadedModel(model, ref, ref.name, True, size, classes, notes=notes)
+    looks = told_by(ref.options, ref.num_classes or 0) or look(model, size)
+    return LoadedModel(model, ref, ref.name, True, size, looks.width, notes=notes + looks.notes, looks=looks)
 
 
 PRUNED = " (pruned)"
@@ -130,12 +151,13 @@ def _pruned(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel
         model.load_state_dict(stored_weights(artifacts(root).path(ref.weights))[0])
     own = "" if ref.name == base.ref.name else ref.name  # else it is called as what it was cut from
     title = (own or base.title.removesuffix(PRUNED)) + PRUNED
-    return LoadedModel(model, ref, title, base.trained, base.input_size, base.num_classes, base.provenance, base.notes)
+    return replace(base, model=model, ref=ref, title=title)
 
 
 def _factory(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
-    model, size, classes = factory_model(ref)
-    return LoadedModel(model, ref, ref.name, True, size, classes, notes=("weights as your code made them",))
+    model, size, looks = factory_model(ref)
+    notes = ("weights as your code made them", *looks.notes)
+    return LoadedModel(model, ref, ref.name, True, size, looks.width, notes=notes, looks=looks)
 
 
 LOADERS: dict[Source, Callable[[ModelRef, Root | None, Progress], LoadedModel]] = {

@@ -64,7 +64,8 @@ def _whole(path: Path, name: str, kind: Kind, root: Root, size: tuple[int, int, 
             options = dict(loaded.ref.options) | found
             notes = (compared_note(options), *loaded.notes[1:])
             loaded = replace(loaded, ref=replace(loaded.ref, options=tuple(options.items())), notes=notes)
-    ref = replace(loaded.ref, num_classes=loaded.num_classes, input_size=loaded.input_size)
+    told = tuple((dict(loaded.ref.options) | dict(loaded.outputs.options)).items())
+    ref = replace(loaded.ref, num_classes=loaded.num_classes, input_size=loaded.input_size, options=told)
     return replace(loaded, ref=ref)
 
 

@@ -1,0 +1,111 @@
+"""What a network's outputs look like: scores of classes, probabilities, an embedding, or other numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from torch import Tensor
+
+from pruning_core.errors import UserError
+
+NEAR = 1e-3  # of 1: sums, lengths and bounds are told to float16's rounding
+
+
+class Meaning(StrEnum):
+    """What the numbers for one image are."""
+
+    SCORES = "scores"
+    LOG_PROBABILITIES = "log-probabilities"
+    PROBABILITIES = "probabilities"
+    YES_OR_NO = "yes or no"
+    EMBEDDING = "embedding"
+    NUMBERS = "numbers"
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether the largest one names a class, so that an accuracy can be measured."""
+        return self not in (Meaning.EMBEDDING, Meaning.NUMBERS)
+
+
+SAID = {
+    Meaning.SCORES: "the scores of {width:,} classes",
+    Meaning.LOG_PROBABILITIES: "the logarithms of the probabilities of {width:,} classes",
+    Meaning.PROBABILITIES: "the probabilities of {width:,} classes",
+    Meaning.YES_OR_NO: "{width:,} separate probabilities, one for each class",
+    Meaning.EMBEDDING: "an embedding of {width:,} numbers",
+    Meaning.NUMBERS: "{width:,} numbers that are no scores of classes",
+}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """``width`` numbers for one image. evidence: how their meaning was told, "" where the architecture says it."""
+
+    width: int
+    meaning: Meaning = Meaning.SCORES
+    evidence: str = ""
+
+    def __str__(self) -> str:
+        return SAID[self.meaning].format(width=self.width)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to say of a network whose architecture is not known, right after it was brought."""
+        told = f"its outputs are taken for {self}: {self.evidence}"
+        if self.meaning is Meaning.SCORES:
+            return (f"{told}; if they are coordinates or an embedding, an accuracy would mean nothing",)
+        if self.meaning is Meaning.LOG_PROBABILITIES:
+            return (told,)
+        if self.meaning.of_classes:
+            return (f"{told}; accuracy is that of the largest, but a training here would take them for scores",)
+        return (f"{told}; no accuracy is measured of them",)
+
+    def check_judged(self) -> None:
+        """Raise UserError when an accuracy of these outputs would mean nothing."""
+        if not self.meaning.of_classes:
+            raise UserError(
+                f"The network gives {self} ({self.evidence}), and no scores of classes, so no accuracy can be "
+                "measured. If they are scores of classes, say so on the Load page."
+            )
+
+    @property
+    def options(self) -> tuple[tuple[str, Any], ...]:
+        """As options of a reference, from which ``told_by`` reads them."""
+        return (("outputs", self.meaning.value), ("evidence", self.evidence))
+
+
+def said_to_be(options: Sequence[tuple[str, Any]], meaning: Meaning) -> tuple[tuple[str, Any], ...]:
+    """A reference's ``options`` with what a person says of the outputs."""
+    return tuple((dict(options) | dict(Outputs(0, meaning, "as you said").options)).items())
+
+
+def told_by(options: Sequence[tuple[str, Any]], width: int) -> Outputs | None:
+    """The outputs that a reference's ``options`` tell of, None where they do not."""
+    found: Mapping[str, Any] = dict(options)
+    if found.get("outputs") not in [meaning.value for meaning in Meaning]:
+        return None
+    return Outputs(width, Meaning(found["outputs"]), str(found.get("evidence", "")))
+
+
+def look_like(rows: Tensor) -> Outputs:
+    """What ``rows`` (N, width), the outputs for images that have nothing in common, look like.
+
+    Scores of any size can be anything; what lies on a simplex, in a box or on a sphere for every image was put there.
+    """
+    rows = rows.double()
+    width = rows.shape[1]
+    inside = bool(((rows >= -NEAR) & (rows <= 1 + NEAR)).all())
+    sums = (rows.sum(1) - 1).abs().max()
+    if inside and sums <= NEAR:
+        return Outputs(width, Meaning.PROBABILITIES, "for every image they lie between 0 and 1 and their sum is 1")
+    if bool((rows <= NEAR).all()) and rows.logsumexp(1).abs().max() <= NEAR:
+        return Outputs(width, Meaning.LOG_PROBABILITIES, "for every image the sum of their exponentials is 1")
+    if (rows.norm(dim=1) - 1).abs().max() <= NEAR:
+        return Outputs(width, Meaning.EMBEDDING, "for every image the vector of its numbers has the length 1")
+    if inside:
+        return Outputs(width, Meaning.YES_OR_NO, "for every image all lie between 0 and 1, and their sum is not 1")
+    low, high = float(rows.min()), float(rows.max())
+    return Outputs(width, Meaning.SCORES, f"between {low:.3g} and {high:.3g} for random images, which can be anything")
