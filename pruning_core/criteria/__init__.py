@@ -21,6 +21,7 @@ from pruning_core.criteria.statistics import (
     ActivationVariance,
     ZeroFraction,
 )
+from pruning_core.criteria.surgeon import ChannelSurgeon
 from pruning_core.probe.site import Need, Place, Site
 
 CRITERIA: tuple[type[Criterion], ...] = (
@@ -44,6 +45,7 @@ CRITERIA: tuple[type[Criterion], ...] = (
     ChannelIndependence,
     GreedyReconstruction,
     LassoReconstruction,
+    ChannelSurgeon,
     TaylorGate,
     TaylorWeight,
     TaylorSecond,

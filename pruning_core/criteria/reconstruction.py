@@ -20,14 +20,19 @@ from pruning_core.taxonomy import Card, Data, Family, Paper, Published
 Floats = NDArray[np.float64]
 
 
-def _gram(site: Site, seed: int) -> Tensor:
-    """Products of contributions, (C, C); several consumers count alike, each in units of its own output."""
+def sampled(site: Site) -> tuple[Samples, ...]:
+    """What the layers read that read the site's channels. Raises NotScorable where none of them could be sampled."""
     if not site.samples:
         raise NotScorable(
             "The layers that read these channels could not be sampled: they run inside one fused call or in training "
             "only, or are transposed or three-dimensional convolutions."
         )
-    return torch.stack([s.gram(seed) for s in site.samples]).sum(0)
+    return site.samples
+
+
+def _gram(site: Site, seed: int) -> Tensor:
+    """Products of contributions, (C, C); several consumers count alike, each in units of its own output."""
+    return torch.stack([s.gram(seed) for s in sampled(site)]).sum(0)
 
 
 @dataclass(frozen=True)
@@ -143,10 +148,7 @@ class LassoReconstruction(Reconstructing):
 
     def reconstruct(self, samples: Samples, kept: Tensor) -> Tensor:
         """New weights of the kept channels: least squares, all outputs at once."""
-        patches = samples.patches[:, kept].double().flatten(1)  # (M, |S| f)
-        weight = samples.weight[kept].double()  # (|S|, f, O)
-        missing = samples.target.double() - patches @ weight.flatten(0, 1)
-        return weight + ridge(patches, missing).reshape(weight.shape)
+        return least_squares(samples, kept)
 
 
 def entry_penalties(gram: Tensor, steps: int = 100, span: float = 1e-3) -> Tensor:
@@ -218,6 +220,14 @@ def _lasso_path(gram: Floats, target: Floats, penalties: Floats) -> tuple[NDArra
         first[new] = step
         size[new] = np.abs(coefficients[new]) * scale[new]
     return first, size
+
+
+def least_squares(samples: Samples, kept: Tensor) -> Tensor:
+    """(|S|, f, O) float64: weights of ``kept`` channels, nearest to the old ones where the samples do not decide."""
+    patches = samples.patches[:, kept].double().flatten(1)  # (M, |S| f)
+    weight = samples.weight[kept].double()  # (|S|, f, O)
+    missing = samples.target.double() - patches @ weight.flatten(0, 1)
+    return weight + ridge(patches, missing).reshape(weight.shape)
 
 
 def ridge(inputs: Tensor, targets: Tensor, pull: float = 1e-6) -> Tensor:

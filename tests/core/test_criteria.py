@@ -198,8 +198,8 @@ def test_knobs_are_ranges_around_their_defaults(criterion):
 
 
 def test_the_registry_has_unique_keys_and_names():
-    assert len({c.card.key for c in CRITERIA}) == len({c.card.name for c in CRITERIA}) == len(CRITERIA) == 29
-    assert sum(issubclass(c, Reconstructing) for c in CRITERIA) == 2
+    assert len({c.card.key for c in CRITERIA}) == len({c.card.name for c in CRITERIA}) == len(CRITERIA) == 30
+    assert sum(issubclass(c, Reconstructing) for c in CRITERIA) == 3
     assert all(Need.SAMPLES in c.needs for c in CRITERIA if issubclass(c, Reconstructing))
 
 
