@@ -8,7 +8,7 @@ from pages.choose import details, inbox
 from pages.choose.progress import Bar
 from pages.ui import numbers, state
 from pages.ui.errors import plain_errors
-from pages.ui.literal import literal
+from pages.ui.literal import literal, named
 from pruning_core.datasets import CIFAR_SAMPLE, DIGITS, SETS, DataRef, import_data, load_splits
 from pruning_core.errors import UserError
 
@@ -87,12 +87,12 @@ def _file() -> None:
             "zip: one folder per class, with or without train and test folders around them.",
         )
         if sent is not None:
-            st.caption(f"Received {sent.name}, {numbers.size_bytes(sent.size)}.")
+            st.caption(f"Received {named(sent.name)}, {numbers.size_bytes(sent.size)}.")
     with right:
         two = st.toggle("The test images are in a second zip", key="choose.data.two", persist_state="session")
         test = inbox.receive("Test images as .zip", TEST_SLOT, help="The same class folders.") if two else None
         if test is not None:
-            st.caption(f"Received {test.name}, {numbers.size_bytes(test.size)}.")
+            st.caption(f"Received {named(test.name)}, {numbers.size_bytes(test.size)}.")
     if sent is None or (two and test is None):
         return
     fault = st.session_state.get(FAULT)
@@ -108,7 +108,7 @@ def _file() -> None:
 def _read(sent: inbox.Sent, test: inbox.Sent | None) -> None:
     """Judge and keep the files; what is wrong with them stays on the page until others are sent."""
     try:
-        with Bar(f"Reading {sent.name} …") as bar:
+        with Bar(f"Reading {named(sent.name)} …") as bar:
             ref = import_data(
                 sent.path, sent.name, state.workspace(), test_file=test.path if test else None, progress=bar
             )

@@ -11,7 +11,7 @@ import torch
 from pages.choose import names, shares
 from pages.ui import cards, notes, provenance, state
 from pages.ui.errors import plain_errors
-from pages.ui.literal import literal
+from pages.ui.literal import named
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
 
@@ -67,7 +67,7 @@ def _samples(data: Dataset) -> None:
         images.append(large[:, :, 0] if large.shape[2] == 1 else large)
     with st.container(horizontal=True, gap="small"):
         for (name, _), picture in zip(found, images, strict=True):
-            st.image(picture, caption=literal(name), width=THUMB_PX)
+            st.image(picture, caption=named(name), width=THUMB_PX)
 
 
 def _numbers(ref: DataRef, train: Dataset) -> dict[str, str | int | None]:

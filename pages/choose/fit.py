@@ -7,7 +7,7 @@ import streamlit as st
 from pages.ui import notes, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.literal import literal
+from pages.ui.literal import literal, named
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.zoo import LoadedModel
@@ -22,11 +22,11 @@ def said(desk: Desk) -> None:
             purpose = "train" if train.trainable else "choose by"
             untrained = "" if model.trained else " :orange-badge[untrained]"
             left.markdown(
-                f":small[:gray[Network]]  \n**{model.title}**{untrained}  \n"
+                f":small[:gray[Network]]  \n**{named(model.title)}**{untrained}  \n"
                 f":gray[reads {_size(model.input_size)}, tells {model.num_classes:,} classes apart]"
             )
             right.markdown(
-                f":small[:gray[Data]]  \n**{literal(test.name)}** {notes.badge(test)}  \n"
+                f":small[:gray[Data]]  \n**{named(test.name)}** {notes.badge(test)}  \n"
                 f":gray[{_size(test.size)}, {len(test.classes):,} classes, {len(train):,} to {purpose}, "
                 f"{len(test):,} to test]",
                 help=notes.tooltip(test),

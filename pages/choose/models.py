@@ -10,7 +10,7 @@ from pages.choose import inbox
 from pages.choose.progress import Bar
 from pages.ui import cards, numbers, provenance, state
 from pages.ui.errors import plain_errors
-from pages.ui.literal import literal
+from pages.ui.literal import literal, named
 from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
 from pruning_core.zoo import (
@@ -149,7 +149,7 @@ def _file() -> None:
 def _read(sent: inbox.Sent, architecture: str | None, size: tuple[int, int, int] | None) -> None:
     """Judge and keep the file; what is wrong with it stays on the page until another is sent."""
     try:
-        with st.spinner(f"Reading {sent.name} …", show_time=True):
+        with st.spinner(f"Reading {named(sent.name)} …", show_time=True):
             loaded = import_model(sent.path, sent.name, state.workspace(), architecture, size)
             state.loaded(loaded.ref)
     except UserError as error:
@@ -166,7 +166,7 @@ def _retry(sent: inbox.Sent) -> None:
         inbox.drop(SLOT)
         st.session_state.pop(FAULT, None)
         st.rerun()
-    with st.expander(f"I know what {sent.name} is ({numbers.size_bytes(sent.size)})", icon=":material/build:"):
+    with st.expander(f"I know what {named(sent.name)} is ({numbers.size_bytes(sent.size)})", icon=":material/build:"):
         options = (RECOGNISE, *(item.name for item in ARCHITECTURES), *torchvision_names())
         titles = {item.name: item.title for item in ARCHITECTURES}
         left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")

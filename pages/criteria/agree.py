@@ -11,6 +11,7 @@ from pages.criteria import charts
 from pages.ui import cards, filters, numbers, plots, state
 from pages.ui.desk import Desk
 from pages.ui.filters import filter_pictures
+from pages.ui.literal import code, literal
 from pages.ui.stored import Verdicts, measured, verdicts
 from pages.ui.widgets import knob_widgets
 from pruning_core.analysis.agreement import (
@@ -93,7 +94,7 @@ def _scatter(desk: Desk, network: Network, found: Verdicts, pair: tuple[Criterio
     sides = [found[each] for each in pair]
     missing = next((each.missing[layer] for each in sides if layer in each.missing), None)
     if missing is not None:
-        st.info(f"One of the two cannot judge `{layer}`: {missing}")
+        st.info(f"One of the two cannot judge {code(layer)}: {literal(missing)}")
         return
     names, values = [each.label for each in pair], [each.values[layer] for each in sides]
     rho = spearman(*values)
@@ -107,7 +108,7 @@ def _scatter(desk: Desk, network: Network, found: Verdicts, pair: tuple[Criterio
     ]
     chosen = st.session_state.get(CHANNEL)
     chosen = chosen if chosen is not None and chosen < group.size else None
-    st.markdown(f"**{names[0]}** and **{names[1]}** on `{layer}`: {note}.")
+    st.markdown(f"**{names[0]}** and **{names[1]}** on {code(layer)}: {note}.")
     x, y = ((name, value.numpy()) for name, value in zip(names, values))
     figure = charts.pairs(x, y, texts=texts, selected=chosen, layer=layer, note=note)
     clicked = plots.pick(figure, "criteria.pairs", charts.PAIRS)

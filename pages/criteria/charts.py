@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from pages.ui import charts, theme
+from pages.ui.literal import plotted
 
 CELLS, CHANNELS, PAIRS = "cells", "channels", "pairs"  # the traces that take the clicks
 
@@ -206,7 +207,7 @@ def ranked(frame: pd.DataFrame, *, name: str, layer: str, ratio: float) -> go.Fi
     figure = charts.blank(
         f"{len(frame)} channels of {layer} in order of {name}; at a ratio of {100 * ratio:.0f} % the first {cut} go.",
         height=360,
-        x_title=f"Channels of {layer}, least important first",
+        x_title=f"Channels of {plotted(layer)}, least important first",
         y_title=f"Score: {name}",
     )
     figure.add_scatter(
@@ -267,7 +268,7 @@ def norms(values: NDArray[np.float64], *, layer: str) -> go.Figure:
     """The two conditions as their paper draws them: how wide the norms spread, how near zero the smallest is."""
     mean, spread, least = float(values.mean()), float(values.std()), float(values.min())
     figure = distribution(
-        values, title=f"Euclidean norm of the filters of {layer}", cut=None,
+        values, title=f"Euclidean norm of the filters of {plotted(layer)}", cut=None,
         alt=f"Norms of {len(values)} filters: mean {mean:.3g}, deviation {spread:.3g}, smallest {least:.3g}.",
     )  # fmt: skip
     figure.add_vrect(

@@ -168,7 +168,7 @@ def _results(view: JobView, network: Network, run: CompareRun) -> None:
     cards.source_line(on)
     _table(frame, run)
     for told in view.all(OutOfReach)[:3]:
-        st.caption(f":orange-badge[left out] {told.criterion}, {100 * told.budget:.0f} %: {told.sentence}")
+        st.caption(f":orange-badge[left out] {told.criterion}, {100 * told.budget:.0f} %: {literal(told.sentence)}")
 
 
 def _table(frame: pd.DataFrame, run: CompareRun) -> None:

@@ -9,6 +9,7 @@ from pages.criteria import charts, frames
 from pages.ui import cards, links, numbers, plots, provenance, state
 from pages.ui.charts import alt_text
 from pages.ui.desk import Desk
+from pages.ui.literal import code, literal, named
 from pages.ui.stored import measured, verdicts
 from pruning_core.analysis.agreement import norm_conditions, separation
 from pruning_core.analysis.similarity import weight_rows
@@ -32,7 +33,7 @@ def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> No
     scores = by_label[name]
     group = network.group(layer)
     if layer in scores.missing:
-        st.info(f"{name} cannot judge `{layer}`: {scores.missing[layer]}")
+        st.info(f"{name} cannot judge {code(layer)}: {literal(scores.missing[layer])}")
         return
     frame = frames.channels(scores.values[layer].numpy(), ratio, desk.plan.get(layer, ()))
     left, right = st.columns([3, 2], gap="large")
@@ -75,11 +76,11 @@ def _pick(group: Group, picked: list[int], below: list[int]) -> None:
         on_click=_add, args=(group, below),
     )  # fmt: skip
     third.button(
-        f"Take {group.key} out of the plan", disabled=not planned, key="criteria.clear", width="stretch",
+        f"Take {named(group.key)} out of the plan", disabled=not planned, key="criteria.clear", width="stretch",
         on_click=_clear, args=(group,),
     )  # fmt: skip
     if planned:
-        st.markdown(f"The plan removes **{len(planned)} of {group.size}** channels of `{group.key}`.")
+        st.markdown(f"The plan removes **{len(planned)} of {group.size}** channels of {code(group.key)}.")
         links.to_what_if()
 
 
@@ -87,7 +88,7 @@ def _add(group: Group, channels: list[int]) -> None:
     plan = state.desk().plan
     together = sorted({*plan.get(group.key, ()), *channels})
     if len(together) >= group.size:
-        st.toast(f"{group.key} must keep at least one channel. Choose fewer.", icon=":material/error:")
+        st.toast(f"{named(group.key)} must keep at least one channel. Choose fewer.", icon=":material/error:")
         return
     state.choose_plan(plan.with_group(group.key, together))
 

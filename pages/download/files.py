@@ -12,7 +12,7 @@ import torch
 
 from pruning_core.criteria import CRITERIA
 from pruning_core.datasets import DataRef
-from pruning_core.errors import UserError
+from pruning_core.errors import UserError, clip
 from pruning_core.export.builders import builder_of
 from pruning_core.export.document import Base, Figure, How, plan_document, to_json
 from pruning_core.export.lineage import Cut
@@ -119,7 +119,7 @@ def told(how: How) -> str:
     if how.criterion is not None:
         parts.append(f"channels ranked by {how.criterion.label}")
     if how.images is not None:
-        parts.append(f"on {how.images} images of {how.data.name}, seed {how.seed}")
+        parts.append(f"on {how.images} images of {clip(how.data.name)}, seed {how.seed}")
     if how.allocation is not None:
         parts.append(f"ratios: {how.allocation.card.name}")
     if how.budget is not None and how.budget.fraction is not None:

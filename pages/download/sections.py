@@ -14,6 +14,7 @@ from pages.download.files import Built
 from pages.ui import cards, jobs, links, numbers, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.literal import code, literal, named
 from pruning_core.errors import UserError
 from pruning_core.export.document import Figure
 from pruning_core.export.lineage import Cut, cut_of
@@ -43,7 +44,7 @@ class Stored:
 def whole(desk: Desk, model: LoadedModel) -> None:
     """The network was not pruned."""
     st.info(
-        f"**{model.title}** is not pruned, so there is no plan and nothing smaller to take home yet. "
+        f"**{named(model.title)}** is not pruned, so there is no plan and nothing smaller to take home yet. "
         "Its weights and programs, as they are, can be downloaded below.",
         icon=":material/info:",
     )
@@ -58,7 +59,7 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
     after = cut.removal.cost
     since = "not trained since it was cut" + (", with batch-norm statistics of its own" if cut.tuned else "")
     st.markdown(
-        f"**{model.title}**, {'fine-tuned' if cut.trained else since}: "
+        f"**{named(model.title)}**, {'fine-tuned' if cut.trained else since}: "
         f"{numbers.count(after.parameters)} parameters, {numbers.count(after.macs)} MACs per image."
     )
     if cut.steps > 1:
@@ -108,7 +109,7 @@ def _row(kind: str, title: str, text: str, ref: ModelRef, build: Callable[[], Bu
     if stored is None:
         return
     kept = stored
-    words.caption(" · ".join((f"`{kept.name}`", numbers.size_bytes(kept.size), *kept.notes)))
+    words.caption(" · ".join((code(kept.name), numbers.size_bytes(kept.size), *map(literal, kept.notes))))
     button.download_button(
         "Download",
         lambda: state.workspace().artifacts.read(kept.digest),
@@ -126,14 +127,16 @@ def _plan_rows(ref: ModelRef, cut: Cut, figures: tuple[Figure, ...], made: str) 
     with plain_errors():
         content = files.with_figures(_document(ref, made), figures)
         how = files.made(made)
-        st.caption(f"How the plan was made: {files.told(how)}." if how else "How the plan was made is not known here.")
+        st.caption(
+            f"How the plan was made: {literal(files.told(how))}." if how else "How the plan was made is not known here."
+        )
         rows = (
             ("plan", "Plan", files.plan(cut, content), PLAN),
             ("recipe", "Recipe", files.recipe(cut, content), RECIPE),
         )
         for kind, title, built, text in rows:
             words, button = _frame(title, text)
-            words.caption(f"`{built.name}` · {numbers.size_bytes(len(built.data))}")
+            words.caption(f"{code(built.name)} · {numbers.size_bytes(len(built.data))}")
             button.download_button(
                 "Download",
                 built.data,
@@ -211,7 +214,7 @@ def _figures(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
         cut.small.check_judged_on(state.splits(desk.data)[1])
         ids = [state.jobs().submit(EvaluateRun(ref, desk.data), state.owner()) for ref in pair]
     except UserError as error:
-        st.caption(f"No accuracy goes with these files: {error}")
+        st.caption(f"No accuracy goes with these files: {literal(str(error))}")
         row(())
         return ()
     views = jobs.follow(ids, row, key="download.figures")

@@ -11,7 +11,7 @@ from pages.finetune import alt, frames, settings
 from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.literal import literal
+from pages.ui.literal import literal, named
 from pruning_core.errors import UserError
 from pruning_core.runs.view import JobView
 from pruning_core.studies.fine_tune import CONTROL, PRUNED, FineTuneRun
@@ -28,12 +28,14 @@ CHOICE_HELP = "Weights are chosen on images held out of the training part, never
 def introduction(desk: Desk, model: LoadedModel) -> None:
     if desk.model.source == "pruned":
         st.markdown(
-            f"**{model.title}** lost channels; a short training lets the rest make up for them. The control gives the "
+            f"**{named(model.title)}** lost channels; a short training lets the rest make up for them. The control "
+            "gives the "
             "*unpruned* network the same training, so that what pruning costs is not mistaken for what training brings."
         )
         return
     st.info(
-        f"**{model.title}** is not pruned. Training it here only trains it longer: there is nothing to make up for and "
+        f"**{named(model.title)}** is not pruned. Training it here only trains it longer: there is nothing to make up "
+        "for and "
         "nothing to compare with. Remove channels first, then come back.",
         icon=":material/info:",
     )

@@ -31,4 +31,4 @@ def announce(desk: Desk, chosen: str) -> None:
 
 
 def _said(view: JobView) -> str:
-    return f"{jobs.badge(view)} {view.title}"
+    return f"{jobs.badge(view)} {jobs.title(view)}"

@@ -9,6 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pages.ui import charts, theme
+from pages.ui.literal import distinct, plotted
+from pruning_core.errors import clip
 
 POINTS = "points"  # the trace that takes the clicks
 MOST_LANES = 9  # fewer lanes are not stretched over the whole width
@@ -90,7 +92,7 @@ def coupling(
     _add_legend(figure, set(links["role"]))
     figure.update_xaxes(visible=False, range=[-0.8, max(width + 0.6, MOST_LANES)])
     figure.update_yaxes(
-        tickvals=list(range(len(layers))), ticktext=list(layers), range=[len(layers) - 0.4, -0.6], showgrid=False
+        tickvals=list(range(len(layers))), ticktext=distinct(layers), range=[len(layers) - 0.4, -0.6], showgrid=False
     )
     figure.update_layout(dragmode=False, hovermode="closest")
     return figure
@@ -119,7 +121,7 @@ def _add_group(figure: go.Figure, key: str, part: pd.DataFrame, lane: int, hue: 
         line={"color": theme.faded(hue, 0.2) if dim else hue, "width": 4, "dash": "solid" if exact else "dot"},
         hoverinfo="skip",
         showlegend=False,
-        name=key,
+        name=plotted(key),
     )
 
 
@@ -131,7 +133,7 @@ def _add_points(
         hue = theme.color(index) if selected in (None, key) else theme.faded(theme.color(index), 0.3)
         for link in part.itertuples(index=False):
             look = LOOKS[link.role]
-            text = f"<b>{link.layer}</b> {look.verb} the {link.channels} channels of group<br>{key}"
+            text = f"<b>{plotted(link.layer)}</b> {look.verb} the {link.channels} channels of group<br>{plotted(key)}"
             dots.append(Dot(lane, link.row, key, text, hue, look))
     figure.add_scatter(
         x=[dot.lane for dot in dots],
@@ -159,7 +161,7 @@ def _add_blocked(figure: go.Figure, blocked: pd.DataFrame, lane: int) -> None:
         y=blocked["row"],
         mode="markers",
         marker={"symbol": "x", "size": 10, "color": theme.CUT},
-        hovertext=[f"<b>{b.layer}</b><br>{b.reason}" for b in blocked.itertuples(index=False)],
+        hovertext=[f"<b>{plotted(b.layer)}</b><br>{plotted(b.reason)}" for b in blocked.itertuples(index=False)],
         hovertemplate="%{hovertext}<extra></extra>",
         name="cannot be cut (hover for the reason)",
     )
@@ -186,5 +188,5 @@ def _alt(groups: Sequence[tuple[str, pd.DataFrame]], layers: Sequence[str], bloc
     largest = max(groups, key=lambda item: item[1]["layer"].nunique(), default=None)
     text = f"Coupling map of {len(layers)} layers in {len(groups)} groups."
     if largest is not None:
-        text += f" The widest group, {largest[0]}, ties {largest[1]['layer'].nunique()} layers."
+        text += f" The widest group, {clip(largest[0])}, ties {largest[1]['layer'].nunique()} layers."
     return text + (f" {len(blocked)} dimensions cannot be cut." if blocked is not None and len(blocked) else "")

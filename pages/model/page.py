@@ -4,11 +4,12 @@ import streamlit as st
 
 from pages.model import sections
 from pages.ui import state
+from pages.ui.literal import named
 
 desk = state.desk()
 model = state.loaded(desk.model)
 
-st.title(model.title)
+st.title(named(model.title))
 sections.introduction(model)
 sections.figures(desk)
 layers, coupling = st.tabs(["Layers", "Coupling"])

@@ -12,6 +12,8 @@ from streamlit.elements.lib.column_types import ColumnConfig
 from pages.model import charts, frames
 from pages.ui import cards, jobs, numbers, plots, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.literal import code, literal, named
+from pruning_core.errors import clip
 from pruning_core.graph import Network
 from pruning_core.measuring.measures import Accuracy, Latency
 from pruning_core.runs.view import JobView
@@ -31,7 +33,7 @@ def introduction(model: LoadedModel) -> None:
         text += " :orange-badge[untrained] Its weights are random: accuracies say nothing but chance."
     st.markdown(text)
     for note in model.notes:
-        st.caption(note)
+        st.caption(literal(note))
     if "command" in model.provenance:
         with st.popover("How it was trained", icon=":material/history_edu:", type="tertiary"):
             _training(model.provenance)
@@ -40,7 +42,8 @@ def introduction(model: LoadedModel) -> None:
 def _training(facts: Mapping[str, Any]) -> None:
     data, recipe, accuracy = facts["data"], facts["recipe"], facts["accuracy"]
     st.markdown(
-        f"On {data['training_images']:,} images of {data['name']}, {recipe['epochs']} epochs, seed {facts['seed']}, "
+        f"On {data['training_images']:,} images of {named(data['name'])}, {recipe['epochs']} epochs, seed "
+        f"{facts['seed']}, "
         f"{facts['device']}, {numbers.duration(facts['seconds'])}, {facts['date']}."
     )
     st.markdown(
@@ -169,16 +172,16 @@ def _group(network: Network, key: str | None) -> None:
         channels = sum(group.size for group in network.groups)
         st.markdown(f"**{len(network.groups)} groups**, {channels:,} channels to choose from.")
         if widest is not None:
-            st.markdown(f"The widest group starts at `{widest.key}` and ties {len(widest.layers)} layers.")
+            st.markdown(f"The widest group starts at {code(widest.key)} and ties {len(widest.layers)} layers.")
         return
     group = network.group(key)
-    st.markdown(f"**{group.key}** · {group.size} channels · {len(group.layers)} layers")
+    st.markdown(f"**{named(group.key)}** · {group.size} channels · {len(group.layers)} layers")
     if group.exact:
         st.markdown(
             ":green-badge[exact] The cut network computes what the original computes with these channels silenced."
         )
     else:
-        st.markdown(f":orange-badge[approximate] {group.reason}.")
+        st.markdown(f":orange-badge[approximate] {literal(clip(group.reason, 400))}.")
     st.dataframe(
         frames.members(group)[["parameter", "role", "entries_per_channel"]],
         hide_index=True,

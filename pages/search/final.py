@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.search import frames
 from pages.ui import cards, numbers, provenance
+from pruning_core.errors import clip
 from pruning_core.graph import Network
 from pruning_core.runs.view import JobView
 from pruning_core.studies.search import SearchRun
@@ -65,8 +66,9 @@ def table(view: JobView, spec: SearchRun, network: Network) -> None:
     frame = frames.spreadsheet(found, network)
     with st.expander(f"All {len(frame)} trials as a table", icon=":material/table:"):
         percents = {"top1": "Accuracy", "low": "from", "high": "to", "share": "MACs left"}
+        columns = {group.key: f"group {at}" for at, group in enumerate(network.groups)}  # a key may be of any length
         st.dataframe(
-            frame,
+            frame.rename(columns=columns),
             hide_index=True,
             height=min(420, 38 + 35 * len(frame)),
             key="search.table",
@@ -80,7 +82,10 @@ def table(view: JobView, spec: SearchRun, network: Network) -> None:
                 "within": "Within the budget",
                 "front": "On the front",
                 "seconds": st.column_config.NumberColumn("Seconds", format="%.2f"),
-                **{g.key: st.column_config.NumberColumn(f"{g.key} removed", format="percent") for g in network.groups},
+                **{
+                    place: st.column_config.NumberColumn(f"{clip(key)} removed", format="percent")
+                    for key, place in columns.items()
+                },
             },
         )
     st.download_button(

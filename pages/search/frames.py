@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from pages.ui.literal import plotted
 from pruning_core.allocation.search import EXPLORERS
 from pruning_core.allocation.trial import Trial, best_of, on_front
 from pruning_core.graph import Network
@@ -78,7 +79,7 @@ def told(each: Tried, network: Network) -> str:
     """What the figure says of one point."""
     trial = each.trial
     cut = sorted(trial.ratios.items(), key=lambda pair: -pair[1])
-    ratios = [f"{key} −{100 * ratio:.0f} %" for key, ratio in cut[:GROUPS_TOLD] if ratio > 0]
+    ratios = [f"{plotted(key)} −{100 * ratio:.0f} %" for key, ratio in cut[:GROUPS_TOLD] if ratio > 0]
     more = len([ratio for _, ratio in cut if ratio > 0]) - len(ratios)
     parts = [
         f"<b>{name_of(each.by)}</b>, trial {trial.number}",

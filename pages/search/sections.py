@@ -9,6 +9,7 @@ from pages.search.figures import draw
 from pages.ui import jobs, started
 from pages.ui.bench import Bench
 from pages.ui.desk import Desk
+from pages.ui.literal import named
 from pruning_core.runs.view import JobView
 from pruning_core.studies.search import SearchRun
 
@@ -19,9 +20,10 @@ Found = tuple[JobView, SearchRun]
 
 def introduction(bench: Bench) -> None:
     st.markdown(
-        f"How wide should each layer of **{bench.model.title}** stay? Every trial is a really smaller network: its "
+        f"How wide should each layer of **{named(bench.model.title)}** stay? Every trial is a really smaller network: "
+        "its "
         "channels are removed, its batch-norm statistics measured anew, and its accuracy taken on the "
-        f"**{bench.available:,} held-out images** of {bench.desk.data.name}. No weights are trained."
+        f"**{bench.available:,} held-out images** of {named(bench.desk.data.name)}. No weights are trained."
     )
 
 

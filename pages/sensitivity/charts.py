@@ -10,6 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pages.ui import charts, theme
+from pages.ui.literal import distinct, plotted
+from pruning_core.errors import clip
 
 CELLS = "cells"  # the name of the invisible trace that takes the clicks
 FEW_TICKS = (0.0, 0.05, 0.20, 0.50, 1.0)
@@ -78,7 +80,7 @@ def heatmap(
     _add_legend(figure, estimates=bool(grid["estimated"].any()))
     if selected is not None and selected[0] in groups and selected[1] in ratios:
         _add_outline(figure, list(ratios).index(selected[1]), list(groups).index(selected[0]))
-    named = labels or {}
+    called = labels or {}
     figure.update_xaxes(
         tickvals=common["x"],
         ticktext=[f"{100 * r:.0f} %" for r in ratios],
@@ -87,7 +89,7 @@ def heatmap(
     )
     figure.update_yaxes(
         tickvals=common["y"],
-        ticktext=[named.get(group, group) for group in groups],
+        ticktext=distinct(called.get(group, group) for group in groups),
         range=[shape[0] - 0.5, -0.5],
         showgrid=False,
     )
@@ -166,7 +168,7 @@ def _add_click_targets(
 ) -> None:
     rows, columns = np.meshgrid(range(len(groups)), range(len(ratios)), indexing="ij")
     texts = [
-        f"<b>{group}</b><br>{100 * ratio:.0f} % of its channels removed<br>" + _cell_text(grid, i, j)
+        f"<b>{plotted(group)}</b><br>{100 * ratio:.0f} % of its channels removed<br>" + _cell_text(grid, i, j)
         for i, group in enumerate(groups)
         for j, ratio in enumerate(ratios)
     ]
@@ -236,7 +238,7 @@ def _alt(grid: dict[str, np.ndarray], groups: Sequence[str], ratios: Sequence[fl
     if measured:
         row, column = divmod(int(np.nanargmax(drop)), len(ratios))
         text += (
-            f" The largest drop is {100 * drop[row, column]:.1f} points, for {groups[row]} "
+            f" The largest drop is {100 * drop[row, column]:.1f} points, for {clip(groups[row])} "
             f"at {100 * ratios[column]:.0f} %; {int(grid['within_noise'].sum())} cells are inside the noise."
         )
     return text

@@ -10,9 +10,11 @@ import streamlit as st
 from pages.sensitivity.frames import Baseline
 from pages.ui import cards, numbers, plots, provenance, state
 from pages.ui import charts as house
+from pages.ui.literal import code, named
 from pages.ui.ranking import ranking
 from pruning_core.allocation.lowest import lowest
 from pruning_core.analysis.bisection import errors
+from pruning_core.errors import clip
 from pruning_core.graph import Network, Plan
 from pruning_core.measuring.measures import Cell
 from pruning_core.runs.view import JobView
@@ -37,7 +39,7 @@ def show(
         _overview(cells)
         return
     size = network.group(cell.group).size
-    st.markdown(f"#### {numbers.percent(cell.ratio, 0)} of `{cell.group}`")
+    st.markdown(f"#### {numbers.percent(cell.ratio, 0)} of {code(cell.group)}")
     st.markdown(f"**{cell.removed} of {size} channels removed**, {size - cell.removed} kept.")
     _accuracy(_source(view, spec, cells, cell), cell)
     _cost(network, cell)
@@ -76,7 +78,7 @@ def _overview(cells: Cells) -> None:
     worst = max(cells.values(), key=lambda cell: cell.drop, default=None)
     if worst is not None:
         st.markdown(
-            f"Most is lost in `{worst.group}`: {numbers.percent(worst.drop)} of the images at "
+            f"Most is lost in {code(worst.group)}: {numbers.percent(worst.drop)} of the images at "
             f"{numbers.percent(worst.ratio, 0)} removed."
         )
 
@@ -156,7 +158,7 @@ def _curve(cells: Cells, group: str, base: Baseline) -> None:
         y_percent=True,
         baseline=(base.top1, "unpruned"),
         height=230,
-        alt=f"Accuracy of the network when only {group} is cut, from {numbers.percent(mine[0].top1)} at "
+        alt=f"Accuracy of the network when only {clip(group)} is cut, from {numbers.percent(mine[0].top1)} at "
         f"{numbers.percent(mine[0].ratio, 0)} to {numbers.percent(mine[-1].top1)} at "
         f"{numbers.percent(mine[-1].ratio, 0)}.",
     )
@@ -178,5 +180,5 @@ def _take(spec: SensitivityRun, network: Network, cell: Cell) -> None:
     ):
         scores = ranking(spec.model, network, spec.criterion, spec.data, spec.seed).values
         state.choose_plan(state.desk().plan.with_group(cell.group, lowest(scores[cell.group], cell.removed)))
-        st.toast(f"The plan now removes {cell.removed} channels of {cell.group}.")
+        st.toast(f"The plan now removes {cell.removed} channels of {named(cell.group)}.")
         st.rerun()

@@ -9,8 +9,10 @@ import streamlit as st
 from pages.sensitivity import charts, details, frames, settings
 from pages.ui import cards, jobs, numbers, plots, provenance, started
 from pages.ui.bench import Bench
+from pages.ui.literal import literal, named
 from pages.ui.sweeps import label, sweeps
 from pruning_core.analysis.sensitivity import Fast
+from pruning_core.errors import clip
 from pruning_core.graph import Network
 from pruning_core.runs.events import Stage
 from pruning_core.runs.view import JobView
@@ -24,8 +26,9 @@ POLL_S = 1.0  # a heatmap that changes is drawn anew, so not more often than one
 
 def introduction(bench: Bench) -> None:
     st.markdown(
-        f"How much accuracy **{bench.model.title}** keeps when one group of channels loses a share of them and "
-        f"everything else stays. Measured on the **{bench.available:,} held-out images** of {bench.desk.data.name}: a "
+        f"How much accuracy **{named(bench.model.title)}** keeps when one group of channels loses a share of them and "
+        f"everything else stays. Measured on the **{bench.available:,} held-out images** of "
+        f"{named(bench.desk.data.name)}: a "
         "part of the training data that is set apart for such choices. The test images stay unseen until a plan is "
         "applied."
     )
@@ -108,7 +111,7 @@ def source(view: JobView, spec: SensitivityRun, images: int) -> provenance.Prove
 def _left_out(view: JobView) -> None:
     for stage in view.all(Stage):
         if "left out" in stage.text:
-            st.caption(f":material/info: {stage.text}")
+            st.caption(f":material/info: {literal(clip(stage.text, 400))}")
 
 
 def _table(view: JobView, spec: SensitivityRun, network: Network) -> None:

@@ -7,7 +7,9 @@ import streamlit as st
 from pages.similarity.clusters import Clusters
 from pages.ui import cards, jobs, links, numbers, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.literal import literal, named
 from pruning_core.analysis.similarity import REPRESENTATIVES, all_but_one
+from pruning_core.errors import clip
 from pruning_core.graph import Network, Plan
 from pruning_core.runs.view import State
 from pruning_core.studies.prune import PruneRun
@@ -18,11 +20,11 @@ COUNTED = provenance.derived("counted in the captured network, exactly")
 
 def section(desk: Desk, network: Network, found: Clusters) -> None:
     st.subheader("Keep one of each cluster")
-    named = {each.name: each for each in REPRESENTATIVES}
+    by_name = {each.name: each for each in REPRESENTATIVES}
     chosen = st.segmented_control(
-        "What stands for a cluster", list(named), default=next(iter(named)), required=True, key="similarity.keep"
+        "What stands for a cluster", list(by_name), default=next(iter(by_name)), required=True, key="similarity.keep"
     )
-    dropped = all_but_one(found.points, found.tree.distances, found.labels, named[chosen])
+    dropped = all_but_one(found.points, found.tree.distances, found.labels, by_name[chosen])
     key = found.group.key
     if not dropped:
         st.info("Every channel is a cluster of its own at this cut, so nothing would go. Raise the cut.")
@@ -54,7 +56,7 @@ def section(desk: Desk, network: Network, found: Clusters) -> None:
         st.rerun()
     second.button(
         "Add to the plan", type="primary", key="similarity.add", width="stretch", on_click=_add, args=(key, dropped),
-        help=f"The plan then removes exactly these channels of {key}; what it says of other layers stays.",
+        help=f"The plan then removes exactly these channels of {named(key)}; what it says of other layers stays.",
     )  # fmt: skip
     if known is not None and known.state is not State.DONE:
         jobs.watch(known.id, key="similarity.run")
@@ -62,7 +64,7 @@ def section(desk: Desk, network: Network, found: Clusters) -> None:
         with third:
             links.to_what_if()
     if not found.group.exact:
-        st.caption(f":orange-badge[approximate] {found.group.reason}.")
+        st.caption(f":orange-badge[approximate] {literal(clip(found.group.reason, 400))}.")
 
 
 def _accuracy(found: Pruned | None, place: st.delta_generator.DeltaGenerator) -> None:

@@ -10,6 +10,7 @@ from pages.similarity import charts
 from pages.similarity.clusters import ANSWERS, Clusters
 from pages.ui import cards, filters, jobs, numbers, plots, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.literal import literal
 from pages.ui.registry import by_key
 from pages.ui.stored import verdicts
 from pruning_core.analysis.similarity import silhouette
@@ -117,7 +118,9 @@ def _scores(desk: Desk, network: Network, found: Clusters, key: str) -> NDArray[
         return None
     values = verdict[criterion].values.get(found.group.key)
     if values is None:
-        st.info(f"{criterion.card.name} cannot judge this layer: {verdict[criterion].missing[found.group.key]}")
+        st.info(
+            f"{criterion.card.name} cannot judge this layer: {literal(verdict[criterion].missing[found.group.key])}"
+        )
         return None
     return values.numpy()
 

@@ -7,6 +7,7 @@ import streamlit as st
 from pages.similarity import charts
 from pages.ui import cards, numbers, plots, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.literal import code
 from pruning_core.analysis.redundancy import (
     ChannelRedundancy,
     KernelRedundancy,
@@ -52,7 +53,7 @@ def _channels(desk: Desk, network: Network) -> None:
 
 def _kernels(desk: Desk, group: Group) -> None:
     """How few filters show all kinds of kernels of one layer."""
-    st.markdown(f"**Kernels of `{group.key}`**")
+    st.markdown(f"**Kernels of** {code(group.key)}")
     found = _kernel_clusters(desk.model.to_json(), group.key, str(state.workspace().root))
     share = st.slider("Kernel clusters to cover", 0.5, 1.0, 0.9, 0.01, key="similarity.cover")
     needed = min(found.filters_for(share), len(found.coverage))

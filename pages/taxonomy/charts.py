@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pages.ui import charts, theme
+from pages.ui.literal import plotted
 
 NODES = "nodes"  # the trace that takes the clicks
 PAPERS = "papers"
@@ -111,7 +112,7 @@ def scores(frame: pd.DataFrame, *, title: str, layer: str) -> go.Figure:
         f"Scores of {len(frame)} channels of {layer} by {title}: from {ordered['score'].iloc[0]:.4g} to "
         f"{ordered['score'].iloc[-1]:.4g}.",
         height=300,
-        x_title=f"Channels of {layer}, least important first",
+        x_title=f"Channels of {plotted(layer)}, least important first",
         y_title=f"Score: {title}",
     )
     figure.add_bar(

@@ -9,6 +9,7 @@ from pages.taxonomy import charts, frames, registry
 from pages.taxonomy.registry import Home
 from pages.ui import cards, jobs, numbers, plots, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.literal import code, literal
 from pages.ui.registry import by_key
 from pages.ui.widgets import knob_widgets
 from pruning_core.graph import Network
@@ -175,7 +176,7 @@ def _scores(view: JobView, found: Card, network: Network, layer: str) -> None:
     if scored is None:
         return
     if layer in scored.missing:
-        st.info(f"{found.name} cannot judge `{layer}`: {scored.missing[layer]}")
+        st.info(f"{found.name} cannot judge {code(layer)}: {literal(scored.missing[layer])}")
         return
     values = read_scores(state.workspace(), scored.digest)[layer]
     frame = pd.DataFrame({"channel": range(len(values)), "score": values})

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from pages.ui.literal import literal
 from pages.ui.provenance import Provenance
 
 
@@ -33,10 +34,11 @@ def number(
     The tooltip says what the number is (`help`) and how it was come by.
     """
     place = (container or st).container(border=True, height="stretch", gap="xxsmall")
-    tooltip = f"{help}\n\n{provenance.sentence}" if help else provenance.sentence
+    source = literal(provenance.sentence)
+    tooltip = f"{help}\n\n{source}" if help else source
     # Streamlit reads the sign of a change from an ASCII minus only.
     place.metric(label, value, delta and delta.replace("\u2212", "-"), delta_color, help=tooltip, **metric)
-    place.caption(f"{badge(provenance)} {detail or provenance.brief}".rstrip())
+    place.caption(f"{badge(provenance)} {detail or literal(provenance.brief)}".rstrip())
 
 
 def pending(label: str, why: str, *, help: str | None = None, container: DeltaGenerator | None = None) -> None:
@@ -48,7 +50,7 @@ def pending(label: str, why: str, *, help: str | None = None, container: DeltaGe
 
 def source_line(*provenances: Provenance, container: DeltaGenerator | None = None) -> None:
     """Below a table or a chart: where its numbers come from."""
-    (container or st).caption("  \n".join(f"{badge(p)} {p.facts}" for p in _unique(provenances)))
+    (container or st).caption("  \n".join(f"{badge(p)} {literal(p.facts)}" for p in _unique(provenances)))
 
 
 def _unique(provenances: Iterable[Provenance]) -> tuple[Provenance, ...]:

@@ -12,7 +12,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pages.ui import theme
+from pages.ui.literal import distinct
+from pruning_core.errors import clip
 
+ALT = 800  # characters: names in it are a stranger's
 ROW_PX = 22  # a row that can be read and hit with a mouse
 
 
@@ -22,7 +25,7 @@ def blank(alt: str, *, height: int, x_title: str, y_title: str) -> go.Figure:
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        meta={"alt": alt},
+        meta={"alt": clip(alt, ALT)},
         hoverlabel={"align": "left"},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0},
     )
@@ -122,8 +125,9 @@ def curves(frame: pd.DataFrame, *, y: str, y_title: str, alt: str, y_percent: bo
 def widths(frame: pd.DataFrame, *, alt: str) -> go.Figure:
     """Channels of every layer before and after. Columns: `layer`, `before`, `after` (counts), in network order."""
     figure = blank(alt, height=90 + ROW_PX * len(frame), x_title="Channels", y_title="")
+    layers = distinct(frame["layer"])
     figure.add_bar(
-        y=frame["layer"],
+        y=layers,
         x=frame["before"],
         name="before",
         orientation="h",
@@ -131,7 +135,7 @@ def widths(frame: pd.DataFrame, *, alt: str) -> go.Figure:
         hovertemplate="%{y}: %{x} before<extra></extra>",
     )
     figure.add_bar(
-        y=frame["layer"],
+        y=layers,
         x=frame["after"],
         name="after",
         orientation="h",
@@ -140,7 +144,7 @@ def widths(frame: pd.DataFrame, *, alt: str) -> go.Figure:
         width=0.5,
     )
     figure.update_layout(barmode="overlay", bargap=0.2)
-    rows(figure, list(frame["layer"]))
+    rows(figure, layers)
     return figure
 
 

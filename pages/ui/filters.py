@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pages.ui import charts, theme
-from pruning_core.errors import UserError
+from pruning_core.errors import UserError, clip
 from pruning_core.graph import Group
 from pruning_core.probe.places import members_at, rows
 from pruning_core.probe.site import Place
@@ -31,7 +31,7 @@ def pictures(model: nn.Module, group: Group) -> NDArray[np.float64]:
     known = tensors(model)
     members = members_at(group, Place.PRODUCER, known)
     if not members:
-        raise UserError(f"No weights compute the channels of {group.key}, so there are no filters to show.")
+        raise UserError(f"No weights compute the channels of {clip(group.key)}, so there are no filters to show.")
     weight = known[members[0].parameter].detach().double().cpu()
     own = rows(weight, members[0])
     extent = tuple(weight.shape[2:])
@@ -71,9 +71,11 @@ def filter_pictures(
         centres.append((left + (wide - 1) / 2, top + high - 1 + (gap + 1) / 2))
     most = float(np.nanmax(np.abs(canvas))) or 1.0
     figure = charts.blank(
-        f"Pictures of {len(channels)} filters of {layer}.", height=40 + min(900, max(150, lines * 62)), x_title="",
+        f"Pictures of {len(channels)} filters of {clip(layer)}.",
+        height=40 + min(900, max(150, lines * 62)),
+        x_title="",
         y_title="",
-    )  # fmt: skip
+    )
     figure.add_heatmap(
         z=canvas, coloraxis="coloraxis", hoverongaps=False, hovertemplate="%{z:.3g}<extra></extra>",
     )  # fmt: skip

@@ -12,12 +12,13 @@ from pages.ui import state
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal
 from pages.ui.numbers import duration
-from pruning_core.errors import UserError
+from pruning_core.errors import UserError, clip
 from pruning_core.runs.events import Outdated, Progress, Stage
 from pruning_core.runs.view import JobView, State
 from pruning_core.training.events import Checking, Step
 
 POLL_S = 0.5
+CALLED = 160  # characters of a run's title: a network and data, whose names are a stranger's
 
 LOOKS = {
     State.QUEUED: ("gray", ":material/hourglass_empty:", "waiting"),
@@ -101,14 +102,14 @@ def advance(view: JobView) -> Advance:
                 share = whole.done if whole else images / max(total, 1)
                 return Advance(min(1.0, share), f"testing: {images:,} of {total:,} images")
             case Stage(text=text):
-                return Advance(None, text)
+                return Advance(None, clip(text, CALLED))
     return Advance(None, "starting")
 
 
 def waiting(view: JobView) -> str:
     """For a figure that is not there yet: why, in a few words of Markdown. What went wrong is said by ``faults``."""
     now = advance(view)
-    return f"{badge(view)} {now.text if view.active else 'not measured'}"
+    return f"{badge(view)} {literal(now.text) if view.active else 'not measured'}"
 
 
 def faults(views: Sequence[JobView], *, key: str) -> None:
@@ -128,6 +129,11 @@ def badge(view: JobView) -> str:
     return f":{color}-badge[{icon} {'stopping' if view.stopping else word}]"
 
 
+def title(view: JobView) -> str:
+    """What the run is called, in Markdown."""
+    return literal(clip(view.title, CALLED))
+
+
 def _left(seconds: float | None) -> str:
     return f", {duration(seconds)} left" if seconds is not None else ""
 
@@ -140,8 +146,8 @@ def _status_line(view: JobView, key: str) -> None:
     with st.container(border=True):
         text, button = st.columns([5, 1], vertical_alignment="center")
         now = advance(view)
-        note = now.text if view.active else f"after {duration(view.seconds)}" if view.seconds else ""
-        text.markdown(f"{badge(view)} **{view.title}**" + (f" · :gray[{note}]" if note else ""))
+        note = literal(now.text) if view.active else f"after {duration(view.seconds)}" if view.seconds else ""
+        text.markdown(f"{badge(view)} **{title(view)}**" + (f" · :gray[{note}]" if note else ""))
         _button(view, key, button)
         if view.state is State.RUNNING:
             st.progress(now.share if now.share is not None else 0.0)
@@ -182,4 +188,4 @@ def _resume(*job_ids: str, key: str) -> None:
 
 def _answer(key: str) -> None:
     if text := st.session_state.pop(f"{key}.answer", None):
-        st.toast(text)
+        st.toast(literal(text))

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pruning_core.errors import clip
+
+ON = 160  # characters of what was measured on: the name of a data set is a stranger's
+
 
 class Mark(StrEnum):
     MEASURED = "measured"
@@ -36,6 +40,7 @@ def measured(
     on: str, *, images: int | None = None, device: str = "CPU", seed: int | None = None, note: str = ""
 ) -> Provenance:
     """Run here and now (or by the command named in `note`) on real data: `on` names the data set and split."""
+    on = clip(on, ON)
     facts = [on]
     if images is not None:
         facts.append(_images(images))

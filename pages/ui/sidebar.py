@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.ui import notes, state
 from pages.ui.errors import plain_errors
-from pages.ui.literal import literal
+from pages.ui.literal import literal, named
 from pages.ui.numbers import percent
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ def _loaded() -> None:
     desk = state.desk()
     model = state.loaded(desk.model)
     trained = "" if model.trained else " :orange-badge[untrained]"
-    st.markdown(f":small[:gray[Model]]  \n**{model.title}**{trained}")
+    st.markdown(f":small[:gray[Model]]  \n**{named(model.title)}**{trained}")
     _, test = state.splits(desk.data)
     st.markdown(
-        f":small[:gray[Data]]  \n**{literal(test.name)}** :gray[· {len(test):,} test images] {notes.badge(test)}",
+        f":small[:gray[Data]]  \n**{named(test.name)}** :gray[· {len(test):,} test images] {notes.badge(test)}",
         help=notes.tooltip(test),
     )
 
@@ -80,7 +80,7 @@ def _plan() -> None:
 
 
 def _runs() -> None:
-    from pages.ui.jobs import advance, badge
+    from pages.ui.jobs import advance, badge, title
 
     def running() -> list[JobView]:
         return [view for view in state.jobs().of(state.owner()) if view.active]
@@ -93,7 +93,7 @@ def _runs() -> None:
             st.markdown(":small[:gray[Running]]")
         for view in active[:RUNS_SHOWN]:
             now = advance(state.jobs().snapshot(view.id, since=max(0, view.count - NEWEST)))
-            st.markdown(f"{view.title}  \n:small[{badge(view)} {now.text}]")
+            st.markdown(f"{title(view)}  \n:small[{badge(view)} {literal(now.text)}]")
             if now.share is not None:
                 st.progress(now.share)
         if len(active) > RUNS_SHOWN:

@@ -7,6 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import cards, jobs, numbers, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.literal import literal, named
 from pages.whatif import figures, outcome, plans
 from pruning_core.graph import Network
 from pruning_core.measuring.measures import Accuracy, Drop, Latency
@@ -35,7 +36,7 @@ def section(network: Network, desk: Desk) -> None:
         st.markdown(
             f"Removes {channels:,} channels from {len(desk.plan)} of {len(network.groups)} groups, proves that the "
             "smaller network computes what the original computes with these channels silenced, and measures both "
-            f"on the test images of {desk.data.name}."
+            f"on the test images of {named(desk.data.name)}."
         )
         if st.button("Apply the plan", type="primary", key="whatif.apply", icon=":material/content_cut:"):
             state.jobs().submit(spec, state.owner())
@@ -71,7 +72,7 @@ def _proof(found: Pruned) -> None:
     difference = f"largest difference {proof.max_abs:.1e}, relative {proof.max_rel:.1e}"
     seen = f"{proof.images} test images, {proof.dtype}"
     if proof.unproven:
-        st.warning(f"**{proof.unproven}**", icon=":material/visibility_off:")
+        st.warning(f"**{literal(proof.unproven)}**", icon=":material/visibility_off:")
     elif proof.exact:
         st.success(
             f"**Removed equals silenced.** The smaller network gives the outputs of the original with these channels "
@@ -84,7 +85,7 @@ def _proof(found: Pruned) -> None:
             icon=":material/warning:",
         )
     for note in found.notes:
-        st.caption(note)
+        st.caption(literal(note))
 
 
 def _measures(found: Pruned, view: JobView) -> None:

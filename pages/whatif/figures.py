@@ -7,6 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import cards, charts, history, numbers, plots, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.literal import named
 from pages.whatif import live, plans
 from pruning_core.graph import Network
 from pruning_core.zoo import LoadedModel
@@ -19,7 +20,8 @@ OPERATIONS = "For one image. A multiply-accumulate (MAC) is two floating-point o
 
 def introduction(desk: Desk, model: LoadedModel) -> None:
     st.markdown(
-        f"Move the sliders: what **{model.title}** would cost stands here at once. Nothing is cut until it is applied "
+        f"Move the sliders: what **{named(model.title)}** would cost stands here at once. Nothing is cut until it is "
+        "applied "
         "below; then both networks are measured on the test images."
     )
     if desk.model.base is not None and st.button(

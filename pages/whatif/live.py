@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import cards, numbers, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.literal import literal
 from pages.whatif import outcome, record
 from pruning_core.analysis.slider import Estimate, Measured, Slider
 from pruning_core.datasets import DataRef, hold_out
@@ -98,7 +99,7 @@ def follow(network: Network, desk: Desk, slot: DeltaGenerator, about: DeltaGener
         about.empty()
     except UserError as error:
         about.empty()
-        cards.pending(LABEL, str(error), container=slot.container(height="stretch"))
+        cards.pending(LABEL, literal(str(error)), container=slot.container(height="stretch"))
 
 
 def _measured(slider: Slider, found: Measured, slot: DeltaGenerator) -> None:

@@ -107,5 +107,5 @@ def _said(found: Allocated, network: Network, kind: Kind) -> str:
     whole = network.cost()
     now, before = getattr(found.cost, kind), getattr(whole, kind)
     unit = {"macs": "MACs", "parameters": "parameters"}[kind]
-    notes = " ".join(found.notes)
+    notes = literal(" ".join(found.notes))
     return f"The plan keeps {numbers.percent(now / before, 2)} of the {unit} ({numbers.count(now)}). {notes}".rstrip()

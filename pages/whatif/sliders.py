@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.ui import history, state
 from pages.ui.desk import Desk
+from pages.ui.literal import code, literal, named
 from pages.ui.ranking import Ranking, choose_criterion, ranking_when_there
 from pages.whatif import how, plans
 from pages.whatif.figures import UNIT, UNITS
@@ -127,7 +128,7 @@ def every_group(network: Network, ranked: Ranking) -> None:
 def _stage(stage: str, mine: list[Cut], network: Network, ranked: Ranking, unfolded: bool) -> None:
     kept, size = sum(cut.kept for cut in mine), sum(cut.size for cut in mine)
     groups = f"{len(mine)} group{'' if len(mine) == 1 else 's'}"
-    title = "Approximate groups" if stage == "approximate" else f"`{stage}`"
+    title = "Approximate groups" if stage == "approximate" else code(stage)
     # The label is the identity of what was folded, so the changing numbers stand inside.
     part = st.expander(f"{title} · {groups}", expanded=unfolded, key=f"whatif.stage.{stage}", on_change="rerun")
     if not part.open:
@@ -153,7 +154,7 @@ def _slider(cut: Cut, network: Network, ranked: Ranking) -> None:
     key = f"whatif.group.{cut.key}"
     st.session_state[key] = cut.asked
     st.slider(
-        f"`{cut.key}` · **{cut.kept}** of {cut.size} kept",
+        f"{code(cut.key)} · **{cut.kept}** of {cut.size} kept",
         0,
         100,
         format="%d %%",
@@ -169,9 +170,11 @@ def _slider(cut: Cut, network: Network, ranked: Ranking) -> None:
 
 def _help(cut: Cut, network: Network, ranked: Ranking) -> str:
     layers = network.group(cut.key).layers
-    together = f"Cut together: {', '.join(layers[:6])}" + (f" and {len(layers) - 6} more" if len(layers) > 6 else "")
+    together = f"Cut together: {', '.join(map(named, layers[:6]))}" + (
+        f" and {len(layers) - 6} more" if len(layers) > 6 else ""
+    )
     if cut.key in ranked.missing:
-        return f"{ranked.criterion.card.name}: {ranked.missing[cut.key]}. {together}."
+        return f"{ranked.criterion.card.name}: {literal(ranked.missing[cut.key])}. {together}."
     return f"Asked {cut.asked} %, actual {100 * cut.actual:.1f} %. {together}."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from pruning_core.work import told
 from pruning_core.zoo import LoadedModel, ModelRef
 
 SEED_KNOB = "seed"
+NAMES = ":names"  # the member with the names of the groups, as JSON in their order
 
 
 @dataclass(frozen=True)
@@ -120,19 +122,30 @@ def scored_all(
     return found
 
 
+def write_scores(workspace: Workspace, values: dict[str, NDArray[np.float64]]) -> str:
+    """Store (C,) per group; returns the digest to read them by."""
+    # By number: a group may be called as an option of numpy's, or longer than a zip's directory can say.
+    names = np.frombuffer(json.dumps(list(values)).encode(), np.uint8)
+    numbered = {str(at): each for at, each in enumerate(values.values())}
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **numbered, **{NAMES: names})
+    return workspace.artifacts.put(file.getvalue())
+
+
 def read_scores(workspace: Workspace, digest: str) -> dict[str, NDArray[np.float64]]:
     """(C,) per group, higher = keep. Raises UserError when the file is gone."""
     data = workspace.artifacts.read(digest)
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
+            if NAMES not in file.files:  # as versions before wrote it
+                return {key: file[key] for key in file.files}
+            return {key: file[str(at)] for at, key in enumerate(json.loads(file[NAMES].tobytes()))}
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise UserError("The stored scores cannot be read. Compute them again.") from error
 
 
 def _stored(draw: Draw, scores: Scores, values: dict[str, NDArray[np.float64]], workspace: Workspace) -> Scored:
-    file = io.BytesIO()
-    np.savez(file, **values)  # type: ignore[arg-type]  # numpy's stub takes the names of groups for its own options
+    digest = write_scores(workspace, values)
     return Scored(
         criterion=draw.label,
         key=draw.base.card.key,
@@ -140,6 +153,6 @@ def _stored(draw: Draw, scores: Scores, values: dict[str, NDArray[np.float64]], 
         seconds=scores.seconds,
         images=scores.images,
         device=device_title("cpu"),
-        digest=workspace.artifacts.put(file.getvalue()),
+        digest=digest,
         missing=dict(scores.missing),
     )
