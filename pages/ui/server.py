@@ -63,9 +63,20 @@ class WarmUp:
         finally:
             self._done.set()
         time.sleep(CALM_S)
+        _start_children()
         from pruning_core.replay.winograd import compile_loops
 
         compile_loops()
+
+
+def _start_children() -> None:
+    """After the first page and its figures: both import torch."""
+    from pruning_core.isolation import AVAILABLE
+
+    if AVAILABLE:
+        from pruning_core.apart import household
+
+        household.children().start()
 
 
 WARM_UP = WarmUp()

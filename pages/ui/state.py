@@ -135,10 +135,11 @@ def _workspace(root: str) -> Workspace:
 
 @st.cache_resource(show_spinner=False)
 def _jobs(root: str) -> Jobs:
+    from pruning_core.apart import household
     from pruning_core.runs.jobs import Jobs
     from pruning_core.studies.specs import PRODUCT
 
-    return Jobs(_workspace(root), PRODUCT)
+    return Jobs(_workspace(root), PRODUCT, elsewhere=household.elsewhere())
 
 
 @st.cache_resource(show_spinner=False, max_entries=MODELS_KEPT)

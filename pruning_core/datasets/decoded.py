@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -77,5 +78,6 @@ def load(path: Path) -> Raw | None:
                 findings.read(text["findings"]),
             )
     except (SafetensorError, KeyError, ValueError, TypeError, OSError):
-        path.unlink(missing_ok=True)  # a damaged copy costs one more decoding, nothing else
+        with suppress(PermissionError):
+            path.unlink(missing_ok=True)  # a damaged copy costs one more decoding, nothing else
         return None

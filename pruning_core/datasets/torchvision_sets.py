@@ -38,6 +38,17 @@ def read(ref: DataRef, root: Root | None, progress: Progress) -> Raw:
 
     Raises UserError when the name is unknown, the set cannot be downloaded, or what came is not what was published.
     """
+    train, test = _unpacked(ref, root, progress)
+    return Raw(*_tensors(train), tuple(train.classes), *_tensors(test))
+
+
+def fetch_set(ref: DataRef, root: Root | None, progress: Progress) -> None:
+    """Have the set in the data directory, unpacked, for whoever cannot fetch it. Raises UserError as ``read`` does."""
+    _unpacked(ref, root, progress)
+
+
+def _unpacked(ref: DataRef, root: Root | None, progress: Progress) -> tuple[Any, Any]:
+    """torchvision's objects of both splits."""
     chosen = next((item for item in SETS if item.name == ref.name), None)
     if chosen is None:
         raise UserError(f"There is no set called {ref.name!r}. Choose one of {', '.join(item.name for item in SETS)}.")
@@ -49,13 +60,12 @@ def read(ref: DataRef, root: Root | None, progress: Progress) -> Raw:
         fetch(urls, target, f"{chosen.name} (about {chosen.megabytes} MB)", progress)
     try:
         # Files are in place, so this only verifies their published checksums and unpacks them.
-        parts = [cls(folder, train=train, download=True) for train in (True, False)]
+        train, test = (cls(folder, train=train, download=True) for train in (True, False))
     except (RuntimeError, OSError, EOFError) as error:
         for _, target in _files(cls, folder):
             target.unlink(missing_ok=True)
         raise UserError(f"The download of {chosen.name} was damaged and has been removed. Try again.") from error
-    train, test = parts
-    return Raw(*_tensors(train), tuple(train.classes), *_tensors(test))
+    return train, test
 
 
 def _files(cls: Any, folder: Path) -> list[tuple[list[str], Path]]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from pruning_core.errors import UserError
 from pruning_core.isolation.child import Child
-from pruning_core.isolation.limits import GIVEN, Limits, Order
+from pruning_core.isolation.limits import GIVEN, ORDER, READY, Limits, Order
 from pruning_core.storage.codec import dump
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +40,7 @@ class Children:
         self._module, self._environment = module, dict(environment or {})
         self._lock = threading.Lock()
         self._swept: set[Path] = set()
+        self._ready = False
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
@@ -47,6 +48,15 @@ class Children:
         """Have the fork server import what it needs; returns at once."""
         with self._lock:
             self._started()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a child would start at once; before, it starts when everything is imported."""
+        with self._lock:
+            if self._control is not None and not self._ready:
+                with contextlib.suppress(BlockingIOError):
+                    self._ready = self._control.recv(len(READY), socket.MSG_DONTWAIT) == READY
+            return self._ready and self._process is not None and self._process.poll() is None
 
     def begin(self, task: str, given: Any, limits: Limits, home: Path) -> Child:
         """Start ``task`` on ``given`` (plain JSON) in a child of its own; use it with ``with``.
@@ -56,6 +66,7 @@ class Children:
         folder, held = self._folder(home)
         (folder / GIVEN).write_text(json.dumps(given, allow_nan=False), encoding="utf-8")
         order = dump(Order(task, str(folder), limits)).encode()
+        assert len(order) < ORDER, "paths do not grow without end"
         channel, its_channel = socket.socketpair()
         told, its_told = socket.socketpair()
         try:
@@ -107,6 +118,7 @@ class Children:
         if self._process is not None and self._control is not None and self._process.poll() is None:
             return self._control
         self._stop()
+        self._ready = False
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(

@@ -22,13 +22,13 @@ from pathlib import Path
 
 from pruning_core.isolation import accounts
 from pruning_core.isolation.life import live
-from pruning_core.isolation.limits import ORDERS, Death, Order
+from pruning_core.isolation.limits import ORDER, ORDERS, READY, Death, Order
 from pruning_core.isolation.talk import Task
 from pruning_core.storage.codec import dump
 
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER: what a child leaves behind becomes ours, and is ended
 TICK = 0.1  # seconds between two looks at what children take
-ORDER = 1 << 16  # bytes
+REST = 0.3  # seconds without orders until a spare child is made: a fork takes 40 ms of the processor
 
 
 def serve(table: Mapping[str, Task], prepare: Callable[[], None] | None = None) -> None:
@@ -41,7 +41,10 @@ def serve(table: Mapping[str, Task], prepare: Callable[[], None] | None = None) 
         prepare()
     gc.collect()
     gc.freeze()  # the collector of a child leaves the pages alone that it shares
-    _Nursery(control, table).run()
+    nursery = _Nursery(control, table)
+    with contextlib.suppress(OSError):  # the server has gone meanwhile
+        control.send(READY)
+    nursery.run()
 
 
 @dataclass
@@ -71,13 +74,20 @@ class _Nursery:
         self._events.register(self._woken, selectors.EVENT_READ, self._calm)
         ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
         self._going_on = True
+        self._spare: tuple[int, socket.socket] | None = None  # forked before anybody asks
+        self._ordered = time.monotonic()
 
     def run(self) -> None:
         while self._going_on:
-            for key, _ in self._events.select(TICK if self._children else None):
+            wait = TICK if self._children else REST if self._spare is None else None
+            for key, _ in self._events.select(wait):
                 key.data()
             self._reap()
             self._watch()
+            if self._spare is None and self._going_on and time.monotonic() - self._ordered > REST:
+                self._spare = self._forked()
+        if self._spare is not None:
+            self._spare[1].close()  # it ends when it reads that
         for child in self._children.values():
             self._forget(child)
         while self._children:
@@ -90,19 +100,39 @@ class _Nursery:
                 pass
 
     def _order(self) -> None:
-        text, fds, _, _ = socket.recv_fds(self._control, ORDER, 2)
+        text, fds = b"", list[int]()
+        with contextlib.suppress(ConnectionResetError):
+            text, fds, _, _ = socket.recv_fds(self._control, ORDER, 2)
         if not text:
             self._going_on = False
             return
+        self._ordered = time.monotonic()
         channel, told = (socket.socket(fileno=fd) for fd in fds)
         order: Order = ORDERS.load(text.decode())
-        me, pid = os.getpid(), os.fork()
-        if pid == 0:
-            live(order, self._table, channel, me)
-        channel.close()
+        pid = self._given(text, channel)
         child = _Child(pid, order, told, accounts.memory(pid))
         self._children[pid] = child
         self._events.register(told, selectors.EVENT_READ, lambda: self._forget(child))
+
+    def _given(self, text: bytes, channel: socket.socket) -> int:
+        """The child that takes the order: the spare one, or a new one should that be gone."""
+        with channel:
+            for _ in range(2):
+                pid, orders = self._spare or self._forked()
+                self._spare = None
+                with orders, contextlib.suppress(OSError):
+                    socket.send_fds(orders, [text], [channel.fileno()])
+                    return pid
+        raise RuntimeError("a new child is gone before it was told what to do")
+
+    def _forked(self) -> tuple[int, socket.socket]:
+        """A new child, and where it waits for its order."""
+        mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        me, pid = os.getpid(), os.fork()
+        if pid == 0:
+            live(its, self._table, me)
+        its.close()
+        return pid, mine
 
     def _forget(self, child: _Child) -> None:
         child.wanted = False
@@ -126,6 +156,9 @@ class _Nursery:
                 return
             if dead is None:
                 return
+            if self._spare is not None and dead.si_pid == self._spare[0]:
+                self._spare[1].close()
+                self._spare = None
             child = self._children.pop(dead.si_pid, None)
             if child is not None:
                 self._end(child)
@@ -150,6 +183,7 @@ class _Nursery:
                 self._end(child, "memory")
             elif limits.disk is not None and accounts.disk(Path(child.order.folder)) > limits.disk:
                 self._end(child, "disk")
-        for stray in accounts.children() - set(self._children):  # its parent is dead, or it broke away
+        known = {*self._children, *([self._spare[0]] if self._spare else [])}
+        for stray in accounts.children() - known:  # its parent is dead, or it broke away
             with contextlib.suppress(ProcessLookupError):
                 os.kill(stray, signal.SIGKILL)

@@ -20,7 +20,7 @@ import torch
 
 from pruning_core.errors import UserError
 from pruning_core.isolation.confine import confine
-from pruning_core.isolation.limits import GIVEN, TEXT, Limits, Order
+from pruning_core.isolation.limits import GIVEN, ORDER, ORDERS, TEXT, Limits
 from pruning_core.isolation.talk import Stopped, Talk, Task
 from pruning_core.isolation.wire import Kind
 from pruning_core.storage.memory import out_of_memory
@@ -30,11 +30,16 @@ SAID = "said.txt"
 OPEN_FILES = 512
 
 
-def live(order: Order, table: Mapping[str, Task], channel: socket.socket, parent: int) -> NoReturn:
-    """Do what was ordered and end; called right after the fork, before there is any thread."""
+def live(orders: socket.socket, table: Mapping[str, Task], parent: int) -> NoReturn:
+    """Wait for an order, follow it and end; called right after the fork, before there is any thread."""
     code = 70
     try:
-        _break_away(channel, parent)
+        _break_away(orders, parent)
+        text, fds, _, _ = socket.recv_fds(orders, ORDER, 1)
+        orders.close()
+        if not text:
+            os._exit(0)  # nobody needed it
+        order, channel = ORDERS.load(text.decode()), socket.socket(fileno=fds[0])
         folder = Path(order.folder)
         given = json.loads((folder / GIVEN).read_bytes())
         _settle(order.limits, folder)
@@ -66,7 +71,7 @@ def _work(task: Task, talk: Talk, given: Any, folder: Path) -> int:
     return 0
 
 
-def _break_away(channel: socket.socket, parent: int) -> None:
+def _break_away(orders: socket.socket, parent: int) -> None:
     """Of its own group, without anything of the fork server's, and dead when that is."""
     os.setsid()
     ctypes.CDLL(None).prctl(PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
@@ -75,7 +80,7 @@ def _break_away(channel: socket.socket, parent: int) -> None:
     signal.set_wakeup_fd(-1)
     for each in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
         signal.signal(each, signal.SIG_DFL)
-    kept = channel.fileno()
+    kept = orders.fileno()
     os.closerange(3, kept)
     os.closerange(kept + 1, 1 << 20)
 

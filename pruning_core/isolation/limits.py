@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pruning_core.storage.codec import Codec
 
 GIVEN = "given.json"  # in the folder of a child
+ORDER = 1 << 16  # bytes of an order at most
+READY = b"ready"  # what a fork server says first
 TEXT = 20_000  # characters of what a child says about itself: a traceback, a line for the log
 
 

@@ -12,6 +12,8 @@ from pruning_core.runs.events import Event
 from pruning_core.runs.view import State
 from pruning_core.storage.memory import out_of_memory
 
+NO_MEMORY = "The memory was not enough for this run. Choose a smaller batch or fewer images, then try again."
+
 
 def attempt(
     start: Callable[[], Iterator[Event]], record: Callable[[Event], bool], log: logging.Logger, reference: str
@@ -42,7 +44,7 @@ def sentence(error: BaseException, log: logging.Logger, reference: str) -> str:
         return str(error)
     log.error("run %s failed", reference, exc_info=error)
     if out_of_memory(error):
-        return "The memory was not enough for this run. Choose a smaller batch or fewer images, then try again."
+        return NO_MEMORY
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if full or (isinstance(error, sqlite3.Error) and "disk is full" in str(error)):
         return "The disk of the data directory is full. Free some space, then resume the run."

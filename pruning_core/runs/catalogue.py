@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from pruning_core.runs.events import OWN, Event
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.codec import Codec
+from pruning_core.storage.conform import conforms
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,15 @@ class Catalogue:
     def event(self, text: str) -> Event:
         """Raises UnknownClass for an event of another version."""
         event: Event = self._events.load(text)
+        return event
+
+    def checked_event(self, text: Any) -> Event:
+        """The same of text that a stranger may have forged. Raises ValueError or TypeError when it is no event."""
+        if not isinstance(text, str):
+            raise TypeError("an event is stored as text")
+        event = self.event(text)
+        if not conforms(event, type(event)) or type(event) not in (*OWN, *self.events):
+            raise ValueError(f"this is no {type(event).__name__}")
         return event
 
     @cached_property

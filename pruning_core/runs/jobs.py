@@ -10,10 +10,12 @@ import time
 import uuid
 import weakref
 from collections import deque
+from dataclasses import replace
 
 from pruning_core.errors import UserError
 from pruning_core.runs.adopt import adopt
 from pruning_core.runs.catalogue import Catalogue
+from pruning_core.runs.elsewhere import Elsewhere, Supervisor
 from pruning_core.runs.events import Event, Failed
 from pruning_core.runs.intent import Intent
 from pruning_core.runs.log import open_log
@@ -31,12 +33,16 @@ class Jobs:
     """The jobs of one workspace; make one per server process and share it.
 
     ``catalogue`` names what may be stored (the product's: ``studies.specs.PRODUCT``). ``threads`` is how many torch
-    threads a worker uses (default: one core less than there are).
+    threads a worker uses (default: one core less than there are). ``elsewhere``: which runs get a process of their own;
+    without it all happen in this one.
     All methods may be called from any thread; all but ``wait`` and ``close`` return at once.
     """
 
-    def __init__(self, workspace: Workspace, catalogue: Catalogue, threads: int | None = None) -> None:
+    def __init__(
+        self, workspace: Workspace, catalogue: Catalogue, threads: int | None = None, elsewhere: Elsewhere | None = None
+    ) -> None:
         self.workspace = workspace
+        self._catalogue, self._elsewhere = catalogue, elsewhere
         self._store = Store(workspace.database, catalogue)
         self._threads = threads or spare_threads()
         self._lock = threading.RLock()
@@ -48,7 +54,7 @@ class Jobs:
         self._log = open_log(workspace.log_path)
         servers = workspace.root / "servers"
         self._presence = Presence(servers)
-        adopt(self._store, workspace, servers, self._log)
+        adopt(self._store, workspace, servers, self._log, self._outside)
         atexit.register(_close_at_exit, weakref.ref(self))  # daemon threads may not run on into a dying interpreter
 
     # -- what pages call ---------------------------------------------------------------------------------------------
@@ -188,8 +194,12 @@ class Jobs:
         self._store.append(job.id, event)  # before it is shown: what was seen is never lost
         with self._lock:
             job.events.append(event)
+        return not self.stopping(job)
+
+    def stopping(self, job: Job) -> bool:
+        with self._lock:
             job.intent = job.intent.noticed()
-            return job.intent is Intent.GO_ON and not self._closing
+            return job.intent is not Intent.GO_ON or self._closing
 
     def finish(self, job: Job, state: State, error: str | None) -> None:
         with self._lock:
@@ -232,7 +242,7 @@ class Jobs:
             queue.insert(len(asked), job.id)
             self._make_room(job.device)
         if job.device not in self._workers:
-            worker = Worker(job.device, self, self.workspace, self._threads, self._log)
+            worker = Worker(job.device, self, self.workspace, self._threads, self._log, self._outside)
             self._workers[job.device] = worker
             worker.start()
         self._wake.notify_all()
@@ -250,6 +260,15 @@ class Jobs:
         job.state, job.error, job.finished, job.intent = state, error, now, Intent.GO_ON
         self._save(job)
         self._wake.notify_all()
+
+    def _outside(self, spec: RunSpec) -> Supervisor | None:
+        """What runs it in a process of its own; None where it stays in this one."""
+        limits = self._elsewhere.limits(spec, self.workspace) if self._elsewhere else None
+        if self._elsewhere is None or limits is None:
+            return None
+        limits = replace(limits, threads=self._threads)
+        where = self._elsewhere
+        return Supervisor(where.children, limits, self.workspace, self._catalogue, self._log, where.provide)
 
     def _save(self, job: Job) -> None:
         try:

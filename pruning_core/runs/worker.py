@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from pruning_core.runs.attempt import attempt, sentence
+from pruning_core.runs.elsewhere import Listener, Supervisor
 from pruning_core.runs.events import Event
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.store import Job
@@ -28,6 +29,9 @@ class Desk(Protocol):
     def record(self, job: Job, event: Event) -> bool:
         """Store an event; False asks the run to stop."""
 
+    def stopping(self, job: Job) -> bool:
+        """Whether the run is to stop; asked by those that can do so between two events."""
+
     def finish(self, job: Job, state: State, error: str | None) -> None:
         """The attempt is over."""
 
@@ -35,13 +39,22 @@ class Desk(Protocol):
 class Worker(threading.Thread):
     """A daemon thread, so that a long step never holds up the end of the process."""
 
-    def __init__(self, device: str, desk: Desk, workspace: Workspace, threads: int, log: logging.Logger) -> None:
+    def __init__(
+        self,
+        device: str,
+        desk: Desk,
+        workspace: Workspace,
+        threads: int,
+        log: logging.Logger,
+        outside: Callable[[RunSpec], Supervisor | None] = lambda spec: None,
+    ) -> None:
         super().__init__(name=f"runs on {device}", daemon=True)
         self.device = device
         self._desk = desk
         self._workspace = workspace
         self._threads = threads
         self._log = log
+        self._outside = outside
 
     def run(self) -> None:
         while (taken := self._desk.take(self.device)) is not None:
@@ -49,6 +62,25 @@ class Worker(threading.Thread):
 
     def _attempt(self, job: Job, spec: RunSpec) -> None:
         reference = f"{job.id[:8]}.{job.attempt}"
+        supervisor = self._outside(spec)
+        if supervisor is not None:
+            state, error = self._supervised(supervisor, job, spec, reference)
+        else:
+            state, error = self._inside(job, spec, reference)
+        self._desk.finish(job, state, error)
+
+    def _supervised(self, supervisor: Supervisor, job: Job, spec: RunSpec, reference: str) -> tuple[State, str | None]:
+        listener = Listener(
+            lambda kept: self._desk.begin(job, kept),
+            lambda event: self._desk.record(job, event),
+            lambda: self._desk.stopping(job),
+        )
+        state, error = supervisor.run(spec, tuple(job.events), listener, reference)
+        if state is not State.DONE:
+            supervisor.salvage(spec, tuple(job.events), listener.record, reference)
+        return state, error
+
+    def _inside(self, job: Job, spec: RunSpec, reference: str) -> tuple[State, str | None]:
 
         def start() -> Iterator[Event]:
             self._reset()
@@ -63,7 +95,7 @@ class Worker(threading.Thread):
                     self._desk.record(job, event)
             except Exception as problem:  # what cannot be saved must not hide why the run stopped
                 sentence(problem, self._log, f"{reference} (salvage)")
-        self._desk.finish(job, state, error)
+        return state, error
 
     def _reset(self) -> None:
         """The torch state of this thread, whatever the last run left; memory it no longer needs goes back."""

@@ -15,13 +15,14 @@ from typing import BinaryIO
 from pruning_core.errors import UserError
 
 CHUNK = 1 << 20  # bytes
+PART = ".part-"  # how the names of files begin that are still being written
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Write ``path`` completely or not at all: a temporary file beside it, flushed to disk, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=PART)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -35,15 +36,19 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Files under ``folder``, each named by the sha256 (hex) of its bytes; written once, never changed."""
+    """Files under ``folder``, each named by the sha256 (hex) of its bytes; written once, never changed.
+
+    ``behind``: another such folder, where files are found as well and never written.
+    """
 
     folder: Path
+    behind: Path | None = None
 
     def put(self, data: bytes) -> str:
         """Store ``data`` and return its digest; storing the same bytes twice keeps one file."""
         digest = hashlib.sha256(data).hexdigest()
         target = self._place(digest)
-        if not target.exists():
+        if not self.has(digest):
             with replacing(target) as file:
                 file.write(data)
         return digest
@@ -54,7 +59,7 @@ class Artifacts:
             with source.open("rb") as opened:
                 return self.put_file(opened)
         self.folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".part-")
+        handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=PART)
         hasher = hashlib.sha256()
         try:
             with os.fdopen(handle, "wb") as file:
@@ -70,12 +75,30 @@ class Artifacts:
             Path(temporary).unlink(missing_ok=True)
         return hasher.hexdigest()
 
+    def take_over(self, outbox: Path) -> None:
+        """Move everything in from another such folder, which somebody else may still be writing to.
+
+        Nothing there is believed: a name says what the bytes must be. Raises ValueError where they are others,
+        OSError for what is no file.
+        """
+        for folder in _inside(outbox):
+            for entry in _inside(folder.path) if folder.is_dir(follow_symlinks=False) else ():
+                if entry.name.startswith(PART):
+                    continue
+                with os.fdopen(os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+                    if self.put_file(file) != entry.name:
+                        raise ValueError("a stored file is not what its name says")
+                os.unlink(entry.path)
+
     def has(self, digest: str) -> bool:
-        return self._place(digest).is_file()
+        found = self._place(digest).is_file()
+        return found or (self.behind is not None and Artifacts(self.behind).has(digest))
 
     def path(self, digest: str) -> Path:
         """The file of ``digest``. Raises UserError when it is not here."""
         place = self._place(digest)
+        if not place.is_file() and self.behind is not None:
+            return Artifacts(self.behind).path(digest)
         if not place.is_file():
             raise UserError(
                 f"The stored file {digest[:12]}… is no longer in the data directory. Upload it or compute it again."
@@ -90,3 +113,12 @@ class Artifacts:
         if not re.fullmatch(r"[0-9a-f]{64}", digest):
             raise UserError("This is not the name of a stored file: a name has 64 hexadecimal digits.")
         return self.folder / digest[:2] / digest
+
+
+def _inside(folder: str | Path) -> list[os.DirEntry[str]]:
+    """What lies in it; nothing when it is not there."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []

@@ -18,6 +18,9 @@ class Rooted(Protocol):
     @property
     def root(self) -> Path: ...
 
+    @property
+    def artifacts(self) -> Artifacts: ...
+
 
 Root = Path | Rooted
 """The data directory, or something that has one."""
@@ -25,7 +28,7 @@ Root = Path | Rooted
 
 def artifacts(root: Root | None) -> Artifacts:
     """The content-addressed files under ``root``. Raises UserError when no data directory was given."""
-    return Artifacts(directory(root) / "artifacts")
+    return Artifacts(directory(root) / "artifacts") if root is None or isinstance(root, Path) else root.artifacts
 
 
 def directory(root: Root | None) -> Path:

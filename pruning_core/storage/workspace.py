@@ -57,3 +57,15 @@ class Workspace:
 
     def drop_scratch(self, key: str) -> None:
         shutil.rmtree(self.root / "scratch" / key, ignore_errors=True)
+
+
+class Borrowed(Workspace):
+    """A data directory as a child of its server sees it: nothing of it changes, except the scratch files of a run.
+
+    Artifacts are found where they are and left in ``outbox``, from where the server takes them over once it has looked
+    at them. It has no database.
+    """
+
+    def __init__(self, root: Path, outbox: Path) -> None:
+        self.root = root
+        self.artifacts = Artifacts(outbox, behind=root / "artifacts")

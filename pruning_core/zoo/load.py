@@ -25,7 +25,7 @@ from pruning_core.zoo.finite import check_finite
 from pruning_core.zoo.meaning import Outputs, told_by
 from pruning_core.zoo.onnx_files import compared_note, read_onnx
 from pruning_core.zoo.output import look
-from pruning_core.zoo.ref import ModelRef, Source
+from pruning_core.zoo.ref import PROGRAMS, ModelRef, Source
 from pruning_core.zoo.weight_sets import WeightSet
 
 
@@ -111,7 +111,7 @@ def _torchvision(ref: ModelRef, root: Root | None, progress: Progress) -> Loaded
 
 def _upload(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
     path = artifacts(root).path(ref.weights)
-    if ref.architecture in ("exported", "onnx"):
+    if ref.architecture in PROGRAMS:
         return _whole(ref, path)
     model = build(ref.architecture, dict(ref.options))
     tensors, notes = stored_weights(path)

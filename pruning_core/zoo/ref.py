@@ -9,6 +9,7 @@ from pruning_core.errors import UserError
 from pruning_core.storage.codec import Codec, UnknownClass, digest, dump
 
 Source = Literal["demo", "torchvision", "upload", "pruned", "factory"]
+PROGRAMS = ("exported", "onnx")  # architectures of uploads that bring their own
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,14 @@ class ModelRef:
     def key(self) -> str:
         """sha256 of the canonical JSON: equal references have equal keys."""
         return digest(self)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether running it runs a program out of somebody's file, not only numbers from it in classes we know."""
+        origin = self
+        while origin.base is not None:
+            origin = origin.base
+        return origin.source == "upload" and origin.architecture in PROGRAMS
 
     def to_json(self) -> str:
         return dump(self)

@@ -255,4 +255,9 @@ TABLE = {
 }  # fmt: skip
 
 if __name__ == "__main__":
-    serve(TABLE)
+    # One table for runs that are harmful, another name for those whose child lies.
+    from pruning_core.runs.catalogue import Catalogue
+    from pruning_core.runs.errand import running
+    from tests.core.harmful_runs import Harm, forges
+
+    serve({**TABLE, "run": running(Catalogue((Harm,))), "forges": forges})

@@ -19,6 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("app",),
     ("pages",),
     ("pages.ui", "tools"),
+    ("apart",),
     ("export",),
     ("studies",),
     ("methods",),

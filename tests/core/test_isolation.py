@@ -101,6 +101,20 @@ def test_files_that_it_left_are_there_until_the_child_is_let_go(children: Childr
     assert not child.folder.exists()
 
 
+def test_a_child_waits_for_its_order_and_its_loss_is_made_good(children: Children) -> None:
+    process = children._process
+    assert children.ready and process is not None
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    assert eventually(lambda: len(listed.read_text().split()) == 1)
+    (waiting,) = listed.read_text().split()
+    assert run(children, "about")["pid"] == int(waiting)
+    assert eventually(lambda: len(listed.read_text().split()) == 1 and listed.read_text().split() != [waiting])
+    (waiting,) = listed.read_text().split()
+    os.kill(int(waiting), signal.SIGKILL)
+    assert eventually(lambda: len(listed.read_text().split()) == 1 and listed.read_text().split() != [waiting])
+    assert run(children, "echo", 1) == 1
+
+
 def test_errors_of_three_kinds(children: Children) -> None:
     with pytest.raises(UserError, match="Send another"):
         run(children, "raises", "user")
@@ -307,7 +321,8 @@ def test_a_hundred_children_leave_nothing(children: Children) -> None:
             len(list(HOME.iterdir())),
         )
 
-    assert eventually(lambda: state()[3] == 0)
+    # one waits for the next order, and nothing is left of the tests before
+    assert eventually(lambda: state()[3] == 1 and state()[4] == 0)
     before = state()
     for number in range(100):
         with contextlib.suppress(Died, UserError):
@@ -340,7 +355,7 @@ def test_a_server_that_is_killed_leaves_no_orphan_and_no_file(tmp_path: Path) ->
         assert server.stdout is not None
         fork_server = int(server.stdout.readline())
         listed = Path(f"/proc/{fork_server}/task/{fork_server}/children")
-        assert eventually(lambda: len(listed.read_text().split()) == 2)
+        assert eventually(lambda: len(listed.read_text().split()) == 3), "two, and one that waits for an order"
         children = [int(pid) for pid in listed.read_text().split()]
         os.kill(server.pid, signal.SIGKILL)
         server.wait(PATIENCE)
@@ -368,11 +383,12 @@ def test_children_die_with_their_fork_server_and_another_one_takes_its_place(chi
     with children.begin("lasts", "sleep", Limits(), HOME) as child:
         assert children._process is not None
         first = children._process.pid
-        assert eventually(lambda: bool(Path(f"/proc/{first}/task/{first}/children").read_text().split()))
-        (pid,) = map(int, Path(f"/proc/{first}/task/{first}/children").read_text().split())
+        listed = Path(f"/proc/{first}/task/{first}/children")
+        assert eventually(lambda: len(listed.read_text().split()) == 2), "one waits for an order"
+        pids = [int(pid) for pid in listed.read_text().split()]
         os.kill(first, signal.SIGKILL)
         with pytest.raises(Died) as died:
             child.result()
-        assert died.value.end.how is How.GONE and eventually(lambda: gone(pid))
+        assert died.value.end.how is How.GONE and eventually(lambda: all(map(gone, pids)))
     assert run(children, "echo", 7) == 7
     assert children._process.pid != first

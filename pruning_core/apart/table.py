@@ -1,0 +1,22 @@
+"""Everything that a child can be asked to do, by name. Nothing else can happen there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pruning_core.isolation.talk import Task
+from pruning_core.runs.elsewhere import TASK
+from pruning_core.runs.errand import running
+from pruning_core.studies.specs import PRODUCT
+
+TABLE: Mapping[str, Task] = {TASK: running(PRODUCT)}
+
+
+def prepare() -> None:
+    """Before the first child: what they would all import, and machine code that takes seconds to make."""
+    import onnx2torch  # noqa: F401  (imported late elsewhere, because the server does not need it to start)
+    import sklearn.datasets  # noqa: F401
+
+    from pruning_core.replay.winograd import compile_loops
+
+    compile_loops()
