@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from pruning_core.graph import Network
 from pruning_core.training.hooks import Hook, HookSpec, Moment
 from pruning_core.training.loss import Objective, ObjectiveSpec
+from pruning_core.training.watch import Watched, seen
 
 MOMENTS: tuple[Callable[..., Any], ...] = (
     Hook.overrides,
@@ -23,6 +24,7 @@ MOMENTS: tuple[Callable[..., Any], ...] = (
     Hook.after_step,
     Hook.epoch_end,
     Hook.learnt,
+    Hook.watched,
 )
 
 
@@ -81,6 +83,11 @@ class Begun:
         """``what`` is one of Hook's own methods, such as ``Hook.after_step``: called of every hook that has it."""
         for hook in self._taking[what]:
             getattr(hook, what.__name__)(moment)
+
+    def watched(self, moment: Moment) -> tuple[Watched, ...]:
+        return tuple(
+            seen(key, tensor) for hook in self._taking[Hook.watched] for key, tensor in hook.watched(moment).items()
+        )
 
     def learnt(self, states: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """What the hooks had learnt when they were in these ``states``. Raises ValueError for a name used twice."""

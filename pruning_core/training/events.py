@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pruning_core.measuring.measures import Accuracy
+from pruning_core.training.watch import Watched
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Epoch:
     ``top1``, ``top5``, ``low``, ``high``, ``loss`` were measured on ``images`` test images. ``chosen_by`` is the figure
     that decides which weights are kept, measured on the data named by the outcome; ``improved`` says that these weights
     are the ones to keep so far. ``penalty`` is the mean of what hooks added to the loss; None where none added any.
+    ``watched`` is what they let a person see.
     """
 
     epoch: int
@@ -61,6 +63,7 @@ class Epoch:
     seconds: float
     tag: str = ""
     penalty: float | None = None
+    watched: tuple[Watched, ...] = ()
 
     def accuracy(self, dataset: str) -> Accuracy:
         """What was measured on the test images, which are called ``dataset``; ``seconds`` are those since the start."""

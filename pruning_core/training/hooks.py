@@ -36,12 +36,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from pruning_core.graph import Network
 from pruning_core.knobs import check_knobs
+from pruning_core.training.watch import Watch
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +104,10 @@ class Hook:
         """What this training found out, such as a (C,) importance by group key; asked once, as of the kept weights."""
         return {}
 
+    def watched(self, moment: Moment) -> Mapping[str, Tensor]:
+        """After each epoch: for every :class:`.watch.Watch` of its spec a scalar, or values for a histogram."""
+        return {}
+
     def stop(self, model: nn.Module) -> None:
         """The training is over, however it ended."""
 
@@ -121,7 +126,12 @@ class Hook:
 
 @dataclass(frozen=True)
 class HookSpec(ABC):
-    """A subclass is a frozen dataclass of plain values whose annotated fields are its knobs."""
+    """A subclass is a frozen dataclass of plain values whose annotated fields are its knobs.
+
+    ``watches`` are the plots that its hook feeds while it trains.
+    """
+
+    watches: ClassVar[tuple[Watch, ...]] = ()
 
     def __post_init__(self) -> None:
         check_knobs(self)

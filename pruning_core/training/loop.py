@@ -248,6 +248,7 @@ class Training(Iterator[TrainEvent]):
             images_per_s=self._pace.images_per_s,
             seconds=self._pace.spent,
             penalty=float(self._penalty.total) / self._step if penalised else None,
+            watched=learner.hooks.watched(self._moment(learner)),
         )
         if improved:
             state = learner.hooks.folded(copied(learner.model), exchanged)

@@ -169,7 +169,9 @@ def opaque():
 
 
 def transparent_palette():
-    return stored(Image.fromarray(noise()).quantize(32), transparency=3)
+    image = Image.fromarray(noise()).quantize(32)
+    image.putpixel((0, 0), 3)  # a palette may hold colours that no pixel has
+    return stored(image, transparency=3)
 
 
 def cmyk():

@@ -1,0 +1,98 @@
+"""The channels of a group as rows of numbers: what makes them, and the scales of the norms behind them.
+
+A layer's channels may be made by several weights (layers that are added up, gates of a recurrent layer): a unit is then
+all its slices side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pruning_core.allocation.budget import Budget, allocate
+from pruning_core.allocation.limits import Limits
+from pruning_core.allocation.pool import Pool
+from pruning_core.allocation.uniform import Uniform
+from pruning_core.graph import Group, Network
+from pruning_core.graph.modules import named_tensors
+from pruning_core.graph.network import Member, Role
+
+
+@dataclass(frozen=True, eq=False)
+class Slices:
+    """Row c of ``index`` (C, k) holds the positions along ``dim`` of ``tensor`` that unit c owns."""
+
+    tensor: Tensor
+    dim: int
+    index: Tensor
+
+    def rows(self, of: Tensor | None = None) -> Tensor:
+        """(C, everything that a unit owns); of another tensor of the same shape where one is given."""
+        tensor = self.tensor if of is None else of
+        picked = tensor.index_select(self.dim, self.index.reshape(-1)).movedim(self.dim, 0)
+        return picked.reshape(len(self.index), -1)
+
+    @torch.no_grad()
+    def zero(self, units: Iterable[int]) -> None:
+        """In place."""
+        gone = self.index[list(units)].reshape(-1)
+        if len(gone):
+            self.tensor.index_fill_(self.dim, gone, 0)
+
+    @torch.no_grad()
+    def write(self, rows: Tensor) -> None:
+        """In place: the inverse of :meth:`rows`."""
+        moved = self.tensor.movedim(self.dim, 0)
+        moved[self.index.reshape(-1)] = rows.reshape(-1, *moved.shape[1:]).to(moved.dtype)
+
+
+def producers(model: nn.Module, network: Network) -> dict[str, list[Slices]]:
+    """Group key -> the weights that make its units, those of ``model`` itself. Exact groups that have one only."""
+    return _slices(model, network, lambda member, tensor: member.role is Role.PRODUCER and tensor.dim() > 1)
+
+
+def scales(model: nn.Module, network: Network) -> dict[str, list[Slices]]:
+    """Group key -> the scales of batch norms that carry its units. Norms that cannot be cut have none here."""
+    tensors = named_tensors(model)
+
+    def scale(member: Member, tensor: Tensor) -> bool:
+        name, _, last = member.parameter.rpartition(".")
+        return last == "weight" and tensor.dim() == 1 and f"{name}.running_mean" in tensors
+
+    return _slices(model, network, scale)
+
+
+def joined(slices: Iterable[Slices]) -> Tensor:
+    """(C, everything) of one group; gradients flow through it."""
+    return torch.cat([each.rows() for each in slices], 1)
+
+
+def cuttable(network: Network) -> list[Group]:
+    """The groups that a method may cut: those whose removal is exact."""
+    return [group for group in network.groups if group.exact]
+
+
+def uniform_counts(network: Network, budget: Budget) -> Mapping[str, int]:
+    """How many units every exact group loses when all lose the same share, so that the budget is kept.
+
+    For methods whose paper fixes the widths before it trains. Raises UserError for a budget out of reach.
+    """
+    order = {group.key: torch.arange(group.size, dtype=torch.float64) for group in cuttable(network)}
+    return allocate(Uniform(), Pool.of(network, order, Limits(), "none"), budget).counts()
+
+
+def _slices(model: nn.Module, network: Network, wanted: Callable[[Member, Tensor], bool]) -> dict[str, list[Slices]]:
+    tensors = named_tensors(model)
+    found: dict[str, list[Slices]] = {}
+    for group in cuttable(network):
+        own = [
+            Slices(tensor, member.dim, torch.as_tensor(member.index, device=tensor.device))
+            for member in group.members
+            if wanted(member, tensor := tensors[member.parameter])
+        ]
+        if own:
+            found[group.key] = own
+    return found
