@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
@@ -50,6 +51,52 @@ def set_mode(model: nn.Module, training: bool) -> None:
             module.training = training
     else:
         model.train(training)
+
+
+def switch(model: nn.Module, training: bool) -> None:
+    """Into a mode throughout; by way of the other one where it is there already (:func:`turn_over`)."""
+    if any(module.training is not training for module in modules_by_name(model).values()):
+        set_mode(model, training)
+    else:
+        turn_over(model)
+
+
+def turn_over(model: nn.Module) -> None:
+    """Into the other mode and back, where a class has code of its own for that: what it keeps for one mode only
+    (tables, folded weights) is made anew.
+
+    Every module ends in the mode it was in. The network's own code runs, and may change its tensors.
+    """
+    modules = modules_by_name(model).values()
+    if not _turns_in_its_own_way(modules):
+        return
+    modes = [(module, module.training) for module in modules]
+    training = model.training
+    try:
+        set_mode(model, not training)
+        set_mode(model, training)
+    except NotImplementedError:  # exported programs do not switch
+        return
+    finally:
+        for module, mode in modes:
+            if module.training is not mode:
+                module.training = mode
+
+
+def _turns_in_its_own_way(modules: Iterable[nn.Module]) -> bool:
+    return any(type(module).train is not nn.Module.train or "train" in module.__dict__ for module in modules)
+
+
+def renew(model: nn.Module) -> None:
+    """What a copy of our own keeps for its mode is made anew from its tensors; its parameters stay to the bit."""
+    if not _turns_in_its_own_way(modules_by_name(model).values()):
+        return
+    parameters = [(t, t.detach().clone()) for t in named_tensors(model).values() if isinstance(t, nn.Parameter)]
+    turn_over(model)
+    with torch.no_grad():
+        for parameter, before in parameters:
+            if not torch.equal(parameter, before):  # folded out and in again, and rounded
+                parameter.copy_(before)
 
 
 def named_tensors(model: nn.Module) -> dict[str, Tensor]:

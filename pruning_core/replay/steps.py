@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from pruning_core.graph import Network
+from pruning_core.graph.capturing.follow import follow
 from pruning_core.graph.capturing.hollow import NeedsValues
-from pruning_core.graph.capturing.record import Recording, follow, start
+from pruning_core.graph.capturing.record import Recording, start
 from pruning_core.graph.capturing.recurrent import link_recurrent_layers, plain_recurrence
 from pruning_core.graph.labelling.labels import Labelled, cover
 from pruning_core.graph.labelling.rules import Call

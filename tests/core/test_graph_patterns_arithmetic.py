@@ -327,13 +327,17 @@ def test_constants_of_fixed_size_are_refused() -> None:
 
 
 def test_branches_on_data_and_numbers_read_from_data() -> None:
+    """What the branch follows from is exact; what comes after it was seen on one of two paths only."""
+
     def body(m: Net, x: Tensor) -> Tensor:
-        y = F.relu(m.a(x))
+        y = F.relu(m.a(F.relu(m.s(x))))
         y = y * 2 if float(y.sum().abs()) >= 0 else m.c(y)
         return m.h(m.b(y))
 
-    net = Net(body, a=conv(3, 8), c=conv(8, 8), b=conv(8, 6), h=head(6))
-    assert owners(check_exact(net, image(), train=False, cost=False))["b"] == (6, True)
+    net = Net(body, s=conv(3, 4), a=conv(4, 8), c=conv(8, 8), b=conv(8, 6), h=head(6))
+    network = check_exact(net, image(), train=False, cost=False)
+    assert owners(network) == {"s": (4, True), "a": (8, False), "b": (6, False)}
+    assert "decides by a number" in network.group("b").reason
 
 
 def test_mixture_of_a_few_branches() -> None:

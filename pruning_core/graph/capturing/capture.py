@@ -13,18 +13,22 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_map
 
-from pruning_core.errors import UserError
+from pruning_core.errors import UserError, quoted
 from pruning_core.graph.capturing.counting import Measures
+from pruning_core.graph.capturing.follow import follow
 from pruning_core.graph.capturing.grouping import Places, find_blocked, find_groups
-from pruning_core.graph.capturing.guard import Overwrites, address, switch
+from pruning_core.graph.capturing.guard import Guard, Overwrites, address
 from pruning_core.graph.capturing.hollow import NeedsValues
-from pruning_core.graph.capturing.record import Recording, follow, start
+from pruning_core.graph.capturing.known_layers import KnownLayers
+from pruning_core.graph.capturing.record import Recording, start
 from pruning_core.graph.capturing.recurrent import link_recurrent_layers, plain_recurrence
+from pruning_core.graph.capturing.remarks import Act, Remark, sentences
 from pruning_core.graph.copies import copied, shadow
+from pruning_core.graph.labelling.labels import Note
 from pruning_core.graph.layout import Layout
-from pruning_core.graph.modules import modules_by_name, named_tensors
+from pruning_core.graph.modules import named_tensors, set_mode, switch
 from pruning_core.graph.network import Network
-from pruning_core.graph.undisturbed import steady_world
+from pruning_core.graph.undisturbed import dice, steady_world
 
 
 def capture(model: nn.Module, example: Tensor | tuple[Any, ...]) -> Network:
@@ -88,15 +92,14 @@ class _Take:
 
 def _look(seen: _Shadow, arguments: tuple[Any, ...], *, hollow: bool) -> _Take:
     model = seen.model
-    for module in modules_by_name(model).values():
-        if module.training:
-            switch(model, False, seen.memory)
-            break
+    with Guard(seen.memory):
+        switch(model, False)
     recording, tensors = start(model)
     recording.outside.update(seen.outside)
     link_recurrent_layers(model, recording)
+    drawn, layers = dice(), KnownLayers()
     try:
-        follow(model, _copies(arguments), recording, tensors, hollow=hollow, memory=seen.memory)
+        follow(model, _copies(arguments), recording, tensors, hollow=hollow, memory=seen.memory, layers=layers)
     except (UserError, NeedsValues, Overwrites):
         raise
     except Exception as error:
@@ -104,12 +107,16 @@ def _look(seen: _Shadow, arguments: tuple[Any, ...], *, hollow: bool) -> _Take:
             f"The network does not run on an input of shape {_shapes(arguments)}: {_first_line(error)} "
             "Check the input size and the number of input channels."
         ) from error
+    if dice() != drawn:  # by Python or NumPy: nobody knows for what
+        remark = Remark(Act.DRAWS, "", "Python's or NumPy's", training=False)
+        recording.remarks.append(remark)
+        recording.universe.inexact.append(Note(np.arange(recording.universe.size), remark.spoken, remark.reason))
     products, passages, trail = list(recording.ledger.products), list(recording.passages), tuple(recording.trail)
-    idle = [n for n, t in tensors.items() if isinstance(t, nn.Parameter) and n not in recording.used]
-    notes = _follow_training(seen, arguments, recording, tensors, idle, hollow=hollow) if idle else ()
+    notes = _follow_training(seen, arguments, recording, tensors, layers, hollow=hollow)
     recording.ledger.products[:] = products
     recording.passages[:] = passages
-    return _Take(recording, tensors, notes, trail)
+    recording.operators = len(trail)
+    return _Take(recording, tensors, (*sentences(recording.remarks), *notes, *_unread(recording, tensors)), trail)
 
 
 def _follow_training(
@@ -117,15 +124,27 @@ def _follow_training(
     arguments: tuple[Any, ...],
     recording: Recording,
     tensors: dict[str, Tensor],
-    idle: list[str],
+    layers: KnownLayers,
     *,
     hollow: bool,
 ) -> tuple[str, ...]:
-    """A training pass for what evaluation never touches; two images, because batch norm needs them."""
+    """A training pass: features may meet in it, and heads may run, that evaluation never sees.
+
+    On two images where one is too little for a batch norm.
+    """
+    idle = [n for n, t in tensors.items() if isinstance(t, nn.Parameter) and n not in recording.used]
+
+    def run(given: tuple[Any, ...], known: KnownLayers | None) -> None:
+        with Guard(seen.memory):
+            set_mode(seen.model, True)
+        options = {"hollow": hollow, "training": True}
+        follow(seen.model, given, recording, tensors, memory=seen.memory, layers=known, **options)
+
     try:
-        switch(seen.model, True, seen.memory)
-        doubled = tree_map(_doubled, _copies(arguments))
-        follow(seen.model, doubled, recording, tensors, hollow=hollow, memory=seen.memory)
+        try:
+            run(_copies(arguments), layers)
+        except ValueError:
+            run(tree_map(_doubled, _copies(arguments)), None)
     except (NeedsValues, Overwrites):
         raise
     except Exception as error:
@@ -133,11 +152,32 @@ def _follow_training(
         for name in idle:
             if name in recording.used:
                 recording.universe.pin(recording.parameters[name].planes, "training mode does not run on this input")
+        why = f"Training mode does not run on this input ({_first_line(error)})"
+        if not idle:
+            return (f"{why} Only evaluation was followed.",)
         return (
-            f"{len(idle)} parameters are used in training mode only, which does not run on this input "
-            f"({_first_line(error)}) They are left as they are, and so is what they are known to read.",
+            f"{why} {len(idle)} parameters that evaluation does not use are left as they are, and so is what they are "
+            "known to read.",
         )
     return ()
+
+
+def _unread(recording: Recording, tensors: dict[str, Tensor]) -> tuple[str, ...]:
+    """Parameters that neither evaluation nor training touched, by name."""
+    parameters = [name for name, tensor in tensors.items() if isinstance(tensor, nn.Parameter)]
+    unread = [name for name in parameters if name not in recording.used]
+    if not unread:
+        return ()
+    if len(unread) == len(parameters):
+        return (
+            "None of the network's parameters is read when a copy of it runs: its code holds on to the original object "
+            "(by a name from outside, or a compiled function). Nothing can be removed.",
+        )
+    named = ", ".join(map(quoted, unread[:3])) + (" …" if len(unread) > 3 else "")
+    return (
+        f"{len(unread)} parameters were read neither in evaluation nor in training ({named}): they are left as they "
+        "are. Where other data take another path, they may not fit what was removed.",
+    )
 
 
 def _doubled(value: Any) -> Any:

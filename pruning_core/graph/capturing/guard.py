@@ -5,10 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-
-from pruning_core.graph.modules import set_mode
 
 
 class Overwrites(Exception):
@@ -18,24 +16,26 @@ class Overwrites(Exception):
 STATISTICS = frozenset({"running_mean", "running_var"})  # written while training, which their operators do not declare
 
 
+Written = tuple[tuple[int, str, int | None], ...]
+
+
 @lru_cache(maxsize=1024)
-def _written(op: Any) -> tuple[tuple[tuple[int, str], ...], int | None]:
-    """Positions and names of the arguments that an operator writes into; and of that which says that it is training."""
+def written(op: Any) -> Written:
+    """Positions and names of the arguments that an operator writes into, and where it is told whether to."""
     arguments = op._schema.arguments
-    found = tuple(
-        (i, a.name)
+    training = next((i for i, a in enumerate(arguments) if a.name == "training"), None)
+    return tuple(
+        (i, a.name, training if a.name in STATISTICS else None)
         for i, a in enumerate(arguments)
         if (a.alias_info is not None and a.alias_info.is_write) or a.name in STATISTICS
     )
-    return found, next((i for i, a in enumerate(arguments) if a.name == "training"), None)
 
 
-def is_overwritten(op: Any, args: Any, kwargs: Any, memory: frozenset[int]) -> bool:
-    """Whether the operator writes into the memory that begins at one of these addresses."""
-    found, training = _written(op)
-    if not found or (training is not None and not args[training]):
-        return False
-    for position, name in found:
+def is_overwritten(arguments: Written, args: Any, kwargs: Any, memory: frozenset[int]) -> bool:
+    """Whether one of these arguments lies in the memory that begins at one of these addresses."""
+    for position, name, told in arguments:
+        if told is not None and not args[told]:
+            continue
         value = args[position] if position < len(args) else kwargs.get(name)
         for each in value if isinstance(value, list | tuple) else (value,):
             if isinstance(each, Tensor) and address(each) in memory:
@@ -64,12 +64,6 @@ class Guard(TorchDispatchMode):
         self.memory = memory
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if is_overwritten(func, args, kwargs or {}, self.memory):
+        if is_overwritten(written(func), args, kwargs or {}, self.memory):
             raise Overwrites
         return func(*args, **(kwargs or {}))
-
-
-def switch(model: nn.Module, training: bool, memory: frozenset[int]) -> None:
-    """Train or evaluate, which is code of the network's own too. Raises Overwrites, and whatever that code raises."""
-    with Guard(memory):
-        set_mode(model, training)

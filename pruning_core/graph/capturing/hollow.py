@@ -22,7 +22,8 @@ POINTWISE = frozenset(
     | {"add", "sub", "mul", "div"}
 )
 READING = frozenset(
-    {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "unique_dim", "_unique2"}
+    {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "bincount", "repeat_interleave"}
+    | {"unique_dim", "_unique", "_unique2", "unique_consecutive"}
 )
 
 

@@ -7,7 +7,7 @@ a weight belong to the units that the other side carries; the labels of its free
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pruning_core.graph.labelling.labels import Labelled, Origin, Plane, cover
 from pruning_core.graph.labelling.pointwise import merged
@@ -79,7 +79,13 @@ def product(
             _read(universe, ledger, plane, side, other, summed)
     factor, counts = _counts([sizes[c] for c in letters], [*left.planes, *right.planes])
     ledger.products.append(Product(ledger.owner, factor, counts))
-    return _result(universe, left, right, [letters.index(c) for c in out], shape)
+    result = _result(universe, left, right, [letters.index(c) for c in out], shape)
+    if (
+        x.origin is Origin.PARAMETER and y.origin is Origin.PARAMETER
+    ):  # a number made of whole weights, as their largest singular value
+        over = [p for p in (*left.planes, *right.planes) if cover(p) and cover(p) <= summed]
+        return replace(result, debts=tuple(universe.note(p, "weights are multiplied over it") for p in over))
+    return result
 
 
 def _spread(plane: Plane, names: str, letters: Sequence[str]) -> Plane:

@@ -101,7 +101,8 @@ def _plain(universe: Universe, ledger: Ledger, incoming: Plane | None, w: _Weigh
         for plane in inner:
             ledger.consume(universe, plane, w.labels)
     else:
-        universe.pin([*inner, *([] if incoming is None else [incoming])], "it reads the network's input")
+        universe.pin(inner, "it reads the network's input")
+        universe.pin([] if incoming is None else [incoming], "the weight that reads it belongs to no layer")
     ledger.produced.extend(outer)
     return outer[0] if outer else None
 

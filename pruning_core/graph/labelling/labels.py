@@ -35,7 +35,7 @@ class Note:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Labelled:
     """The labels of one tensor; every plane has as many dimensions as the tensor, each full or 1.
 

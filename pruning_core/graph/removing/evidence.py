@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from pruning_core.graph.modules import tensors_in
+from pruning_core.graph.modules import modules_by_name, set_mode, tensors_in
 from pruning_core.graph.network import Network, Role
 from pruning_core.graph.plan import Plan
 from pruning_core.graph.removing.agreement import Agreement, Gap, Unlike, compared
 from pruning_core.graph.removing.reference import Reference, Scene
 from pruning_core.graph.removing.silence import silenced_members
 from pruning_core.graph.removing.stand_ins import Reading
-from pruning_core.graph.removing.subject import NUDGE, Run, Subject, Way, plainly, switched
+from pruning_core.graph.removing.subject import NUDGE, Run, Subject, Way, plainly
 from pruning_core.graph.removing.witness import Seen
 from pruning_core.graph.undisturbed import undisturbed
 
@@ -122,7 +122,8 @@ def _slopes(
     """Weights, and the gradient of one random sum of the outputs, each of them as large as its own values are."""
     generator = torch.Generator().manual_seed(0)
     with undisturbed(subject.module), subject.worth(way), plainly(subject.module), torch.enable_grad():
-        switched(subject.module, False)
+        if any(module.training for module in modules_by_name(subject.module).values()):
+            set_mode(subject.module, False)
         tensors = [subject.held[name] for name in names]
         before = [t.requires_grad for t in tensors]
         try:

@@ -28,7 +28,7 @@ def _attention_macs(args: list[Any], out: Any) -> tuple[int, ...]:
 
 
 MACS: dict[str, Callable[[list[Any], Any], tuple[int, ...]]] = {
-    **dict.fromkeys(("mm", "bmm", "mv", "dot"), _product(0)),
+    **dict.fromkeys(("mm", "bmm", "mv", "dot", "vdot"), _product(0)),
     **dict.fromkeys(("addmm", "baddbmm", "addmv"), _product(1)),
     "linear": _product(0),
     **dict.fromkeys(("convolution", "_convolution"), _convolution_macs),

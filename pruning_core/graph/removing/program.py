@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pruning_core.graph.capturing.record import is_dropout
+from pruning_core.graph.capturing.follow import is_dropout
 from pruning_core.graph.copies import copied
 from pruning_core.graph.modules import modules_by_name, named_tensors
 from pruning_core.graph.network import Network

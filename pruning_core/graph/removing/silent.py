@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from pruning_core.errors import UserError
 from pruning_core.graph.capturing.hollow import NeedsValues
 from pruning_core.graph.copies import copied
-from pruning_core.graph.modules import named_tensors
+from pruning_core.graph.modules import named_tensors, renew
 from pruning_core.graph.network import Network
 from pruning_core.graph.plan import Plan
 from pruning_core.graph.removing.program import build_program
@@ -25,6 +25,7 @@ def silence(model: nn.Module, network: Network, plan: Plan) -> nn.Module:
     tensors = named_tensors(model)
     changed = silenced_tensors(model, network, plan)
     new = copied(model, {id(tensors[name]): _in_place_of(tensors[name], value) for name, value in changed.items()})
+    renew(new)  # what was computed from the tensors before
     if not _reaches(new, tensors, network):
         return new
     try:

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from pruning_core.graph.capturing.record import eager_attention
+from pruning_core.graph.capturing.follow import eager_attention
 from pruning_core.graph.capturing.recurrent import plain_recurrence
 from pruning_core.graph.copies import copied
-from pruning_core.graph.modules import modules_by_name, named_tensors, set_mode, tensors_in
+from pruning_core.graph.modules import named_tensors, switch, tensors_in
 from pruning_core.graph.removing.stand_ins import Reading, StandIns
 from pruning_core.graph.removing.witness import WIDE, Belongings, Seen, Witness, WritesThrough
 from pruning_core.graph.undisturbed import undisturbed
@@ -93,7 +93,8 @@ class Subject:
             self.seen = witness.seen
             given = tree_map(lambda v: witness.give(v) if isinstance(v, Tensor) else v, arguments)
             with plainly(self.module), torch.no_grad(), witness:
-                switched(self.module, way.training)
+                switch(self.module, way.training)
+                witness.seen.trail.clear()  # how that was done is no part of what the network calls
                 out = self.module(*given)
             found = [witness.standing_for(t) for t in tensors_in(out)]
             outputs = [t.detach().clone() for t in found]  # of their own: a returned buffer is put back
@@ -153,12 +154,6 @@ def placeholder(like: Tensor, dtype: torch.dtype) -> Tensor:
     if like.layout is not torch.strided:
         raise NotImplementedError("a tensor that is not a plain one")
     return torch.empty_strided(like.size(), like.stride(), dtype=dtype, device=like.device)
-
-
-def switched(module: nn.Module, training: bool) -> None:
-    """In training mode, or out of it, throughout."""
-    if any(m.training is not training for m in modules_by_name(module).values()):
-        set_mode(module, training)
 
 
 @contextlib.contextmanager

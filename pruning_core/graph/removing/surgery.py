@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.graph.copies import copied
-from pruning_core.graph.modules import modules_by_name, named_tensors
+from pruning_core.graph.modules import modules_by_name, named_tensors, renew
 from pruning_core.graph.network import Network
 from pruning_core.graph.plan import Plan
 from pruning_core.graph.removing.attention import HeadAttention
@@ -70,6 +70,7 @@ def cut(model: nn.Module, network: Network, plan: Plan, *, bold: bool = False) -
         else:
             how = network.layout.grouping.get(names.get(id(getattr(old, "weight", None)), ""))
             resized(old, module, whole_groups=how == "whole")
+    renew(clone)  # what was computed from tensors of the old sizes
     return clone
 
 

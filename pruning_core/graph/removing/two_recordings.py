@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from pruning_core.graph.capturing.follow import follow
+from pruning_core.graph.capturing.guard import Guard, Overwrites, address
 from pruning_core.graph.capturing.hollow import NeedsValues
-from pruning_core.graph.capturing.record import Recording, follow, start
+from pruning_core.graph.capturing.record import Recording, start
 from pruning_core.graph.capturing.recurrent import link_recurrent_layers, plain_recurrence
 from pruning_core.graph.copies import copied
 from pruning_core.graph.labelling.labels import Labelled, cover
-from pruning_core.graph.modules import named_tensors
+from pruning_core.graph.modules import named_tensors, switch
 from pruning_core.graph.network import Network
 from pruning_core.graph.plan import Plan
 from pruning_core.graph.undisturbed import undisturbed
@@ -59,7 +61,13 @@ def two_takes(
     Raises CannotEmit when the two differ in more than numbers.
     """
     # with the original's tensors: code that holds on to the original object reads the same ones
-    runner = copied(model, {id(t): t for t in named_tensors(model).values()}).eval()
+    tensors = named_tensors(model)
+    runner = copied(model, {id(t): t for t in tensors.values()})
+    try:
+        with Guard(frozenset(map(address, tensors.values())) - {0}):
+            switch(runner, False)
+    except Overwrites as error:
+        raise CannotEmit("the network changes its own parameters when its mode changes") from error
     batch = next((len(a) for a in arguments if isinstance(a, Tensor) and a.dim()), 0)
 
     def at(size: int, value: Any) -> Any:

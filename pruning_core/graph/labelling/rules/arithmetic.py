@@ -229,6 +229,7 @@ RULES: dict[str, Rule] = {
     "mv": mv,
     "addmv": addmv,
     "dot": dot,
+    "vdot": dot,
     "linear": linear,
     "convolution": convolve,
     "_convolution": convolve,

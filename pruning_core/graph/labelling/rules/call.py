@@ -15,7 +15,8 @@ from pruning_core.graph.labelling.universe import Universe
 
 @dataclass(frozen=True)
 class Call:
-    """``args`` hold real tensors, ``look`` gives their labels."""
+    """``args`` hold real tensors, ``look`` gives their labels, ``follows_data`` says whether their values depend on
+    the network's input."""
 
     op: Any
     name: str
@@ -23,6 +24,7 @@ class Call:
     kwargs: dict[str, Any]
     out: Any
     look: Callable[[Any], Labelled]
+    follows_data: Callable[[Any], bool]
     universe: Universe
     ledger: Ledger
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pruning_core.graph.labelling import moves
 from pruning_core.graph.labelling.labels import Labelled, Origin, Plane, cover, line
+from pruning_core.graph.labelling.pointwise import elementwise as joined
 from pruning_core.graph.labelling.rules.call import Call, Rule, unknown_one
 
 
@@ -113,23 +114,45 @@ def index(c: Call) -> Labelled:
     """Advanced indexing by constants: one indexed dimension moves labels, the rest is pinned."""
     x, indices = c.x, c.args[1]
     used = [d for d, i in enumerate(indices) if i is not None]
-    constant = all(not c.look(indices[d]).planes and indices[d].dtype != torch.bool for d in used)
+    if any(indices[d].dtype == torch.bool for d in used):
+        return unknown_one(c)
+    by_data = any(c.follows_data(indices[d]) for d in used)
+    constant = not by_data and all(not c.look(indices[d]).planes for d in used)
     if len(used) == 1 and constant and indices[used[0]].dim() == 1:
         return _taken(c, used[0], indices[used[0]])
-    if constant and used and used == list(range(used[0], used[-1] + 1)):
+    if (by_data or constant) and used and used == list(range(used[0], used[-1] + 1)):
         rank = max(indices[d].dim() for d in used)
 
         def drop(p: Plane) -> Plane:
             return p.reshape(p.shape[: used[0]] + (1,) * rank + p.shape[used[-1] + 1 :])
 
         free = [p for p in x.planes if not cover(p) & set(used)]
-        c.universe.pin([p for p in x.planes if cover(p) & set(used)], "its positions are looked up in a table")
+        met = [*(p for p in x.planes if cover(p) & set(used)), *(p for d in used for p in c.look(indices[d]).planes)]
+        c.universe.pin(met, BY_DATA if by_data else "its positions are looked up in a table")
         return moves.each_plane(x.to(x.shape, free), c.shape, drop)
     return unknown_one(c)
 
 
+BY_DATA = "its positions are chosen by numbers that follow from the data"
+
+
 def index_select(c: Call) -> Labelled:
-    return _taken(c, c.args[1] % max(1, len(c.shape)), c.args[2])
+    dim = c.args[1] % max(1, len(c.shape))
+    if not c.follows_data(c.args[2]):
+        return _taken(c, dim, c.args[2])
+    c.universe.pin([*c.x.over(dim), *c.look(c.args[2]).planes], BY_DATA)
+    return c.x.to(c.shape, [p for p in c.x.planes if p.shape[dim] == 1])
+
+
+def gather(c: Call) -> Labelled:
+    """Along one dimension positions are chosen; along every other both have as many."""
+    x, chosen = c.x, c.look(c.args[2])
+    dim = c.args[1] % max(1, len(c.shape))
+    if len(x.shape) != len(chosen.shape) or any(x.shape[d] != n for d, n in enumerate(c.shape) if d != dim):
+        return unknown_one(c)
+    c.universe.pin([*x.over(dim), *chosen.over(dim)], BY_DATA if c.follows_data(c.args[2]) else "it is looked up")
+    parts = [each.to(c.shape, [p for p in each.planes if p.shape[dim] == 1]) for each in (x, chosen)]
+    return joined(c.universe, parts, c.shape, zero=x.zero)
 
 
 def _taken(c: Call, dim: int, index: Tensor) -> Labelled:
@@ -191,8 +214,12 @@ FILLS = (
     "empty",
     "empty_like",
     "scalar_tensor",
+    "rand",
+    "randn",
+    "randint",
     "rand_like",
     "randn_like",
+    "randint_like",
 )
 
 RULES: dict[str, Rule] = {
@@ -234,6 +261,7 @@ RULES: dict[str, Rule] = {
     "roll": roll,
     "index": index,
     "index_select": index_select,
+    "gather": gather,
     **dict.fromkeys(
         (
             "repeat",

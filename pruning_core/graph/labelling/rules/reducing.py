@@ -142,6 +142,26 @@ def spatial(c: Call) -> Labelled | list[Labelled]:
     return c.for_each_output(c.x.to(c.shape, [p for p in c.x.planes if cover(p) <= ours]))
 
 
+def unpool(c: Call) -> Labelled:
+    """Every channel is spread over the positions that its own channel of indices says: they leave together."""
+    x, where = c.x, c.look(c.args[1])
+    rank = len(x.shape)
+    ours = set(range(rank - (3 if "3d" in c.name else 2)))
+    c.universe.pin([p for p in (*x.planes, *where.planes) if not cover(p) <= ours], "it is a position in space")
+    kept = [each.to(x.shape, [p for p in each.planes if cover(p) <= ours]) for each in (x, where)]
+    return replace(joined(c.universe, kept, x.shape, zero=x.zero), shape=c.shape)
+
+
+def largest_at(c: Call) -> Labelled:
+    """Where the largest (or smallest) value stands, as a number: those positions stay."""
+    dims = _dims(c.arg(1, "dim"), len(c.x.shape))
+    c.universe.pin([p for p in c.x.planes if cover(p) & set(dims)], "its positions are counted")
+    kept = c.x.to(c.x.shape, [p for p in c.x.planes if not cover(p) & set(dims)])
+    if bool(c.arg(2, "keepdim", False)):
+        return kept.to(c.shape, kept.planes)
+    return kept.to(c.shape, [p.reshape([n for d, n in enumerate(p.shape) if d not in dims]) for p in kept.planes])
+
+
 def grid_sample(c: Call) -> Labelled:
     c.universe.pin(c.look(c.args[1]).planes, "it is a coordinate in space")
     c.universe.pin([p for p in c.x.planes if cover(p) != {1}], "it is a position in space")
@@ -172,6 +192,9 @@ RULES: dict[str, Rule] = {
     "_fused_rms_norm": rms_norm,
     "rms_norm": rms_norm,
     "native_group_norm": group_norm,
+    "max_unpool2d": unpool,
+    "max_unpool3d": unpool,
+    **dict.fromkeys(("argmax", "argmin"), largest_at),
     "grid_sampler_2d": grid_sample,
     "grid_sampler_3d": grid_sample,
 }
