@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pruning_core.errors import UserError
+from pruning_core.errors import UserError, quoted
 from pruning_core.graph.modules import modules_by_name
 from pruning_core.graph.network import Cost, Network
 from pruning_core.graph.plan import Plan
 from pruning_core.graph.removing.agreement import Unlike, compared
+from pruning_core.graph.removing.blame import AT, smallest
 from pruning_core.graph.removing.examination import Examination, Finding
 from pruning_core.graph.removing.identity import Bound
 from pruning_core.graph.removing.program import build_program
@@ -64,11 +65,47 @@ def remove(model: nn.Module, network: Network, plan: Plan, example: Tensor | tup
     given = example if example is None or isinstance(example, tuple) else (example,)
     modes = {name: module.training for name, module in modules_by_name(model).items()}
     with undisturbed(model):  # code that holds on to the caller's object runs on it
-        forms = _Forms(model, network, plan, Examination(model, network, plan, given))
-        removal = forms.proven() if all(network.group(key).exact for key in plan) else forms.agreed()
+        try:
+            removal = _removed(model, network, plan, given)
+        except Refused as refusal:
+            raise _named(refusal, model, network, plan, given) from refusal
     for name, module in modules_by_name(removal.model).items():
         module.training = modes.get(name, model.training)
     return removal
+
+
+class Refused(Exception):
+    """No form computes the same; says what became of each."""
+
+
+def _removed(model: nn.Module, network: Network, plan: Plan, example: tuple[Any, ...] | None) -> Removal:
+    forms = _Forms(model, network, plan, Examination(model, network, plan, example))
+    return forms.proven() if all(network.group(key).exact for key in plan) else forms.agreed()
+
+
+def _named(
+    refusal: Refused, model: nn.Module, network: Network, plan: Plan, example: tuple[Any, ...] | None
+) -> UserError:
+    """Which groups cannot be cut, and where that fails; parts of the plan are tried by themselves."""
+    said = {tuple(plan): str(refusal)}
+
+    def fails(part: Plan) -> bool:
+        try:
+            _removed(model, network, part, example)
+        except Refused as error:
+            said[tuple(part)] = str(error)
+        except UserError:  # it cannot be compared at all, which says nothing of the part
+            return False
+        return tuple(part) in said
+
+    part = smallest(plan, fails)
+    named = " and ".join(map(quoted, part))
+    together = f"Channels of {named} cannot be removed" + (" together" if len(part) > 1 else "")
+    rest = "" if len(part) == len(plan) else " The other groups of the plan are not what fails."
+    return UserError(
+        f"{together}: the network would no longer compute the same as with these channels silenced "
+        f"({said[tuple(part)]}).{rest} Leave {'one of them' if len(part) > 1 else 'it'} out of the plan."
+    )
 
 
 class _Forms:
@@ -144,15 +181,12 @@ class _Forms:
     def _is_bound(self) -> bool:
         return any(isinstance(problem, Bound) for problem in self.problems.values())
 
-    def _refusal(self) -> UserError:
-        said = "; ".join(f"as a {form}: {_said(problem)}" for form, problem in self.problems.items())
-        return UserError(
-            f"The network could not be cut so that it computes the same as with these channels silenced ({said}). "
-            "Leave out the groups that you added last, or report this network."
-        )
+    def _refusal(self) -> Refused:
+        return Refused("; ".join(f"as a {form}: {_said(problem)}" for form, problem in self.problems.items()))
 
 
 def _said(problem: Exception) -> str:
     if isinstance(problem, Unlike):
         return str(problem)
-    return f"{type(problem).__name__}: {first_line(problem).rstrip('.')}"
+    where = next((note for note in getattr(problem, "__notes__", ()) if note.startswith(AT)), "")
+    return f"{type(problem).__name__}: {first_line(problem).rstrip('.')}{where and f' ({where})'}"

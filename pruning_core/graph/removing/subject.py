@@ -17,6 +17,7 @@ from pruning_core.graph.capturing.follow import eager_attention
 from pruning_core.graph.capturing.recurrent import plain_recurrence
 from pruning_core.graph.copies import copied
 from pruning_core.graph.modules import named_tensors, switch, tensors_in
+from pruning_core.graph.removing.blame import AT
 from pruning_core.graph.removing.stand_ins import Reading, StandIns
 from pruning_core.graph.removing.witness import WIDE, Belongings, Seen, Witness, WritesThrough
 from pruning_core.graph.undisturbed import undisturbed
@@ -92,7 +93,7 @@ class Subject:
             )
             self.seen = witness.seen
             given = tree_map(lambda v: witness.give(v) if isinstance(v, Tensor) else v, arguments)
-            with plainly(self.module), torch.no_grad(), witness:
+            with _noting_where(witness.seen), plainly(self.module), torch.no_grad(), witness:
                 switch(self.module, way.training)
                 witness.seen.trail.clear()  # how that was done is no part of what the network calls
                 out = self.module(*given)
@@ -154,6 +155,17 @@ def placeholder(like: Tensor, dtype: torch.dtype) -> Tensor:
     if like.layout is not torch.strided:
         raise NotImplementedError("a tensor that is not a plain one")
     return torch.empty_strided(like.size(), like.stride(), dtype=dtype, device=like.device)
+
+
+@contextlib.contextmanager
+def _noting_where(seen: Seen) -> Iterator[None]:
+    """An error is told where the network was."""
+    try:
+        yield
+    except Exception as error:
+        if seen.operator:
+            error.add_note(f"{AT}{seen.operator}")
+        raise
 
 
 @contextlib.contextmanager
