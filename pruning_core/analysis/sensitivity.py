@@ -55,6 +55,14 @@ class Fast:
             raise UserError("The tolerance must lie between 0 and 1: 0.02 means two points of accuracy.")
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A group without cells: ``why`` no channel of it can be removed."""
+
+    key: str
+    why: str
+
+
 def sweep(
     model: nn.Module,
     network: Network,
@@ -68,8 +76,10 @@ def sweep(
     device: str = "auto",
     seed: int = 0,
     past: Iterable[Cell] = (),
-) -> Iterator[Accuracy | Cell]:
+) -> Iterator[Accuracy | Cell | LeftOut]:
     """Yield the unpruned accuracy and every cell, again and again, each time from more images.
+
+    Before them, groups of which nothing can be removed: they have no cells.
 
     In a fast sweep most cells are estimated from measured ones at first, and may be measured later.
     ``scores`` maps group keys to (C,) importances; the lowest go first. ``ratios`` are fractions removed, in [0, 1).
@@ -88,7 +98,12 @@ def sweep(
     order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))
     example = chosen.normalised(chosen.images[order[:1]])
     scorer = make_scorer(model, network, example, tuple(scores), where, rough=isinstance(mode, Fast))
-    rows = _rows(mode, scorer, network, scores, ratios, tuple(past), len(order), seed)
+    refusals = {key: scorer.refusal(key) for key in scores}
+    yield from (LeftOut(key, why) for key, why in refusals.items() if why)
+    wanted = [key for key, why in refusals.items() if not why]
+    if scores and not wanted:
+        raise UserError(f"No channel of any of these groups can be removed. {next(iter(refusals.values()))}")
+    rows = _rows(mode, scorer, network, wanted, ratios, tuple(past), len(order), seed)
     size = batch_size or min(scorer.at_once, most(where) // (FINER if isinstance(mode, Fast) else 1))
     first = min(size, FIRST_IMAGES, max(2, FIRST_WORK // max(1, network.cost().macs)))
     drops = {

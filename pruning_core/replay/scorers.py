@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, remove, silenced_tensors
 from pruning_core.measuring.evaluate import default_batch_size
 from pruning_core.measuring.forward import class_scores, ready
@@ -29,12 +30,14 @@ class Scorer(Protocol):
     """``begin`` runs the unpruned network on a batch (n, C, H, W); ``scores`` a pruned one on the same batch.
 
     Both return (n, K) float32 on the CPU. ``at_once``: how many images a batch may have. ``share``: what a removal from
-    one group costs, as a share of the whole network.
+    one group costs, as a share of the whole network. ``refusal``: why no channel of a group can really be removed, or
+    "": what nobody can remove has no accuracy.
     """
 
     @property
     def at_once(self) -> int: ...
     def share(self, group: str) -> float: ...
+    def refusal(self, group: str) -> str: ...
     def begin(self, x: Tensor) -> Tensor: ...
     def scores(self, removal: Removal) -> Tensor: ...
 
@@ -50,6 +53,14 @@ class WholeScorer:
 
     def share(self, group: str) -> float:
         return 1.0
+
+    def refusal(self, group: str) -> str:
+        """Found out by removing one channel: silencing works where removal does not."""
+        try:
+            remove(self.model, self.network, Plan({group: (0,)}))
+        except UserError as error:
+            return str(error)
+        return ""
 
     def begin(self, x: Tensor) -> Tensor:
         self.x = x.to(self.device)
@@ -96,6 +107,10 @@ class ReplayScorer:
 
     def share(self, group: str) -> float:
         return self.replay.share(group)
+
+    def refusal(self, group: str) -> str:
+        """Whose numbers the steps rewrite, a program's are rewritten as well."""
+        return "" if self.replay.suffix(group) is not None else self.fallback.refusal(group)
 
     def begin(self, x: Tensor) -> Tensor:
         self.images = len(x)
@@ -156,6 +171,9 @@ class CheckedScorer:
 
     def share(self, group: str) -> float:
         return self.full.share(group)
+
+    def refusal(self, group: str) -> str:
+        return self.full.refusal(group)
 
     def begin(self, x: Tensor) -> Tensor:
         rough = self.fast.begin(x)

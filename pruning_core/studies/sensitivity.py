@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pruning_core.analysis.sensitivity import Exact, Fast, sweep
+from pruning_core.analysis.sensitivity import Exact, Fast, LeftOut, sweep
 from pruning_core.criteria import Criterion, L1Norm
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
@@ -31,8 +31,8 @@ RATIOS = tuple(round(i / 10, 1) for i in range(1, 10))
 class SensitivityRun(RunSpec):
     """Cells for every group of ``model`` and every ratio, on ``images`` of the split that ``data`` names.
 
-    ``approximate`` includes the groups whose removal is not exact. Groups that the criterion cannot judge are said in a
-    Stage and left out.
+    ``approximate`` includes the groups whose removal is not exact. Groups that the criterion cannot judge, or that
+    nobody can remove, are said in a Stage and left out.
     """
 
     kind: ClassVar[str] = "sensitivity"
@@ -100,7 +100,7 @@ def scored(
 
 
 def _with_progress(
-    events: Iterator[Accuracy | Cell], cells: int, images: int, past: tuple[Event, ...], *, foreseen: bool
+    events: Iterator[Accuracy | Cell | LeftOut], cells: int, images: int, past: tuple[Event, ...], *, foreseen: bool
 ) -> Iterator[Event]:
     """The events, with how much of the work (cells x images) is done and how long the rest takes.
 
@@ -109,6 +109,9 @@ def _with_progress(
     done = {(e.group, e.ratio): e.images for e in past if isinstance(e, Cell)}
     before, began, told = sum(done.values()), time.monotonic(), 0.0
     for event in events:
+        if isinstance(event, LeftOut):
+            yield Stage(f"leaving out {event.key}: {event.why}")
+            continue
         yield event
         if isinstance(event, Cell):
             done[event.group, event.ratio] = event.images

@@ -6,10 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pruning_core.analysis.sensitivity import LeftOut, sweep
+from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, capture, remove
 from pruning_core.graph.removing.blame import smallest
-from tests.core.graph_checks import Net, assert_untouched, head, image, state_of
+from pruning_core.measuring.measures import Cell
+from tests.core.graph_checks import Net, assert_untouched, head, image, owners, state_of
 
 
 def written(m: Net, x: Tensor) -> Tensor:
@@ -59,3 +62,26 @@ def test_the_smallest_failing_part_is_found_by_halves(bad: set[str]) -> None:
     part = smallest(plan, fails)
     assert bad <= set(part) and len(tried) <= 6
     assert len(bad) > 1 or set(part) == bad
+
+
+# -- a sweep ----------------------------------------------------------------------------------------------------------
+def by_number_of_images(m: Net, x: Tensor) -> Tensor:
+    """A width in the code, and other steps for three images than for two: exact, and neither form can be cut."""
+    y = m.b(m.a(x).relu()).reshape(len(x), 6, -1)
+    return m.end((y.sin().asin() if len(x) == 3 else y).unflatten(2, (4, 4)))
+
+
+def test_a_sweep_prints_nothing_of_groups_that_nobody_can_remove() -> None:
+    torch.manual_seed(0)
+    net = Net(by_number_of_images, a=nn.Conv2d(3, 8, 3), b=nn.Conv2d(8, 6, 3), end=head(6)).eval()
+    network = capture(net, image())
+    assert owners(network) == {"a": (8, True), "b": (6, True)}
+    images, labels = torch.randint(256, (16, 3, 8, 8), dtype=torch.uint8), torch.arange(16) % 5
+    data = Dataset(images, labels, tuple("abcde"), (0.5,) * 3, (0.5,) * 3, "noise")
+    scores = {group.key: torch.arange(group.size).float() for group in network.groups}
+    events = list(sweep(net, network, data, scores, [0.0, 0.5], device="cpu"))
+    assert {e.group for e in events if isinstance(e, Cell)} == {"a"}
+    (left,) = [e for e in events if isinstance(e, LeftOut)]
+    assert left.key == "b" and "Channels of 'b' cannot be removed" in left.why
+    with pytest.raises(UserError, match="No channel of any of these groups"):
+        list(sweep(net, network, data, {"b": scores["b"]}, [0.5], device="cpu"))
