@@ -30,21 +30,24 @@ def past() -> list[Step]:
 
 def change(plan: Plan, wishes: Mapping[str, int] | None = None, how: How | None = None) -> None:
     """Put `plan` on the desk and remember the one before it, with what its sliders were set to; `how` it was made."""
-    before = state.desk().plan, dict(asked())
-    asked().update(wishes or {})
-    if plan == before[0]:
-        return
-    past().append(before)
-    del past()[:-KEPT]
-    state.choose_plan(plan, dump(how) if how is not None else "")
+    now, steps, plan_before = asked(), past(), state.desk().plan
+    before = plan_before, dict(now)
+    if plan != plan_before:
+        state.choose_plan(plan, dump(how) if how is not None else "")
+        # From here on nothing touches the session: another click would end this run at that point.
+        steps.append(before)
+        del steps[:-KEPT]
+    now.update(wishes or {})
 
 
 def undo() -> None:
-    if past():
-        plan, wishes = past().pop()
-        asked().clear()
-        asked().update(wishes)
+    now, steps = asked(), past()
+    if steps:
+        plan, wishes = steps[-1]
         state.choose_plan(plan)
+        steps.pop()
+        now.clear()
+        now.update(wishes)
 
 
 def reset() -> None:

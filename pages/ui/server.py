@@ -88,11 +88,11 @@ def first_paint_until_warm() -> Iterator[None]:
 
     They are not empty either: the demo's figures stay until the block is left and the page draws its own.
     """
+    place = st.empty()  # also when nothing is waited for: else all below it moves up, and a slider loses the keyboard
     if WARM_UP.done:
         yield
         return
     WARM_UP.start()
-    place = st.empty()
     with place.container():
         first_paint.draw()
         with st.spinner("Starting up: loading PyTorch. This happens once.", show_time=True):

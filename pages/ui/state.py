@@ -77,8 +77,9 @@ def choose_plan(plan: Plan, made: str = "") -> None:
 def _keep(changed: Desk) -> None:
     from pages.ui.desk import remember
 
-    st.session_state["desk"] = changed
+    # First what can be ended by another click and then done again, last the one step that makes it so.
     remember(workspace(), owner(), changed)
+    st.session_state["desk"] = changed
 
 
 # -- shared by all visitors --------------------------------------------------------------------------------------------

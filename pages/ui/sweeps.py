@@ -7,6 +7,7 @@ from dataclasses import replace
 from pages.ui import started
 from pages.ui.desk import Desk
 from pruning_core.analysis.sensitivity import Fast
+from pruning_core.criteria import Criterion
 from pruning_core.datasets import DataRef
 from pruning_core.runs.view import JobView
 from pruning_core.studies.sensitivity import SensitivityRun
@@ -22,6 +23,13 @@ def judged_on(data: DataRef) -> DataRef:
 def sweeps(desk: Desk) -> list[Found]:
     """The visitor's sweeps of the network and data on the desk, newest first, without their events."""
     return started.mine(SensitivityRun, lambda spec: spec.model == desk.model and spec.data == judged_on(desk.data))
+
+
+def usable(desk: Desk, criterion: Criterion) -> Found | None:
+    """The newest sweep with cells; one made with this criterion goes first."""
+    found = [each for each in sweeps(desk) if each[0].count]
+    same = [each for each in found if each[1].criterion == criterion]
+    return next(iter(same or found), None)
 
 
 def label(spec: SensitivityRun, available: int | None = None) -> str:

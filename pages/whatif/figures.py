@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.ui import cards, charts, history, numbers, plots, provenance, state
+from pages.ui import cards, history, numbers, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.literal import named
 from pages.whatif import live, plans
@@ -61,36 +61,26 @@ def row(network: Network, desk: Desk) -> tuple[DeltaGenerator, bool]:
             container=place,
         )
     slot = places[4].empty()
-    asked = live.show(network, desk, slot) and live.ask(network)
+    with st.container():  # always there, so that what follows keeps its place
+        asked = live.show(network, desk, slot) and live.ask(network)
     return slot, asked
 
 
-def overview(network: Network) -> None:
+def requested(network: Network) -> None:
     found = plans.cuts(network, state.desk().plan, history.asked())
-    left, right = st.columns(2, gap="medium")
-    with left:
-        st.dataframe(
-            plans.plan_table(found),
-            hide_index=True,
-            height=min(640, 38 + 35 * len(found)),
-            column_config={
-                "group": st.column_config.TextColumn("Group", pinned=True),
-                "channels": "Channels",
-                "kept": "Kept",
-                "asked": st.column_config.NumberColumn("Requested", format="percent"),
-                "actual": st.column_config.NumberColumn(
-                    "Actual", format="percent", help="Whole channels only, rounded down; one is always kept."
-                ),
-                "exact": st.column_config.CheckboxColumn("Exact"),
-            },
-        )
-        cards.source_line(COUNTED)
-    with right:
-        widths = plans.widths(found)
-        kept = int(widths["after"].sum())
-        figure = charts.widths(
-            widths,
-            alt=f"Channels of {len(found)} groups before and after: {kept} of {int(widths['before'].sum())} kept.",
-        )
-        with st.container(height=640 if figure.layout.height > 640 else "content"):
-            plots.show(figure, "whatif.widths")
+    st.dataframe(
+        plans.plan_table(found),
+        hide_index=True,
+        height=min(640, 38 + 35 * len(found)),
+        column_config={
+            "group": st.column_config.TextColumn("Group", pinned=True),
+            "channels": "Channels",
+            "kept": "Kept",
+            "asked": st.column_config.NumberColumn("Requested", format="percent"),
+            "actual": st.column_config.NumberColumn(
+                "Actual", format="percent", help="Whole channels only, rounded down; one is always kept."
+            ),
+            "exact": st.column_config.CheckboxColumn("Exact"),
+        },
+    )
+    cards.source_line(COUNTED)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.ui import state
-from pages.whatif import applying, figures, live, presetting, record, sliders
+from pages.whatif import applying, figures, groups, live, presetting, record, sliders
 
 desk = state.desk()
 model = state.loaded(desk.model)
@@ -17,15 +17,15 @@ else:
     ranking = sliders.head(desk, network)
     slot, asked = figures.row(network, state.desk())
     told, about = st.container(), st.empty()
-    by_hand, computed, overview = st.tabs(["By hand", "Under a budget", "Requested and actual"])
-    for place, body in ((by_hand, sliders.every_group), (computed, presetting.form)):
+    by_hand, computed, requested = st.tabs(["By hand", "Under a budget", "Requested and actual"])
+    for place, body in ((by_hand, groups.section), (computed, presetting.form)):
         with place:
             if ranking is None:
                 st.caption("No channel is ranked yet.")
             else:
                 body(network, ranking)
-    with overview:
-        figures.overview(network)
+    with requested:
+        figures.requested(network)
     applying.section(network, state.desk())
     if asked or live.unasked(network):
         live.follow(network, state.desk(), slot, about)

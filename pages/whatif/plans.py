@@ -12,7 +12,7 @@ from torch import Tensor
 from pruning_core.allocation.lowest import lowest, removed_count
 from pruning_core.graph import Group, LayerCost, Network, Plan
 
-MOST_OPEN = 24  # sliders of one stage
+MOST_OPEN = 24  # groups of one stage
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,6 @@ def plan_table(found: Sequence[Cut]) -> pd.DataFrame:
             "actual": [cut.actual for cut in found],
             "exact": [cut.exact for cut in found],
         }
-    )
-
-
-def widths(found: Sequence[Cut]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {"layer": [c.key for c in found], "before": [c.size for c in found], "after": [c.kept for c in found]}
     )
 
 

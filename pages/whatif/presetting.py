@@ -7,7 +7,7 @@ import streamlit as st
 from pages.ui import history, numbers, state
 from pages.ui.literal import literal
 from pages.ui.ranking import Ranking
-from pages.ui.sweeps import Found, label, sweeps
+from pages.ui.sweeps import Found, label, usable
 from pages.ui.widgets import knob_widgets
 from pages.whatif import how, presets
 from pruning_core.allocation.budget import Allocated, Budget, Kind, Reach, reachable
@@ -52,7 +52,7 @@ def _form(network: Network, ranked: Ranking) -> None:
         )  # fmt: skip
         with st.popover("Limits", icon=":material/straighten:", width="stretch"):
             limits = knob_widgets(Limits, "whatif.limits")
-    sweep = _sweep(ranked)
+    sweep = usable(state.desk(), ranked.criterion)
     view = state.jobs().snapshot(sweep[0].id) if sweep else None
     complete = presets.completed(allocation, presets.material(network, state.desk().plan, view))
     if sweep and hasattr(complete, "table"):
@@ -73,13 +73,6 @@ def _form(network: Network, ranked: Ranking) -> None:
         st.rerun()
     if said := st.session_state.pop("whatif.said", None):
         st.success(said, icon=":material/check:")
-
-
-def _sweep(ranked: Ranking) -> Found | None:
-    """The newest sweep with cells; one made with the same criterion goes first."""
-    found = [each for each in sweeps(state.desk()) if each[0].count]
-    same = [each for each in found if each[1].criterion == ranked.criterion]
-    return next(iter(same or found), None)
 
 
 def _say_sweep(sweep: Found, ranked: Ranking) -> None:

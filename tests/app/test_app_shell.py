@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.ui import state
+from pages.ui import server, state
 from pages.ui.cookie import USER_COOKIE, UserCookie
 from pages.ui.errors import plain_errors, report
 from pruning_core.errors import UserError
@@ -35,6 +35,23 @@ def test_the_first_page_shows_the_demo(app):
     assert shown["Parameters"] == f"{network.cost().parameters:,}"
     assert shown["MACs"] == f"{network.cost().macs:,}"
     assert {"Top-1 accuracy", "Top-5 accuracy", "Size", "Latency"} <= set(shown)
+
+
+def test_nothing_moves_when_the_server_has_warmed_up(monkeypatch):
+    """What moves is mounted anew in the browser, and whatever had the keyboard loses it."""
+    monkeypatch.chdir(ROOT)
+    warming = server.WarmUp()
+    monkeypatch.setattr(warming, "_work", warming._done.set)
+    monkeypatch.setattr(server, "WARM_UP", warming)
+    run = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    assert warming.done
+
+    def place():
+        return [at for at, each in run.main.children.items() if each.type == "title"]
+
+    first = place()
+    run.run()
+    assert first and place() == first
 
 
 def test_every_figure_on_the_page_says_where_it_comes_from(app):

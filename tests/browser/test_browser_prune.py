@@ -116,3 +116,19 @@ def test_a_click_is_answered_while_a_sweep_runs(server, page, record_property):
     record_property("click during a sweep, s", round(busy, 2))
     assert busy < CLICK_S + 2 * idle  # other work on the machine slows both
     expect(page.get_by_text("54 cells measured")).to_be_visible()
+
+
+def test_a_slider_follows_the_keyboard_and_says_words(server, page):
+    page.goto(f"{server.url}/whatif")
+    expect(page.get_by_role("heading", name="What-if")).to_be_visible()
+    settle(page)
+    slider = page.get_by_role("slider", name="conv1: 16 of 16 kept", exact=True)
+    slider.focus()
+    for _ in range(30):  # as a key that is held down repeats, while the page runs again and again
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(70)
+    moved = page.get_by_role("slider", name="conv1: 12 of 16 kept", exact=True)
+    expect(moved).to_have_value("30")
+    settle(page)
+    expect(moved).to_have_value("30")
+    expect(moved).to_be_focused()

@@ -1,0 +1,133 @@
+"""All groups of a plan in one picture: what is kept and cut, its share of the work, and what it is known to cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from pages.ui import charts, theme
+from pages.ui.literal import distinct, plotted
+
+LAYERS = "layers"  # the trace that takes the clicks
+NAMED = 24  # groups whose names stand below the bars; of more, only the first of each part of the network
+TOP, BOTTOM = [0.44, 1.0], [0.0, 0.34]  # of the height: channels, multiply-accumulates
+
+
+def overview(
+    frame: pd.DataFrame, *, starts: Mapping[str, int], selected: str | None = None, lost_title: str = ""
+) -> go.Figure:
+    """One column per group in network order; `frame` as `frames.overview` makes it.
+
+    Above: the share of its channels that is kept, in the colour of what was measured to be lost without half of them
+    (`lost`, in [0, 1], NaN where not measured), and the share that is cut, hatched. Below: its share of the network's
+    MACs before and after. `starts`: the part of the network that begins at a position. A click lands on `LAYERS`.
+    """
+    figure = charts.blank(_alt(frame), height=430, x_title="", y_title="Channels")
+    at, shown = list(range(len(frame))), [_text(row) for row in frame.itertuples(index=False)]
+    measured = frame["lost"].notna()
+    for known, name in ((measured, "kept"), (~measured, "kept, effect not measured")):
+        if known.any():
+            part = frame[known]
+            figure.add_bar(
+                x=[place for place, flag in zip(at, known) if flag], y=part["kept"] / part["size"], name=name,
+                marker={"color": part["lost"], "coloraxis": "coloraxis"} if known is measured else
+                {"color": theme.ACCENT},
+                hoverinfo="skip", showlegend=known is not measured,
+            )  # fmt: skip
+    figure.add_bar(
+        x=at, y=1 - frame["kept"] / frame["size"], base=frame["kept"] / frame["size"], name="cut", hoverinfo="skip",
+        marker={
+            "color": theme.faded(theme.CUT, 0.35), "line": {"width": 0},
+            "pattern": {"shape": "/", "fgcolor": theme.CUT, "size": 6, "solidity": 0.35},
+        },
+    )  # fmt: skip
+    gap = 0.15
+    for column, name, width, marker in (
+        ("share_before", "MACs before", 1 - gap, {"color": theme.faded(theme.NEUTRAL, 0.45)}),
+        ("share_after", "MACs after", 0.6, {"color": theme.color(2)}),
+    ):
+        figure.add_bar(x=at, y=frame[column], name=name, width=width, yaxis="y2", marker=marker, hoverinfo="skip")
+    _add_targets(figure, at, shown, float(frame["share_before"].max()) if len(frame) else 1.0)
+    if selected is not None and selected in set(frame["key"]):
+        _outline(figure, list(frame["key"]).index(selected))
+    few, apart = len(frame) <= NAMED, _apart(starts, len(frame) / NAMED)
+    names = distinct(_short(key) for key in frame["key"]) if few else [plotted(_short(part)) for part in apart]
+    figure.update_xaxes(
+        tickvals=at if few else list(apart.values()), ticktext=names, tickangle=-40, showgrid=False,
+        range=[-0.6, len(frame) - 0.4], anchor="y2",
+    )  # fmt: skip
+    figure.update_layout(
+        barmode="overlay",
+        bargap=gap,
+        dragmode=False,
+        yaxis={"domain": TOP, "tickformat": ".0%", "range": [0, 1], "fixedrange": True},
+        yaxis2={
+            "domain": BOTTOM, "tickformat": ".0%", "gridcolor": theme.GRID, "zeroline": False, "rangemode": "tozero",
+            "title": "Share of MACs", "automargin": True, "fixedrange": True,
+        },
+        coloraxis={
+            "cmin": 0.0, "cmax": max(0.05, float(frame["lost"].max())) if measured.any() else 1.0,
+            "showscale": bool(measured.any()),
+            "colorbar": {"title": {"text": lost_title, "side": "right"}, "thickness": 12, "outlinewidth": 0,
+                         "tickformat": ".0%"},
+        },
+    )  # fmt: skip
+    return figure
+
+
+def _add_targets(figure: go.Figure, at: Sequence[int], texts: Sequence[str], most: float) -> None:
+    """Columns that cannot be seen, over the whole of both halves: a bar of one per cent could not be hit."""
+    for axis, height in (("y", 1.0), ("y2", most)):
+        figure.add_bar(
+            x=list(at), y=[height] * len(at), base=0, width=1.0, yaxis=axis, name=LAYERS, showlegend=False,
+            marker={"color": "rgba(0,0,0,0)", "line": {"width": 0}}, hovertext=list(texts),
+            hovertemplate="%{hovertext}<extra></extra>", selected={"marker": {"opacity": 0}},
+            unselected={"marker": {"opacity": 0}},
+        )  # fmt: skip
+
+
+def _outline(figure: go.Figure, place: int) -> None:
+    for color, width in (("white", 4), (theme.ON_TINT, 1.8)):
+        figure.add_shape(
+            type="rect", x0=place - 0.5, x1=place + 0.5, y0=0, y1=1, xref="x", yref="paper",
+            line={"color": color, "width": width},
+        )  # fmt: skip
+
+
+def _text(row: object) -> str:
+    kept, size, exact, lost = (getattr(row, name) for name in ("kept", "size", "exact", "lost"))
+    told = [
+        f"<b>{plotted(row.key)}</b>" + ("" if exact else " (approximate)"),  # type: ignore[attr-defined]
+        f"{kept:,} of {size:,} channels kept",
+        f"{100 * row.share_before:.1f} % of the MACs, {100 * row.share_after:.1f} % after",  # type: ignore[attr-defined]
+        f"alone, half of it removed loses {100 * lost:.1f} points" if lost == lost else "effect not measured",
+    ]
+    return "<br>".join(told)
+
+
+def _apart(starts: Mapping[str, int], least: float) -> dict[str, int]:
+    """Those whose names do not lie on each other."""
+    found: dict[str, int] = {}
+    for part, place in sorted(starts.items(), key=lambda pair: pair[1]):
+        if not found or place - max(found.values()) >= least:
+            found[part] = place
+    return found
+
+
+def _short(key: str, most: int = 22) -> str:
+    return key if len(key) <= most else f"{key[:6]}…{key[-(most - 7) :]}"
+
+
+def _alt(frame: pd.DataFrame) -> str:
+    kept, size = int(frame["kept"].sum()), int(frame["size"].sum())
+    cut = frame[frame["kept"] < frame["size"]]
+    text = f"Overview of {len(frame)} groups: {kept:,} of {size:,} channels kept, {len(cut)} groups cut."
+    if len(cut):
+        most = cut.loc[(cut["kept"] / cut["size"]).idxmin()]
+        text += f" Most is cut from {plotted(most['key'])}: {most['kept']:,} of {most['size']:,} kept."
+    if frame["lost"].notna().any():
+        worst = frame.loc[frame["lost"].idxmax()]
+        text += f" Most is lost in {plotted(worst['key'])}: {100 * worst['lost']:.1f} points without half of it."
+    return text

@@ -1,0 +1,121 @@
+"""Every group: an overview of all, and the sliders that move them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.ui import cards, history, numbers, plots, state
+from pages.ui.literal import literal, named
+from pages.ui.ranking import Ranking
+from pages.ui.sweeps import label, usable
+from pages.whatif import agreed, charts, frames, plans
+from pages.whatif.figures import COUNTED
+from pages.whatif.plans import Cut
+from pruning_core.graph import Network
+from pruning_core.measuring.measures import Cell
+
+FEW = 20  # groups: so many sliders may stand open at once
+PER_ROW = 3
+CHOSEN = "whatif.layer"
+
+
+def section(network: Network, ranked: Ranking) -> None:
+    """Few groups have a slider each; of many one is chosen, in the overview or by name, and has the slider."""
+    found = plans.cuts(network, state.desk().plan, history.asked())
+    many = len(found) > FEW
+    if many and st.session_state.get(CHOSEN) not in {cut.key for cut in found}:
+        st.session_state[CHOSEN] = found[0].key
+    _overview(found, network, ranked, many)
+    if many:
+        _one(found, network, ranked)
+        return
+    exact = [cut for cut in found if cut.exact]
+    if exact:
+        with st.container(border=True):
+            _grid(exact, network, ranked)
+    approximate = [cut for cut in found if not cut.exact]
+    if approximate:
+        with st.expander(f"{len(approximate)} approximate group{'' if len(approximate) == 1 else 's'}"):
+            st.caption(APPROXIMATE)
+            _grid(approximate, network, ranked)
+
+
+APPROXIMATE = (
+    "Removing these channels is not the same as silencing them (the Model page says why), so the global slider and the "
+    "budgets leave them alone."
+)
+
+
+def _overview(found: list[Cut], network: Network, ranked: Ranking, many: bool) -> None:
+    sweep = usable(state.desk(), ranked.criterion)
+    cells = state.jobs().snapshot(sweep[0].id).all(Cell) if sweep else ()
+    frame = frames.overview(network, state.desk().plan, found, cells)
+    figure = charts.overview(
+        frame, starts=frames.starts(found), selected=st.session_state[CHOSEN] if many else None,
+        lost_title="Accuracy lost (half removed)",
+    )  # fmt: skip
+    if not many:
+        plots.show(figure, "whatif.overview")
+    else:
+        clicked = plots.pick(figure, "whatif.overview", charts.LAYERS)
+        if clicked is not None:
+            st.session_state[CHOSEN] = found[int(clicked["point_index"])].key
+            st.rerun()
+    known = int(frame["lost"].notna().sum())
+    told = ["Columns: the groups from input to output, and the share of their channels that is kept."]
+    if many:
+        told.append("Click one to move it, or choose it by name below.")
+    told.append(
+        f"Colour: accuracy lost when a group alone loses about half of its channels, measured for {known} of "
+        f"{len(frame)} groups ({literal(label(sweep[1]))})."
+        if sweep and known
+        else "What a group is worth is coloured in once a sweep on the Sensitivity page has measured it."
+    )
+    st.caption(" ".join(told))
+    cards.source_line(COUNTED)
+
+
+def _one(found: list[Cut], network: Network, ranked: Ranking) -> None:
+    """The chosen group."""
+    by_key = {cut.key: cut for cut in found}
+    with st.container(border=True):
+        left, right = st.columns([2, 3], gap="medium")
+        with left:
+            st.selectbox("Layer", list(by_key), key=CHOSEN, help="Groups are called by the first layer in them.")
+        cut = by_key[st.session_state[CHOSEN]]
+        with right:
+            _slider(cut, network, ranked, "whatif.chosen")
+        if not cut.exact:
+            st.caption(APPROXIMATE)
+
+
+def _grid(mine: list[Cut], network: Network, ranked: Ranking) -> None:
+    for start in range(0, len(mine), PER_ROW):
+        for place, cut in zip(st.columns(PER_ROW, gap="medium"), mine[start : start + PER_ROW]):
+            with place:
+                _slider(cut, network, ranked, f"whatif.group.{cut.key}")
+
+
+def _slider(cut: Cut, network: Network, ranked: Ranking, key: str) -> None:
+    agreed.show(key, cut.key, cut.asked)
+    st.slider(
+        f"{named(cut.key)}: {cut.kept} of {cut.size} kept",  # words only: it is what a screen reader says
+        0,
+        100,
+        format="%d %%",
+        key=key,
+        disabled=cut.key not in ranked.values,
+        help=_help(cut, network, ranked),
+    )
+    with st.container():
+        if cut.spared:
+            st.caption(":orange-badge[one kept] 100 % would remove the whole layer.")
+
+
+def _help(cut: Cut, network: Network, ranked: Ranking) -> str:
+    layers = network.group(cut.key).layers
+    more = f" and {len(layers) - 6} more" if len(layers) > 6 else ""
+    together = f"Cut together: {', '.join(map(named, layers[:6]))}{more}"
+    if cut.key in ranked.missing:
+        return f"{ranked.criterion.card.name}: {literal(ranked.missing[cut.key])}. {together}."
+    return f"Asked {cut.asked} %, actual {numbers.percent(cut.actual)}. {together}."
