@@ -38,6 +38,7 @@ class Family(StrEnum):
     SEARCH = "search"
     RATIOS = "ratio per layer"
     SCHEDULE = "schedule"
+    RECOVERY = "recovery"
     INITIALISATION = "at initialisation"
     DYNAMIC = "dynamic"
     CONTROL = "control"
@@ -90,7 +91,7 @@ class Published:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What the taxonomy knows of one criterion, allocation, search, schedule or method: an attribute of its class.
+    """What the taxonomy knows of a criterion, allocation, search, schedule, recovery or method, as its class attribute.
 
     The prose stands once, in the docstring of that class: the first paragraph is the ``idea``, what stands between the
     first two dollar signs the ``formula`` (LaTeX), and the paragraph that begins with "When it fails:" says when it

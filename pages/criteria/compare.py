@@ -1,4 +1,4 @@
-"""Accuracy against MACs for each criterion, at three moments, with chance beside them."""
+"""Accuracy against MACs for each criterion, at several moments, with chance beside them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import streamlit as st
 import torch
 
 from pages.criteria import charts, frames
-from pages.ui import cards, jobs, numbers, plots, provenance, started, state, trainable
+from pages.ui import cards, jobs, numbers, plots, provenance, recovery, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.literal import literal
 from pruning_core.allocation.budget import Reach, reachable
@@ -15,6 +15,7 @@ from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.uniform import Uniform
 from pruning_core.criteria import Criterion
 from pruning_core.graph import Network
+from pruning_core.methods.recoveries import Mending
 from pruning_core.runs.view import JobView
 from pruning_core.studies.compare import BUDGETS, CompareRun
 from pruning_core.studies.points import ORIGIN, OutOfReach, Point, Scored, When
@@ -75,6 +76,10 @@ def _ask(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> Compa
             When.RECALIBRATED.capitalize(), True, key="criteria.recalibrate", persist_state="session",
             help="New batch-norm statistics from images of the training part; the weights stay.",
         )  # fmt: skip
+        mend = st.toggle(
+            When.MENDED.capitalize(), True, key="criteria.mend", persist_state="session",
+            help=f"{Mending.card.idea} From images of the training part, without labels. {recovery.LESSON}",
+        )  # fmt: skip
         tune = _tune(desk)
     reach = _reach(network)
     if reach is None:
@@ -90,7 +95,15 @@ def _ask(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> Compa
         st.info("Choose at least one budget within reach.")
         return None
     return CompareRun(
-        desk.model, desk.data, criteria, wanted, random_seeds=draws, images=images, recalibrate=recalibrate, tune=tune
+        desk.model,
+        desk.data,
+        criteria,
+        wanted,
+        random_seeds=draws,
+        images=images,
+        recalibrate=recalibrate,
+        mend=Mending() if mend else None,
+        tune=tune,
     )
 
 

@@ -59,7 +59,7 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
     after = cut.removal.cost
     since = "not trained since it was cut" + (", with batch-norm statistics of its own" if cut.tuned else "")
     st.markdown(
-        f"**{named(model.title)}**, {'fine-tuned' if cut.trained else since}: "
+        f"**{named(model.title)}**, {'fine-tuned or mended since it was cut' if cut.trained else since}: "
         f"{numbers.count(after.parameters)} parameters, {numbers.count(after.macs)} MACs per image."
     )
     if cut.steps > 1:

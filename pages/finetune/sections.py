@@ -8,11 +8,12 @@ import pandas as pd
 import streamlit as st
 
 from pages.finetune import alt, frames, settings
-from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, started, state, trainable
+from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, recovery, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal, named
 from pruning_core.errors import UserError
+from pruning_core.methods.recoveries import Distilling, JustCut, Mending, Recovery, Tuning
 from pruning_core.runs.view import JobView
 from pruning_core.studies.fine_tune import CONTROL, PRUNED, FineTuneRun
 from pruning_core.training.config import FineTune
@@ -21,7 +22,10 @@ from pruning_core.zoo import LoadedModel, ModelRef
 
 CHOSEN = "finetune.job"
 POLL_S = 1.5  # a training takes minutes, and each look redraws two figures
-LOSS_HELP = "Cross-entropy on the training images, a moving average. Natural logarithm, hence nats."
+LOSS_HELP = (
+    "On the training images, a moving average: cross-entropy, or the divergence from the network that a distillation "
+    "follows. Natural logarithm, hence nats."
+)
 CHOICE_HELP = "Weights are chosen on images held out of the training part, never on these test images."
 
 
@@ -47,6 +51,7 @@ def start(desk: Desk, model: LoadedModel) -> None:
     """Settings, control, and the button. A fragment: turning a knob redraws no curve."""
     pruned = desk.model.source == "pruned"
     with st.container(border=True):
+        recoveries = _recoveries() if pruned else (Tuning(),)
         config = _config()
         left, right = st.columns([3, 1], vertical_alignment="bottom")
         control = pruned and left.toggle(
@@ -63,10 +68,29 @@ def start(desk: Desk, model: LoadedModel) -> None:
             "Start", type="primary", width="stretch", disabled=config is None or bool(misfit), key="finetune.start"
         )
     if pressed and config is not None:
-        spec = FineTuneRun(desk.model, desk.data, config, control)
+        spec = FineTuneRun(desk.model, desk.data, config, control, recoveries)
         with plain_errors():
             started.say_when_done(spec)
             started.submit(spec, CHOSEN)
+
+
+def _recoveries() -> tuple[Recovery, ...]:
+    """What the training starts from, and what it follows."""
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        first = recovery.choose("finetune.first", default=JustCut)
+        if first.trains or not isinstance(first, JustCut):
+            st.caption(
+                f"{first.card.idea} Mending begins with the weights that the network had before it was cut: what was "
+                "trained since is left out."
+                if isinstance(first, Mending)
+                else first.card.idea
+            )
+    with right:
+        training = recovery.choose("finetune.recovery", trains=True, default=Tuning)
+        if isinstance(training, Distilling):
+            st.caption("It follows the network that this one was cut from; the control is trained with labels.")
+    return (training,) if isinstance(first, JustCut) else (first, training)
 
 
 def _config() -> FineTune | None:
@@ -111,7 +135,8 @@ def _label(spec: FineTuneRun) -> str:
     config = spec.config
     length = f"{config.epochs} epochs" if config.epochs else f"{config.minutes:g} min"
     beside = ", with control" if spec.control else ""
-    return f"{length}, {config.optimizer}, learning rate {config.lr:g}, seed {config.seed}{beside}"
+    ways = " then ".join(each.card.name for each in spec.recoveries)
+    return f"{ways}: {length}, {config.optimizer}, learning rate {config.lr:g}, seed {config.seed}{beside}"
 
 
 def _live(view: JobView, spec: FineTuneRun) -> None:

@@ -64,7 +64,7 @@ def source(view: JobView, spec: SearchRun, images: int) -> Provenance:
         images=images,
         device=view.device.upper(),
         seed=spec.search.seed,
-        note=f"Channels ranked by {spec.criterion.label}; batch-norm statistics from {spec.calibration_images} images "
+        note=f"Channels ranked by {spec.criterion.label}; {spec.recovery.card.name} on {spec.recovery.looks_at} images "
         "of the fitted part. Bars on the front are 95 % intervals of one measurement; the best of many is partly luck.",
     )
 

@@ -7,7 +7,7 @@ import dataclasses
 import streamlit as st
 import torch
 
-from pages.ui import numbers
+from pages.ui import numbers, recovery
 from pages.ui.desk import Desk
 from pages.ui.held_out import choose_images
 from pages.ui.ranking import choose_criterion
@@ -18,6 +18,7 @@ from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.search import BASELINE, EXPLORERS, Search, reach
 from pruning_core.allocation.space import Explorer
 from pruning_core.graph import Network
+from pruning_core.methods.recoveries import NewStatistics
 from pruning_core.studies.search import SearchRun
 
 KEY = "search"
@@ -41,6 +42,7 @@ def ask(desk: Desk, network: Network, available: int) -> SearchRun | None:
             limits = _limits(network)
             least = knob_widget(Search, "least", KEY)
             images = choose_images(available, KEY)
+            chosen = recovery.choose("search.recovery", default=NewStatistics).sized(network.cost().macs)
             seed = int(st.number_input("Seed", 0, 2**31 - 2, 0, key=f"{KEY}.seed", persist_state="session"))
     search = Search(explorer, trials, least, seed)
     if not _reachable(search, network, limits, budget):
@@ -54,6 +56,7 @@ def ask(desk: Desk, network: Network, available: int) -> SearchRun | None:
         limits,
         control,
         None if images >= available else images,
+        chosen,
     )
 
 

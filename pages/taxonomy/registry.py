@@ -9,9 +9,10 @@ from pages.ui.registry import by_key
 from pruning_core.allocation.schedule import SCHEDULES
 from pruning_core.allocation.search import EXPLORERS
 from pruning_core.allocation.strategies import ALLOCATIONS
+from pruning_core.methods.recoveries import RECOVERIES
 from pruning_core.taxonomy import Card
 
-IN_STEPS = {"finetune.way": "Prune in steps"}
+IN_STEPS, AT_ONCE = {"finetune.way": "Prune in steps"}, {"finetune.way": "Fine-tune at once"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,14 @@ HOMES = (
     (ALLOCATIONS, Home("pages/whatif/page.py", "under a budget on What-if", "whatif.preset")),
     (EXPLORERS, Home("pages/search/page.py", "on Search", "search.explorer")),
     (SCHEDULES, Home("pages/finetune/page.py", "in steps on Fine-tune", "gradual.schedule", IN_STEPS)),
+    (
+        tuple(each for each in RECOVERIES if not each.trains),
+        Home("pages/whatif/page.py", "after a cut on What-if", "recovery"),
+    ),
+    (
+        tuple(each for each in RECOVERIES if each.trains),
+        Home("pages/finetune/page.py", "on a network that was cut on Fine-tune", "finetune.recovery", AT_ONCE),
+    ),
 )
 
 
@@ -47,8 +56,7 @@ def home(key: str) -> Home | None:
 
 def counted() -> str:
     """How many there are of each sort, in Markdown."""
-    allocations, explorers, schedules = (len(classes) for classes, _ in HOMES)
     return (
-        f"**{len(by_key())} criteria**, **{allocations} ways to share out ratios**, **{explorers} searches** and "
-        f"**{schedules} schedules**"
+        f"**{len(by_key())} criteria**, **{len(ALLOCATIONS)} ways to share out ratios**, "
+        f"**{len(EXPLORERS)} searches**, **{len(SCHEDULES)} schedules** and **{len(RECOVERIES)} recoveries**"
     )

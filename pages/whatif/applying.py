@@ -54,15 +54,15 @@ def _result(found: Pruned, view: JobView, desk: Desk) -> None:
     _counts(found)
     _layers(found)
     st.markdown("Put the smaller network on the desk to fine-tune and download it; the sliders then cut it further.")
-    renewed = found.renewed is not None and st.toggle(
-        "With batch-norm statistics of its own",
+    recovered = found.recovered is not None and st.toggle(
+        f"As it is after: {found.recovered.recovery}",
         True,
-        key="whatif.renewed",
+        key="whatif.recovered",
         persist_state="session",
-        help="Without some channels, the statistics of the layers behind them are out of date. No weight changes.",
+        help="Else as it was just cut, with every weight and statistic that is left as it was.",
     )
     if st.button("Work on the smaller network", key="whatif.adopt", type="primary", icon=":material/arrow_forward:"):
-        state.choose_model(found.renewed.model if renewed and found.renewed else found.model)
+        state.choose_model(found.recovered.model if recovered and found.recovered else found.model)
         st.toast("The smaller network is on the desk.")
         st.rerun()
 
@@ -89,14 +89,14 @@ def _proof(found: Pruned) -> None:
 
 
 def _measures(found: Pruned, view: JobView) -> None:
-    before, after, renewed = found.before.accuracy, found.after.accuracy, found.renewed
+    before, after, recovered = found.before.accuracy, found.after.accuracy, found.recovered
     source = outcome.source(view, after)
     shown: list[tuple[str, Accuracy, Drop | None]] = [
         ("Accuracy before", before, None),
         ("Accuracy after", after, found.drop),
     ]
-    if renewed is not None:
-        shown.append(("With new statistics", renewed.accuracy, renewed.drop))
+    if recovered is not None:
+        shown.append((recovered.recovery, recovered.accuracy, recovered.drop))
     places = st.columns(len(shown) + 2)
     for (name, accuracy, drop), place in zip(shown, places):
         cards.number(
@@ -112,10 +112,11 @@ def _measures(found: Pruned, view: JobView) -> None:
     _latency("Latency before", first, None, places[-2])
     _latency("Latency after", second, first, places[-1])
     st.markdown(f"Paired change on the same {found.drop.images:,} images: {_change(found.drop)}")
-    if renewed is not None:
+    if recovered is not None:
+        weights = "weights refitted" if recovered.trained else "no weight changed"
         st.markdown(
-            f"With batch-norm statistics measured anew on {renewed.images:,} training-part images, no weight changed: "
-            f"{_change(renewed.drop)}"
+            f"{recovered.recovery} on {recovered.images:,} training-part images, {weights}, "
+            f"{numbers.duration(recovered.seconds)}: {_change(recovered.drop)}"
         )
     if first.p10_ms <= second.median_ms <= first.p90_ms:
         st.caption(

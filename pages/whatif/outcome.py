@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pages.ui import provenance, state
+from pages.ui import provenance, recovery, state
 from pages.ui.desk import Desk
 from pruning_core.measuring.measures import Accuracy
 from pruning_core.runs.view import JobView
@@ -14,7 +14,8 @@ from pruning_core.studies.pruned import Pruned
 
 def applied_by(desk: Desk) -> PruneRun:
     """Judged on the test images, which no choice has looked at."""
-    return PruneRun(model=desk.model, data=replace(desk.data, split="test"), plan=desk.plan.to_json())
+    data = replace(desk.data, split="test")
+    return PruneRun(model=desk.model, data=data, plan=desk.plan.to_json(), recovery=recovery.now())
 
 
 def measured(desk: Desk) -> tuple[JobView, Pruned] | None:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.ui import state
-from pages.whatif import applying, figures, groups, live, presetting, record, sliders
+from pages.whatif import applying, figures, groups, live, presetting, record, recovered, sliders
 
 desk = state.desk()
 model = state.loaded(desk.model)
@@ -16,6 +16,7 @@ if not network.groups:
 else:
     ranking = sliders.head(desk, network)
     slot, asked = figures.row(network, state.desk())
+    recovery, beside = recovered.section(state.desk(), network)
     told, about = st.container(), st.empty()
     by_hand, computed, requested = st.tabs(["By hand", "Under a budget", "Requested and actual"])
     for place, body in ((by_hand, groups.section), (computed, presetting.form)):
@@ -29,5 +30,6 @@ else:
     applying.section(network, state.desk())
     if asked or live.unasked(network):
         live.follow(network, state.desk(), slot, about)
+        recovered.follow(state.desk(), network, recovery, beside)
     with told:
         record.section(state.desk())

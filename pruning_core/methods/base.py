@@ -8,7 +8,8 @@ draws the timeline before anything runs, and cancel, resume, checkpoints, proofs
   What a method does *while* it trains is a hook; a hook owns parameters, keeps a state and is resumed exactly.
 * ``Train`` may have an **objective** of its own (:mod:`pruning_core.training.loss`): a teacher, several widths at once.
 * ``Cut`` judges channels by a criterion, or by what hooks have learnt (``Learnt``), and really removes them, proved.
-* ``Apply``, ``Recover``, ``Snapshot``, ``Rewind``: remove given units, renew statistics, remember, go back.
+* ``Apply``, ``Recover``, ``Mend``, ``Snapshot``, ``Rewind``: remove given units, renew statistics, refit what reads
+  what is left, remember, go back. What users choose of these is a recovery (:mod:`.recoveries`).
 
 A complete example: Network Slimming, which trains with a penalty on the scales of batch norms, cuts the channels with
 small ones, and trains again::

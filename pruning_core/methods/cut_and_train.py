@@ -10,7 +10,8 @@ from pruning_core.allocation.base import Allocation
 from pruning_core.allocation.uniform import Uniform
 from pruning_core.criteria import Criterion, L1Norm
 from pruning_core.methods.base import Goal, Method, Outcome
-from pruning_core.methods.phases import Cut, Phase, Recover, Train, Within
+from pruning_core.methods.phases import Cut, Phase, Within
+from pruning_core.methods.recoveries import NewStatistics, Recovery, Tuning, phases_of
 from pruning_core.taxonomy import Card, Data, Family, Paper
 
 
@@ -19,8 +20,8 @@ class CutAndTrain(Method):
     r"""Remove the least important channels once, then train what is left.
 
     $\theta \to \theta_S \to \arg\min_{\theta_S} \mathcal{L}$: ``criterion`` says which channels go, ``allocation`` from
-    where. Batch-norm statistics are renewed in between, so that the training does not begin with those of a network
-    that is gone.
+    where, and ``recoveries`` what is done then. By default batch-norm statistics are renewed before the training, so
+    that it does not begin with those of a network that is gone.
 
     When it fails: at high ratios one cut takes more than training brings back; steps do better there.
     """
@@ -39,8 +40,8 @@ class CutAndTrain(Method):
 
     criterion: Criterion = field(default_factory=L1Norm)
     allocation: Allocation = field(default_factory=Uniform)
+    recoveries: tuple[Recovery, ...] = (NewStatistics(), Tuning())
 
     def phases(self, goal: Goal) -> Iterator[Phase]:
         yield Cut(self.criterion, Within(self.allocation, goal.budget), name="cut")
-        yield Recover(name="statistics")
-        yield Train(name="train")
+        yield from phases_of(self.recoveries)

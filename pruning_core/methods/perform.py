@@ -12,14 +12,27 @@ from pruning_core.allocation.lowest import lowest
 from pruning_core.allocation.pool import Pool
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, remove
-from pruning_core.methods.phases import Apply, Cut, Learnt, Phase, Recover, Rewind, Snapshot, Train, Widths, settings
+from pruning_core.methods.phases import (
+    Apply,
+    Cut,
+    Learnt,
+    Mend,
+    Phase,
+    Recover,
+    Rewind,
+    Snapshot,
+    Train,
+    Widths,
+    settings,
+)
 from pruning_core.methods.place import Keeper, Place
 from pruning_core.methods.ranking import SCORED_ON, ranked
 from pruning_core.methods.state import Setup, Snap, State, needed
-from pruning_core.methods.treatments import PROOF_IMAGES, recalibrated, removing
+from pruning_core.methods.treatments import PROOF_IMAGES, mended, recalibrated, removing
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.training.checkpoint import Best, Checkpoint
 from pruning_core.training.config import FineTune
+from pruning_core.training.distillation import ORIGIN
 from pruning_core.training.events import Epoch, TrainOutcome
 from pruning_core.training.loop import fine_tune
 from pruning_core.work import told
@@ -94,6 +107,8 @@ def _step(phase: Phase, state: State, setup: Setup) -> Generator[Event, None, St
             work = recalibrated(state.model, needed(setup.fit, "images to fit"), images, setup.seed, setup.device)
             model = yield from told(work, lambda share: (Progress(round(100 * share), 100, "%"),))
             return replace(state, model=model)
+        case Mend():
+            return (yield from _mend(phase, state, setup))
         case Snapshot(key=key):
             return replace(state, snapshots={**state.snapshots, key: Snap(state.model, state.plan)})
         case Rewind(key=key):
@@ -104,6 +119,29 @@ def _step(phase: Phase, state: State, setup: Setup) -> Generator[Event, None, St
 
 def _staged(phase: Phase, what: str) -> str:
     return f"{phase.name}: {what}" if phase.name else what
+
+
+def _mend(phase: Mend, state: State, setup: Setup) -> Generator[Event, None, State]:
+    if state.uncut is None:
+        return state
+    stage = Stage(_staged(phase, "refitting the layers that read what is left"))
+    yield stage
+    whole = State(state.origin, state.uncut.model, state.uncut.plan)
+    plan = state.plan.since(whole.plan, state.origin.sizes)
+    fit = needed(setup.fit, "images to fit")
+    work = mended(
+        whole.model,
+        whole.network,
+        plan,
+        fit,
+        setup.proof,
+        images=phase.images,
+        positions=phase.positions,
+        seed=setup.seed,
+        device=setup.device,
+    )
+    removal = yield from told(work, lambda share: (Progress(round(100 * share), 100, "%"),))
+    return replace(state, model=removal.model, removal=removal, uncut=None)
 
 
 # -- cutting -----------------------------------------------------------------------------------------------------------
@@ -175,7 +213,7 @@ def _rewound(state: State, key: str) -> State:
     then = State(state.origin, snap.model, snap.plan)
     since = state.plan.since(snap.plan, state.origin.sizes)
     model = remove(snap.model, then.network, since).model if since else snap.model
-    return replace(state, model=model)
+    return replace(state, model=model, uncut=snap if since else None)
 
 
 # -- training ----------------------------------------------------------------------------------------------------------
@@ -202,7 +240,7 @@ def _train(
         start,
         network=state.network if phase.hooks else None,
         objective=phase.objective,
-        others={key: snap.model for key, snap in state.snapshots.items()},
+        others={ORIGIN: state.origin.model, **{key: snap.model for key, snap in state.snapshots.items()}},
         keep=phase.keep,
     )
 
@@ -218,7 +256,7 @@ def _train(
             yield event
             if keeper:
                 keeper.now_and_then(place)
-        after = replace(state, model=training.best_model(), learnt=training.learnt)
+        after = replace(state, model=training.best_model(), learnt=training.learnt, uncut=None)
         yield Done(number, phase, after, outcome, training.best.epoch if training.best else None)
     except GeneratorExit:
         training.close()

@@ -85,6 +85,18 @@ class Recover:
 
 
 @dataclass(frozen=True)
+class Mend:
+    """Refit by least squares what reads the channels that were cut since weights changed last, on fitted images.
+
+    The aim is what the network wrote before those cuts. Nothing happens where nothing was cut since.
+    """
+
+    images: int = 128
+    positions: int = 64
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Remember the network as it is now under a key: to rewind to, or as the teacher of an objective."""
 
@@ -100,7 +112,7 @@ class Rewind:
     name: str = ""
 
 
-Phase = Train | Cut | Apply | Recover | Snapshot | Rewind
+Phase = Train | Cut | Apply | Recover | Mend | Snapshot | Rewind
 
 
 def shared_out(config: FineTune, shares: Sequence[float]) -> tuple[int, ...]:

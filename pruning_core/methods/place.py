@@ -40,6 +40,9 @@ class Stored:
         model.load_state_dict(self.weights)
         return model
 
+    def snap(self, origin: Origin) -> Snap:
+        return Snap(self.model(origin), Plan.from_json(self.plan))
+
 
 @dataclass(frozen=True, eq=False)
 class Place:
@@ -53,6 +56,7 @@ class Place:
     snapshots: dict[str, Stored]
     learnt: dict[str, Tensor]
     training: Checkpoint | None = None
+    uncut: Stored | None = None
 
     @staticmethod
     def of(number: int, state: State, training: Checkpoint | None = None) -> Place:
@@ -62,6 +66,7 @@ class Place:
             {key: Stored.of(snap.model, snap.plan, state.origin) for key, snap in state.snapshots.items()},
             {key: tensor.cpu() for key, tensor in state.learnt.items()},
             training,
+            state.uncut and Stored.of(state.uncut.model, state.uncut.plan, state.origin),
         )
 
     def state(self, origin: Origin) -> State:
@@ -70,8 +75,9 @@ class Place:
             origin,
             self.network.model(origin),
             Plan.from_json(self.network.plan),
-            {key: Snap(each.model(origin), Plan.from_json(each.plan)) for key, each in self.snapshots.items()},
+            {key: each.snap(origin) for key, each in self.snapshots.items()},
             self.learnt,
+            uncut=self.uncut and self.uncut.snap(origin),
         )
 
     def epochs(self, number: int) -> float:
@@ -88,6 +94,7 @@ class Place:
             "snapshots": {key: vars(each) for key, each in self.snapshots.items()},
             "learnt": self.learnt,
             "training": self.training and self.training.plain(),
+            "uncut": self.uncut and vars(self.uncut),
         }
         with replacing(file) as open_file:
             torch.save(plain, open_file)
@@ -103,6 +110,7 @@ class Place:
                 {key: Stored(**each) for key, each in plain["snapshots"].items()},
                 plain["learnt"],
                 plain["training"] and Checkpoint.of(plain["training"]),
+                plain["uncut"] and Stored(**plain["uncut"]),
             )
         except (OSError, RuntimeError, KeyError, TypeError, EOFError):
             return None

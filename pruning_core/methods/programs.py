@@ -1,4 +1,4 @@
-"""The programs that are no method of their own: training, applying a plan, and cutting in steps."""
+"""The programs that are no method of their own: applying a plan, and cutting in steps."""
 
 from __future__ import annotations
 
@@ -7,22 +7,12 @@ from collections.abc import Iterable
 from pruning_core.allocation.pool import Counts
 from pruning_core.criteria import Criterion
 from pruning_core.graph import Plan
-from pruning_core.methods.phases import Apply, Cut, Phase, Recover, Train, Widths
-
-
-def fine_tuning() -> tuple[Phase, ...]:
-    """Train, and keep what is best on held-out images."""
-    return (Train(),)
+from pruning_core.methods.phases import Apply, Cut, Phase, Train, Widths
 
 
 def applying(plan: Plan) -> tuple[Phase, ...]:
     """Remove exactly these units."""
     return (Apply(plan),)
-
-
-def recovered(images: int) -> tuple[Phase, ...]:
-    """Batch-norm statistics of its own for a network that was cut."""
-    return (Recover(images),)
 
 
 def in_steps(course: Iterable[Counts], criterion: Criterion, name: str) -> tuple[Phase, ...]:

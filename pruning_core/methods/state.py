@@ -80,7 +80,8 @@ class State:
     """A network between two phases. No phase changes it: each returns another one.
 
     ``plan`` is all that is gone, in units of ``origin``. ``removal`` is the last removal with its proof. ``learnt`` is
-    what the hooks of the last training have learnt. ``snapshots`` by key.
+    what the hooks of the last training have learnt. ``snapshots`` by key. ``uncut`` is the network before the removals
+    since which no weight has changed: what mending aims at.
     """
 
     origin: Origin
@@ -89,6 +90,7 @@ class State:
     snapshots: Mapping[str, Snap] = field(default_factory=dict)
     learnt: Mapping[str, Tensor] = field(default_factory=dict)
     removal: Removal | None = None
+    uncut: Snap | None = None
 
     @staticmethod
     def of(model: nn.Module, network: Network) -> State:
@@ -107,7 +109,9 @@ class State:
 
     def without(self, plan: Plan, model: nn.Module, removal: Removal | None) -> State:
         """``model`` is the network after the removal of ``plan``, counted in units of the network as it is now."""
-        return replace(self, model=model, plan=self.plan.then(plan, self.origin.sizes), removal=removal)
+        uncut = self.uncut or Snap(self.model, self.plan)
+        whole = self.plan.then(plan, self.origin.sizes)
+        return replace(self, model=model, plan=whole, removal=removal, uncut=uncut)
 
     def check_followed(self, plan_or_counts: Mapping[str, object]) -> None:
         """Raises UserError for groups whose units can no longer be told apart from those of the origin."""

@@ -25,12 +25,14 @@ from pruning_core.measuring.intervals import paired_drop
 from pruning_core.measuring.latency import measure_latency
 from pruning_core.measuring.measures import Accuracy, Drop
 from pruning_core.methods.ranking import SCORED_ON
-from pruning_core.methods.treatments import Treatment, cut, recalibrated, tuned
+from pruning_core.methods.recoveries import Mending, NewStatistics
+from pruning_core.methods.treatments import Treatment, cut, tuned
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import both_splits, fitted, the_model
 from pruning_core.studies.points import ORIGIN, OutOfReach, Point, Scored, When
+from pruning_core.studies.recovering import recovering
 from pruning_core.studies.scores import Draw, draws, scored_all
 from pruning_core.studies.sensitivity import captured
 from pruning_core.training.config import FineTune
@@ -46,8 +48,9 @@ class CompareRun(RunSpec):
     """Prune ``model`` by every criterion to every budget (share of the MACs kept), the same ratio in every layer.
 
     Each network is measured on ``images`` of the test split right after pruning, with ``recalibrate`` again with
-    batch-norm statistics of its own (from ``calibration_images`` of the fitted part), and with ``tune`` after that
-    training, the same for all. The unpruned network gets the same training: what it gains is not pruning's merit.
+    batch-norm statistics of its own (from ``calibration_images`` of the fitted part), with ``mend`` after it, and with
+    ``tune`` after that training, the same for all; each of them begins with the network as it was cut. The unpruned
+    network gets the same training: what it gains is not pruning's merit.
     Random criteria are drawn ``random_seeds`` times. With ``latency`` each width is timed once.
 
     One ``Scored`` per criterion and draw, then one ``Point`` per network and moment; budgets that a criterion cannot
@@ -63,6 +66,7 @@ class CompareRun(RunSpec):
     random_seeds: int = 5
     images: int | None = None
     recalibrate: bool = True
+    mend: Mending | None = None
     tune: FineTune | None = None
     latency: bool = True
     score_images: int = SCORED_ON
@@ -82,6 +86,7 @@ class CompareRun(RunSpec):
         return (
             When.PRUNED,
             *([When.RECALIBRATED] if self.recalibrate else []),
+            *([When.MENDED] if self.mend is not None else []),
             *([When.TUNED] if self.tune is not None else []),
         )
 
@@ -161,14 +166,14 @@ class _Comparison:
             began, model = time.perf_counter(), self.loaded.model
             yield Stage(f"the unpruned network, {'as it is' if when is When.PRUNED else when}")
             if when is When.TUNED:
-                model = yield from self._shown(self._treated(model, when))
+                model = yield from self._shown(self._tuned(model))
             seconds = time.perf_counter() - began
             accuracy, self.base[when] = yield from self._measured(model)
             if not old:
                 latency = self._latency(model) if when is When.PRUNED else None
                 yield self._point(who, when, Plan(), accuracy, seconds, latency, None)
                 yield self._progress()
-        self.base[When.RECALIBRATED] = self.base[When.PRUNED]
+        self.base[When.RECALIBRATED] = self.base[When.MENDED] = self.base[When.PRUNED]
 
     def _tuning_left(self, known: set[tuple[str, int, float, str]]) -> bool:
         return any(
@@ -195,7 +200,7 @@ class _Comparison:
             if when is not When.PRUNED:
                 began = time.perf_counter()
                 yield Stage(f"{name}: {when}")
-                model = yield from self._shown(self._treated(pruned, when))
+                model = yield from self._after(pruned, when, plan)
             seconds = time.perf_counter() - began
             accuracy, correct = yield from self._measured(model)
             if when is When.PRUNED and draw.number == 0:
@@ -205,21 +210,29 @@ class _Comparison:
             yield self._point(who, when, plan, accuracy, seconds, latency, drop)
             yield self._progress()
 
-    def _treated(self, model: nn.Module, when: When) -> Treatment:
-        fit, held_out, test = self.parts
+    def _after(self, pruned: nn.Module, when: When, plan: Plan) -> Generator[Event, None, nn.Module]:
+        spec = self.spec
         if when is When.TUNED:
-            assert self.spec.tune is not None
-            return tuned(model, fit, held_out, test, self.spec.tune)
-        return recalibrated(model, fit, self.spec.calibration_images, self.spec.seed, self.spec.device)
+            return (yield from self._shown(self._tuned(pruned)))
+        recovery = spec.mend if when is When.MENDED else NewStatistics(spec.calibration_images)
+        assert recovery is not None
+        whole, fit = self.loaded.model, self.parts[0]
+        work = recovering(whole, self.network, plan, pruned, recovery, fit, seed=spec.seed, device=spec.device)
+        return (yield from told(work, lambda _: self._alive(0.0)))
+
+    def _tuned(self, model: nn.Module) -> Treatment:
+        assert self.spec.tune is not None
+        return tuned(model, *self.parts, self.spec.tune)
 
     def _shown(self, treatment: Treatment) -> Generator[Event, None, nn.Module]:
         """The events of a treatment: how far the whole comparison has come with it."""
 
-        def say(part: float) -> Iterator[Event]:
-            if time.monotonic() - self.told > EVERY:
-                yield self._progress(part)
+        return (yield from told(treatment, self._alive))
 
-        return (yield from told(treatment, say))
+    def _alive(self, part: float) -> Iterator[Event]:
+        """``part`` of the next point is done: said now and then."""
+        if time.monotonic() - self.told > EVERY:
+            yield self._progress(part)
 
     def _plan(self, draw: Draw, budget: float) -> Plan:
         values = {key: torch.as_tensor(value) for key, value in self.scores[draw].items()}

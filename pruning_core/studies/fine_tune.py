@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -11,11 +11,14 @@ import torch
 from torch import Tensor
 
 from pruning_core.datasets import DataRef, Dataset, hold_out
+from pruning_core.errors import UserError
+from pruning_core.graph import Plan
 from pruning_core.measuring.device import choose_device
 from pruning_core.methods.perform import Broken, Done, perform
+from pruning_core.methods.phases import Phase, Train
 from pruning_core.methods.place import Keeper, Place
-from pruning_core.methods.programs import fine_tuning
-from pruning_core.methods.state import Setup, State
+from pruning_core.methods.recoveries import Recovery, Tuning, phases_of
+from pruning_core.methods.state import Origin, Setup, Snap, State
 from pruning_core.runs.events import Artifact, Event, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
@@ -23,11 +26,10 @@ from pruning_core.studies.inputs import both_splits, fitted, the_model
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Checking, Epoch, Step, TrainOutcome
 from pruning_core.work import told
-from pruning_core.zoo import ModelRef, store_weights
+from pruning_core.zoo import LoadedModel, ModelRef, store_weights
 
 PRUNED, CONTROL = "pruned", "control"
 SAFETENSORS = "application/x-safetensors"
-TRAINING = 0  # the number of the program's only phase
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class FineTuneRun(RunSpec):
     Training events are tagged "pruned" or "control" (a network that was not pruned is a control). For each of them one
     TrainOutcome, and the artifact "<tag> weights": the best weights as safetensors, also when the run was stopped.
     Weights are chosen on the held-out split of ``data``; accuracies are those of its test split.
+
+    ``recoveries`` is what is done to the pruned network, the last of them a training. Mending begins with the weights
+    of the network it was cut from, whatever was trained since; that network is also whom a distillation follows. The
+    control is trained with labels in any case.
     """
 
     kind: ClassVar[str] = "fine-tune"
@@ -45,6 +51,7 @@ class FineTuneRun(RunSpec):
     data: DataRef
     config: FineTune = field(default_factory=FineTune)
     control: bool = False
+    recoveries: tuple[Recovery, ...] = (Tuning(),)
 
     @property
     def title(self) -> str:
@@ -63,6 +70,15 @@ class FineTuneRun(RunSpec):
             return ((CONTROL, origin),)
         return ((PRUNED, self.model), (CONTROL, origin))[: 1 + self.control]
 
+    def phases(self, tag: str) -> tuple[Phase, ...]:
+        """What is done to the network called ``tag``. Raises UserError when that does not end in its only training."""
+        if tag == CONTROL:
+            return (Train(),)
+        if [each.trains for each in self.recoveries] != [False] * (len(self.recoveries) - 1) + [True]:
+            raise UserError("A fine-tuning is one training, after what mends the network. Choose one training.")
+        found = phases_of(self.recoveries)
+        return tuple(replace(phase, name=f"the {tag} network" if len(found) > 1 else "") for phase in found)
+
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
         finished = _finished(past)
         train, test = yield from both_splits(self.data, workspace)
@@ -78,7 +94,7 @@ class FineTuneRun(RunSpec):
         positions = {}
         for tag, _ in self.networks:
             place = Place.load(self._file(workspace, tag))
-            positions[tag] = place.epochs(TRAINING) if place else -1.0
+            positions[tag] = place.epochs(len(self.phases(tag)) - 1) if place else -1.0
 
         def counts(event: Event) -> bool:
             match event:
@@ -120,10 +136,22 @@ class FineTuneRun(RunSpec):
                 case _:
                     yield event
 
-        state = State.begun(loaded.model, torch.zeros(1, *loaded.input_size))
-        setup = Setup(fit, fit, held_out, test, self.config)
+        phases = self.phases(tag)
+        state = yield from self._begun(ref, loaded, phases, workspace)
+        setup = Setup(fit, fit, held_out, test, self.config, self.config.seed, self.config.device)
         keeper = Keeper(self._file(workspace, tag))
-        yield from told(perform(fine_tuning(), state, setup, keeper), say)
+        yield from told(perform(phases, state, setup, keeper), say)
+
+    def _begun(
+        self, ref: ModelRef, loaded: LoadedModel, phases: tuple[Phase, ...], workspace: Workspace
+    ) -> Generator[Event, None, State]:
+        """The network itself; with whom it was cut from where that is looked at."""
+        example = torch.zeros(1, *loaded.input_size)
+        if ref.base is None or phases == (Train(),):
+            return State.begun(loaded.model, example)
+        whole = yield from the_model(ref.base, workspace)
+        plan, uncut = Plan.from_json(ref.plan), Snap(whole.model, Plan())
+        return State(Origin(whole.model, example), loaded.model, plan, uncut=uncut)
 
     def _file(self, workspace: Workspace, tag: str) -> Path:
         return workspace.scratch(self.key) / f"{tag}.pt"

@@ -14,6 +14,7 @@ class When(StrEnum):
 
     PRUNED = "right after pruning"
     RECALIBRATED = "after batch-norm recalibration"
+    MENDED = "after mending"
     TUNED = "after fine-tuning"
 
 

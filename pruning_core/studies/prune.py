@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import thop
@@ -20,38 +21,37 @@ from pruning_core.measuring.intervals import paired_drop
 from pruning_core.measuring.latency import LEAST, measuring_latency
 from pruning_core.measuring.measures import Accuracy, Drop, Latency
 from pruning_core.methods.perform import only_events, perform
-from pruning_core.methods.programs import applying, recovered
+from pruning_core.methods.programs import applying
+from pruning_core.methods.recoveries import NewStatistics, Recovery, phases_of
 from pruning_core.methods.state import Setup, State
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import fit_sample, fitted, the_model, the_split
-from pruning_core.studies.pruned import Figures, Pruned, Renewed
+from pruning_core.studies.pruned import Figures, Pruned, Recovered
 from pruning_core.studies.sensitivity import captured
-from pruning_core.training.recalibrate import keeping_statistics
 from pruning_core.work import told
 from pruning_core.zoo import ModelRef, store_weights
 
-RENEWED_ON, RENEWED_ON_LARGE = 512, 128  # images of the fitted part from which batch-norm statistics are taken anew
-LARGE = 400_000_000  # MACs per image
-WHEN = {"before": "before", "after": "after", "renewed": "with new statistics"}
+WHEN = {"before": "before", "after": "after", "recovered": "after the recovery"}
 
 
 @dataclass(frozen=True)
 class PruneRun(RunSpec):
     """Remove the units of ``plan`` (JSON) from ``model`` and measure before and after on ``images`` of ``data``.
 
-    Ends with one ``Pruned``.
+    Measures once more after ``recovery``, which is no training: those have runs of their own. Ends with one ``Pruned``.
     """
 
     kind: ClassVar[str] = "prune"
-    version: ClassVar[int] = 3  # since it ends with a Pruned
+    version: ClassVar[int] = 4  # since any recovery may follow
     model: ModelRef
     data: DataRef
     plan: str
     images: int | None = None
     seed: int = 0
     device: str = "auto"
+    recovery: Recovery = field(default_factory=NewStatistics)
 
     @property
     def title(self) -> str:
@@ -64,6 +64,10 @@ class PruneRun(RunSpec):
         plan = Plan.from_json(self.plan)
         if not plan:
             raise UserError("The plan removes nothing yet. Move a slider first.")
+        if self.recovery.trains:
+            raise UserError(
+                "Training is a run of its own. Apply the plan, then train the smaller network on Fine-tune."
+            )
         loaded = yield from the_model(self.model, workspace)
         data = yield from the_split(self.data, workspace)
         data = fitted(data if self.images is None else data.subset(self.images, self.seed), self.data, loaded)
@@ -73,13 +77,13 @@ class PruneRun(RunSpec):
         removal = after.removal
         assert removal is not None  # the plan removes something
         networks = {"before": loaded.model, "after": removal.model}
-        seen = 0
-        if keeping_statistics(removal.model):
-            wanted = RENEWED_ON if network.cost(plan).macs < LARGE else RENEWED_ON_LARGE
-            fit = yield from fit_sample(self.data, loaded, workspace, wanted, self.seed)
-            seen = len(fit)
-            recovering = perform(recovered(seen), after, replace(setup, fit=fit))
-            networks["renewed"] = (yield from told(recovering, only_events)).model
+        recovery, seen, took = self.recovery.sized(network.cost(plan).macs), 0, 0.0
+        if recovery.changes(removal.model):
+            fit = yield from fit_sample(self.data, loaded, workspace, recovery.looks_at, self.seed)
+            seen, began = len(fit), time.perf_counter()
+            recovering = perform(phases_of((recovery,)), after, replace(setup, fit=fit))
+            networks["recovered"] = (yield from told(recovering, only_events)).model
+            took = time.perf_counter() - began
         tallies: dict[str, Tally] = {}
         accuracies: dict[str, Accuracy] = {}
         for when, model in networks.items():
@@ -116,11 +120,27 @@ class PruneRun(RunSpec):
             after=figures("after", removal.cost),
             drop=drop("after"),
             layers=tuple(zip(network.layer_costs(), network.layer_costs(plan), strict=True)),
-            renewed=Renewed(stored("renewed"), accuracies["renewed"], drop("renewed"), seen) if seen else None,
+            recovered=Recovered(
+                recovery.card.name,
+                stored("recovered"),
+                accuracies["recovered"],
+                drop("recovered"),
+                seen,
+                weights_differ(removal.model, networks["recovered"]),
+                took,
+            )
+            if seen
+            else None,
         )
 
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
         return ()  # a few seconds of work: simpler to begin again
+
+
+def weights_differ(one: nn.Module, other: nn.Module) -> bool:
+    """Whether any parameter does, of two networks of the same shape."""
+    others = dict(other.named_parameters())
+    return any(not torch.equal(value, others[name]) for name, value in one.named_parameters())
 
 
 def thop_macs(model: nn.Module, input_size: tuple[int, int, int]) -> int | None:

@@ -20,13 +20,19 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Renewed:
-    """The smaller network with batch-norm statistics of its own, taken from ``images`` images that it was fitted on."""
+class Recovered:
+    """The smaller network after ``recovery`` (its card's name), which looked at ``images`` images of the fitted part.
 
+    ``trained``: that weights changed too, not statistics alone. ``seconds``: what the recovery took.
+    """
+
+    recovery: str
     model: ModelRef
     accuracy: Accuracy
     drop: Drop
     images: int
+    trained: bool
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Pruned:
     """The smaller network ``model``, its proof, and both networks on the same images.
 
     ``form`` and ``notes`` are the removal's. ``drop`` is paired, before against after. ``layers`` are the rows of the
-    layer table (before, after). ``renewed`` is None where the network keeps no batch-norm statistics.
+    layer table (before, after). ``recovered`` is None where the recovery does nothing to this network.
     """
 
     model: ModelRef
@@ -45,4 +51,4 @@ class Pruned:
     after: Figures
     drop: Drop
     layers: tuple[tuple[LayerCost, LayerCost], ...]
-    renewed: Renewed | None
+    recovered: Recovered | None

@@ -1,4 +1,4 @@
-"""The search for ratios as a run: every trial really pruned, recalibrated and measured on held-out images."""
+"""The search for ratios as a run: every trial really pruned, recovered and measured on held-out images."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ from pruning_core.measuring.evaluate import Tally, predicting
 from pruning_core.measuring.intervals import paired_drop
 from pruning_core.measuring.latency import measuring_latency
 from pruning_core.measuring.measures import Accuracy
-from pruning_core.methods.treatments import Treatment, cut, recalibrated
+from pruning_core.methods.recoveries import NewStatistics, Recovery
+from pruning_core.methods.treatments import Treatment, cut
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import both_splits, fitted, the_model
 from pruning_core.studies.points import ORIGIN
+from pruning_core.studies.recovering import recovering
 from pruning_core.studies.sensitivity import captured, scored
 from pruning_core.studies.tried import UNIFORM, Finalist, Tried
 from pruning_core.work import told
@@ -43,9 +45,9 @@ RECONSTRUCTION_IMAGES = 128  # of the fitted part, for criteria whose paper mend
 class SearchRun(RunSpec):
     """Search the ratios of all groups of ``model``; ``criterion`` says which channels go, ``limits`` which may not.
 
-    Each trial's network gets batch-norm statistics of its own (from ``calibration_images`` of the fitted part) and is
-    measured on ``images`` held-out images: one ``Tried`` per trial. With ``control`` random widths take turns with the
-    search, so that both have had as many trials at any moment. An ``Accuracy`` tells the unpruned network's.
+    Each trial's network is measured after ``recovery`` on ``images`` held-out images: one ``Tried`` per trial. With
+    ``control`` random widths take turns with the search, so that both have had as many trials at any moment. An
+    ``Accuracy`` tells the unpruned network's.
 
     With a budget the best of each, the uniform allocation and the unpruned network are measured on the test images in
     the end (``Finalist``): the best of many trials is partly luck on the images that chose it.
@@ -61,7 +63,7 @@ class SearchRun(RunSpec):
     limits: Limits = field(default_factory=Limits)
     control: bool = True
     images: int | None = None
-    calibration_images: int = 256
+    recovery: Recovery = field(default_factory=lambda: NewStatistics(images=256))
     device: str = "auto"
 
     @property
@@ -162,7 +164,7 @@ class _Contest:
         return longest(self.spec.search, self.pool, self.spec.budget)
 
     def _judged(self, plan: Plan) -> Running[float]:
-        """Removal, statistics of its own, accuracy on the held-out images."""
+        """Removal, recovery, accuracy on the held-out images."""
         model = yield from self._prepared(plan)
         self.latest, _ = yield from self._measured(model, self.held_out)
         return self.latest.top1
@@ -180,9 +182,10 @@ class _Contest:
 
     def _prepared(self, plan: Plan) -> Generator[Event, None, nn.Module]:
         spec = self.spec
-        model = yield from self._shown(self._cut(plan))
-        fresh = recalibrated(model, self.fit, spec.calibration_images, spec.search.seed, spec.device)
-        return (yield from self._shown(fresh))
+        pruned = yield from self._shown(self._cut(plan))
+        whole, network, seed = self.loaded.model, self.pool.network, spec.search.seed
+        work = recovering(whole, network, plan, pruned, spec.recovery, self.fit, seed=seed, device=spec.device)
+        return (yield from told(work, lambda _: self._alive()))
 
     def _measured(self, model: nn.Module, data: Dataset) -> Generator[Event, None, tuple[Accuracy, Tensor]]:
         """The accuracy, and which images were right."""

@@ -12,6 +12,7 @@ from pruning_core.criteria import CRITERIA
 from pruning_core.datasets import DataRef
 from pruning_core.graph import Cost, LayerCost, Proof
 from pruning_core.measuring.measures import Accuracy, Cell, Drop, Latency
+from pruning_core.methods.recoveries import RECOVERIES
 from pruning_core.runs.catalogue import Catalogue
 from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.embed import EmbedRun
@@ -20,7 +21,7 @@ from pruning_core.studies.gradual import GradualRun
 from pruning_core.studies.measure import EvaluateRun, LatencyRun
 from pruning_core.studies.points import OutOfReach, Point, Scored
 from pruning_core.studies.prune import PruneRun
-from pruning_core.studies.pruned import Figures, Pruned, Renewed
+from pruning_core.studies.pruned import Figures, Pruned, Recovered
 from pruning_core.studies.reached import Reached, Shrunk
 from pruning_core.studies.scores import ScoresRun
 from pruning_core.studies.search import SearchRun
@@ -54,8 +55,9 @@ VALUES: tuple[type, ...] = (
     *EXPLORERS,
     *SCHEDULES,
     *CRITERIA,
+    *RECOVERIES,
     Figures,
-    Renewed,
+    Recovered,
     Proof,
     Cost,
     LayerCost,

@@ -18,6 +18,6 @@ def pruned_desk(workspace: Workspace, owner: str, share: float = 0.25, *, renewe
     network = captured(load_model(first.model, workspace))
     plan = Plan({group.key: range(int(group.size * share)) for group in network.groups})
     *_, last = (e for e in PruneRun(first.model, first.data, plan.to_json()).run(workspace) if isinstance(e, Pruned))
-    desk = first.with_model(last.renewed.model if renewed else last.model, first.data)
+    desk = first.with_model(last.recovered.model if renewed else last.model, first.data)
     remember(workspace, owner, desk)
     return desk

@@ -15,6 +15,7 @@ from pruning_core.allocation.search import EXPLORERS
 from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.criteria import CRITERIA, L1Norm
 from pruning_core.graph import Plan
+from pruning_core.methods.recoveries import RECOVERIES
 from pruning_core.runs.view import State
 from pruning_core.studies.scores import ScoresRun
 from tests.app.fake_criterion import Alphabet
@@ -37,7 +38,7 @@ def page(monkeypatch):
     return open_page()
 
 
-ALL = (*CRITERIA, *ALLOCATIONS, *EXPLORERS, *SCHEDULES)
+ALL = (*CRITERIA, *ALLOCATIONS, *EXPLORERS, *SCHEDULES, *RECOVERIES)
 
 
 def test_all_that_runs_has_its_place_once():

@@ -217,7 +217,7 @@ def test_applying_proves_measures_and_hands_over_the_smaller_network(page, monke
     assert "Removed equals silenced" in page.success[0].value
     assert shown["Accuracy before"] == f"{100 * found.before.accuracy.top1:.1f}\u202f%"
     assert found.after.accuracy.images == 450
-    assert shown["With new statistics"] == f"{100 * found.renewed.accuracy.top1:.1f}\u202f%"
+    assert shown[found.recovered.recovery] == f"{100 * found.recovered.accuracy.top1:.1f}\u202f%"
     assert shown["MACs after"] == f"{network().cost(plan).macs:,}"
     assert int(shown["MACs by thop"].replace(",", "")) == found.after.thop_macs > network().cost(plan).macs
     layers = page.dataframe[-1].value
@@ -228,7 +228,7 @@ def test_applying_proves_measures_and_hands_over_the_smaller_network(page, monke
     page.button(key="whatif.adopt").click().run()
     assert not page.exception and not page.error
     small = desk(page).model
-    assert small == found.renewed.model and not desk(page).plan
+    assert small == found.recovered.model and not desk(page).plan
     assert metrics(page)["MACs"] == f"{network_of(small).cost().macs:,}"
     page.button(key="whatif.back").click().run()
     assert desk(page).plan == plan

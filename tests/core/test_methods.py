@@ -33,6 +33,7 @@ from pruning_core.methods.phases import (
     Apply,
     Cut,
     Learnt,
+    Mend,
     Phase,
     Recover,
     Rewind,
@@ -321,7 +322,8 @@ def program(state: State) -> tuple[Phase, ...]:
     first, second = (group.key for group in state.network.groups[:2])
     return (
         Snapshot("start"), Train(0.25, (NoisyGates(),), keep="last", name="gated"), Cut(Learnt(), Widths({second: 4})),
-        Recover(128), Train(0.25), Cut(TaylorGate(), Widths({first: 2, second: 5})), Rewind("start"), Train(0.5),
+        Recover(128), Train(0.25), Cut(TaylorGate(), Widths({first: 2, second: 5})),
+        Mend(64, 8), Rewind("start"), Train(0.5),
     )  # fmt: skip
 
 
@@ -337,7 +339,7 @@ def equal(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-STOPS = [(Epoch, 1), (Done, 1), (Done, 2), (Step, 4), (Epoch, 4), (Done, 5), (Step, 7), (Done, 7)]
+STOPS = [(Epoch, 1), (Done, 1), (Done, 2), (Step, 4), (Epoch, 4), (Done, 5), (Step, 8), (Done, 8)]
 
 
 @pytest.mark.parametrize("crash", [False, True], ids=["closed", "killed"])

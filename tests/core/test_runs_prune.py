@@ -24,7 +24,7 @@ def applied(ref, workspace):
 
 def test_new_statistics_are_measured_and_handed_over_beside_the_old_ones(workspace, one_thread):
     found = applied(ModelRef("demo", "digits_resnet", weights="demo"), workspace)
-    renewed = found.renewed
+    renewed = found.recovered
     assert renewed.images == 512 and renewed.drop.images == found.drop.images == 450
     small, fresh = (load_model(each.model, workspace).model for each in (found, renewed))
     _, test = load_splits(DIGITS, workspace)
@@ -39,4 +39,4 @@ def test_new_statistics_are_measured_and_handed_over_beside_the_old_ones(workspa
 
 def test_a_network_without_batch_norm_has_nothing_to_renew(workspace, one_thread):
     small = ModelRef("torchvision", "squeezenet1_1", weights="random", num_classes=10, input_size=(3, 32, 32))
-    assert applied(small, workspace).renewed is None
+    assert applied(small, workspace).recovered is None

@@ -21,6 +21,7 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Plan, capture, remove
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.measuring.measures import Accuracy
+from pruning_core.methods.recoveries import NewStatistics
 from pruning_core.runs.events import Event, Progress
 from pruning_core.storage.codec import dump
 from pruning_core.storage.workspace import Workspace
@@ -40,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def quick(explorer=None, trials: int = 3, **given) -> SearchRun:
-    settings = {"budget": HALF, "images": 80, "calibration_images": 64, "device": "cpu", **given}
+    settings = {"budget": HALF, "images": 80, "recovery": NewStatistics(images=64), "device": "cpu", **given}
     return SearchRun(DEMO, DIGITS, search=Search(explorer or Tpe(), trials=trials), **settings)
 
 

@@ -1,0 +1,51 @@
+"""Which recovery follows a cut: one choice for every page, made of what the registry holds."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.ui.widgets import knob_widgets
+from pruning_core.knobs import knobs_of
+from pruning_core.methods.recoveries import RECOVERIES, Mending, Recovery
+
+KEY, NOW = "recovery", "recovery.now"
+LESSON = (
+    "The weights that read what is left matter as much as the choice of channels: once they are refitted, even random "
+    "channels come near the best criterion."
+)
+
+
+def now() -> Recovery:
+    """What this visitor chose for cuts that are not trained afterwards."""
+    found: Recovery = st.session_state.get(NOW, Mending())
+    return found
+
+
+def choose_now() -> Recovery:
+    """The control behind `now`."""
+    st.session_state[NOW] = choose()
+    return now()
+
+
+def choose(key: str = KEY, *, trains: bool = False, default: type[Recovery] = Mending) -> Recovery:
+    """One recovery and its hyper-parameters. `trains`: one of the trainings, else one of those that need no training.
+
+    Pages that share `key` share the choice; it lasts for the session.
+    """
+    classes = {cls.card.key: cls for cls in RECOVERIES if cls.trains == trains}
+    left, right = st.columns([5, 1], vertical_alignment="bottom")
+    wanted = left.segmented_control(
+        "Training" if trains else "After the cut",
+        list(classes),
+        default=default.card.key,
+        required=True,
+        format_func=lambda each: classes[each].card.name,
+        key=key,
+        persist_state="session",
+        help=" ".join(f"**{cls.card.name}**: {cls.card.idea}" for cls in classes.values()),
+    )
+    chosen = classes[wanted or default.card.key]
+    if not knobs_of(chosen):
+        return chosen()
+    with right.popover("", icon=":material/tune:", help="Hyper-parameters of the recovery"):
+        return knob_widgets(chosen, key)
