@@ -66,7 +66,7 @@ class Place:
             {key: Stored.of(snap.model, snap.plan, state.origin) for key, snap in state.snapshots.items()},
             {key: tensor.cpu() for key, tensor in state.learnt.items()},
             training,
-            state.uncut and Stored.of(state.uncut.model, state.uncut.plan, state.origin),
+            Stored.of(state.uncut.model, state.uncut.plan, state.origin) if state.uncut else None,
         )
 
     def state(self, origin: Origin) -> State:
@@ -77,7 +77,7 @@ class Place:
             Plan.from_json(self.network.plan),
             {key: each.snap(origin) for key, each in self.snapshots.items()},
             self.learnt,
-            uncut=self.uncut and self.uncut.snap(origin),
+            uncut=self.uncut.snap(origin) if self.uncut else None,
         )
 
     def epochs(self, number: int) -> float:

@@ -222,7 +222,8 @@ class _Comparison:
 
     def _tuned(self, model: nn.Module) -> Treatment:
         assert self.spec.tune is not None
-        return tuned(model, *self.parts, self.spec.tune)
+        fit, held_out, test = self.parts
+        return tuned(model, fit, held_out, test, self.spec.tune)
 
     def _shown(self, treatment: Treatment) -> Generator[Event, None, nn.Module]:
         """The events of a treatment: how far the whole comparison has come with it."""

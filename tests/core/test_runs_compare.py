@@ -18,6 +18,7 @@ from pruning_core.datasets import DIGITS, load_data, load_splits
 from pruning_core.errors import UserError
 from pruning_core.graph import capture, remove
 from pruning_core.measuring.evaluate import evaluate
+from pruning_core.methods.recoveries import Mending
 from pruning_core.runs.events import Event, Progress
 from pruning_core.storage.codec import dump
 from pruning_core.storage.workspace import Workspace
@@ -66,15 +67,15 @@ def test_a_point_is_what_pruning_and_evaluating_by_hand_give(workspace: Workspac
 
 def test_chance_is_drawn_several_times_and_all_get_every_moment(workspace: Workspace) -> None:
     tune = FineTune(epochs=1, batch_size=256, device="cpu")
-    spec = CompareRun(
-        DEMO, DIGITS, (L1Norm(), Random()), **{**QUICK, "recalibrate": True, "latency": True}, random_seeds=2, tune=tune
-    )
+    quick = {**QUICK, "recalibrate": True, "latency": True, "mend": Mending(images=64)}
+    spec = CompareRun(DEMO, DIGITS, (L1Norm(), Random()), **quick, random_seeds=2, tune=tune)
     found = points(list(spec.run(workspace)))
-    assert len(found) == spec.points == len({point.place for point in found}) == 3 * 3 + 2
+    assert len(found) == spec.points == len({point.place for point in found}) == 3 * 4 + 2
     assert {point.draw for point in found if point.key == "random"} == {0, 1}
     pruned = {p.place: p for p in found}
     l1 = [pruned[L1Norm().label, 0, 0.5, str(when)] for when in When]
     assert len({p.macs for p in l1}) == 1 and l1[1].top1 > l1[0].top1, "statistics of its own help"
+    assert l1[2].when == When.MENDED and l1[2].top1 > l1[1].top1, "and refitted weights more"
     assert l1[0].latency_ms is not None and l1[0].latency_ms > 0
     assert {p.when for p in found if p.criterion == ORIGIN} == {str(When.PRUNED), str(When.TUNED)}
     assert all(p.low <= p.top1 <= p.high for p in found)
