@@ -122,6 +122,7 @@ def test_measured_points_stand_on_the_page_with_their_origin(visit):
     page = visit("Accuracy", ["l1"])
     page.multiselect(key="criteria.budgets").set_value([0.5])
     page.toggle(key="criteria.recalibrate").set_value(False)
+    page.toggle(key="criteria.mend").set_value(False)  # mending is on at first
     page.run()
     assert not page.exception and not page.error
     table = page.dataframe[0].value
