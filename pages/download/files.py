@@ -20,11 +20,12 @@ from pruning_core.export.onnx_file import export_onnx
 from pruning_core.export.program import Exported, export_pt2
 from pruning_core.export.recipe import how_of, recipe_of, to_yaml
 from pruning_core.export.script import write_script
-from pruning_core.export.weights import weights_bytes
+from pruning_core.export.weights import origin_metadata, weights_bytes
 from pruning_core.measuring.measures import Accuracy, Latency
 from pruning_core.storage.codec import encode
 from pruning_core.zoo import LoadedModel, ModelRef
 from pruning_core.zoo.demos import demo
+from pruning_core.zoo.load import origin_of
 
 SAFETENSORS, ZIP, ONNX = "application/x-safetensors", "application/zip", "application/octet-stream"
 
@@ -50,7 +51,7 @@ def stem(ref: ModelRef) -> str:
 
 
 def weights(model: LoadedModel) -> Built:
-    return Built(f"{stem(model.ref)}.safetensors", SAFETENSORS, weights_bytes(model.model))
+    return Built(f"{stem(model.ref)}.safetensors", SAFETENSORS, weights_bytes(model.model, origin_metadata(model)))
 
 
 def program(model: LoadedModel) -> Built:
@@ -84,6 +85,7 @@ def script(cut: Cut) -> Built:
         title=cut.base.title,
         builder=builder_of(cut.base.ref),
         tuned=cut.small.model if cut.tuned else None,
+        origin=origin_of(cut.small),
         file=name,
     )
     return Built(name, "text/x-python", text.encode())

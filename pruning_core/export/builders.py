@@ -41,6 +41,8 @@ def builder_of(ref: ModelRef) -> Builder | None:
         case "torchvision":
             options = {"weights": None, "num_classes": ref.num_classes or 1000, **_plain(ref.name)}
             return Builder((), _of_torchvision(ref.name, options, seed=ref.seed))
+        case "upload" if ref.plan:
+            return None  # it was cut before: what was cut first is not here
         case "upload" if ref.architecture in families:
             return _of_family(ref.architecture, dict(ref.options), ref.name)
         case "upload" if ref.architecture in torchvision_models.names():

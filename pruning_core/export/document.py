@@ -97,6 +97,7 @@ def plan_document(
         "plan": {key: list(units) for key, units in plan.items()},
         "kept": kept_ranges(network, plan, aliases_of(base.state)),
         "form": removal.form,
+        "bold": removal.bold,
         "proof": encode(removal.proof),
         "cost": {
             "before": encode(before),

@@ -11,7 +11,8 @@ from torch import nn
 from pruning_core.errors import UserError
 from pruning_core.export.document import plan_of
 from pruning_core.export.weights import read_weights, sha256
-from pruning_core.graph import capture, remove
+from pruning_core.graph import capture
+from pruning_core.graph.removing.repeat import repeated
 
 
 def rebuild(model: nn.Module, document: Mapping[str, Any], weights: bytes) -> nn.Module:
@@ -29,7 +30,9 @@ def rebuild(model: nn.Module, document: Mapping[str, Any], weights: bytes) -> nn
     reference = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     example = tuple(torch.zeros(*shape).to(reference) for shape in shapes)
     network = capture(model, example)
-    small = remove(model, network, plan_of(document)).model
+    # as it was made then: the numbers of this model say nothing of which form computes the same
+    form, bold = document.get("form", "module"), document.get("bold", True)
+    small = repeated(model, network, plan_of(document), form=form, bold=bold)
     try:
         small.load_state_dict(read_weights(weights))
     except RuntimeError as error:

@@ -6,6 +6,7 @@ import copy
 import inspect
 import textwrap
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from pruning_core.export.weights import aliases_of
 from pruning_core.graph import Cost, Network, Plan, Removal
 from pruning_core.graph.removing import attention
 from pruning_core.graph.removing.surgery import cut
+from pruning_core.zoo.origin import Origin
 
 RECORDED = 64  # numbers of the outputs that are kept
 IMAGES = 2
@@ -35,13 +37,15 @@ def write_script(
     title: str,
     builder: Builder | None = None,
     tuned: nn.Module | None = None,
+    origin: Origin | None = None,
     file: str = "prune.py",
 ) -> str:
     """The text of ``file``. ``model`` is the network before the plan, ``removal`` what the plan made of it.
 
     ``title`` is what to call the network, ``builder`` the code that builds it (without, the person names it), ``tuned``
     the pruned network after training, whose outputs are recorded too; so are those of a removal whose weights were
-    mended. Where the removal has the form of a program, the network's own code cannot run at the new sizes: the script
+    mended. ``origin`` says what builds the network and how it was cut, for those who get the weights alone. Where the
+    removal has the form of a program, the network's own code cannot run at the new sizes: the script
     then holds the recorded operators, and runs those.
 
     Raises UserError for a network that takes several inputs.
@@ -75,6 +79,8 @@ def write_script(
         "# outputs recorded when this was written, and the weights that they belong to",
         f"ORIGINAL: dict[str, Any] = {_outputs(_untouched(removal, plain), model, shape)!r}",
         f"TUNED: dict[str, Any] = {_outputs(tuned, tuned, shape) if tuned is not None else {}!r}",
+        "# what builds the original, and the plan: it goes with the weights",
+        f"ORIGIN = {replace(origin, scores=()).to_json() if origin else ''!r}",
     ]
     imports = list(builder.imports) if builder else []
     code = [builder.code if builder else "build: Any = None"]

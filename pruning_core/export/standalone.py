@@ -15,6 +15,7 @@ import importlib
 import importlib.util
 import json
 import sys
+import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ EXACT = True
 INPUT: tuple[int, ...] = ()
 ORIGINAL: dict[str, Any] = {}
 TUNED: dict[str, Any] = {}
+ORIGIN = ""
 # <<< data
 # >>> program
 program: Any = None
@@ -242,12 +244,25 @@ def load_state(file: str) -> dict[str, Tensor]:
     return state
 
 
-def save_state(state: dict[str, Tensor], file: str) -> None:
+def save_state(state: dict[str, Tensor], file: str, said: str = "") -> None:
+    """Weights; what is ``said`` of their network goes beside them, where PruneScope finds it and others do not look."""
     if file.endswith(".safetensors"):
-        importlib.import_module("safetensors.torch").save_file({k: v.clone() for k, v in state.items()}, file)
+        metadata = {"format": "pt", **({"prunescope": said} if said else {})}
+        importlib.import_module("safetensors.torch").save_file({k: v.clone() for k, v in state.items()}, file, metadata)
     else:
         torch.save(state, file)
+        if said:
+            with zipfile.ZipFile(file, "a") as archive:
+                folder = archive.namelist()[0].partition("/")[0]
+                archive.writestr(f"{folder}/prunescope.json", said)
     print(f"wrote {file}")
+
+
+def origin(model: nn.Module) -> str:
+    """What builds the network, how it was cut, and what it gives, so that it can be built again from its weights."""
+    if not ORIGIN:
+        return ""
+    return json.dumps({**json.loads(ORIGIN), "scores": [float(f"{v:.9g}") for v in outputs(model)[:64].tolist()]})
 
 
 def load_model(where: str) -> nn.Module:
@@ -308,7 +323,7 @@ def main() -> None:
     if chosen.tuned:
         pruned.load_state_dict(load_state(chosen.tuned))
         check_recorded("trained network", pruned, pruned.state_dict(), TUNED)
-    save_state(pruned.state_dict(), chosen.out)
+    save_state(pruned.state_dict(), chosen.out, origin(pruned))
 
 
 if __name__ == "__main__":

@@ -12,12 +12,18 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from pruning_core.errors import UserError
+from pruning_core.zoo import LoadedModel
+from pruning_core.zoo.load import origin_of
+from pruning_core.zoo.origin import KEY, structure
 
 ALIASES = "aliases"  # metadata: names of tensors that share their storage -> the name that is stored
 
 
 def weights_bytes(model: nn.Module, metadata: Mapping[str, str] | None = None) -> bytes:
-    """The state dict as safetensors. Tensors that share storage are stored once, under their first name."""
+    """The state dict as safetensors. Tensors that share storage are stored once, under their first name.
+
+    The file says what else the network is made of (``structure``), so that one of other settings is not taken for it.
+    """
     state = model.state_dict()
     aliases = aliases_of(state)
     stored = {
@@ -25,7 +31,14 @@ def weights_bytes(model: nn.Module, metadata: Mapping[str, str] | None = None) -
         for name, tensor in state.items()
         if name not in aliases
     }
-    return _ordered(safetensors.torch.save(stored, {"format": "pt", ALIASES: json.dumps(aliases), **(metadata or {})}))
+    said = {"format": "pt", ALIASES: json.dumps(aliases), "structure": structure(model), "torch": torch.__version__}
+    return _ordered(safetensors.torch.save(stored, {**said, **(metadata or {})}))
+
+
+def origin_metadata(loaded: LoadedModel) -> dict[str, str]:
+    """What to write beside the weights so that the network is built again from them; {} where no code here can."""
+    origin = origin_of(loaded)
+    return {} if origin is None else {KEY: origin.to_json()}
 
 
 def _ordered(data: bytes) -> bytes:

@@ -18,16 +18,27 @@ from pruning_core.zoo.vgg import POOL, VGG11, VGG16, VGG19, VggBn
 
 @dataclass(frozen=True)
 class NetworkFamily:
-    """A kind of network that can be told from the shapes of its parameters."""
+    """A kind of network that can be told from the shapes of its parameters.
+
+    ``unclear`` is a sentence where shapes do not tell everything that the network computes, else "".
+    """
 
     name: str
     build: Callable[..., nn.Module]
     infer: Callable[[Mapping[str, tuple[int, ...]]], dict[str, Any] | None]
     describe: Callable[[Mapping[str, Any]], str]
     input_size: tuple[int, int, int]
+    unclear: Callable[[Mapping[str, Any]], str] = lambda options: ""
+
+    @property
+    def usual(self) -> dict[str, Any]:
+        """What ``build`` takes where it is told nothing else."""
+        return {name: knob.default for name, knob in inspect.signature(self.build).parameters.items()}
 
 
-CIFAR_RESNET = NetworkFamily("cifar_resnet", CifarResNet, CifarResNet.infer, CifarResNet.describe, (3, 32, 32))
+CIFAR_RESNET = NetworkFamily(
+    "cifar_resnet", CifarResNet, CifarResNet.infer, CifarResNet.describe, (3, 32, 32), CifarResNet.unclear
+)
 VGG_BN = NetworkFamily("vgg_bn", VggBn, VggBn.infer, VggBn.describe, (3, 32, 32))
 FAMILIES: tuple[NetworkFamily, ...] = (CIFAR_RESNET, VGG_BN)
 
@@ -90,7 +101,7 @@ def architecture(name: str) -> Architecture:
 
 def named(family: NetworkFamily, options: Mapping[str, Any]) -> Architecture | None:
     """The architecture that ``options`` of ``family`` give, whatever its classes and input channels."""
-    usual = {name: knob.default for name, knob in inspect.signature(family.build).parameters.items()}
+    usual = family.usual
     wanted = {**usual, **options, "num_classes": None, "in_channels": None}
     for item in ARCHITECTURES:
         if item.family is family and {**usual, **item.options, "num_classes": None, "in_channels": None} == wanted:
@@ -103,7 +114,7 @@ def title_of(name: str, options: Mapping[str, Any]) -> str:
     for family in FAMILIES:
         if family.name == name:
             item = named(family, options)
-            return item.title if item else family.describe(options)
+            return item.title if item else family.describe({**family.usual, **options})
     return name
 
 

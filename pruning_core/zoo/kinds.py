@@ -8,12 +8,10 @@ from pathlib import Path
 
 from pruning_core.datasets.safe_zip import open_zip
 from pruning_core.errors import UserError
+from pruning_core.zoo.advice import EXPORT, WEIGHTS
 
 MAX_FILE_BYTES = 4 << 30
-WAY_OUT = (
-    "Save the weights with torch.save(model.state_dict(), 'weights.pt'), or the whole network with "
-    "torch.export.save(torch.export.export(model, (example,)), 'model.pt2')."
-)
+WAY_OUT = f"Save the weights with {WEIGHTS}, or the whole network with {EXPORT}."
 
 
 class Kind(Enum):
@@ -68,8 +66,7 @@ def _zip_kind(path: Path, name: str) -> Kind:
         return Kind.EXPORTED
     if "serialized_exported_program.json" in archive.namelist():
         raise UserError(
-            f"{name!r} was exported with a torch older than 2.8. Export it again with the present one: "
-            "torch.export.save(torch.export.export(model, (example,)), 'model.pt2')."
+            f"{name!r} was exported with a torch older than 2.8. Export it again with the present one: {EXPORT}."
         )
     raise UserError(f"{name!r} is a zip file without a network in it. {WAY_OUT}")
 

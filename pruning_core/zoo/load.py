@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from pruning_core.zoo.factory import factory_model
 from pruning_core.zoo.finite import check_finite
 from pruning_core.zoo.meaning import Outputs, told_by
 from pruning_core.zoo.onnx_files import compared_note, read_onnx
+from pruning_core.zoo.origin import Cut, Origin, cuts_of, recut, scores_of
 from pruning_core.zoo.output import look
 from pruning_core.zoo.ref import PROGRAMS, ModelRef, Source
 from pruning_core.zoo.weight_sets import WeightSet
@@ -37,7 +39,7 @@ class LoadedModel:
     provenance: what the source says (classes, mean, std, accuracy …), {} where it says nothing. mean, std: what its
     inputs were normalised by in training, per channel, None where unknown. sets: right after an import, every set of
     weights that the file holds, the likeliest first, and used: the one that was loaded. looks: of networks of unknown
-    architecture, what their outputs look like.
+    architecture, what their outputs look like. cuts: every removal since what :func:`origin_of` builds.
     """
 
     model: nn.Module
@@ -51,6 +53,7 @@ class LoadedModel:
     sets: tuple[WeightSet, ...] = ()
     used: WeightSet | None = None
     looks: Outputs | None = None
+    cuts: tuple[Cut, ...] = ()
 
     @property
     def outputs(self) -> Outputs:
@@ -113,12 +116,39 @@ def _upload(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel
     path = artifacts(root).path(ref.weights)
     if ref.architecture in PROGRAMS:
         return _whole(ref, path)
-    model = build(ref.architecture, dict(ref.options))
+    size, classes = ref.input_size or (3, 224, 224), ref.num_classes or 0
+    cuts = cuts_of(json.loads(ref.plan)) if ref.plan else ()
+    model = recut(build(ref.architecture, dict(ref.options)), cuts, size)
     tensors, notes = stored_weights(path)
     model.load_state_dict(tensors)
-    size, classes = ref.input_size or (3, 224, 224), ref.num_classes or 0
-    title = f"{title_of(ref.architecture, dict(ref.options))} from {ref.name}"
-    return LoadedModel(model, ref, title, True, size, classes, notes=notes)
+    title = f"{title_of(ref.architecture, dict(ref.options))}{PRUNED if cuts else ''} from {ref.name}"
+    return LoadedModel(model, ref, title, True, size, classes, notes=notes, cuts=cuts)
+
+
+def origin_of(loaded: LoadedModel) -> Origin | None:
+    """What builds the network that ``loaded`` was cut from, and how it was cut, with its scores.
+
+    None where no code here can build it: an uploaded program is its own file, and the user's code is the user's.
+    """
+    ref = loaded.ref
+    while ref.base is not None:
+        ref = ref.base
+    options: dict[str, Any]
+    match ref.source:
+        case "demo":
+            made = architecture(demo(ref.name).architecture)
+            sizes = {"num_classes": loaded.num_classes, "in_channels": loaded.input_size[0]}
+            name, options = made.family.name, {**made.options, **sizes}
+        case "torchvision":
+            name, options = ref.name, {"num_classes": loaded.num_classes}
+            if ref.weights == "pretrained" and name in torchvision_models.AUXILIARY:
+                options["transform_input"] = True  # as the builder sets it beside published weights
+        case "upload" if ref.architecture not in ("exported", "onnx"):
+            name, options = ref.architecture, dict(ref.options)
+        case _:
+            return None
+    scores = scores_of(loaded.model, loaded.input_size)
+    return Origin(name, tuple(options.items()), loaded.input_size, loaded.cuts, scores)
 
 
 def _whole(ref: ModelRef, path: Path) -> LoadedModel:
@@ -146,12 +176,14 @@ def _pruned(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel
     assert ref.base is not None  # ModelRef sees to it
     base = load_model(ref.base, root, progress)
     network = capture(base.model, torch.zeros(1, *base.input_size))
-    model = remove(base.model, network, Plan.from_json(ref.plan)).model
+    plan = Plan.from_json(ref.plan)
+    removal = remove(base.model, network, plan)
+    model, cuts = removal.model, (*base.cuts, Cut(plan, removal.form, removal.bold))
     if ref.weights:
         model.load_state_dict(stored_weights(artifacts(root).path(ref.weights))[0])
     own = "" if ref.name == base.ref.name else ref.name  # else it is called as what it was cut from
     title = (own or base.title.removesuffix(PRUNED)) + PRUNED
-    return replace(base, model=model, ref=ref, title=title)
+    return replace(base, model=model, ref=ref, title=title, cuts=cuts)
 
 
 def _factory(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:

@@ -13,15 +13,13 @@ from torch.overrides import TorchFunctionMode
 
 from pruning_core.errors import UserError, clip
 from pruning_core.zoo import torchvision_models
+from pruning_core.zoo.advice import EXPORT
 from pruning_core.zoo.architectures import ARCHITECTURES, FAMILIES, Architecture, NetworkFamily, build, named, title_of
 
 Shapes = Mapping[str, tuple[int, ...]]
 COUNTERS = "num_batches_tracked"  # older checkpoints lack them, and nothing is computed from them in eval mode
 BUFFERS = (COUNTERS, "running_mean", "running_var", "relative_position_index", "relative_coords_table")
-WAY_OUT = (
-    "Choose the architecture by hand, or export the whole network with "
-    "torch.export.save(torch.export.export(model, (example,)), 'model.pt2') and upload that."
-)
+WAY_OUT = f"Choose the architecture by hand, or export the whole network with {EXPORT} and upload that."
 AUXILIARY_HEADS = ("aux1.", "aux2.", "AuxLogits.")
 NEAR = 6  # torchvision builders of the closest size that are compared key by key
 SHOWN = 4  # keys named in a message
@@ -73,11 +71,14 @@ def shapes_of(make: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
 
 
 def find(shapes: Shapes) -> Recognised | None:
-    """The architecture with exactly these keys and shapes; None when there is none."""
+    """The architecture with exactly these keys and shapes; None when there is none.
+
+    Raises UserError when they do not tell what the network computes.
+    """
     for candidate in _candidates(shapes, exact=True):
         difference = _difference(shapes, candidate)
         if difference is not None and difference.none:
-            return candidate
+            return _clear(candidate)
     return None
 
 
@@ -92,7 +93,7 @@ def recognise(shapes: Shapes) -> Recognised:
         if difference is None:
             continue
         if difference.none:
-            return candidate
+            return _clear(candidate)
         near.append((_likeness(difference), candidate.title, difference))
     for item in ARCHITECTURES:
         difference = _difference(shapes, _named(shapes, item))
@@ -101,6 +102,16 @@ def recognise(shapes: Shapes) -> Recognised:
     likeness, title, closest = max(near, key=lambda found: found[0], default=(0.0, "", None))
     nearest = f"The nearest is {title} ({closest})." if likeness else f"They begin with {_some(tuple(shapes))}."
     raise UserError(f"These weights fit no known architecture. {nearest} {WAY_OUT}")
+
+
+def _clear(found: Recognised) -> Recognised:
+    for family in FAMILIES:
+        if family.name == found.architecture and (unclear := family.unclear(dict(found.options))):
+            raise UserError(
+                f"{unclear} Upload the whole network as .pt2 ({EXPORT}), or the .safetensors that PruneScope offers "
+                "for download, which says how it was cut."
+            )
+    return found
 
 
 def as_chosen(shapes: Shapes, name: str) -> Recognised:

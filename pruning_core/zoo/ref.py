@@ -22,7 +22,8 @@ class ModelRef:
     architecture, options: of an upload: what builds it and with which arguments; "exported" and "onnx" need none.
     num_classes: of a torchvision network with random weights. seed: of random weights.
     input_size: (C, H, W) where it differs from the usual one.
-    base, plan: of a pruned network: what was cut, and the plan's JSON.
+    base, plan: of a pruned network: what was cut, and the plan's JSON. Of uploaded weights that say how their network
+    was cut, plan is the list of those removals.
     """
 
     source: Source

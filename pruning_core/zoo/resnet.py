@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 Shortcut = Literal["pad", "projection"]
 Shapes = Mapping[str, tuple[int, ...]]
+USUAL_WIDTHS = ((16, 32, 64), (64, 128, 256, 512))  # of the paper, and of the networks for large images
 
 
 class PadShortcut(nn.Module):
@@ -118,6 +119,18 @@ class CifarResNet(nn.Module):
             "num_classes": shapes["linear.weight"][0],
             "in_channels": shapes["conv1.weight"][1],
         }
+
+    @staticmethod
+    def unclear(options: Mapping[str, Any]) -> str:
+        """Zeros go half before and half after the channels only in a network that was made with its widths."""
+        if options["shortcut"] != "pad" or tuple(options["widths"]) in USUAL_WIDTHS:
+            return ""
+        widths = "/".join(str(width) for width in options["widths"])
+        return (
+            f"These are weights of a ResNet whose shortcuts fill up with zeros, and its widths ({widths}) are not the "
+            "usual ones. Where the zeros go is written nowhere in weights, and after a removal it is not half on each "
+            "side: with a wrong guess the network would load and compute something else."
+        )
 
     @staticmethod
     def describe(options: Mapping[str, Any]) -> str:

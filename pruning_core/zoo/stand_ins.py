@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from pruning_core.errors import UserError, clip
+from pruning_core.zoo.advice import EXPORT, WEIGHTS
 from pruning_core.zoo.pieces import NUMPY, Inline, Piece, Storage, array, piece
 
 LOOKED_AT = 10_000  # values in which a weight is looked for
@@ -207,26 +208,24 @@ def told(value: Any, state: Any) -> None:
 def refusal(name: Name, place: str = "") -> str:
     """Why a file is refused in which ``name`` stands where weights are looked for; place: of which weight, if one."""
     full = clip(name.full)
-    whole = "torch.export.save(torch.export.export(model, (example,)), 'model.pt2')"
-    weights = "torch.save(model.state_dict(), 'weights.pt')"
     if name.full in ODD_TENSORS:
         return (
             f"The weights in this file are {ODD_TENSORS[name.full]} ({full}), which cannot be pruned. Save those "
-            f"of the network before that step, with {weights}."
+            f"of the network before that step, with {WEIGHTS}."
         )
     if name.module.split(".")[0] in ("torch", "torchvision", "timm", "__main__", "model", "models", "net", "nets"):
         return (
             f"This file holds a pickled module or object ({full}). Reading it would run code from the file, so it "
-            f"was not opened. Save the weights alone with {weights}, or the whole network with {whole}."
+            f"was not opened. Save the weights alone with {WEIGHTS}, or the whole network with {EXPORT}."
         )
     if place:
         return (
             f"{place} is an object of {full}, which only code of its own can read, and no such code is ever run here. "
-            f"Save the weights alone with {weights}."
+            f"Save the weights alone with {WEIGHTS}."
         )
     return (
         f"This file asks to call {full}. Weights call nothing, so it was not opened and nothing in it ran. Save "
-        f"the weights alone with {weights}."
+        f"the weights alone with {WEIGHTS}."
     )
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from pruning_core.errors import UserError, clip
+from pruning_core.errors import UserError, clip, quoted
 from pruning_core.storage.uploads import Root, directory, keeping
 from pruning_core.storage.weights import store_weights
 from pruning_core.zoo.architectures import build
@@ -16,8 +16,9 @@ from pruning_core.zoo.checkpoint import Checkpoint, check_kinds, read_checkpoint
 from pruning_core.zoo.kinds import Kind, kind_of
 from pruning_core.zoo.load import LoadedModel, load_model
 from pruning_core.zoo.onnx_files import compared, compared_note
+from pruning_core.zoo.origin import Origin, check_structure, cuts_to_json, origin_in, said_in
 from pruning_core.zoo.output import check_output
-from pruning_core.zoo.recognise import Recognised, Shapes, as_chosen, find, recognise
+from pruning_core.zoo.recognise import Recognised, Shapes, as_chosen, compare, find, recognise
 from pruning_core.zoo.ref import ModelRef
 from pruning_core.zoo.snippet import FACTORY, MODULE
 
@@ -73,10 +74,15 @@ def _weights(
     path: Path, name: str, kind: Kind, root: Root, architecture: str | None, size: tuple[int, int, int] | None,
     weights: str | None,
 ) -> LoadedModel:  # fmt: skip
+    said = said_in(path, kind)
+    origin = origin_in(said, name) if architecture is None else None
+    if origin is not None:
+        return _rebuilt(path, name, kind, root, origin)
     fit = find if architecture is None else partial(_fits, architecture)
     checkpoint = read_checkpoint(path, name, kind, fit, weights)
     found = checkpoint.found or _unfit(checkpoint, architecture)
     model = build(found.architecture, dict(found.options))
+    check_structure(model, said, name)
     wanted = model.state_dict()
     check_kinds(checkpoint.tensors, wanted, name)
     # counters that old checkpoints lack keep their initial value
@@ -86,6 +92,31 @@ def _weights(
     digest = store_weights(model.state_dict(), root, checkpoint.notes)
     loaded = load_model(ModelRef("upload", name, digest, found.architecture, found.options, classes, size), root)
     return replace(loaded, sets=checkpoint.sets, used=checkpoint.used)
+
+
+def _rebuilt(path: Path, name: str, kind: Kind, root: Root, origin: Origin) -> LoadedModel:
+    """Weights that say which network they belong to and how it was cut: it is cut again, and must give its scores."""
+    model = origin.model()
+    wanted = model.state_dict()
+    shapes = {key: tuple(tensor.shape) for key, tensor in wanted.items()}
+    whole = Recognised(origin.architecture, origin.options, "", origin.input_size, 0)
+    checkpoint = read_checkpoint(path, name, kind, lambda found: whole if compare(found, shapes).none else None)
+    tensors = checkpoint.tensors
+    difference = compare(checkpoint.shapes, shapes)
+    if not difference.none:
+        raise UserError(
+            f"The weights in {quoted(name)} are not those of the network that the file names ({difference}). Download "
+            "it again, or upload the network as .pt2."
+        )
+    check_kinds(tensors, wanted, name)
+    model.load_state_dict(wanted | tensors)
+    classes = check_output(model, origin.input_size)
+    gap = origin.check(model, name)
+    cuts = f", cut {len(origin.cuts)} time(s) by the plan in the file" if origin.cuts else ""
+    note = f"built again from what the file says of it{cuts}; its scores are those in the file to {gap:.0e}"
+    digest = store_weights(model.state_dict(), root, (note, *checkpoint.notes))
+    ref = ModelRef("upload", name, digest, origin.architecture, origin.options, classes, origin.input_size)
+    return load_model(replace(ref, plan=cuts_to_json(origin.cuts) if origin.cuts else ""), root)
 
 
 def _fits(architecture: str, shapes: Shapes) -> Recognised | None:
