@@ -76,14 +76,16 @@ def _exported(
 
 
 def script(cut: Cut) -> Built:
+    """Raises UserError when the network can be neither built by code nor written down as its operators."""
     name = f"{stem(cut.small.ref).replace('-', '_')}.py"
     text = write_script(
         cut.base.model,
         cut.network,
         cut.plan,
-        cut.removal,
+        cut.as_program() if codeless(cut.base.ref) else cut.removal,
         title=cut.base.title,
         builder=builder_of(cut.base.ref),
+        weights_file=_original_name(cut) if codeless(cut.base.ref) else "",
         tuned=cut.small.model if cut.tuned else None,
         origin=origin_of(cut.small),
         file=name,
@@ -129,12 +131,24 @@ def told(how: How) -> str:
     return "; ".join(parts) or "picked by hand"
 
 
+def codeless(ref: ModelRef) -> bool:
+    """Whether nobody has code that builds it: it came as a program, or was cut before."""
+    return ref.source != "factory" and builder_of(ref) is None
+
+
 def original(cut: Cut) -> Built | None:
-    """The weights before pruning, where the person does not have them: those of our demos."""
-    if cut.base.ref.source != "demo":
-        return None
-    path = demo(cut.base.ref.name).weights_path
-    return Built(path.name, SAFETENSORS, path.read_bytes())
+    """The weights before pruning, where the person does not have them: of our demos, and of what came without code."""
+    ref = cut.base.ref
+    if ref.source == "demo":
+        path = demo(ref.name).weights_path
+        return Built(path.name, SAFETENSORS, path.read_bytes())
+    if codeless(ref):
+        return Built(_original_name(cut), SAFETENSORS, weights_bytes(cut.base.model, origin_metadata(cut.base)))
+    return None
+
+
+def _original_name(cut: Cut) -> str:
+    return f"{stem(cut.base.ref)}.original.safetensors"
 
 
 def how_to_build(ref: ModelRef) -> str:

@@ -75,8 +75,13 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
     text = "Applies the plan to the original network with nothing but PyTorch, and checks its own work." + (
         " The weights above go in with `--tuned`." if cut.tuned else ""
     )
+    if files.codeless(cut.base.ref):
+        text = (
+            "Holds the network's operators, because no code builds it, and cuts the original weights below with "
+            "nothing but PyTorch. It compares what comes out with what was recorded here."
+        ) + (" The weights above go in with `--tuned`." if cut.tuned else "")
     _row("script", "Python script", text, ref, lambda: files.script(cut))
-    if cut.base.ref.source == "demo":
+    if cut.base.ref.source == "demo" or files.codeless(cut.base.ref):
         what = "The weights before pruning, which the script starts from."
         _row("original", "Original weights", what, ref, lambda: _there(files.original(cut)))
 
@@ -89,7 +94,7 @@ def _weights_text(model: LoadedModel) -> str:
 
 
 def _there(built: Built | None) -> Built:
-    assert built is not None  # the row is there for demos only
+    assert built is not None  # the row is there only where there are some
     return built
 
 

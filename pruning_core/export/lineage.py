@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import torch
 
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, Removal, capture, remove
+from pruning_core.graph.removing.repeat import repeated
 from pruning_core.zoo import LoadedModel, ModelRef
 
 
@@ -31,6 +32,20 @@ class Cut:
     tuned: bool
     trained: bool
     steps: int = 1
+
+    def as_program(self) -> Removal:
+        """The removal as its recorded operators, for a network without code. Raises UserError where that fails."""
+        if self.removal.form == "program":
+            return self.removal
+        try:
+            made = repeated(self.base.model, self.network, self.plan, form="program", bold=self.removal.bold)
+            made.load_state_dict(self.removal.model.state_dict(), strict=False)  # with what was mended
+        except Exception as error:  # recording runs the network's own operators at new sizes: they raise anything
+            raise UserError(
+                "No script can be written for this network: no code builds it, and its operators cannot be written "
+                "down. Take the exported program instead."
+            ) from error
+        return replace(self.removal, form="program", model=made)
 
 
 def cut_of(small: LoadedModel, load: Callable[[ModelRef], LoadedModel]) -> Cut:

@@ -38,6 +38,7 @@ def write_script(
     builder: Builder | None = None,
     tuned: nn.Module | None = None,
     origin: Origin | None = None,
+    weights_file: str = "",
     file: str = "prune.py",
 ) -> str:
     """The text of ``file``. ``model`` is the network before the plan, ``removal`` what the plan made of it.
@@ -46,7 +47,8 @@ def write_script(
     the pruned network after training, whose outputs are recorded too; so are those of a removal whose weights were
     mended. ``origin`` says what builds the network and how it was cut, for those who get the weights alone. Where the
     removal has the form of a program, the network's own code cannot run at the new sizes: the script
-    then holds the recorded operators, and runs those.
+    then holds the recorded operators, and runs those; on ``weights_file`` alone, where nobody has code that builds the
+    network.
 
     Raises UserError for a network that takes several inputs.
     """
@@ -96,17 +98,21 @@ def write_script(
     text = _between(text, "program", _program(removal, plain))
     text = _between(text, "architecture", "\n\n\n".join(part.strip() for part in code))
     body = text[text.index("from __future__") :]
-    header = _header(title, file, (network.cost(), removal.cost), builder, removal.proof.unproven, tuned is not None)
+    start = weights_file or (builder.weights_file if builder else "original.pt")
+    start = f" --weights {_plain(start)}" if start else ""
+    if not builder and not weights_file:
+        start = f" --model package.module:function{start}"
+    header = _header(
+        title, file, (network.cost(), removal.cost), builder, removal.proof.unproven, tuned is not None, start
+    )
     return f'#!/usr/bin/env python3\n"""{header}"""\n\n{body}'
 
 
 def _header(
-    title: str, file: str, costs: tuple[Cost, Cost], builder: Builder | None, unproven: str, tuned: bool
+    title: str, file: str, costs: tuple[Cost, Cost], builder: Builder | None, unproven: str, tuned: bool, start: str
 ) -> str:
+    """``start``: the arguments that give it the original network."""
     before, after = costs
-    file_name = _plain(builder.weights_file) if builder else "original.pt"
-    weights = f" --weights {file_name}" if file_name else ""
-    source = "" if builder else " --model package.module:function"
     name = file.removesuffix(".py")
     lines = [
         f"Prune {title}.",
@@ -117,7 +123,7 @@ def _header(
         f"    MACs per image {before.macs:>16,} -> {after.macs:,}",
         f"    parameters     {before.parameters:>16,} -> {after.parameters:,}",
         "",
-        f"    python {file}{source}{weights} --out pruned.pt",
+        f"    python {file}{start} --out pruned.pt",
         "",
     ]
     lines += [

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pages.download import files
 from pruning_core.errors import UserError
 from pruning_core.export.document import read_document
-from pruning_core.export.lineage import cut_of
+from pruning_core.export.lineage import Cut, cut_of
 from pruning_core.export.rebuild import rebuild
 from pruning_core.export.recipe import read_recipe
 from pruning_core.export.weights import weights_bytes
@@ -111,8 +111,8 @@ OUTCOMES = [
         pytest.param(*each, marks=pytest.mark.slow)
         for each in (
             ("digits_resnet", 0, False), ("digits_resnet", 1, False), ("digits_resnet", 2, True),
-            ("tokens.onnx", 1, False), ("digits_vgg", 1, True), ("padded", 1, False), ("padded", 1, True), ("padded", 2, False),
-            ("resnet18", 1, True), ("mobilenet_v3_small", 1, True), ("shufflenet", 1, True),
+            ("digits_vgg", 1, True), ("padded", 1, False), ("padded", 1, True), ("padded", 2, False),
+            ("tokens.onnx", 1, False), ("resnet18", 1, True), ("mobilenet_v3_small", 1, True), ("shufflenet", 1, True),
         )
     ),
 ]  # fmt: skip
@@ -190,21 +190,15 @@ def test_every_download_comes_back(tmp_path, monkeypatch, base, times, tuned):
     _, removal = read_recipe(files.recipe(cut, document).data.decode()).apply(cut.base.model)
     assert same(scores(removal.model, small.input_size), scores(cut.removal.model, small.input_size))
 
-    if not rebuilt:
-        return
     script = module_of(files.script(cut).data.decode())
-    given = original(cut.base, script, tmp_path)
+    given = original(cut, tmp_path)
     (tmp_path / "tuned.safetensors").write_bytes(written["safetensors"].data)
     for out in ("small.safetensors", "small.pt"):
         monkeypatch.setattr(sys, "argv", ["prune.py", *given, "--tuned", "tuned.safetensors", "--out", out])
         script.main()
-        if rebuilt:
-            back = import_model(tmp_path / out, out, tmp_path)
-            assert same(scores(back.model, small.input_size), wanted), out
-        else:
-            made = script.prune(script.original(*given[1:]))
-            made.load_state_dict(script.load_state(out))
-            assert same(scores(made, small.input_size), wanted)
+        # weights of a program are no file for the door, but for the script's own operators
+        back = import_model(tmp_path / out, out, tmp_path).model if rebuilt else script.Program(script.load_state(out))
+        assert same(scores(back, small.input_size), wanted), out
 
 
 def test_what_came_back_is_written_and_cut_again(tmp_path):
@@ -218,9 +212,11 @@ def test_what_came_back_is_written_and_cut_again(tmp_path):
     assert same(scores(thrice.model, small.input_size), scores(further.model, small.input_size))
 
 
-def original(base: LoadedModel, script: ModuleType, root: Path) -> list[str]:
-    """What a person passes to the script for the network before the cut."""
-    if script.build is None:
-        return ["--model", str(root / base.ref.name)]
-    torch.save(base.model.state_dict(), root / "original.pt")
-    return ["--weights", "original.pt"]
+def original(cut: Cut, root: Path) -> list[str]:
+    """What a person passes to the script for the network before the cut: the file of the page, or their own."""
+    offered = files.original(cut)
+    if offered is None:
+        torch.save(cut.base.model.state_dict(), root / "original.pt")
+        return ["--weights", "original.pt"]
+    (root / offered.name).write_bytes(offered.data)
+    return ["--weights", offered.name]
