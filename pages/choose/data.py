@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.choose import details, inbox
+from pages.choose import details, inbox, limits
 from pages.choose.progress import Bar
 from pages.ui import numbers, state
 from pages.ui.errors import plain_errors
@@ -93,6 +93,8 @@ def _file() -> None:
         test = inbox.receive("Test images as .zip", TEST_SLOT, help="The same class folders.") if two else None
         if test is not None:
             st.caption(f"Received {named(test.name)}, {numbers.size_bytes(test.size)}.")
+    if sent is None and test is None:
+        st.caption(limits.of_images())
     if sent is None or (two and test is None):
         return
     fault = st.session_state.get(FAULT)

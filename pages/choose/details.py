@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pandas as pd
 import streamlit as st
 import torch
 
 from pages.choose import names, shares
+from pages.choose.typed import listed, numbers_of
 from pages.ui import cards, notes, provenance, state
 from pages.ui.errors import plain_errors
 from pages.ui.literal import named
 from pruning_core.datasets import DataRef, Dataset
-from pruning_core.errors import UserError
+from pruning_core.datasets.ref import Order
 
 SHOWN = 10  # thumbnails, one per class
 THUMB_PX = 72
@@ -25,7 +27,7 @@ def draw(ref: DataRef) -> None:
     train, test = state.splits(ref)
     notes.listed(test)
     code_page = names.ask(ref, train)
-    _samples(test)
+    _samples(test, ref.order)
     left, right = st.columns(2, gap="medium")
     with left:
         changed = _numbers(ref, train)
@@ -39,7 +41,7 @@ def draw(ref: DataRef) -> None:
                 if code_page != ref.code_page:  # other names in another order: what was typed belongs to the old ones
                     after = replace(after, code_page=code_page, classes=None)
                 _take(ref, after)
-        plain = replace(ref, size=None, channels=None, mean=None, std=None, classes=None, code_page=None)
+        plain = replace(ref, size=None, channels=None, mean=None, std=None, classes=None, code_page=None, order="RGB")
         if st.button("Back to what the data says", disabled=plain == ref, key="choose.details.reset"):
             with plain_errors():
                 _take(ref, plain)
@@ -52,8 +54,8 @@ def _take(before: DataRef, after: DataRef) -> None:
         st.rerun()
 
 
-def _samples(data: Dataset) -> None:
-    """One image of each of the first classes."""
+def _samples(data: Dataset, order: str) -> None:
+    """One image of each of the first classes; whichever ``order`` the network reads, a person sees red as red."""
     found = [
         (name, int(torch.nonzero(data.labels == label)[0]))
         for label, name in enumerate(data.classes[:SHOWN])
@@ -61,7 +63,8 @@ def _samples(data: Dataset) -> None:
     ]
     images = []
     for _, at in found:
-        picture = data.images[at].permute(1, 2, 0).numpy()
+        image = data.images[at].flip(0) if order == "BGR" and data.size[0] == 3 else data.images[at]
+        picture = image.permute(1, 2, 0).numpy()
         scale = max(1, THUMB_PX // picture.shape[0])
         large = picture.repeat(scale, axis=0).repeat(scale, axis=1)  # pixels stay square: no blur
         images.append(large[:, :, 0] if large.shape[2] == 1 else large)
@@ -81,19 +84,27 @@ def _numbers(ref: DataRef, train: Dataset) -> dict[str, str | int | None]:
         "channels": st.segmented_control(
             "Colour", tuple(CHANNELS), default=current, required=True, key=f"{key}.channels"
         ),
+        "order": _order(ref, key) if train.size[0] == 3 else ref.order,
         "mean": st.text_input(
             "Mean per channel",
-            _listed(train.mean),
+            listed(train.mean),
             key=f"{key}.mean",
             help="Subtracted from pixels of 0 to 1. Once you change it, it goes before the network's own.",
         ),
         "std": st.text_input(
             "Standard deviation per channel",
-            _listed(train.std),
+            listed(train.std),
             key=f"{key}.std",
             help="Pixels are divided by it after the mean is subtracted.",
         ),
     }
+
+
+def _order(ref: DataRef, key: str) -> str:
+    return st.segmented_control(
+        "Colours in the order", get_args(Order), default=ref.order, required=True, key=f"{key}.order",
+        help="In which the network reads them: red, green, blue as in files, or blue first as with OpenCV.",
+    )  # fmt: skip
 
 
 def _classes(ref: DataRef, train: Dataset, test: Dataset) -> list[str]:
@@ -130,18 +141,8 @@ def _changed(ref: DataRef, train: Dataset, values: dict[str, str | int | None], 
         ref,
         size=ref.size if size == (height, width) else size,
         channels=CHANNELS[str(values["channels"])],
-        mean=ref.mean if mean == _listed(train.mean) else _numbers_of(mean, "mean"),
-        std=ref.std if std == _listed(train.std) else _numbers_of(std, "standard deviation"),
+        order="BGR" if values["order"] == "BGR" else "RGB",
+        mean=ref.mean if mean == listed(train.mean) else numbers_of(mean, "mean"),
+        std=ref.std if std == listed(train.std) else numbers_of(std, "standard deviation"),
         classes=ref.classes if tuple(classes) == train.classes else tuple(classes),
     )
-
-
-def _listed(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
-
-
-def _numbers_of(text: str, what: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.replace(";", ",").split(",") if part.strip())
-    except ValueError as error:
-        raise UserError(f"The {what} needs numbers with commas between them, such as 0.49, 0.48, 0.45.") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.choose import meaning, reading
 from pages.ui import notes, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
@@ -11,6 +12,7 @@ from pages.ui.literal import literal, named
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.zoo import LoadedModel
+from pruning_core.zoo.meaning import Meaning
 
 
 def said(desk: Desk) -> None:
@@ -23,7 +25,7 @@ def said(desk: Desk) -> None:
             untrained = "" if model.trained else " :orange-badge[untrained]"
             left.markdown(
                 f":small[:gray[Network]]  \n**{named(model.title)}**{untrained}  \n"
-                f":gray[reads {_size(model.input_size)}, tells {model.num_classes:,} classes apart]"
+                f":gray[reads {_size(model.input_size)}, {_gives(model)}]"
             )
             right.markdown(
                 f":small[:gray[Data]]  \n**{named(test.name)}** {notes.badge(test)}  \n"
@@ -36,16 +38,24 @@ def said(desk: Desk) -> None:
                 st.warning(literal(misfit), icon=":material/warning:")
             else:
                 st.markdown(":green-badge[:material/check: fits] " + _changes(model, test))
+            meaning.ask(desk, model)
+            if not misfit:
+                reading.ask(desk, model, test)
 
 
 def why_not(model: LoadedModel, data: Dataset) -> str:
     """The sentence that says why they do not fit; "" when they do."""
     try:
-        data.check_fits(model.num_classes)
+        model.check_judged_on(data)
         data.subset(1).with_channels(model.input_size[0])
     except UserError as error:
         return str(error)
     return ""
+
+
+def _gives(model: LoadedModel) -> str:
+    plain = model.outputs.meaning is Meaning.SCORES
+    return f"tells {model.num_classes:,} classes apart" if plain else f"gives {model.outputs}"
 
 
 def _changes(model: LoadedModel, data: Dataset) -> str:

@@ -18,11 +18,12 @@ FORGOTTEN_S = 24 * 3600  # a file that nobody came back for
 
 @dataclass(frozen=True)
 class Sent:
-    """A file on disk and what the visitor calls it; not judged yet."""
+    """A file on disk and what the visitor calls it; not judged yet. ``turn``: which one of this visitor's it is."""
 
     path: Path
     name: str
     size: int
+    turn: int = 0
 
 
 def receive(label: str, slot: str, *, help: str) -> Sent | None:
@@ -34,9 +35,10 @@ def receive(label: str, slot: str, *, help: str) -> Sent | None:
         path = _folder() / slot
         with path.open("wb") as out:
             shutil.copyfileobj(file, out, CHUNK)
-        st.session_state[f"inbox.{slot}"] = Sent(path, file.name, path.stat().st_size)
         # Another key is another widget: the old one and the bytes it holds are dropped with this run.
         st.session_state[turn] = st.session_state.get(turn, 0) + 1
+        # The turn tells two files of one name and size apart: what was said of the first is not said of the second.
+        st.session_state[f"inbox.{slot}"] = Sent(path, file.name, path.stat().st_size, st.session_state[turn])
         st.rerun()
     return waiting(slot)
 

@@ -6,20 +6,15 @@ import json
 
 import streamlit as st
 
-from pages.choose import inbox
+from pages.choose import files
 from pages.choose.progress import Bar
 from pages.ui import cards, numbers, provenance, state
 from pages.ui.errors import plain_errors
-from pages.ui.literal import literal, named
 from pruning_core.datasets import DataRef
-from pruning_core.errors import UserError
 from pruning_core.zoo import (
-    ARCHITECTURES,
-    SUFFIXES,
     Demo,
     ModelRef,
     available_demos,
-    import_model,
     load_model,
     torchvision_names,
 )
@@ -27,9 +22,6 @@ from pruning_core.zoo.torchvision_models import input_size, parameters
 
 DEMO, TORCHVISION, FILE = "Demo", "torchvision", "A file of yours"
 PRETRAINED, RANDOM = "pretrained", "random"
-SLOT = "model"
-FAULT = "choose.model.fault"
-RECOGNISE = "recognise it"
 
 
 def draw() -> None:
@@ -47,7 +39,7 @@ def draw() -> None:
         case "torchvision":
             _torchvision()
         case _:
-            _file()
+            files.draw(take)
 
 
 def take(model: ModelRef, data: DataRef | None = None) -> None:
@@ -121,60 +113,3 @@ def _torchvision() -> None:
         with plain_errors(), Bar("Loading …") as bar:
             load_model(ref, state.workspace(), bar)
             take(ref)
-
-
-# -- files -------------------------------------------------------------------------------------------------------------
-
-
-def _file() -> None:
-    sent = inbox.receive(
-        "A network as a file: " + ", ".join(SUFFIXES),
-        SLOT,
-        help="State dicts, also inside a checkpoint; exported programs; ONNX. Nothing in the file is ever run.",
-    )
-    if sent is None:
-        st.caption(
-            "The architecture is recognised from the names and shapes of the weights where it is torchvision's or one "
-            "of ours. A .pt2 or .onnx brings its own."
-        )
-        return
-    fault = st.session_state.get(FAULT)
-    if fault is None or fault[0] != sent:
-        _read(sent, None, None)
-        return
-    st.error(literal(fault[1]), icon=":material/error:")
-    _retry(sent)
-
-
-def _read(sent: inbox.Sent, architecture: str | None, size: tuple[int, int, int] | None) -> None:
-    """Judge and keep the file; what is wrong with it stays on the page until another is sent."""
-    try:
-        with st.spinner(f"Reading {named(sent.name)} …", show_time=True):
-            loaded = import_model(sent.path, sent.name, state.workspace(), architecture, size)
-            state.loaded(loaded.ref)
-    except UserError as error:
-        st.session_state[FAULT] = (sent, str(error))
-        st.rerun()
-    inbox.drop(SLOT)
-    st.session_state.pop(FAULT, None)
-    take(loaded.ref)
-
-
-def _retry(sent: inbox.Sent) -> None:
-    """The ways on: another file, or the same one with what the visitor knows about it."""
-    if st.button("Forget this file", key="choose.file.forget"):
-        inbox.drop(SLOT)
-        st.session_state.pop(FAULT, None)
-        st.rerun()
-    with st.expander(f"I know what {named(sent.name)} is ({numbers.size_bytes(sent.size)})", icon=":material/build:"):
-        options = (RECOGNISE, *(item.name for item in ARCHITECTURES), *torchvision_names())
-        titles = {item.name: item.title for item in ARCHITECTURES}
-        left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
-        name = left.selectbox(
-            "Architecture", options, key="choose.file.architecture", format_func=lambda each: titles.get(each, each)
-        )
-        side = middle.number_input("Image side (pixels)", 1, 1024, None, key="choose.file.side", placeholder="as usual")
-        channels = right.selectbox("Channels", (3, 1), key="choose.file.channels")
-        if st.button("Try again", type="primary", key="choose.file.again"):
-            size = (int(channels), int(side), int(side)) if side else None
-            _read(sent, None if name == RECOGNISE else name, size)

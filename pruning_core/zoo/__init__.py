@@ -8,6 +8,7 @@ from pruning_core.zoo.output import check_output
 from pruning_core.zoo.ref import ModelRef
 from pruning_core.zoo.torchvision_models import names as torchvision_names
 from pruning_core.zoo.uploads import SUFFIXES, import_model
+from pruning_core.zoo.weight_sets import WeightSet
 
 __all__ = [
     "ARCHITECTURES",
@@ -17,6 +18,7 @@ __all__ = [
     "Demo",
     "LoadedModel",
     "ModelRef",
+    "WeightSet",
     "architecture",
     "available_demos",
     "check_output",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from torch import Tensor
 
 from pruning_core.errors import UserError
+from pruning_core.zoo.ref import ModelRef
 
 NEAR = 1e-3  # of 1: sums, lengths and bounds are told to float16's rounding
 
@@ -80,6 +81,13 @@ class Outputs:
 def said_to_be(options: Sequence[tuple[str, Any]], meaning: Meaning) -> tuple[tuple[str, Any], ...]:
     """A reference's ``options`` with what a person says of the outputs."""
     return tuple((dict(options) | dict(Outputs(0, meaning, "as you said").options)).items())
+
+
+def said_of(ref: ModelRef, meaning: Meaning) -> ModelRef:
+    """``ref`` with what a person says of the outputs; of a pruned network, of the one that it was cut from."""
+    if ref.base is not None:
+        return replace(ref, base=said_of(ref.base, meaning))
+    return replace(ref, options=said_to_be(ref.options, meaning))
 
 
 def told_by(options: Sequence[tuple[str, Any]], width: int) -> Outputs | None:

@@ -1,0 +1,164 @@
+"""A network as a file: judged, and where it holds several sets of weights or none that are known, asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import streamlit as st
+
+from pages.choose import inbox, limits
+from pages.ui import numbers, state
+from pages.ui.literal import literal, named
+from pruning_core.errors import UserError
+from pruning_core.zoo import ARCHITECTURES, SUFFIXES, ModelRef, WeightSet, import_model, torchvision_names
+
+SLOT = "model"
+FAULT, HELD = "choose.model.fault", "choose.model.held"
+RECOGNISE = "recognise it"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the visitor says of a file: its architecture, the size of its images (C, H, W), the name of its weights."""
+
+    architecture: str | None = None
+    size: tuple[int, int, int] | None = None
+    weights: str | None = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a file was not loaded; ``snippet`` is the code that the sentence speaks of, "" where there is none."""
+
+    sent: inbox.Sent
+    sentence: str
+    snippet: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """A checkpoint with several sets of weights, and the network that one of them made."""
+
+    sent: inbox.Sent
+    known: Known
+    sets: tuple[WeightSet, ...]
+    used: WeightSet
+    ref: ModelRef
+
+
+def draw(take: Callable[[ModelRef], None]) -> None:
+    """``take`` puts a network on the desk."""
+    sent = inbox.receive(
+        "A network as a file: " + ", ".join(SUFFIXES),
+        SLOT,
+        help="State dicts, also inside a checkpoint; exported programs; ONNX. Nothing in the file is ever run.",
+    )
+    if sent is None:
+        st.caption(
+            "The architecture is recognised from the names and shapes of the weights where it is torchvision's or one "
+            f"of ours. A .pt2 or .onnx brings its own. {limits.of_networks()}"
+        )
+        return
+    fault, held = st.session_state.get(FAULT), st.session_state.get(HELD)
+    fault = fault if isinstance(fault, Fault) and fault.sent == sent else None
+    held = held if isinstance(held, Held) and held.sent == sent else None
+    if fault is None and held is None:
+        _read(sent, Known(), take)
+        return
+    if fault is not None:
+        _said(fault)
+    if held is not None:
+        _which(held, take)
+    else:
+        _retry(sent, take)
+
+
+def _read(sent: inbox.Sent, known: Known, take: Callable[[ModelRef], None]) -> None:
+    """Judge and keep the file; what is wrong with it stays on the page until another is sent."""
+    try:
+        with st.spinner(f"Reading {named(sent.name)} …", show_time=True):
+            loaded = import_model(
+                sent.path, sent.name, state.workspace(), known.architecture, known.size, weights=known.weights
+            )
+            state.loaded(loaded.ref)
+    except UserError as error:
+        st.session_state[FAULT] = Fault(sent, str(error), error.snippet)
+        st.rerun()
+    st.session_state.pop(FAULT, None)
+    if loaded.used is not None and len(loaded.sets) > 1:  # the file stays, until another set of it was tried
+        st.session_state[HELD] = Held(sent, known, loaded.sets, loaded.used, loaded.ref)
+    else:
+        _forget()
+    take(loaded.ref)
+
+
+def _forget() -> None:
+    inbox.drop(SLOT)
+    st.session_state.pop(FAULT, None)
+    st.session_state.pop(HELD, None)
+
+
+def _said(fault: Fault) -> None:
+    st.error(literal(fault.sentence), icon=":material/error:")
+    if fault.snippet:
+        st.caption("The code, filled in with what the file holds. Copy it with the button in its corner.")
+        st.code(fault.snippet, language="python", height=320)
+
+
+# -- which of several --------------------------------------------------------------------------------------------------
+
+
+def _which(held: Held, take: Callable[[ModelRef], None]) -> None:
+    """Every set of weights in the file, with a way to the others."""
+    with st.container(border=True):
+        names = [each.name for each in held.sets]
+        st.markdown(f"**{named(held.sent.name)}** holds {len(names)} sets of weights. Which of them do you want?")
+        chosen = st.radio(
+            "Which weights",
+            names,
+            names.index(held.used.name),
+            format_func=lambda name: named(held.sets[names.index(name)].name) or "the file itself",
+            captions=[_told(each) for each in held.sets],
+            key=f"choose.file.weights.{held.sent.turn}",
+            label_visibility="collapsed",
+        )
+        with st.container(horizontal=True):
+            here = chosen == held.used.name and state.desk().model == held.ref
+            label = "On the desk" if here else "Use these weights"
+            if st.button(label, type="primary", disabled=here, key="choose.file.use"):
+                _read(held.sent, Known(held.known.architecture, held.known.size, chosen), take)
+            if st.button("Done with this file", key="choose.file.forget"):
+                _forget()
+                st.rerun()
+
+
+def _told(each: WeightSet) -> str:
+    facts = [
+        each.title or "of an unknown architecture",
+        f"{each.tensors:,} tensors, {numbers.count(each.numbers)} numbers",
+    ]
+    return literal(" · ".join(facts)) + (" · an average over training, by its name" if each.average else "")
+
+
+# -- what was not recognised -------------------------------------------------------------------------------------------
+
+
+def _retry(sent: inbox.Sent, take: Callable[[ModelRef], None]) -> None:
+    """The ways on: another file, or the same one with what the visitor knows about it."""
+    if st.button("Forget this file", key="choose.file.forget"):
+        _forget()
+        st.rerun()
+    about = f"I know what {named(sent.name)} is ({numbers.size_bytes(sent.size)})"
+    with st.expander(about, icon=":material/build:"):
+        options = (RECOGNISE, *(item.name for item in ARCHITECTURES), *torchvision_names())
+        titles = {item.name: item.title for item in ARCHITECTURES}
+        left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
+        name = left.selectbox(
+            "Architecture", options, key="choose.file.architecture", format_func=lambda each: titles.get(each, each)
+        )
+        side = middle.number_input("Image side (pixels)", 1, 1024, None, key="choose.file.side", placeholder="as usual")
+        channels = right.selectbox("Channels", (3, 1), key="choose.file.channels")
+        if st.button("Try again", type="primary", key="choose.file.again"):
+            size = (int(channels), int(side), int(side)) if side else None
+            _read(sent, Known(None if name == RECOGNISE else name, size), take)

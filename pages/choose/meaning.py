@@ -1,0 +1,53 @@
+"""What the outputs of a network of unknown architecture are: guessed from what they look like, and asked about."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.ui import state
+from pages.ui.desk import Desk
+from pages.ui.errors import plain_errors
+from pages.ui.literal import literal
+from pruning_core.zoo import LoadedModel
+from pruning_core.zoo.meaning import Meaning, said_of
+
+SPOKEN = {
+    Meaning.SCORES: "scores of classes, before any softmax",
+    Meaning.LOG_PROBABILITIES: "logarithms of the probabilities of classes",
+    Meaning.PROBABILITIES: "probabilities of classes",
+    Meaning.YES_OR_NO: "a separate probability for each class",
+    Meaning.EMBEDDING: "an embedding",
+    Meaning.NUMBERS: "coordinates or other numbers",
+}
+
+
+def ask(desk: Desk, model: LoadedModel) -> None:
+    """Nothing where the architecture says it."""
+    if model.looks is None:
+        return
+    found = model.outputs
+    words, choice = st.columns([3, 2], vertical_alignment="center")
+    words.markdown(
+        f":small[:gray[Outputs]]  \nTaken for {found} ({literal(found.evidence)})."
+        + ("" if found.meaning.of_classes else " No accuracy is measured of them.")
+    )
+    chosen = choice.selectbox(
+        "What its outputs are",
+        tuple(Meaning),
+        tuple(Meaning).index(found.meaning),
+        format_func=lambda each: SPOKEN[each],
+        key=f"choose.meaning.{model.ref.key[:12]}",
+        help="The file does not say it. Accuracy is measured where the largest number names a class, and only there.",
+    )
+    if chosen is not None and chosen is not found.meaning:
+        with plain_errors():
+            _say(desk, chosen)
+
+
+def _say(desk: Desk, meaning: Meaning) -> None:
+    """The same network with another meaning; the plan that was made for it stays with it."""
+    plan, made = desk.plan, desk.made_by(desk.model, desk.plan)
+    state.choose_model(said_of(desk.model, meaning))
+    if plan:
+        state.choose_plan(plan, made)
+    st.rerun()

@@ -1,0 +1,139 @@
+"""How the images are read, asked where a trained network does no better than guessing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import get_args
+
+import streamlit as st
+
+from pages.choose.typed import listed, numbers_of
+from pages.ui import cards, jobs, numbers, provenance, state
+from pages.ui.desk import Desk
+from pages.ui.errors import plain_errors
+from pruning_core.datasets import DataRef, Dataset
+from pruning_core.datasets.ref import Order
+from pruning_core.errors import UserError
+from pruning_core.measuring.measures import Accuracy
+from pruning_core.runs.view import JobView
+from pruning_core.studies.measure import EvaluateRun
+from pruning_core.zoo import LoadedModel
+
+IMAGES = 300  # enough to tell guessing from knowing, and no long wait
+BYTE = 255
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is subtracted from pixels of 0 to 1, and what they are divided by: for red, green, blue, or one for all.
+
+    None: what the network was trained with, where that is known, else counted over the images.
+    """
+
+    name: str
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def of(self, ref: DataRef, channels: int, order: Order) -> DataRef:
+        """``ref`` read like this. Raises UserError when there are not as many numbers as ``channels``."""
+        return replace(ref, mean=_per_channel(self.mean, channels, order), std=_per_channel(self.std, channels, order),
+                       order=order)  # fmt: skip
+
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's
+CAFFE_MEAN = tuple(value / BYTE for value in (123.68, 116.779, 103.939))  # of the first published VGG networks
+USUAL = Reading("as the network says, else counted over these images")
+OWN = "my own numbers"
+READINGS = (
+    USUAL,
+    Reading("pixels from 0 to 1", (0.0,), (1.0,)),
+    Reading("pixels from 0 to 255", (0.0,), (1 / BYTE,)),
+    Reading("pixels from −1 to 1", (0.5,), (0.5,)),
+)
+COLOURED = (
+    Reading("ImageNet's mean and deviation, as in torchvision", IMAGENET_MEAN, IMAGENET_STD),
+    Reading("0 to 255 less ImageNet's mean, as in Caffe", CAFFE_MEAN, (1 / BYTE,) * 3),
+)
+
+
+def ask(desk: Desk, model: LoadedModel, test: Dataset) -> None:
+    """How often it is right on held-out images; where guessing would do as well, what may be the reason."""
+    if not model.trained:
+        return
+    held_out = replace(desk.data, split="held-out")  # a choice may hang on it: test images are for what is reported
+    with plain_errors():
+        job = state.jobs().submit(EvaluateRun(desk.model, held_out, images=IMAGES), state.owner())
+        view = jobs.follow((job,), _told, key="choose.reading")[0]
+        found = view.last(Accuracy)
+        if found is not None and found.complete and found.no_better_than_guessing(len(test.classes)):
+            _why(desk.data, test, found)
+
+
+def _told(views: tuple[JobView, ...]) -> None:
+    (view,) = views
+    found = view.last(Accuracy)
+    if found is not None and found.complete:
+        source = provenance.measured(
+            "held-out images", images=found.images, device=view.device.upper(), note=_interval(found)
+        )
+        st.markdown(f"Right on **{numbers.percent(found.top1)}** of them, read as now. {cards.badge(source)}")
+    elif view.active:
+        st.caption(f"Trying it on held-out images: {jobs.advance(view).text}")
+    jobs.faults(views, key="choose.reading")
+
+
+def _interval(found: Accuracy) -> str:
+    return f"95 % interval {100 * found.low:.1f} to {100 * found.high:.1f} %."
+
+
+def _why(ref: DataRef, test: Dataset, found: Accuracy) -> None:
+    classes = len(test.classes)
+    st.warning(
+        f"That is no better than guessing among {classes:,} classes. If the network was trained on such images, they "
+        "are probably read in another way than then. From 0 to 255, or 0 to 1? Red or blue first? Which mean and "
+        "deviation? Try what you know of its training; or its classes stand in another order than these.",
+        icon=":material/help:",
+    )
+    channels = test.size[0]
+    offered = READINGS + (COLOURED if channels == 3 else ())
+    now = next((each.name for each in offered if _is(each, ref, channels)), OWN)
+    key = f"choose.reading.{ref.key[:12]}"
+    left, right = st.columns([3, 2])
+    names = [*(each.name for each in offered), OWN]
+    name = left.selectbox("Pixels, mean and deviation", names, names.index(now), key=f"{key}.pixels")
+    order = ref.order
+    if channels == 3:
+        order = right.segmented_control(
+            "Colours in the order", get_args(Order), default=ref.order, required=True, key=f"{key}.order",
+            help="RGB: red, green, blue, as in files. BGR: as OpenCV and Caffe read them.",
+        )  # fmt: skip
+    chosen = next((each for each in offered if each.name == name), None)
+    mean = std = ""
+    if chosen is None:
+        mean = left.text_input("Mean per channel, of pixels from 0 to 1", listed(test.mean), key=f"{key}.mean")
+        std = right.text_input("Standard deviation per channel", listed(test.std), key=f"{key}.std")
+        st.caption("One number each, in the order in which the network reads the channels.")
+    if st.button("Read them so", type="primary", key=f"{key}.apply"):
+        with plain_errors():
+            if chosen is not None:
+                after = chosen.of(ref, channels, order)
+            else:
+                after = replace(
+                    ref, mean=numbers_of(mean, "mean"), std=numbers_of(std, "standard deviation"), order=order
+                )
+            if after == ref:
+                raise UserError("They are read so already. Choose another way.")
+            state.choose_data(after)
+            st.rerun()
+
+
+def _is(reading: Reading, ref: DataRef, channels: int) -> bool:
+    return reading.of(ref, channels, ref.order) == ref
+
+
+def _per_channel(values: tuple[float, ...] | None, channels: int, order: Order) -> tuple[float, ...] | None:
+    if values is None:
+        return None
+    if len(values) == 1:
+        return values * channels
+    return values[::-1] if order == "BGR" else values
