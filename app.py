@@ -20,6 +20,7 @@ if __name__ == "__main__":
                 ":material/grid_on:",
             ),
             Entry(st.Page("pages/whatif/page.py", title="What-if", url_path="whatif"), ":material/content_cut:"),
+            Entry(st.Page("pages/methods/page.py", title="Methods", url_path="methods"), ":material/science:"),
             Entry(st.Page("pages/search/page.py", title="Search", url_path="search"), ":material/query_stats:"),
             Entry(
                 st.Page("pages/finetune/page.py", title="Fine-tune", url_path="finetune"), ":material/model_training:"

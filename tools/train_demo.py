@@ -94,12 +94,12 @@ def train_demo(
     torch.backends.cudnn.benchmark = True  # one batch size all along, so trying the kernels once pays
     torch.manual_seed(chosen.seed)
     model = architecture(chosen.architecture).build(len(fit.classes), fit.size[0])
-    training = fine_tune(model, fit, test, recipe, held_out=held_out, keep="last")
-    for event in training:
+    course = fine_tune(model, fit, test, recipe, held_out=held_out, keep="last")
+    for event in course:
         if isinstance(event, Epoch) and event.train_loss is not None:
             last = event
             print(f"epoch {last.epoch}/{recipe.epochs}: loss {last.train_loss:.4f}, {last.seconds:.0f} s", flush=True)
-    model = training.best_model()
+    model = course.best_model()
     weights = _bytes(model)
     provenance = {
         "name": chosen.name,

@@ -10,6 +10,7 @@ from pruning_core.allocation.schedule import SCHEDULES
 from pruning_core.allocation.search import EXPLORERS
 from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.methods.recoveries import RECOVERIES
+from pruning_core.methods.registry import METHODS
 from pruning_core.taxonomy import Card
 
 IN_STEPS, AT_ONCE = {"finetune.way": "Prune in steps"}, {"finetune.way": "Fine-tune at once"}
@@ -40,6 +41,7 @@ HOMES = (
         tuple(each for each in RECOVERIES if each.trains),
         Home("pages/finetune/page.py", "on a network that was cut on Fine-tune", "finetune.recovery", AT_ONCE),
     ),
+    (METHODS, Home("pages/methods/page.py", "on Methods", "methods.method")),
 )
 
 
@@ -58,5 +60,6 @@ def counted() -> str:
     """How many there are of each sort, in Markdown."""
     return (
         f"**{len(by_key())} criteria**, **{len(ALLOCATIONS)} ways to share out ratios**, "
-        f"**{len(EXPLORERS)} searches**, **{len(SCHEDULES)} schedules** and **{len(RECOVERIES)} recoveries**"
+        f"**{len(EXPLORERS)} searches**, **{len(SCHEDULES)} schedules**, **{len(RECOVERIES)} recoveries** and "
+        f"**{len(METHODS)} methods**"
     )

@@ -44,7 +44,7 @@ class ScalePenalty(HookSpec):
     """``strength`` times the sum of the absolute scales of all batch norms whose channels can be cut."""
 
     watches: ClassVar = (Watch("scales", "Batch-norm scales", "absolute value"),)
-    strength: Annotated[float, Range(0.0, 0.1, "Penalty on scales", log=False)] = 1e-3
+    strength: Annotated[float, Range(0.0, 0.1, "Penalty on scales")] = 1e-3
 
     def begin(self, model: nn.Module, network: Network) -> Hook:
         return _ScalePenalty(self.strength, [each for own in scales(model, network).values() for each in own])
@@ -112,7 +112,7 @@ class NetworkSlimming(Method):
         "strength ten times as large or more."
     )
 
-    strength: Annotated[float, Range(0.0, 0.1, "Penalty on scales", step=0.0005)] = 1e-3
+    strength: Annotated[float, Range(1e-5, 0.1, "Penalty on scales", log=True)] = 1e-3
     passes: Annotated[int, Range(1, 4, "Passes", step=1)] = 1
 
     def obstacle(self, network: Network) -> str:

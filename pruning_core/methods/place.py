@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -112,7 +113,7 @@ class Place:
                 plain["training"] and Checkpoint.of(plain["training"]),
                 plain["uncut"] and Stored(**plain["uncut"]),
             )
-        except (OSError, RuntimeError, KeyError, TypeError, EOFError):
+        except (OSError, RuntimeError, KeyError, TypeError, EOFError, UnpicklingError):
             return None
 
 

@@ -6,6 +6,7 @@ from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.schedule import SCHEDULES
 from pruning_core.allocation.search import EXPLORERS, Search
+from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.allocation.trial import LatencyStep, Trial
 from pruning_core.analysis.sensitivity import Exact, Fast
 from pruning_core.criteria import CRITERIA
@@ -13,12 +14,14 @@ from pruning_core.datasets import DataRef
 from pruning_core.graph import Cost, LayerCost, Proof
 from pruning_core.measuring.measures import Accuracy, Cell, Drop, Latency
 from pruning_core.methods.recoveries import RECOVERIES
+from pruning_core.methods.registry import METHODS
 from pruning_core.runs.catalogue import Catalogue
 from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.embed import EmbedRun
 from pruning_core.studies.fine_tune import FineTuneRun
 from pruning_core.studies.gradual import GradualRun
 from pruning_core.studies.measure import EvaluateRun, LatencyRun
+from pruning_core.studies.method import MethodRun
 from pruning_core.studies.points import OutOfReach, Point, Scored
 from pruning_core.studies.prune import PruneRun
 from pruning_core.studies.pruned import Figures, Pruned, Recovered
@@ -26,9 +29,11 @@ from pruning_core.studies.reached import Reached, Shrunk
 from pruning_core.studies.scores import ScoresRun
 from pruning_core.studies.search import SearchRun
 from pruning_core.studies.sensitivity import SensitivityRun
+from pruning_core.studies.treated import PhaseDone, Standing, Treated
 from pruning_core.studies.tried import Finalist, Tried
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Checking, Epoch, Step, TrainOutcome
+from pruning_core.training.watch import Watched
 from pruning_core.zoo import ModelRef
 
 RUNS: tuple[type, ...] = (
@@ -42,6 +47,7 @@ RUNS: tuple[type, ...] = (
     SearchRun,
     GradualRun,
     EmbedRun,
+    MethodRun,
 )
 VALUES: tuple[type, ...] = (
     ModelRef,
@@ -56,6 +62,10 @@ VALUES: tuple[type, ...] = (
     *SCHEDULES,
     *CRITERIA,
     *RECOVERIES,
+    *ALLOCATIONS,
+    *METHODS,
+    Watched,
+    Standing,
     Figures,
     Recovered,
     Proof,
@@ -81,6 +91,8 @@ EVENTS: tuple[type, ...] = (
     Shrunk,
     Reached,
     Pruned,
+    PhaseDone,
+    Treated,
 )
 
 PRODUCT = Catalogue(RUNS, VALUES, EVENTS)

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pruning_core.training.events import Epoch
+from pruning_core.training.watch import Watched
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +56,17 @@ class Checkpoint:
 
     def plain(self) -> dict[str, Any]:
         """As dictionaries, lists, numbers and tensors: ``torch.load`` reads them without running anything."""
-        return {**vars(self), "best": {**vars(self.best), "epoch": vars(self.best.epoch)}}
+        epoch = self.best.epoch
+        watched = [vars(each) for each in epoch.watched]
+        return {**vars(self), "best": {**vars(self.best), "epoch": {**vars(epoch), "watched": watched}}}
 
     @staticmethod
     def of(plain: Mapping[str, Any]) -> Checkpoint:
         """What :meth:`plain` gave. Raises TypeError or KeyError for what was written by another version."""
         best = plain["best"]
-        return Checkpoint(**{**plain, "best": Best(**{**best, "epoch": Epoch(**best["epoch"])})})
+        watched = tuple(Watched(**each) for each in best["epoch"]["watched"])
+        epoch = Epoch(**{**best["epoch"], "watched": watched})
+        return Checkpoint(**{**plain, "best": Best(**{**best, "epoch": epoch})})
 
 
 def _or_infinite(loss: float) -> float:

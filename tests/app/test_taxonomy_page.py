@@ -16,6 +16,7 @@ from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.criteria import CRITERIA, L1Norm
 from pruning_core.graph import Plan
 from pruning_core.methods.recoveries import RECOVERIES
+from pruning_core.methods.registry import METHODS
 from pruning_core.runs.view import State
 from pruning_core.studies.scores import ScoresRun
 from tests.app.fake_criterion import Alphabet
@@ -38,7 +39,7 @@ def page(monkeypatch):
     return open_page()
 
 
-ALL = (*CRITERIA, *ALLOCATIONS, *EXPLORERS, *SCHEDULES, *RECOVERIES)
+ALL = (*CRITERIA, *ALLOCATIONS, *EXPLORERS, *SCHEDULES, *RECOVERIES, *METHODS)
 
 
 def test_all_that_runs_has_its_place_once():
@@ -116,8 +117,13 @@ def test_no_two_things_share_a_key():
 
 @pytest.mark.parametrize(
     ("cls", "widget"),
-    [(ALLOCATIONS[-2], "button_group"), (EXPLORERS[-1], "selectbox"), (SCHEDULES[-1], "selectbox")],
-    ids=["allocation", "search", "schedule"],
+    [
+        (ALLOCATIONS[-2], "button_group"),
+        (EXPLORERS[-1], "selectbox"),
+        (SCHEDULES[-1], "selectbox"),
+        (METHODS[-1], "selectbox"),
+    ],
+    ids=["allocation", "search", "schedule", "method"],
 )
 def test_what_is_no_criterion_is_tried_on_its_own_page_and_chosen_there(cls, widget, monkeypatch):
     monkeypatch.chdir(ROOT)

@@ -67,6 +67,8 @@ def events() -> st.SearchStrategy[Any]:
     by_name = {cls.__name__: cls for cls in (*OWN, *EVENTS, *VALUES)}  # an event may stand in a field of another one
 
     def hinted(hint: str) -> st.SearchStrategy[Any]:
+        if hint not in BY_HINT and hint.startswith("tuple[") and hint.endswith(", ...]"):
+            return st.lists(hinted(hint[len("tuple[") : -len(", ...]")]), max_size=3).map(tuple)
         return st.none() if hint == "None" else BY_HINT[hint] if hint in BY_HINT else of(by_name[hint])
 
     def of(cls: type) -> st.SearchStrategy[Any]:

@@ -1,0 +1,148 @@
+"""What is to run: the method with its knobs, the budget, the training, and the timeline that follows from them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.methods import frames
+from pages.ui import numbers, started, state, trainable
+from pages.ui.desk import Desk
+from pages.ui.errors import plain_errors
+from pages.ui.literal import literal, named
+from pages.ui.widgets import knob_widget, knob_widgets
+from pruning_core.allocation.budget import Budget
+from pruning_core.errors import UserError
+from pruning_core.graph import Network
+from pruning_core.knobs import knobs_of
+from pruning_core.methods.base import Goal, Method
+from pruning_core.methods.phases import settings
+from pruning_core.methods.registry import METHODS
+from pruning_core.studies.method import MethodRun
+from pruning_core.training.config import FineTune
+
+KEY = "methods"
+SHOWN = "methods.job"
+COUNTED = {"MACs": "macs", "Parameters": "parameters"}
+
+
+@st.fragment
+def section(desk: Desk) -> None:
+    """A fragment: turning a knob redraws no curve."""
+    with plain_errors():
+        network = state.network(desk.model)
+        with st.container(border=True):
+            left, right = st.columns(2, gap="medium")
+            with left:
+                method = _method()
+                _card(method)
+            with right:
+                budget, config = _budget(network), _training()
+                _timeline(method, Goal(network, budget), config)
+            _buttons(desk, network, method, budget, config)
+
+
+def _method() -> Method:
+    classes = {each.card.key: each for each in METHODS}
+    wanted = st.selectbox(
+        "Method",
+        list(classes),
+        format_func=lambda key: f"{classes[key].card.name} · {classes[key].card.family}",
+        key=f"{KEY}.method",
+        persist_state="session",
+    )
+    chosen = classes[wanted or next(iter(classes))]
+    return knob_widgets(chosen, KEY) if knobs_of(chosen) else chosen()
+
+
+def _card(method: Method) -> None:
+    card = method.card
+    st.markdown(f"{card.idea} It ends in **{method.outcome}**.")
+    st.latex(card.formula)
+    st.caption(f"When it fails: {card.fails}")
+    if card.paper:
+        where = f"{card.paper.authors}: {card.paper.title}. {card.paper.venue} {card.paper.year}"
+        st.caption(f"[{where}]({card.paper.url})" if card.paper.url else where)
+    if method.scaled_down:
+        st.caption(f":material/compress: **Smaller than in the paper:** {method.scaled_down}")
+
+
+def _budget(network: Network) -> Budget:
+    kind = st.segmented_control(
+        "Budget in", list(COUNTED), default="MACs", required=True, key=f"{KEY}.kind", persist_state="session"
+    )
+    share = st.slider(
+        "What may be left", 5, 95, 50, 5, format="%d %%", key=f"{KEY}.share", persist_state="session",
+        help="Of the network on the desk. The method removes as little as keeps to it.",
+    )  # fmt: skip
+    cost = network.cost()
+    full = cost.macs if COUNTED[kind or "MACs"] == "macs" else cost.parameters
+    st.caption(f"At most {numbers.count(full * share / 100)} of {numbers.count(full)} {kind}.")
+    return Budget("macs" if COUNTED[kind or "MACs"] == "macs" else "parameters", fraction=share / 100)
+
+
+def _training() -> FineTune:
+    left, right = st.columns(2, vertical_alignment="bottom")
+    epochs = left.number_input(
+        "Epochs in all", 1, 1000, 6, key=f"{KEY}.epochs", persist_state="session",
+        help="Shared out among the trainings of the method, at least one each.",
+    )  # fmt: skip
+    with right.popover("Training", icon=":material/tune:", width="stretch"):
+        values = {name: knob_widget(FineTune, name, KEY) for name in ("lr", "optimizer", "schedule", "augment")}
+        seed = st.number_input("Seed", 0, 2**31 - 1, 0, key=f"{KEY}.seed", persist_state="session")
+    return FineTune(epochs=int(epochs), seed=int(seed), **values)
+
+
+def _timeline(method: Method, goal: Goal, config: FineTune) -> None:
+    """What will be done, before anything runs."""
+    if obstacle := method.obstacle(goal.network):
+        st.warning(literal(obstacle), icon=":material/block:")
+        return
+    try:
+        phases = tuple(method.phases(goal))
+        configs = settings(phases, config)
+    except UserError as error:
+        st.warning(literal(str(error)), icon=":material/warning:")
+        return
+    lines = []
+    for number, phase in enumerate(phases):
+        own = configs[number].epochs if number in configs else 0
+        epochs = f", {own} epoch{'' if own == 1 else 's'}" if own else ""
+        lines.append(f"{number + 1}. **{phase.name}**: {frames.what(phase)}{epochs}")
+    st.markdown("What will be done:\n" + "\n".join(lines))
+
+
+def _buttons(desk: Desk, network: Network, method: Method, budget: Budget, config: FineTune) -> None:
+    spec = MethodRun(desk.model, desk.data, method, budget, config)
+    misfit = method.obstacle(network) or trainable.why_not(desk.data)
+    left, right = st.columns(2)
+    with left:
+        if misfit:
+            st.error(literal(misfit), icon=":material/error:")
+        if st.button(
+            f"Run {method.card.name}", type="primary", key=f"{KEY}.start", icon=":material/play_arrow:",
+            disabled=bool(misfit), width="stretch",
+        ):  # fmt: skip
+            started.say_when_done(spec)
+            started.submit(spec, SHOWN)
+    with right, st.popover("Run several beside each other", icon=":material/table_rows:", width="stretch"):
+        _several(desk, network, budget, config)
+
+
+def _several(desk: Desk, network: Network, budget: Budget, config: FineTune) -> None:
+    able = {each.card.key: each for each in METHODS if not each().obstacle(network)}
+    chosen = st.multiselect(
+        "Methods",
+        list(able),
+        default=list(able),
+        format_func=lambda key: able[key].card.name,
+        key=f"{KEY}.several",
+    )
+    st.caption(
+        f"Each with its usual knobs, the same budget, {config.epochs} epochs in all and the same images; one after the "
+        f"other. **{named(state.loaded(desk.model).title)}** on {named(desk.data.name)}."
+    )
+    if st.button("Put them in the queue", key=f"{KEY}.queue", disabled=not chosen, icon=":material/queue:"):
+        for key in chosen:
+            job = state.jobs().submit(MethodRun(desk.model, desk.data, able[key](), budget, config), state.owner())
+            st.session_state.setdefault(SHOWN, job)
+        st.rerun()

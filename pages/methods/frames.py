@@ -1,0 +1,115 @@
+"""Phases and results of methods as rows. No streamlit calls but the names of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.ui import numbers
+from pruning_core.methods.phases import Apply, Cut, Learnt, Mend, Phase, Recover, Rewind, Snapshot, Train
+from pruning_core.runs.events import Event
+from pruning_core.studies.treated import PhaseDone
+from pruning_core.training.config import FineTune
+from pruning_core.training.events import Epoch
+from pruning_core.training.watch import Watch, Watched
+
+DONE: dict[str, Any] = {
+    "phase": st.column_config.TextColumn("Phase"),
+    "what": st.column_config.TextColumn("What happens"),
+    "epochs": st.column_config.TextColumn("Epochs", width="small"),
+    "accuracy": st.column_config.TextColumn(
+        "Test accuracy afterwards", help="Top-1 with its 95 % interval, of the weights that were kept."
+    ),
+    "macs": "MACs",
+    "parameters": "Parameters",
+    "seconds": st.column_config.TextColumn("Time", help="With measuring."),
+}
+NOT_YET = "–"
+
+
+def what(phase: Phase) -> str:
+    match phase:
+        case Train(hooks=hooks):
+            return "train, with a part of the method in every step" if hooks else "train"
+        case Cut(by=by):
+            return f"remove channels by {'what was learnt' if isinstance(by, Learnt) else by.card.name}"
+        case Apply():
+            return "remove given channels"
+        case Recover():
+            return "renew batch-norm statistics"
+        case Mend():
+            return "refit by least squares what reads the cut channels"
+        case Snapshot():
+            return "remember the weights"
+        case Rewind():
+            return "go back to remembered weights"
+
+
+def timeline(phases: Sequence[Phase], configs: Mapping[int, FineTune]) -> list[dict[str, str]]:
+    return [
+        {
+            "phase": f"{number + 1} · {phase.name}",
+            "what": what(phase),
+            "epochs": str(configs[number].epochs) if number in configs else NOT_YET,
+        }
+        for number, phase in enumerate(phases)
+    ]
+
+
+def performed(rows: list[dict[str, str]], events: Iterable[Event]) -> list[dict[str, str]]:
+    """The timeline with what was measured after each phase so far."""
+    done = {event.number: event for event in events if isinstance(event, PhaseDone)}
+
+    def measured(number: int) -> dict[str, str]:
+        if number not in done:
+            return dict.fromkeys(("accuracy", "macs", "parameters", "seconds"), NOT_YET)
+        each = done[number]
+        return {
+            "accuracy": numbers.accuracy_text(each.accuracy.top1, each.accuracy.low, each.accuracy.high),
+            "macs": f"{each.macs:,}",
+            "parameters": f"{each.parameters:,}",
+            "seconds": numbers.duration(each.seconds),
+        }
+
+    return [{**row, **measured(number)} for number, row in enumerate(rows)]
+
+
+def accuracies(events: Iterable[Event], configs: Mapping[int, FineTune]) -> pd.DataFrame:
+    """`epoch` over all trainings, `top1`, `low`, `high`: two rows where one phase ends and the next begins."""
+    rows = []
+    for event in events:
+        if isinstance(event, Epoch):
+            number = int(event.tag)
+            before = sum(config.epochs for each, config in configs.items() if each < number)
+            rows.append((before + event.epoch, event.top1, event.low, event.high))
+    return pd.DataFrame(rows, columns=["epoch", "top1", "low", "high"])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One watch of one training, epoch by epoch."""
+
+    watch: Watch
+    phase: str
+    epochs: tuple[int, ...]
+    values: tuple[Watched, ...]
+
+
+def watched(phases: Sequence[Phase], events: Iterable[Event]) -> list[Seen]:
+    """What the hooks of every training have shown so far, the latest training first."""
+    known = [event for event in events if isinstance(event, Epoch) and event.watched]
+    found = []
+    for number, phase in reversed(list(enumerate(phases))):
+        if not isinstance(phase, Train):
+            continue
+        own = [event for event in known if event.tag == str(number)]
+        for watch in (watch for hook in phase.hooks for watch in hook.watches):
+            pairs = [(e.epoch, each) for e in own for each in e.watched if each.key == watch.key]
+            if pairs:
+                epochs, values = zip(*pairs)
+                found.append(Seen(watch, phase.name, epochs, values))
+    return found

@@ -1,0 +1,16 @@
+"""Choose a pruning method, see its phases before it runs, watch it, and compare several within one budget."""
+
+import streamlit as st
+
+from pages.methods import choose, results
+from pages.ui import state
+
+desk = state.desk()
+
+st.title("Methods")
+st.markdown(
+    "A method is more than a score: it may train while it prunes, cut in several places, or draw the weights to where "
+    "they can go. Each runs on the network on the desk, within one budget, and is measured after every phase."
+)
+choose.section(desk)
+results.section(desk)

@@ -1,0 +1,178 @@
+"""What was started: one run in view, followed while it goes on, and all of them beside each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from pages.methods import charts as own
+from pages.methods import frames
+from pages.methods.choose import SHOWN
+from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, started, state
+from pages.ui.desk import Desk
+from pages.ui.errors import plain_errors
+from pruning_core.methods.base import Goal
+from pruning_core.methods.phases import Phase, settings
+from pruning_core.runs.view import JobView
+from pruning_core.studies.method import MethodRun
+from pruning_core.studies.treated import Treated
+from pruning_core.training.config import FineTune
+from pruning_core.zoo import ModelRef
+
+POLL_S = 1.5
+
+
+@dataclass(frozen=True)
+class Program:
+    """The phases of a run, and the settings of its trainings."""
+
+    phases: tuple[Phase, ...]
+    configs: dict[int, FineTune]
+
+    @staticmethod
+    def of(spec: MethodRun) -> Program:
+        """Raises UserError for a budget out of reach or too few epochs."""
+        phases = tuple(spec.method.phases(Goal(state.network(spec.model), spec.budget)))
+        return Program(phases, settings(phases, spec.config))
+
+
+def section(desk: Desk) -> None:
+    found = started.mine(MethodRun, lambda spec: spec.model in (desk.model, origin(desk)) and spec.data == desk.data)
+    if not found:
+        st.caption("No method has run on this network yet. What it does appears here; it goes on behind other pages.")
+        return
+    _beside(found)
+    chosen, spec = started.choose(found, "Run", label, shown=SHOWN)
+    with plain_errors():
+        program = Program.of(spec)
+        view = jobs.watch(chosen.id, key="methods", draw=lambda view: _live(view, spec, program), poll_s=POLL_S)
+        _finish(view, spec, desk)
+
+
+def origin(desk: Desk) -> ModelRef:
+    """The network that the runs in view set out from: the one on the desk, or the one it was cut from here."""
+    return desk.model if desk.model.base is None else desk.model.base
+
+
+def label(spec: MethodRun) -> str:
+    kept = f"{100 * (spec.budget.fraction or 0):.0f} % of the {spec.budget.kind}"
+    return f"{spec.method.card.name} · {kept} · {spec.config.epochs} epochs · seed {spec.config.seed}"
+
+
+# -- one run -----------------------------------------------------------------------------------------------------------
+
+
+def _live(view: JobView, spec: MethodRun, program: Program) -> None:
+    frame = frames.accuracies(view.events, program.configs)
+    rows = frames.performed(frames.timeline(program.phases, program.configs), view.events)
+    if not frame.empty:
+        figure = charts.lines(
+            frame, x="epoch", y="top1", low="low", high="high", height=300, y_percent=True,
+            x_title="Epochs of training", y_title="Test accuracy, top-1",
+            alt=f"Test accuracy over the epochs of {spec.method.card.name}, "
+            f"{numbers.percent(float(frame['top1'].iloc[-1]))} at the last one.",
+        )  # fmt: skip
+        figure.update_yaxes(tickformat=".0%")
+        plots.show(figure, "methods.accuracy")
+    seen = frames.watched(program.phases, view.events)
+    for start in range(0, len(seen), 2):
+        for place, each in zip(st.columns(2), seen[start : start + 2]):
+            place.markdown(f"**{each.watch.title}** · {each.phase}")
+            plots.show(own.watch(each), f"methods.watch.{each.phase}.{each.watch.key}", place)
+    st.dataframe(rows, hide_index=True, key="methods.phases", column_config=frames.DONE)
+
+
+def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
+    end = view.last(Treated)
+    if end is None:
+        return
+    source = provenance.measured(
+        end.after.accuracy.dataset, images=end.after.accuracy.images, device=view.device.upper(), seed=spec.config.seed
+    )
+    counted = provenance.derived("counted from the network that came out")
+    places = st.columns(4)
+    cards.number(
+        "Accuracy", numbers.percent(end.after.accuracy.top1), source, container=places[0],
+        detail=f"{numbers.interval_text(end.after.accuracy.low, end.after.accuracy.high)}; before: "
+        f"{numbers.percent(end.before.accuracy.top1)}",
+    )  # fmt: skip
+    for place, name, old, new, written in (
+        (places[1], "MACs", end.before.cost.macs, end.after.cost.macs, numbers.count),
+        (places[2], "Parameters", end.before.cost.parameters, end.after.cost.parameters, numbers.count),
+    ):
+        cards.number(
+            name, written(new), counted, container=place, detail=f"of {written(old)}",
+            delta=numbers.percent(new / max(old, 1) - 1), delta_color="inverse",
+        )  # fmt: skip
+    cards.number(
+        "Latency, batch 1", numbers.milliseconds(end.after.latency.median_ms), source, container=places[3],
+        detail=f"of {numbers.milliseconds(end.before.latency.median_ms)}",
+    )  # fmt: skip
+    cut = f"Right after the last cut it had {numbers.percent(end.cut.top1)}. " if end.cut else ""
+    st.caption(
+        f"{cut}{end.images:,} training images seen (repeated ones each time), {numbers.duration(end.seconds)} in all, "
+        f"seeds {', '.join(str(seed) for seed in end.seeds) or '–'}."
+    )
+    if desk.model == end.model:
+        st.success("This network is on the desk.", icon=":material/check:")
+    elif st.button("Keep this network", key="methods.keep", icon=":material/check:"):
+        state.choose_model(end.model)
+        st.rerun()
+    links.to_fine_tune()
+    links.to_download()
+
+
+# -- all of them -------------------------------------------------------------------------------------------------------
+
+
+def _beside(found: list[tuple[JobView, MethodRun]]) -> None:
+    """One row for every run of this network and data, those still waiting too."""
+    if len(found) < 2:
+        return
+    st.subheader("Beside each other")
+
+    def draw(views: tuple[JobView, ...]) -> None:
+        rows = [_row(view, spec) for view, (_, spec) in zip(views, found)]
+        st.dataframe(
+            rows,
+            hide_index=True,
+            key="methods.matrix",
+            column_config={
+                "method": st.column_config.TextColumn("Method", pinned=True),
+                "budget": "Budget",
+                "state": "State",
+                "before": st.column_config.TextColumn("Before", help="Test accuracy of the unpruned network."),
+                "cut": st.column_config.TextColumn("After the last cut"),
+                "after": st.column_config.TextColumn("In the end", help="Top-1 with its 95 % interval."),
+                "macs": "MACs",
+                "parameters": "Parameters",
+                "latency": st.column_config.TextColumn("Latency", help="One image at a time, median."),
+                "seconds": "Time",
+            },
+        )
+
+    jobs.follow([view.id for view, _ in found], draw, key="methods.all", poll_s=POLL_S)
+
+
+def _row(view: JobView, spec: MethodRun) -> dict[str, str]:
+    end = view.last(Treated)
+    row = {
+        "method": spec.method.card.name,
+        "budget": f"{100 * (spec.budget.fraction or 0):.0f} % {spec.budget.kind}, {spec.config.epochs} epochs",
+        "state": str(view.state) if not view.active else jobs.advance(view).text,
+    }
+    if end is None:
+        return row | dict.fromkeys(
+            ("before", "cut", "after", "macs", "parameters", "latency", "seconds"), frames.NOT_YET
+        )
+    after = end.after.accuracy
+    return row | {
+        "before": numbers.percent(end.before.accuracy.top1),
+        "cut": numbers.percent(end.cut.top1) if end.cut else frames.NOT_YET,
+        "after": numbers.accuracy_text(after.top1, after.low, after.high),
+        "macs": f"{end.after.cost.macs:,}",
+        "parameters": f"{end.after.cost.parameters:,}",
+        "latency": numbers.milliseconds(end.after.latency.median_ms),
+        "seconds": numbers.duration(end.seconds),
+    }

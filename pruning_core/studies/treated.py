@@ -1,0 +1,57 @@
+"""What running a method reports. Without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pruning_core.graph import Cost, Proof
+from pruning_core.measuring.measures import Accuracy, Drop, Latency
+from pruning_core.zoo import ModelRef
+
+
+@dataclass(frozen=True)
+class PhaseDone:
+    """Phase ``number`` (from 0) is performed: what the network costs and gets right now.
+
+    ``accuracy`` is that on the test images; after a training it is that of the weights that were kept. ``plan`` is the
+    JSON of what is gone so far, in units of the network that the method began with. ``seconds`` since the phase before
+    it was done (or the run went on), measuring included; ``images`` counts those trained on, repeated ones each time.
+    """
+
+    number: int
+    accuracy: Accuracy
+    macs: int
+    parameters: int
+    plan: str
+    seconds: float
+    images: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One network as it stands before or after a method."""
+
+    accuracy: Accuracy
+    latency: Latency
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Treated:
+    """A method has come to its end with ``model``.
+
+    ``cut`` is the accuracy right after the last removal, before anything mended it; None where nothing was removed.
+    ``drop`` is paired on the same test images, before against after. ``proof`` is that of the last removal; None where
+    it lies in an earlier attempt. ``images`` and ``seconds`` are those of all phases together, ``seeds`` those of the
+    trainings.
+    """
+
+    model: ModelRef
+    before: Standing
+    after: Standing
+    cut: Accuracy | None
+    drop: Drop
+    proof: Proof | None
+    images: int
+    seconds: float
+    seeds: tuple[int, ...]

@@ -1,0 +1,110 @@
+"""The methods page: every method with its phases before it runs, one run to its end, several beside each other."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from pages.methods import charts, frames
+from pages.ui import state
+from pages.ui.desk import recall
+from pruning_core.methods.registry import METHODS
+from pruning_core.runs.view import State
+from pruning_core.studies.treated import PhaseDone, Treated
+from pruning_core.training.watch import Watch, Watched
+
+ROOT = Path(__file__).parents[2]
+ME = "me"
+
+
+@pytest.fixture
+def page(monkeypatch):
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(state, "owner", lambda: ME)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    yield healthy(app.switch_page("pages/methods/page.py").run())
+    state.jobs().close()
+    torch.set_num_threads(before)
+
+
+def healthy(app):
+    assert not app.exception, [each.stack_trace for each in app.exception]
+    return app
+
+
+def words(app):
+    return " ".join(each.value for each in (*app.markdown, *app.caption, *app.warning, *app.error, *app.success))
+
+
+def chosen(app, key):
+    return healthy(app.selectbox(key="methods.method").set_value(key).run())
+
+
+def short(app):
+    app.number_input(key="methods.epochs").set_value(2)
+    return healthy(app.run())
+
+
+def test_every_method_shows_its_card_and_its_phases_before_it_runs(page):
+    for method in METHODS:
+        chosen(page, method.card.key)
+        assert method.card.idea in words(page) and method.card.fails in words(page)
+        (timeline,) = (each.value for each in page.markdown if each.value.startswith("What will be done:"))
+        lines = timeline.splitlines()[1:]
+        assert [line.split(". ")[0] for line in lines] == [str(1 + i) for i in range(len(lines))]
+        epochs = [int(found) for line in lines for found in re.findall(r", (\d+) epoch", line)]
+        assert sum(epochs) == 6 and "remove channels" in timeline
+        assert not page.button(key="methods.start").disabled
+
+
+def test_a_method_runs_to_its_end_and_its_network_can_be_kept(page):
+    short(chosen(page, "netslim"))
+    healthy(page.button(key="methods.start").click().run())
+    view = state.jobs().wait(page.session_state["methods.job"], 240)
+    assert view.state is State.DONE, view.error
+    end = view.last(Treated)
+    healthy(page.run())
+    rows = page.main.dataframe[-1].value
+    assert list(rows["macs"]) == [f"{event.macs:,}" for event in view.all(PhaseDone)]
+    figures = {each.label: each.value for each in page.metric}
+    assert figures["Accuracy"].startswith(f"{100 * end.after.accuracy.top1:.1f}") and "Latency, batch 1" in figures
+    assert "training images seen" in words(page)
+    healthy(page.button(key="methods.keep").click().run())
+    assert recall(state.workspace(), ME).model == end.model and "is on the desk" in words(page)
+    assert page.main.dataframe[-1].value["macs"].iloc[-1] == f"{end.after.cost.macs:,}", "its run stays in view"
+
+
+def test_several_stand_beside_each_other(page):
+    short(page)
+    page.multiselect(key="methods.several").set_value(["cut-train", "sfp"])
+    healthy(page.button(key="methods.queue").click().run())
+    for view in state.jobs().of(ME):
+        assert state.jobs().wait(view.id, 240).state is State.DONE
+    healthy(page.run())
+    (matrix,) = (each.value for each in page.main.dataframe if "method" in each.value)
+    assert set(matrix["method"]) == {"Cut, then train", "Soft filter pruning"} and (matrix["after"] != "–").all()
+    assert set(matrix["state"]) == {"done"}
+
+
+def test_too_few_epochs_are_said_beside_the_timeline(page):
+    chosen(page, "netslim")
+    page.number_input(key="methods.epochs").set_value(1)
+    healthy(page.run())
+    assert "at least 2 epochs" in words(page)
+    healthy(page.button(key="methods.start").click().run())
+    view = state.jobs().wait(page.session_state["methods.job"], 60)
+    assert view.state is State.FAILED and "at least 2 epochs" in view.error
+
+
+def test_a_watch_is_a_line_or_a_histogram_with_its_unit():
+    line = frames.Seen(Watch("z", "Zeros", "share"), "first", (0, 1), (Watched("z", (0.0,)), Watched("z", (0.25,))))
+    figure = charts.watch(line)
+    assert list(figure.data[0].y) == [0.0, 0.25] and "0.25 at epoch 1" in figure.layout.meta["alt"]
+    counts = (Watched("s", (1.0, 2.0), 0.0, 1.0), Watched("s", (3.0, 0.0), 0.0, 0.5))
+    figure = charts.watch(frames.Seen(Watch("s", "Scales", "absolute value"), "first", (0, 2), counts))
+    assert [list(bar.x) for bar in figure.data] == [[0.25, 0.75], [0.125, 0.375]]
+    assert figure.layout.xaxis.title.text == "Scales (absolute value)" and figure.data[1].name == "epoch 2"
