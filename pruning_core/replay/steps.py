@@ -25,7 +25,7 @@ from pruning_core.graph.labelling.labels import Labelled, cover
 from pruning_core.graph.labelling.rules import Call
 
 # operators whose numbers are rewritten from the sizes of their results
-SIZED = frozenset(
+REWRITTEN = frozenset(
     {
         "view",
         "_unsafe_view",
@@ -198,7 +198,7 @@ class _Writer:
             if id(mutated) in self.names:
                 raise NotReplayable(f"{a.name} changes a parameter")
             self.stale |= self.storage.get(mutated.untyped_storage().data_ptr(), set()) - {id(mutated)}
-        if a.name not in SIZED and _plain(a) != _plain(b):
+        if a.name not in REWRITTEN and _plain(a) != _plain(b):
             raise NotReplayable(f"{a.name} is told the size of the batch")
         reads: list[int] = []
         weights: list[str] = []

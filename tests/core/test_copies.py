@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from pruning_core.graph.copies import copied, shadow
+from pruning_core.graph.copies import aliased, copied
 
 X = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
 
@@ -57,7 +57,7 @@ def host(**held: Any) -> Any:
     return net
 
 
-@pytest.mark.parametrize("copy_of", [copied, shadow])
+@pytest.mark.parametrize("copy_of", [copied, aliased])
 def test_everything_of_the_network_is_its_own(copy_of: Any) -> None:
     net = host()
     net.kept = [nn.Linear(4, 4), {"more": (net.a, Holder(module=net.b, slots=Slotted(net.a)))}]
@@ -67,7 +67,7 @@ def test_everything_of_the_network_is_its_own(copy_of: Any) -> None:
     assert first is not net.kept[0] and second is new.a and third.module is new.b and third.slots.module is new.a
     assert third.slots.number == 3 and not hasattr(third.slots, "unset")
     alike = new.a.weight.data_ptr() == net.a.weight.data_ptr()
-    assert alike == (copy_of is shadow), "a shadow looks at the values where they lie"
+    assert alike == (copy_of is aliased), "an aliased copy looks at the values where they lie"
     assert torch.equal(new(X), net(X))
 
 

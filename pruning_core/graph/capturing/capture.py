@@ -23,7 +23,7 @@ from pruning_core.graph.capturing.known_layers import KnownLayers
 from pruning_core.graph.capturing.record import Recording, start
 from pruning_core.graph.capturing.recurrent import link_recurrent_layers, plain_recurrence
 from pruning_core.graph.capturing.remarks import Act, Remark, sentences
-from pruning_core.graph.copies import copied, shadow
+from pruning_core.graph.copies import aliased, copied
 from pruning_core.graph.labelling.labels import Note
 from pruning_core.graph.layout import Layout
 from pruning_core.graph.modules import named_tensors, set_mode, switch
@@ -57,7 +57,7 @@ def _looked(model: nn.Module, arguments: tuple[Any, ...]) -> _Take:
     memory = frozenset(map(address, originals.values())) - {0}
     outside = {id(tensor): name for name, tensor in originals.items()}
     while True:
-        seen = _Shadow(shadow(model) if lent else copied(model), memory, outside)
+        seen = _Shadow(aliased(model) if lent else copied(model), memory, outside)
         try:
             return _look(seen, arguments, hollow=hollow)
         except Overwrites as error:  # so it needs parameters of its own

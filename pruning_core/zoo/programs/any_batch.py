@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
-from pruning_core.graph.copies import shadow
+from pruning_core.graph.copies import aliased
 from pruning_core.zoo.programs.sizes import VIEWS
 from pruning_core.zoo.programs.trial import Seen, Trial
 from pruning_core.zoo.programs.watch import Limits, watched
@@ -49,7 +49,7 @@ def for_any_batch(
     Weights are shared with ``program``, which is left as it is. ``seen``: what the trial at ``batch`` saw. What comes
     of it must be compared with what there was (:func:`agrees`).
     """
-    freed: Any = shadow(program)
+    freed: Any = aliased(program)
     images = torch.empty(batch + 1, *size, device="meta")
     try:
         found = watched(freed, lambda: _Freeing(freed, seen, batch).walk(images), Limits.none())
