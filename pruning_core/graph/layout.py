@@ -84,6 +84,7 @@ class Layout:
     trail: tuple[str, ...]  # the operators of the evaluated pass, by name, in order
     batch: int
     measure: Callable[[], Sizes]
+    sizing: frozenset[tuple[str, str]] = frozenset()  # module, attribute: numbers that were seen given as sizes
 
     @cached_property
     def sizes(self) -> Sizes:

@@ -288,3 +288,16 @@ def test_a_decision_while_training_is_said_as_such() -> None:
 def test_networks_without_tensors_of_the_data_still_refuse() -> None:
     with pytest.raises(UserError, match="returns no tensor"):
         capture(Net(lambda m, x: float(m.a(x).sum()), a=nn.Conv2d(3, 8, 3)).eval(), image())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_weights_that_are_rounded_before_they_are_used_are_blocked_by_name() -> None:
+    """Quantisation while training: nothing is found, and it is said of every weight which operator is why."""
+    from torch.ao import quantization
+
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net.qconfig = quantization.get_default_qat_qconfig("fbgemm")
+    network = capture(quantization.prepare_qat(net.train()).eval(), image())
+    assert not network.groups
+    assert {b.parameter for b in network.blocked} == {"0.weight", "2.weight"}
+    assert all("obs_fq" in b.operator and b.reason == "no rule describes this operator" for b in network.blocked)

@@ -20,6 +20,7 @@ from pruning_core.graph.capturing.grouping import Places, find_blocked, find_gro
 from pruning_core.graph.capturing.guard import Guard, Overwrites, address
 from pruning_core.graph.capturing.hollow import NeedsValues
 from pruning_core.graph.capturing.known_layers import KnownLayers
+from pruning_core.graph.capturing.numbers import remember_places
 from pruning_core.graph.capturing.record import Recording, start
 from pruning_core.graph.capturing.recurrent import link_recurrent_layers, plain_recurrence
 from pruning_core.graph.capturing.remarks import Act, Remark, sentences
@@ -94,6 +95,7 @@ def _look(seen: _Shadow, arguments: tuple[Any, ...], *, hollow: bool) -> _Take:
     model = seen.model
     with Guard(seen.memory):
         switch(model, False)
+    remember_places(model)
     recording, tensors = start(model)
     recording.outside.update(seen.outside)
     link_recurrent_layers(model, recording)
@@ -219,6 +221,7 @@ def _network(take: _Take, arguments: tuple[Any, ...], began: float) -> Network:
         measure=_measures(
             take, np.where(group_of[units.of] >= 0, units.of, -1), group_of, tuple(g.size for g in groups)
         ).sizes,
+        sizing=frozenset(recording.sizing),
     )
     return Network(
         groups,

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from pruning_core.graph.capturing.label_mode import LabelMode
+from pruning_core.graph.capturing.numbers import SIZING, kept_in
 
 # what gives a tensor's numbers to code that is not PyTorch's
 LEAVING: dict[Any, str] = {
@@ -22,7 +23,7 @@ class Functions(TorchFunctionMode):
     """Beside a :class:`LabelMode`.
 
     A list or a NumPy array is filled without an operator, and whether a number that was read inside a function came out
-    of it is known when it returns.
+    of it is known when it returns. Which of a module's numbers are given as sizes, operators do not know at all.
     """
 
     def __init__(self, mode: LabelMode) -> None:
@@ -34,6 +35,9 @@ class Functions(TorchFunctionMode):
         how = LEAVING.get(func)
         if how is not None and mode.follows_data(args[0]):
             mode.leaves(how, args[0])
+        if getattr(func, "__name__", "") in SIZING:
+            for number in kept_in((*args, *kwargs.values()) if kwargs else args):
+                mode.recording.sizing |= number.places
         before, mode.called, mode.read = mode.called, func, ""
         try:
             result = func(*args, **(kwargs or {}))

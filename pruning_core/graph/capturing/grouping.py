@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from pruning_core.graph.capturing.record import Recording
 from pruning_core.graph.labelling.labels import Plane, cover
+from pruning_core.graph.labelling.rules.call import NO_RULE
 from pruning_core.graph.labelling.universe import Units
 from pruning_core.graph.network import Blocked, Group, Member, Role
 
@@ -173,14 +175,18 @@ def _members(own: _Own, size: int, places: Places) -> list[tuple[int, Member]]:
 
 
 def find_blocked(places: Places, units: Units, unit: NDArray[np.int64], unused: set[str]) -> tuple[Blocked, ...]:
-    """Producing or consuming dimensions with entries that cannot be removed."""
+    """Producing or consuming dimensions with entries that cannot be removed; of weights that met an operator without a
+    rule before they produced or consumed anything, the first two."""
     stuck = unit < 0
+    weights = {name for name, count in Counter(name for name, _ in places.at).items() if count > 1}
     entries = np.add.reduceat(stuck, places.starts, dtype=np.int64) if places.at else np.empty(0, np.int64)
     blocked = []
     for (name, dim), roles, start, count in zip(places.at, places.roles, places.starts.tolist(), entries.tolist()):
-        if not count or roles == (Role.CARRIER,):
+        if not count or (roles == (Role.CARRIER,) and name not in weights):
             continue
         note = units.pins.of(int(units.of[places.labels[start + int(stuck[start:].argmax())]]))
+        if roles == (Role.CARRIER,) and (dim > 1 or note is None or note.reason != NO_RULE):
+            continue
         operator = note.operator if note else ""
         reason = note.reason if note else "all of it lives or dies together, so nothing can be removed"
         if name in unused:

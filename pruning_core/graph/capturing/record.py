@@ -32,6 +32,7 @@ class Recording:
     modules: dict[str, nn.Module] = field(default_factory=dict)
     # tensors of the original by identity: code that looks the network up somewhere reads those
     outside: dict[int, str] = field(default_factory=dict)
+    sizing: set[tuple[str, str]] = field(default_factory=set)  # module, attribute: numbers that were given as sizes
     remarks: list[Remark] = field(default_factory=list)
     operators: int = 0
     trail: list[str] = field(default_factory=list)  # the operators by name, as they were called

@@ -67,6 +67,11 @@ class Examination:
         """Noise of the captured sizes."""
         return self.reference.inputs.captured
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the original's tensors, by name."""
+        return {name: tuple(tensor.shape) for name, tensor in self.reference.tensors.items()}
+
     def examine(self, candidate: nn.Module, *, whole: bool) -> Finding:
         """``whole``: the network's own classes, which must do all that the original does, and train as it does.
 

@@ -17,11 +17,11 @@ from pruning_core.graph.removing.agreement import Unlike
 from pruning_core.graph.removing.reference import Reference, Scene, first_line
 from pruning_core.graph.removing.stand_ins import StandIns
 from pruning_core.graph.removing.subject import Subject, Way
+from pruning_core.graph.removing.surgery import Kept
 from pruning_core.graph.removing.witness import Seen, place_of
 
 # how a class says that it is copied in a way of its own
 OWN_WAYS = ("__deepcopy__", "__reduce__", "__reduce_ex__", "__getstate__")
-Kept = Mapping[str, Mapping[int, Tensor]]  # tensor -> dimension -> positions kept
 
 
 class Bound(Unlike):

@@ -16,6 +16,7 @@ from pruning_core.graph.removing.agreement import Unlike, compared
 from pruning_core.graph.removing.blame import AT, smallest
 from pruning_core.graph.removing.examination import Examination, Finding
 from pruning_core.graph.removing.identity import Bound
+from pruning_core.graph.removing.leftovers import left_behind
 from pruning_core.graph.removing.program import build_program
 from pruning_core.graph.removing.proof import Proof
 from pruning_core.graph.removing.reference import first_line
@@ -169,6 +170,8 @@ class _Forms:
     ) -> Removal:
         if form == "program":
             notes = (BOUND_NOTE if self._is_bound else PROGRAM_NOTE, *notes)
+        elif left := left_behind(model, self.examination.shapes, self.examination.kept):
+            notes = (*notes, left)
         if found.random:
             notes = (*notes, RANDOM_NOTE)
         if found.blind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from pruning_core.graph.modules import modules_by_name, named_tensors, renew
 from pruning_core.graph.network import Network
 from pruning_core.graph.plan import Plan
 from pruning_core.graph.removing.attention import HeadAttention
+
+Kept = Mapping[str, Mapping[int, Tensor]]  # tensor -> dimension -> positions kept
 
 
 def sliced(tensor: Tensor, kept: Mapping[int, Tensor]) -> Tensor:
@@ -109,7 +112,8 @@ def resized(old: nn.Module, new: nn.Module, *, whole_groups: bool = False) -> No
 def _update_sizes(clone: nn.Module, network: Network, plan: Plan, *, bold: bool) -> None:
     """Numbers that a module keeps and whose tensors shrink: `num_heads`, the shape of an `nn.Unflatten`, ….
 
-    A number is changed when the dimensions of that size in the module's own forward become the same other size.
+    A number is changed when the dimensions of that size in the module's own forward become the same other size. Where
+    some of a module's numbers were seen given as sizes, equal ones that were not are something else, and stay.
     Whether that is what the code means is decided by the proof.
     """
     counts = network.counts(plan)
@@ -121,11 +125,18 @@ def _update_sizes(clone: nn.Module, network: Network, plan: Plan, *, bold: bool)
         }
         changed = {n: new.pop() for n, new in became.items() if len(new) == 1}
         held = modules[name].__dict__
+        sizing = {key for key in held if (name, key) in network.layout.sizing}
+        explained = {v for key in sizing for v in _numbers(held[key])}
         for key, value in list(held.items()):
-            if type(value) is int and changed.get(value, value) != value:
-                held[key] = changed[value]
+            new = changed if key in sizing else {n: m for n, m in changed.items() if n not in explained}
+            if type(value) is int and new.get(value, value) != value:
+                held[key] = new[value]
             elif type(value) in (tuple, list, torch.Size) and value and all(type(v) is int for v in value):
-                held[key] = type(value)(changed.get(v, v) for v in value)
+                held[key] = type(value)(new.get(v, v) for v in value)
+
+
+def _numbers(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
 def _replace(root: nn.Module, name: str, module: nn.Module) -> None:

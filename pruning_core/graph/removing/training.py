@@ -7,10 +7,11 @@ from typing import Any
 
 from pruning_core.graph.capturing.hollow import NeedsValues
 from pruning_core.graph.removing.agreement import Unlike, is_finite
-from pruning_core.graph.removing.identity import Kept, check_reading
+from pruning_core.graph.removing.identity import check_reading
 from pruning_core.graph.removing.inputs import doubled
 from pruning_core.graph.removing.reference import Reference, Scene, first_line
 from pruning_core.graph.removing.subject import Subject, Way
+from pruning_core.graph.removing.surgery import Kept
 from pruning_core.graph.removing.witness import Seen
 
 

@@ -64,6 +64,7 @@ class Call:
         return [result] * len(self.out) if isinstance(self.out, tuple | list) else result
 
 
+NO_RULE = "no rule describes this operator"
 Rule = Callable[[Call], Labelled | list[Labelled]]
 
 
@@ -76,7 +77,7 @@ def unknown(c: Call) -> Labelled | list[Labelled]:
     """What an operator without a rule reads cannot be removed: never guess."""
     tensors = c.tensors()
     for x in tensors:
-        c.universe.pin(x.planes, "no rule describes this operator")
+        c.universe.pin(x.planes, NO_RULE)
     origin = max((x.origin for x in tensors), key=lambda o: o.value, default=Origin.CONSTANT)
     outputs = c.out if isinstance(c.out, tuple | list) else [c.out]
     results = [replace(bare(v), origin=origin) for v in outputs if isinstance(v, Tensor)]
