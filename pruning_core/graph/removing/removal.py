@@ -103,9 +103,11 @@ def _named(
     named = " and ".join(map(quoted, part))
     together = f"Channels of {named} cannot be removed" + (" together" if len(part) > 1 else "")
     rest = "" if len(part) == len(plan) else " The other groups of the plan are not what fails."
+    alone = said[tuple(part)]
+    why = alone if alone == str(refusal) else f"{alone}; the whole plan {refusal}"
     return UserError(
         f"{together}: the network would no longer compute the same as with these channels silenced "
-        f"({said[tuple(part)]}).{rest} Leave {'one of them' if len(part) > 1 else 'it'} out of the plan."
+        f"({why}).{rest} Leave {'one of them' if len(part) > 1 else 'it'} out of the plan."
     )
 
 
