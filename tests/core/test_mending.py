@@ -170,6 +170,27 @@ def test_removing_dead_channels_changes_nothing(demo: tuple[nn.Module, Network, 
         assert torch.allclose(again.model(fresh), dead(fresh), atol=1e-4)
 
 
+def test_a_plan_that_removes_nothing_changes_nothing(demo: tuple[nn.Module, Network, Tensor, Tensor]) -> None:
+    model, network, images, _ = demo
+    done = mend(model, network, Plan(), images[:16])
+    state = model.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in done.model.state_dict().items())
+    assert done.layers == () and done.norms == 0
+
+
+@pytest.mark.parametrize("shift", [True, False])
+def test_as_many_samples_as_unknowns_and_nothing_lost_leave_the_weights(shift: bool) -> None:
+    torch.manual_seed(0)
+    old, constant = torch.randn(12, 3, dtype=torch.float64), 2.0 * shift
+    x, fresh = torch.randn(12, 12, dtype=torch.float64), torch.randn(12, 12, dtype=torch.float64)
+    parts = [Equations.of(rows, rows @ old + constant) for rows in (x, fresh)]
+    found = fitted(*parts, old, shift=shift)
+    assert torch.allclose(found.weight, old, atol=1e-9)
+    assert torch.allclose(found.shift, torch.full((3,), constant, dtype=torch.float64), atol=1e-9)
+    moved = fitted(*parts, old + 1, shift=shift)
+    assert not torch.allclose(moved.weight, old + 1, atol=1e-2), "weights that are wrong do move"
+
+
 def test_cancelling_on_the_way_leaves_nothing(demo: tuple[nn.Module, Network, Tensor, Tensor]) -> None:
     model, network, images, fresh = demo
     with torch.no_grad():
