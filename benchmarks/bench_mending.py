@@ -209,9 +209,9 @@ def written(found: list[dict[str, Any]], missing: list[str]) -> str:
         [
             f"Top-1 on the test part in per cent (CIFAR-10: {TESTED:,} of its images), mean ± deviation over seeds; "
             f"{datetime.date.today().isoformat()}, torch {torch.__version__}, "
-            f"Torch-Pruning {torch_pruning.__version__}, one thread of a shared machine. The same ratio in every layer. Statistics from 512 images, mending from "
-            f"128 and 1,024 at {POSITIONS} positions each, an epoch over at most {TUNED_ON:,} images; "
-            f"seconds are those of mending with 1,024 images, the removal included.{left_out}",
+            f"Torch-Pruning {torch_pruning.__version__}, one thread of a shared machine. Equal ratios in all layers. "
+            f"Statistics from 512 images, mending from 128 and 1,024 at {POSITIONS} positions each, an epoch over at "
+            f"most {TUNED_ON:,} images; seconds are those of mending with 1,024 images, the proof included.{left_out}",
             "",
             *table(found),
             "",

@@ -241,7 +241,7 @@ class _Work:
         """Move statistics by as much as what is read has moved from one network to the other, on the same images."""
         before, now = self.before.get(name), Moments()
         now.add(x)
-        if before is None or before.count != now.count:
+        if before is None or before.count != now.count or before.same_as(now):
             return
         mean, variance = tensors[name], tensors[name.removesuffix("running_mean") + "running_var"]
         mean.add_((now.mean - before.mean).to(mean.dtype))

@@ -339,7 +339,7 @@ def equal(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-STOPS = [(Epoch, 1), (Done, 1), (Done, 2), (Step, 4), (Epoch, 4), (Done, 5), (Step, 8), (Done, 8)]
+STOPS = [(Epoch, 1), (Done, 1), (Done, 2), (Step, 4), (Epoch, 4), (Done, 5), (Done, 6), (Step, 8), (Done, 8)]
 
 
 @pytest.mark.parametrize("crash", [False, True], ids=["closed", "killed"])
