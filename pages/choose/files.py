@@ -10,8 +10,9 @@ import streamlit as st
 from pages.choose import inbox, limits
 from pages.ui import numbers, state
 from pages.ui.literal import literal, named
+from pruning_core.apart import household
 from pruning_core.errors import UserError
-from pruning_core.zoo import ARCHITECTURES, SUFFIXES, ModelRef, WeightSet, import_model, torchvision_names
+from pruning_core.zoo import ARCHITECTURES, SUFFIXES, ModelRef, WeightSet, torchvision_names
 
 SLOT = "model"
 FAULT, HELD = "choose.model.fault", "choose.model.held"
@@ -78,14 +79,15 @@ def _read(sent: inbox.Sent, known: Known, take: Callable[[ModelRef], None]) -> N
     """Judge and keep the file; what is wrong with it stays on the page until another is sent."""
     try:
         with st.spinner(f"Reading {named(sent.name)} …", show_time=True):
-            loaded = import_model(
-                sent.path, sent.name, state.workspace(), known.architecture, known.size, weights=known.weights
+            opened = household.import_network(
+                sent.path, sent.name, state.workspace(), known.architecture, known.size, known.weights
             )
-            state.loaded(loaded.ref)
+            state.keep_opened(opened)
     except UserError as error:
         st.session_state[FAULT] = Fault(sent, str(error), error.snippet)
         st.rerun()
     st.session_state.pop(FAULT, None)
+    loaded = opened.loaded
     if loaded.used is not None and len(loaded.sets) > 1:  # the file stays, until another set of it was tried
         st.session_state[HELD] = Held(sent, known, loaded.sets, loaded.used, loaded.ref)
     else:

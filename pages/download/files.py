@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from pruning_core.apart.far import Far
 from pruning_core.criteria import CRITERIA
 from pruning_core.datasets import DataRef
-from pruning_core.errors import UserError, clip
+from pruning_core.errors import clip
 from pruning_core.export.builders import builder_of
 from pruning_core.export.document import Base, Figure, How, plan_document, to_json
 from pruning_core.export.lineage import Cut
 from pruning_core.export.onnx_file import export_onnx
 from pruning_core.export.program import Exported, export_pt2
-from pruning_core.export.recipe import how_of, recipe_of, to_yaml
+from pruning_core.export.recipe import how_from, recipe_of, to_yaml
 from pruning_core.export.script import write_script
 from pruning_core.export.weights import origin_metadata, weights_bytes
 from pruning_core.measuring.measures import Accuracy, Latency
@@ -54,18 +54,19 @@ def weights(model: LoadedModel) -> Built:
     return Built(f"{stem(model.ref)}.safetensors", SAFETENSORS, weights_bytes(model.model, origin_metadata(model)))
 
 
-def program(model: LoadedModel) -> Built:
-    return _exported(model, export_pt2, ".pt2", ZIP)
+def program(model: LoadedModel, far: Far | None = None) -> Built:
+    """``far``: who does it where the network does not run in this process."""
+    example = torch.zeros(1, *model.input_size)
+    return _built(model, far.export("pt2") if far else export_pt2(model.model, example), ".pt2", ZIP)
 
 
-def onnx(model: LoadedModel) -> Built:
-    return _exported(model, export_onnx, ".onnx", ONNX)
+def onnx(model: LoadedModel, far: Far | None = None) -> Built:
+    """``far`` as in ``program``."""
+    example = torch.zeros(1, *model.input_size)
+    return _built(model, far.export("onnx") if far else export_onnx(model.model, example), ".onnx", ONNX)
 
 
-def _exported(
-    model: LoadedModel, export: Callable[[torch.nn.Module, torch.Tensor], Exported], suffix: str, media: str
-) -> Built:
-    made = export(model.model, torch.zeros(1, *model.input_size))
+def _built(model: LoadedModel, made: Exported, suffix: str, media: str) -> Built:
     sizes = ", ".join(f"{batch}" for batch in made.checked)
     worst = f"largest difference {made.max_rel:.0e} of the largest output" if made.max_rel else "no difference at all"
     how = f"compared with the network on batches of {sizes}: {worst}"
@@ -75,9 +76,14 @@ def _exported(
 # -- what was removed --------------------------------------------------------------------------------------------------
 
 
-def script(cut: Cut) -> Built:
-    """Raises UserError when the network can be neither built by code nor written down as its operators."""
+def script(cut: Cut, far: Far | None = None) -> Built:
+    """Raises UserError when the network can be neither built by code nor written down as its operators.
+
+    ``far`` as in ``program``.
+    """
     name = f"{stem(cut.small.ref).replace('-', '_')}.py"
+    if far:
+        return Built(name, "text/x-python", far.script(name, _original_name(cut)).encode())
     text = write_script(
         cut.base.model,
         cut.network,
@@ -93,8 +99,14 @@ def script(cut: Cut) -> Built:
     return Built(name, "text/x-python", text.encode())
 
 
-def document(cut: Cut, safetensors: bytes, how: How | None = None) -> dict[str, Any]:
-    """The plan without measured figures, which come last (``with_figures``)."""
+def document(cut: Cut, safetensors: bytes, how_made: str = "", far: Far | None = None) -> dict[str, Any]:
+    """The plan without measured figures, which come last (``with_figures``).
+
+    ``how_made``: what made it, as the desk keeps it; ``far`` as in ``program``.
+    """
+    if far:
+        return far.document(how_to_build(cut.base.ref), how_made)
+    how = made(how_made)
     base = Base(cut.base.title, cut.base.ref.to_json(), how_to_build(cut.base.ref), cut.base.model.state_dict())
     return plan_document(base, cut.network, cut.plan, cut.removal, how=how, weights=safetensors)
 
@@ -109,12 +121,7 @@ def recipe(cut: Cut, content: Mapping[str, Any]) -> Built:
 
 def made(text: str) -> How | None:
     """What made a plan, from the text that the desk keeps; None when nobody can say, or this version cannot read it."""
-    if not text:
-        return None
-    try:
-        return how_of({"how": json.loads(text)}, (DataRef, *CRITERIA))
-    except (UserError, ValueError):
-        return None
+    return how_from(text, (DataRef, *CRITERIA))
 
 
 def told(how: How) -> str:

@@ -15,6 +15,8 @@ from pages.ui import cards, jobs, links, numbers, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import code, literal, named
+from pruning_core.apart import household
+from pruning_core.apart.far import Far
 from pruning_core.errors import UserError
 from pruning_core.export.document import Figure
 from pruning_core.export.lineage import Cut, cut_of
@@ -50,8 +52,8 @@ def whole(desk: Desk, model: LoadedModel) -> None:
     )
     links.to_what_if()
     _row("weights", "Weights", _weights_text(model), desk.model, lambda: files.weights(model))
-    _row("pt2", "Exported program", PROGRAM, desk.model, lambda: files.program(model))
-    _row("onnx", "ONNX", ONNX, desk.model, lambda: files.onnx(model))
+    _row("pt2", "Exported program", PROGRAM, desk.model, lambda: files.program(model, _far(desk.model)))
+    _row("onnx", "ONNX", ONNX, desk.model, lambda: files.onnx(model, _far(desk.model)))
 
 
 def pruned(desk: Desk, model: LoadedModel) -> None:
@@ -67,8 +69,8 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
     figures = _figures(desk, cut)
     ref = desk.model
     st.subheader("To run it")
-    _row("pt2", "Exported program", PROGRAM, ref, lambda: files.program(model))
-    _row("onnx", "ONNX", ONNX, ref, lambda: files.onnx(model))
+    _row("pt2", "Exported program", PROGRAM, ref, lambda: files.program(model, _far(ref)))
+    _row("onnx", "ONNX", ONNX, ref, lambda: files.onnx(model, _far(ref)))
     st.subheader("To build on it")
     _row("weights", "Weights", _weights_text(model), ref, lambda: files.weights(model))
     _plan_rows(ref, cut, figures, desk.made_by(cut.base.ref, cut.plan))
@@ -80,7 +82,7 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
             "Holds the network's operators, because no code builds it, and cuts the original weights below with "
             "nothing but PyTorch. It compares what comes out with what was recorded here."
         ) + (" The weights above go in with `--tuned`." if cut.tuned else "")
-    _row("script", "Python script", text, ref, lambda: files.script(cut))
+    _row("script", "Python script", text, ref, lambda: files.script(cut, _far(ref)))
     if cut.base.ref.source == "demo" or files.codeless(cut.base.ref):
         what = "The weights before pruning, which the script starts from."
         _row("original", "Original weights", what, ref, lambda: _there(files.original(cut)))
@@ -179,7 +181,9 @@ def _cut(ref: ModelRef) -> Cut:
 
 @lru_cache(maxsize=CUTS_KEPT)  # not a cached resource: loading shows a spinner, which those would play again
 def _cut_of(ref: str, root: str) -> Cut:
-    return cut_of(state.loaded(ModelRef.from_json(ref)), state.loaded)
+    small = state.loaded(ModelRef.from_json(ref))
+    far = _far(small.ref)
+    return far.cut(small, state.loaded, state.network) if far else cut_of(small, state.loaded)
 
 
 def _document(ref: ModelRef, made: str = "") -> dict[str, Any]:
@@ -189,7 +193,11 @@ def _document(ref: ModelRef, made: str = "") -> dict[str, Any]:
 @lru_cache(maxsize=CUTS_KEPT)
 def _document_of(ref: str, made: str, root: str) -> dict[str, Any]:
     cut = _cut_of(ref, root)
-    return files.document(cut, files.weights(cut.small).data, files.made(made))
+    return files.document(cut, files.weights(cut.small).data, made, _far(cut.small.ref))
+
+
+def _far(ref: ModelRef) -> Far | None:
+    return household.far(ref, state.workspace())
 
 
 # -- the numbers that go with it ---------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from pruning_core.analysis.similarity import (
     response_rows,
     weight_rows,
 )
+from pruning_core.apart import household
 from pruning_core.datasets import DataRef, hold_out
 from pruning_core.graph import Group
 from pruning_core.studies.inputs import fitted
@@ -136,6 +137,8 @@ def _points(model: str, data: str, key: str, source: str, root: str) -> Tensor:
     if source == WEIGHTS:
         return weight_rows(loaded.model, group)
     ref = DataRef.from_json(data)
+    if far := household.far(loaded.ref, state.workspace()):
+        return far.responses(group, ref, IMAGES)
     train, _ = state.splits(ref)
     fit, _ = hold_out(train, ref)
     images = fitted(fit.subset(min(IMAGES, len(fit)), 0), ref, loaded, judged=False)

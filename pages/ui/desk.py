@@ -12,6 +12,7 @@ from pathlib import Path
 from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan
+from pruning_core.storage.opening import ended_the_server
 from pruning_core.storage.workspace import Workspace
 from pruning_core.zoo import DEMOS, ModelRef
 from pruning_core.zoo.factory import factory_ref, named_at_start
@@ -92,11 +93,25 @@ def remember(workspace: Workspace, owner: str, desk: Desk) -> None:
 
 
 def recall(workspace: Workspace, owner: str) -> Desk:
-    """What was written down, or the first desk."""
+    """What was written down, or the first desk; with the first network where a server ended as it opened the other."""
+    kept, first = _kept(workspace, owner), first_desk()
+    return kept.with_model(first.model, first.data) if _harmful(workspace, kept) else kept
+
+
+def lost(workspace: Workspace, owner: str) -> str:
+    """The name of the network that ``recall`` keeps off the desk; "" where there is none."""
+    return _harmful(workspace, _kept(workspace, owner))
+
+
+def _kept(workspace: Workspace, owner: str) -> Desk:
     try:
         return Desk.from_json(_path(workspace, owner).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError):
         return first_desk()
+
+
+def _harmful(workspace: Workspace, desk: Desk) -> str:
+    return ended_the_server(workspace.root, desk.model.key)
 
 
 def _path(workspace: Workspace, owner: str) -> Path:

@@ -13,6 +13,7 @@ from pages.ui.desk import Desk
 from pages.ui.stored import verdicts
 from pages.ui.widgets import knob_widgets
 from pruning_core import criteria
+from pruning_core.apart import household
 from pruning_core.criteria import Criterion
 from pruning_core.datasets import DIGITS, DataRef
 from pruning_core.graph import Network
@@ -88,4 +89,7 @@ def ranking_when_there(desk: Desk, network: Network, criterion: Criterion, key: 
 def _values(model: str, criterion: str, data: str, seed: int, root: str, _criterion: Criterion) -> Mapping[str, Tensor]:
     ref = ModelRef.from_json(model)
     images = DataRef.from_json(data) if data else DIGITS  # not looked at
+    far = household.far(ref, state.workspace()) if _criterion.runs_network else None
+    if far:
+        return far.scores(state.network(ref), _criterion, images, seed)
     return finished(scored(state.loaded(ref), state.network(ref), _criterion, state.workspace(), images, seed))

@@ -71,12 +71,11 @@ class WarmUp:
 
 def _start_children() -> None:
     """After the first page and its figures: both import torch."""
-    from pruning_core.isolation import AVAILABLE
+    from pruning_core.apart import household
 
-    if AVAILABLE:
-        from pruning_core.apart import household
-
-        household.children().start()
+    house = household.children()
+    if house is not None:
+        house.start()
 
 
 WARM_UP = WarmUp()

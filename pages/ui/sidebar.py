@@ -12,6 +12,7 @@ from pages.ui import notes, state
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal, named
 from pages.ui.numbers import percent
+from pruning_core.errors import quoted
 
 if TYPE_CHECKING:
     from pruning_core.runs.view import JobView
@@ -56,6 +57,12 @@ def draw_desk() -> None:
 
 def _loaded() -> None:
     desk = state.desk()
+    if lost := state.lost():
+        st.warning(
+            f"The server ended while it opened {literal(quoted(lost))}, so another network is here instead. Send the "
+            "file again on the Load page if you trust it.",
+            icon=":material/warning:",
+        )
     model = state.loaded(desk.model)
     trained = "" if model.trained else " :orange-badge[untrained]"
     st.markdown(f":small[:gray[Model]]  \n**{named(model.title)}**{trained}")

@@ -20,6 +20,7 @@ from pages.ui.cookie import USER_COOKIE
 
 if TYPE_CHECKING:
     from pages.ui.desk import Desk
+    from pruning_core.apart.described import Opened
     from pruning_core.datasets import DataRef, Dataset
     from pruning_core.graph import Network, Plan
     from pruning_core.runs.jobs import Jobs
@@ -43,12 +44,18 @@ def owner() -> str:
 
 def desk() -> Desk:
     """What this visitor has chosen; the demo network and its data at first."""
-    from pages.ui.desk import recall
+    from pages.ui import desk as desks
 
     if "desk" not in st.session_state:
-        st.session_state["desk"] = recall(workspace(), owner())
+        st.session_state["desk.lost"] = desks.lost(workspace(), owner())
+        st.session_state["desk"] = desks.recall(workspace(), owner())
     found: Desk = st.session_state["desk"]
     return found
+
+
+def lost() -> str:
+    """The name of a network that this visitor had on the desk, and that is not there because it ended the server."""
+    return str(st.session_state.get("desk.lost", ""))
 
 
 def choose_model(model: ModelRef, data: DataRef | None = None) -> None:
@@ -79,7 +86,7 @@ def _keep(changed: Desk) -> None:
 
     # First what can be ended by another click and then done again, last the one step that makes it so.
     remember(workspace(), owner(), changed)
-    st.session_state["desk"] = changed
+    st.session_state["desk"], st.session_state["desk.lost"] = changed, ""
 
 
 # -- shared by all visitors --------------------------------------------------------------------------------------------
@@ -109,6 +116,11 @@ def network(ref: ModelRef) -> Network:
     """Its channel groups. Raises UserError when it cannot be captured."""
     with _busy("Reading how its layers are coupled …"):
         return _network(ref.to_json(), str(workspace().root))
+
+
+def keep_opened(opened: Opened) -> None:
+    """What an import has built and looked at need not be opened once more."""
+    _opened(opened.loaded.ref.to_json(), str(workspace().root), opened)
 
 
 def splits(ref: DataRef) -> tuple[Dataset, Dataset]:
@@ -144,10 +156,19 @@ def _jobs(root: str) -> Jobs:
 
 
 @st.cache_resource(show_spinner=False, max_entries=MODELS_KEPT)
-def _loaded(ref: str, root: str) -> LoadedModel:
-    from pruning_core.zoo import ModelRef, load_model
+def _opened(ref: str, root: str, _fresh: Opened | None = None) -> LoadedModel | Opened:
+    """With its groups where it was opened in a process of its own, which found them on the way."""
+    from pruning_core.apart import household
+    from pruning_core.zoo import ModelRef
 
-    return load_model(ModelRef.from_json(ref), _workspace(root))
+    return _fresh or household.open_network(ModelRef.from_json(ref), _workspace(root))
+
+
+def _loaded(ref: str, root: str) -> LoadedModel:
+    from pruning_core.zoo import LoadedModel
+
+    found = _opened(ref, root)
+    return found if isinstance(found, LoadedModel) else found.loaded
 
 
 @st.cache_resource(show_spinner=False, max_entries=MODELS_KEPT)
@@ -155,9 +176,12 @@ def _network(ref: str, root: str) -> Network:
     import torch
 
     from pruning_core.graph import capture
+    from pruning_core.zoo import LoadedModel
 
-    model = _loaded(ref, root)
-    return capture(model.model, torch.zeros(1, *model.input_size))
+    found = _opened(ref, root)
+    if not isinstance(found, LoadedModel):
+        return found.network
+    return capture(found.model, torch.zeros(1, *found.input_size))
 
 
 @st.cache_resource(show_spinner=False, max_entries=DATA_KEPT)

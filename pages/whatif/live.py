@@ -15,6 +15,8 @@ from pages.ui.desk import Desk
 from pages.ui.literal import literal
 from pages.whatif import outcome, record
 from pruning_core.analysis.slider import Estimate, Measured, Slider
+from pruning_core.apart import household
+from pruning_core.apart.sliding import FarSlider
 from pruning_core.datasets import DataRef, hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
@@ -102,7 +104,7 @@ def follow(network: Network, desk: Desk, slot: DeltaGenerator, about: DeltaGener
         cards.pending(LABEL, literal(str(error)), container=slot.container(height="stretch"))
 
 
-def _measured(slider: Slider, found: Measured, slot: DeltaGenerator) -> None:
+def _measured(slider: Slider | FarSlider, found: Measured, slot: DeltaGenerator) -> None:
     accuracy, drop = found.accuracy, found.drop
     source = provenance.measured(
         accuracy.dataset,
@@ -152,15 +154,17 @@ def _ready() -> set[str]:
     return found
 
 
-def _slider(desk: Desk, network: Network) -> Slider:
+def _slider(desk: Desk, network: Network) -> Slider | FarSlider:
     images = IMAGES if unasked(network) else FEW
     data = replace(desk.data, split="test")  # as the other pages name it, so that the images are loaded once
     return _shared(desk.model.to_json(), data.to_json(), images, str(state.workspace().root))
 
 
 @st.cache_resource(show_spinner=False, max_entries=SLIDERS_KEPT)
-def _shared(model: str, data: str, images: int, root: str) -> Slider:
+def _shared(model: str, data: str, images: int, root: str) -> Slider | FarSlider:
     ref, images_of = ModelRef.from_json(model), DataRef.from_json(data)
+    if far := household.far(ref, state.workspace()):
+        return far.slider(images_of, images)
     loaded = state.loaded(ref)
     _, held_out = hold_out(state.splits(images_of)[0], images_of)
     return Slider(loaded.model, state.network(ref), fitted(held_out.subset(images), images_of, loaded))

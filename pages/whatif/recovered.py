@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.ui import cards, numbers, provenance, recovery, state
 from pages.ui.desk import Desk
 from pages.whatif import live
+from pruning_core.apart import household
 from pruning_core.datasets import Dataset, hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
@@ -25,6 +26,10 @@ ANSWERS = 200  # plans and recoveries remembered, for all visitors together
 HELP = (
     "The smaller network after the chosen recovery, on the same held-out images as the accuracy above; the recovery "
     "looked at images of the fitted part, never at these. Below: the 95 % Wilson interval."
+)
+ELSEWHERE = (
+    "This network is a program out of a file, which never runs in the page's own process. Apply the plan: that "
+    "recovers and measures it in another one."
 )
 
 
@@ -43,6 +48,9 @@ def section(desk: Desk, network: Network) -> tuple[Recovery, DeltaGenerator]:
 def follow(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator) -> None:
     """Cut, recover, measure: in the run of the page, so a slider that moves ends it between two steps."""
     if not desk.plan or not chosen.looks_at or _known(desk, chosen):
+        return
+    if household.far(desk.model, state.workspace()):
+        slot.caption(ELSEWHERE)
         return
     loaded, (train, _) = state.loaded(desk.model), state.splits(replace(desk.data, split="test"))
     fit, held_out = hold_out(train, desk.data)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pruning_core.apart.far import TASKS
+from pruning_core.apart.opening import IMPORT, OPEN, importing, opening
+from pruning_core.apart.sliding import SLIDE, sliding
 from pruning_core.isolation.talk import Task
 from pruning_core.runs.elsewhere import TASK
 from pruning_core.runs.errand import running
 from pruning_core.studies.specs import PRODUCT
 
-TABLE: Mapping[str, Task] = {TASK: running(PRODUCT)}
+TABLE: Mapping[str, Task] = {TASK: running(PRODUCT), OPEN: opening, IMPORT: importing, SLIDE: sliding, **TASKS}
 
 
 def prepare() -> None:

@@ -98,6 +98,11 @@ class Criterion(ABC):
         )
 
     @property
+    def runs_network(self) -> bool:
+        """Whether it runs the network, on images or on what it makes up; else the weights are enough."""
+        return self.needs_images or self.needs.gradients
+
+    @property
     def needs_labels(self) -> bool:
         return Need.TRIAL in self.needs or (self.needs.gradients and self.objective.reads_images)
 

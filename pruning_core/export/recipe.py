@@ -81,6 +81,16 @@ class Recipe:
         return tuple(torch.zeros(*shape).to(reference) for shape in shapes)
 
 
+def how_from(text: str, classes: Iterable[type] = ()) -> How | None:
+    """What made a plan, from JSON text; None when nobody can say, or this version cannot read it."""
+    if not text:
+        return None
+    try:
+        return how_of({"how": json.loads(text)}, classes)
+    except (UserError, ValueError):
+        return None
+
+
 def how_of(content: Mapping[str, Any], classes: Iterable[type] = ()) -> How:
     """What the plan of a recipe or of a plan document came from; ``classes`` as in :meth:`Recipe.how`.
 

@@ -47,6 +47,10 @@ class Talk:
             self._read()
         return self._stopping
 
+    def interrupted(self) -> bool:
+        """Whether the server has asked for something else, or for an end; does not wait."""
+        return self.stopping() or bool(self._heard)
+
     def send(self, kind: Kind, value: Any) -> None:
         """Raises Stopped when the server is gone."""
         try:

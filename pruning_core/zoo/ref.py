@@ -49,12 +49,22 @@ class ModelRef:
         return digest(self)
 
     @property
-    def foreign(self) -> bool:
-        """Whether running it runs a program out of somebody's file, not only numbers from it in classes we know."""
+    def origin(self) -> ModelRef:
+        """What it was cut from first; itself where nothing was cut."""
         origin = self
         while origin.base is not None:
             origin = origin.base
-        return origin.source == "upload" and origin.architecture in PROGRAMS
+        return origin
+
+    @property
+    def brought(self) -> bool:
+        """Whether anything of it comes out of somebody's file."""
+        return self.origin.source == "upload"
+
+    @property
+    def foreign(self) -> bool:
+        """Whether running it runs a program out of somebody's file, not only numbers from it in classes we know."""
+        return self.brought and self.origin.architecture in PROGRAMS
 
     def to_json(self) -> str:
         return dump(self)

@@ -45,14 +45,21 @@ def import_model(
     fit nothing, the error's ``snippet`` is the code that loads them into the user's own class.
     """
     name = clip(Path(name).name)
+    if isinstance(file, Path):
+        return _judged(file, name, root, architecture, input_size, weights)
     scratch = directory(root) / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        path = file if isinstance(file, Path) else _copied(file, Path(folder) / "upload")
-        kind = kind_of(path, name)
-        if kind in (Kind.EXPORTED, Kind.ONNX):
-            return _whole(path, name, kind, root, input_size)
-        return _weights(path, name, kind, root, architecture, input_size, weights)
+        return _judged(_copied(file, Path(folder) / "upload"), name, root, architecture, input_size, weights)
+
+
+def _judged(
+    path: Path, name: str, root: Root, architecture: str | None, size: tuple[int, int, int] | None, weights: str | None
+) -> LoadedModel:
+    kind = kind_of(path, name)
+    if kind in (Kind.EXPORTED, Kind.ONNX):
+        return _whole(path, name, kind, root, size)
+    return _weights(path, name, kind, root, architecture, size, weights)
 
 
 def _whole(path: Path, name: str, kind: Kind, root: Root, size: tuple[int, int, int] | None) -> LoadedModel:

@@ -1,14 +1,17 @@
 """What a visitor chose is found again; what cannot be read is not a crash."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from pages.ui import first_paint
-from pages.ui.desk import Desk, first_desk, recall, remember
+from pages.ui.desk import Desk, first_desk, lost, recall, remember
 from pruning_core.datasets import DataRef
 from pruning_core.graph import Plan
 from pruning_core.storage import Workspace
+from pruning_core.storage.opening import noted
 from pruning_core.zoo import DEMOS, ModelRef
 
 OTHER = ModelRef("torchvision", "resnet18", weights="random", num_classes=10)
@@ -63,3 +66,20 @@ def test_old_plans_make_room():
         desk = desk.with_model(model, desk.data).with_plan(Plan({"conv1": (1,)}))
     assert len(desk.plans) == 50 and desk.plan
     assert Desk.from_json(desk.to_json()) == desk
+
+
+def test_a_network_that_ended_the_server_is_not_opened_by_itself(workspace):
+    desk = first_desk().with_plan(Plan({"conv1": (1,)})).with_model(OTHER, DataRef("torchvision", "CIFAR10"))
+    remember(workspace, "me", desk)
+    assert not lost(workspace, "me")
+    code = (
+        "import os, sys; from pathlib import Path; from pruning_core.storage.opening import noted\n"
+        "with noted(Path(sys.argv[1]), sys.argv[2], 'other.pt2'): os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(workspace.root), OTHER.key], check=False)
+    found = recall(workspace, "me")
+    assert (found.model, found.data, found.plans) == (first_desk().model, first_desk().data, desk.plans)
+    assert lost(workspace, "me") == "other.pt2" and not lost(workspace, "you")
+    with noted(workspace.root, OTHER.key, "other.pt2"):
+        pass  # opened again, and well
+    assert recall(workspace, "me") == desk and not lost(workspace, "me")

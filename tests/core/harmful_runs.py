@@ -74,6 +74,28 @@ class Harm(RunSpec):
         yield Artifact("best", digest, "text/plain")
 
 
+def harmful_import(talk: Talk, given: dict[str, Any], folder: Path) -> Any:
+    """A reader that does what the file says; beside the file where it writes."""
+    path = Path(given["path"])
+    match path.read_text():
+        case "segfault":
+            ctypes.string_at(0)
+        case "exit":
+            os._exit(0)
+        case "memory":
+            return [bytearray(1 << 20) for _ in range(1 << 20)]
+        case "spin":
+            while True:
+                pass
+        case "bug":
+            raise ValueError("secret detail")
+        case "network":
+            socket.create_connection(("127.0.0.1", 9), timeout=2)
+        case "writes":
+            path.with_name("harm").write_text("harm")
+    return ["a sentence", 7]
+
+
 def forges(talk: Talk, given: str, folder: Path) -> Any:
     """What a child says whose code is a stranger's; the errand's ``how`` chooses."""
     how = json.loads(json.loads(given)["spec"])["how"]

@@ -256,8 +256,9 @@ TABLE = {
 
 if __name__ == "__main__":
     # One table for runs that are harmful, another name for those whose child lies.
+    from pruning_core.apart.table import TABLE as PRODUCT
     from pruning_core.runs.catalogue import Catalogue
     from pruning_core.runs.errand import running
-    from tests.core.harmful_runs import Harm, forges
+    from tests.core.harmful_runs import Harm, forges, harmful_import
 
-    serve({**TABLE, "run": running(Catalogue((Harm,))), "forges": forges})
+    serve({**PRODUCT, **TABLE, "run": running(Catalogue((Harm,))), "forges": forges, "harmful import": harmful_import})
