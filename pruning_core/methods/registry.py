@@ -5,6 +5,7 @@ from __future__ import annotations
 from pruning_core.methods.admm_filters import StructuredADMM
 from pruning_core.methods.base import Method
 from pruning_core.methods.cut_and_train import CutAndTrain
+from pruning_core.methods.gate_decorator import GateDecorator
 from pruning_core.methods.ista import SparseScales
 from pruning_core.methods.network_slimming import NetworkSlimming
 from pruning_core.methods.soft_pruning import SoftFilterPruning, SoftGeometricMedian
@@ -16,4 +17,5 @@ METHODS: tuple[type[Method], ...] = (
     SoftFilterPruning,
     SoftGeometricMedian,
     StructuredADMM,
+    GateDecorator,
 )

@@ -13,6 +13,7 @@ from pruning_core.datasets import Dataset
 from pruning_core.graph import capture
 from pruning_core.methods.admm_filters import NearSparse, projected
 from pruning_core.methods.base import Goal, Method
+from pruning_core.methods.gate_decorator import GateEffects
 from pruning_core.methods.ista import ProximalScales, SparseScales, shrunk
 from pruning_core.methods.network_slimming import NO_NORMS, NetworkSlimming, ScalePenalty
 from pruning_core.methods.perform import Done, perform
@@ -227,6 +228,35 @@ def test_the_residual_falls(digits: Parts) -> None:
     key = begun().network.groups[1].key
     residual = [by_key(e)["residual"][0] for e in trained(NearSparse({key: 6}, rho=1.0), digits)[1]]
     assert residual[-1] < 0.5 * residual[0]
+
+
+# -- gates -------------------------------------------------------------------------------------------------------------
+
+
+def test_effects_are_absolute_for_each_batch_and_then_added_up() -> None:
+    """The sheet's two batches: [.2, .3, .06]; added up before the absolute value they were [0, .1, .06]."""
+    model = nn.Sequential(nn.Conv2d(1, 3, 1), nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 2, 1), nn.Flatten()).eval()
+    net = capture(model, torch.zeros(1, 1, 2, 2))
+    hook = GateEffects().begin(model, net)
+    model[1].weight.data = torch.tensor([0.5, -0.2, 0.1])
+    for gradient in ([0.2, -1.0, 0.3], [-0.2, 0.5, 0.3]):
+        model[1].weight.grad, model[0].weight.grad = torch.tensor(gradient), torch.ones(3, 1, 1, 1)
+        hook.after_backward(moment(model))
+    (effects,) = hook.learnt().values()
+    assert torch.allclose(effects, torch.tensor([0.2, 0.3, 0.06], dtype=torch.float64))
+    assert model[0].weight.grad is None, "what stands still makes no step"
+    model[1].weight.grad, model[1].bias.data = torch.tensor([1.0, 1.0, 1.0]), torch.tensor([-0.5, 0.2, 0.0])
+    model[1].bias.grad = torch.tensor([1.0, 1.0, 1.0])
+    hook.after_backward(moment(model))
+    added = next(iter(hook.learnt().values())) - effects
+    assert torch.allclose(added, torch.tensor([0.0, 0.0, 0.1], dtype=torch.float64)), "scale and shift are one gate"
+
+
+def test_a_tick_moves_norms_and_the_last_layer_alone(digits: Parts) -> None:
+    before = begun().model.state_dict()
+    after = trained(GateEffects(), digits)[0].best_model().state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not {"0.weight", "3.weight"} & moved and {"1.weight", "4.bias", "9.weight"} <= moved
 
 
 # -- all of them -------------------------------------------------------------------------------------------------------
