@@ -25,6 +25,7 @@ QUIET: dict[str, Any] = {"dropout_p": 0.0, "training": False}
 class Facts:
     name: str
     written: frozenset[int]  # positions of arguments that it writes into
+    filled: frozenset[str]  # names of those that are given by name, as ``out`` is
     view: bool  # its result may share memory with what it reads
     quiet: tuple[tuple[int, Any], ...]  # arguments that make it draw random numbers inside, and what keeps it from it
     random: bool
@@ -39,6 +40,7 @@ def facts_of(op: Any) -> Facts:
     return Facts(
         name,
         frozenset([*marked, 3, 4] if name in ("native_batch_norm", "cudnn_batch_norm") else marked),
+        frozenset(op._schema.arguments[i].name for i in marked),
         not marked and any(r.alias_info is not None for r in op._schema.returns),
         tuple(
             (i, QUIET[a.name])

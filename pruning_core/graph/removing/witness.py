@@ -134,6 +134,7 @@ class Witness(TorchDispatchMode):
         self.seen = Seen()
         self.run = object()  # what marks the values of this run
         self.replaced: dict[int, tuple[Tensor, Tensor]] = {}  # what stands for a tensor from before, and that tensor
+        self.copies: set[int] = set()  # those whose stand-in may be written into
 
     def give(self, value: Tensor) -> Tensor:
         """An input of the network, marked as such: a copy."""
@@ -159,7 +160,9 @@ class Witness(TorchDispatchMode):
         seen.trail.append(facts.name)
         sources: list[str | int] = []
         given = [self._argument(value, sources, i in facts.written, facts.view) for i, value in enumerate(args)]
-        named = {k: self._argument(v, sources, False, facts.view) for k, v in kwargs.items()} if kwargs else {}
+        named = (
+            {k: self._argument(v, sources, k in facts.filled, facts.view) for k, v in kwargs.items()} if kwargs else {}
+        )
         if self.double:
             given, named = [self._wide_type(v) for v in given], {k: self._wide_type(v) for k, v in named.items()}
         for position, still in facts.quiet:
@@ -247,7 +250,7 @@ class Witness(TorchDispatchMode):
             self.seen.outside |= whose is Whose.ALSO
             source = name if whole.is_floating_point() else CONSTANT  # counters and tables say nothing of channels
         kept = self.replaced.get(id(value))
-        if kept is not None:
+        if kept is not None and not (own and id(value) not in self.copies):  # what was read may be the caller's own
             return kept[0], source
         new = value
         if found is not None and whose is not Whose.FOREIGN and self.stand_in is not None:
@@ -255,6 +258,7 @@ class Witness(TorchDispatchMode):
         new = self._widened(new)
         if own:
             new = new.detach().clone()
+            self.copies.add(id(value))
         if own or (new is not value and (new.numel() <= KEPT or not isinstance(value, nn.Parameter))):
             self.replaced[id(value)] = (new, value)
         return new, source
