@@ -26,7 +26,7 @@ from pruning_core.zoo.programs.program import Program
 
 ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1, 13: 2}  # by torch's stable scalar type numbers
 CARRIED = ("archive_format", "archive_version", "byteorder", ".data/version", ".data/serialization_id")
-MOST_JSON = 64 << 20  # bytes of the graph's description; a network of 2,000 operators has two million
+MOST_JSON = 32 << 20  # bytes of the graph's description; a network of 2,000 operators has two million
 AGAIN = f"Export it again with {EXPORT}."
 NOTE = "an exported program: whatever behaves differently in train and eval mode is as it was when it was exported"
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from pruning_core.errors import UserError, clip, quoted
 from pruning_core.zoo.programs.operators import DRAWS, OPERATORS
+from pruning_core.zoo.programs.watch import MOST_STEPS
 
-MOST_NODES = 20_000  # the largest networks of the usual libraries have a quarter of that
+MOST_RESULTS = 64  # a classifier gives one, and networks with some more say so in a sentence of their own
 
 WORD = re.compile(r"[\w.\-]{0,400}", re.ASCII)
 DOTTED = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)
@@ -54,8 +55,11 @@ def cleaned(program: Any) -> Any:
     nodes = graph.get("nodes") if isinstance(graph, dict) else None
     if not isinstance(nodes, list):
         raise UserError("This exported program has no graph. Export it again with torch.export.save.")
-    if len(nodes) > MOST_NODES:
-        raise UserError(f"This exported program has {len(nodes):,} operators; at most {MOST_NODES:,} are read.")
+    if len(nodes) > MOST_STEPS:
+        raise UserError(f"This exported program has {len(nodes):,} operators; at most {MOST_STEPS:,} are read.")
+    results = graph.get("outputs")
+    if not isinstance(results, list) or len(results) > MOST_RESULTS:
+        raise UserError("This exported program gives no results, or far too many. Export a classifier: it gives one.")
     whole = {**program, "graph_module": {**program["graph_module"], "module_call_graph": modules[:1]}}
     try:
         result: Any = _walk(whole, "")

@@ -18,10 +18,9 @@ from pruning_core.zoo.advice import EXPORT
 from pruning_core.zoo.onnx_lowering import lowered, updated
 from pruning_core.zoo.programs.onnx_layers import hold_sizes, plain_slopes
 from pruning_core.zoo.programs.program import Program
-from pruning_core.zoo.programs.watch import check_image
+from pruning_core.zoo.programs.watch import MOST_STEPS, check_image
 
 TOLERANCE = 1e-3  # relative; float32 in another order of summation stays a thousand times below
-MOST_NODES = 20_000
 BATCHES = (1, 3)  # what a file for any number of images is compared at
 REFERENCE_WORK = 3e8  # multiplications that ONNX's reference, which is written in Python, does in some seconds
 ELSEWHERE = f"Or upload the network as {EXPORT}."
@@ -61,9 +60,34 @@ def _parsed(path: Path, name: str) -> Any:
         raise UserError(f"{quoted(name)} is damaged or cannot be converted from ONNX. {ELSEWHERE}") from error
     if external:
         raise UserError(f"{quoted(name)} keeps its weights in another file. Save it with external_data=False.")
-    if len(model.graph.node) > MOST_NODES:
-        raise UserError(f"{quoted(name)} has {len(model.graph.node):,} operators; at most {MOST_NODES:,} are read.")
+    if len(model.graph.node) > MOST_STEPS:
+        raise UserError(f"{quoted(name)} has {len(model.graph.node):,} operators; at most {MOST_STEPS:,} are read.")
+    _check_opset(model, name)
+    _check_names(model, name)
     return model
+
+
+def _check_opset(model: Any, name: str) -> None:
+    """Raise UserError for a set of operators that nobody has defined: what they do would be a guess."""
+    import onnx
+
+    newest = onnx.defs.onnx_opset_version()
+    for each in model.opset_import:
+        if each.domain in ("", "ai.onnx") and not 1 <= each.version <= newest:
+            raise UserError(
+                f"{quoted(name)} is written in opset {each.version:,}; opsets 1 to {newest} are known here. Export it "
+                f"again with one of them. {ELSEWHERE}"
+            )
+
+
+def _check_names(model: Any, name: str) -> None:
+    """Raise UserError where two operators make a tensor of one name: which of them is read would be a guess."""
+    made: set[str] = set()
+    for node in model.graph.node:
+        for out in filter(None, node.output):
+            if out in made:
+                raise UserError(f"{quoted(name)} is damaged: it makes the tensor {quoted(out)} twice. Export it again.")
+            made.add(out)
 
 
 def _converted(model: Any, name: str) -> Any:

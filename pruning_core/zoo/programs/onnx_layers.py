@@ -198,6 +198,8 @@ def _gather(r: Rewriter, node: fx.Node, old: Old, tried: Tried) -> None:
     elif found[0] and isinstance(found[0][0], int):
         shape = tried.shapes(node.args[0])
         size = shape[0][old._axis] if shape else 0
+        if not all(-size <= n < size for n in found[0]):
+            return  # it will be said when it runs
         r.layer(node, Take(old._axis, torch.tensor([n % size for n in found[0]])), node.args[0])
 
 

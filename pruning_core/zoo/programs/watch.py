@@ -26,7 +26,8 @@ from pruning_core.storage.memory import free_memory
 
 SMALL = 4096  # numbers of a tensor that is computed although nobody has judged it yet
 RANK = 16
-IMAGE_NUMBERS = 1 << 26  # of one image: 256 MiB
+IMAGE_NUMBERS = 1 << 24  # of one image: 64 MiB; a dozen of them are held while a network is looked at
+MOST_STEPS = 8_000  # operators of a graph: the largest networks of the usual libraries have 5,000, 5 ms each to look at
 CALLS = 200_000
 SHARE = 4  # of the free memory, for the activations of two images
 MOST_BYTES = 8 << 30
