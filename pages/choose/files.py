@@ -105,7 +105,7 @@ def _said(fault: Fault) -> None:
     st.error(literal(fault.sentence), icon=":material/error:")
     if fault.snippet:
         st.caption("The code, filled in with what the file holds. Copy it with the button in its corner.")
-        st.code(fault.snippet, language="python", height=320)
+        st.code(fault.snippet, language="python")
 
 
 # -- which of several --------------------------------------------------------------------------------------------------

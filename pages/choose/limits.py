@@ -18,15 +18,17 @@ def sent() -> int:
 
 
 def of_networks() -> str:
-    return f"At most {size_bytes(min(sent(), MAX_FILE_BYTES))} a file."
+    return _of_a_file(min(sent(), MAX_FILE_BYTES))
+
+
+def _of_a_file(most: int) -> str:
+    """In the server's megabytes, because the field beside it speaks of those, and rounds 600 of them to a gigabyte."""
+    return f"At most {most / MB:,.0f} MB a file; the field itself rounds that number."
 
 
 def of_images() -> str:
     """With how much may be decoded at this moment: it depends on what else is in memory."""
-    said = (
-        f"At most {size_bytes(sent())} a file; a zip holds at most {MAX_MEMBERS:,} files, unpacked "
-        f"{size_bytes(MAX_BYTES)}."
-    )
+    said = f"{_of_a_file(sent())} A zip holds at most {MAX_MEMBERS:,} files, unpacked {size_bytes(MAX_BYTES)}."
     room = SHARE * free_memory()
     if room == float("inf"):
         return said

@@ -19,7 +19,7 @@ from pruning_core.runs.view import JobView
 from pruning_core.studies.measure import EvaluateRun
 from pruning_core.zoo import LoadedModel
 
-IMAGES = 300  # enough to tell guessing from knowing, and no long wait
+IMAGES = 200  # enough to tell guessing from knowing, and no long wait
 BYTE = 255
 
 
