@@ -76,7 +76,10 @@ def _told(views: tuple[JobView, ...]) -> None:
         source = provenance.measured(
             "held-out images", images=found.images, device=view.device.upper(), note=_interval(found)
         )
-        st.markdown(f"Right on **{numbers.percent(found.top1)}** of them, read as now. {cards.badge(source)}")
+        st.markdown(
+            f"Right on **{numbers.percent(found.top1)}** of {found.images:,} held-out images, read as now. "
+            f"{cards.badge(source)}"
+        )
     elif view.active:
         st.caption(f"Trying it on held-out images: {jobs.advance(view).text}")
     jobs.faults(views, key="choose.reading")
