@@ -33,6 +33,7 @@ class PlainLayout:
     trail: tuple[str, ...]
     batch: int
     sizes: Sizes
+    sizing: frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True)
