@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.ui import cards, jobs, numbers, provenance, state
+from pages.ui import cards, changes, jobs, numbers, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.literal import literal, named
 from pages.whatif import figures, outcome, plans
@@ -105,7 +105,7 @@ def _measures(found: Pruned, view: JobView) -> None:
             source,
             detail=f"{100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}",
             help="Below: the 95 % Wilson interval.",
-            delta=numbers.points(-drop.drop) if drop and drop.drop else None,
+            change=changes.paired(drop) if drop else None,
             container=place,
         )
     first, second = found.before.latency, found.after.latency
@@ -125,11 +125,10 @@ def _measures(found: Pruned, view: JobView) -> None:
 
 
 def _change(drop: Drop) -> str:
-    noise = " The change is inside the noise." if drop.within_noise else ""
+    found = changes.paired(drop)
     return (
-        f"**{numbers.points(-drop.drop)}** (95 % interval {numbers.points(-drop.high)} to "
-        f"{numbers.points(-drop.low)}); {drop.lost} images were right before and are wrong after, "
-        f"{drop.gained} the other way round.{noise}"
+        f"**{numbers.points(found.difference)}** ({found.interval}), {found.verdict}; {drop.lost} images were right "
+        f"before and are wrong after, {drop.gained} the other way round."
     )
 
 
@@ -146,7 +145,7 @@ def _latency(name: str, latency: Latency, before: Latency | None, place: DeltaGe
         source,
         detail=f"{latency.p10_ms:.3g}–{latency.p90_ms:.3g} ms",
         delta=numbers.percent(latency.median_ms / before.median_ms - 1) if before else None,
-        delta_color="inverse",
+        delta_color="off" if before and before.p10_ms <= latency.median_ms <= before.p90_ms else "inverse",
         help="Median of one batch; below: 10th to 90th percentile.",
         container=place,
     )
