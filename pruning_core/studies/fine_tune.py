@@ -20,10 +20,11 @@ from pruning_core.runs.events import Artifact, Event, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import both_splits, fitted, the_model
+from pruning_core.studies.sensitivity import captured
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Checking, Epoch, Step, TrainOutcome
 from pruning_core.work import told
-from pruning_core.zoo import ModelRef, store_weights
+from pruning_core.zoo import LoadedModel, ModelRef, load_model, store_weights
 
 PRUNED, CONTROL = "pruned", "control"
 SAFETENSORS = "application/x-safetensors"
@@ -115,15 +116,26 @@ class FineTuneRun(RunSpec):
                     yield replace(outcome, tag=tag)
                 case Broken(best=best):
                     yield _artifact(tag, best.state, workspace)
-                case Step() | Checking() | Epoch():
+                case Step():
+                    yield replace(_of_both(event, tag, ahead), tag=tag)
+                case Checking() | Epoch():
                     yield replace(event, tag=tag)
                 case _:
                     yield event
 
+        ahead = self._control_in_proportion(loaded, workspace) if len(self.networks) > 1 else 0.0
         state = State.begun(loaded.model, torch.zeros(1, *loaded.input_size))
         setup = Setup(fit, fit, held_out, test, self.config)
         keeper = Keeper(self._file(workspace, tag))
         yield from told(perform(fine_tuning(), state, setup, keeper), say)
+
+    def _control_in_proportion(self, loaded: LoadedModel, workspace: Workspace) -> float:
+        """How long the control takes, as a multiple of the pruned network: by MACs, or as long under a time limit."""
+        if not self.config.epochs:
+            return 1.0
+        (_, pruned), (_, control) = self.networks
+        first, second = (loaded if ref == loaded.ref else load_model(ref, workspace) for ref in (pruned, control))
+        return captured(second).cost().macs / max(1, captured(first).cost().macs)
 
     def _file(self, workspace: Workspace, tag: str) -> Path:
         return workspace.scratch(self.key) / f"{tag}.pt"
@@ -132,6 +144,14 @@ class FineTuneRun(RunSpec):
 def _finished(past: tuple[Event, ...]) -> frozenset[str]:
     """Tags of the trainings that came to their end."""
     return frozenset(event.tag for event in past if isinstance(event, TrainOutcome))
+
+
+def _of_both(step: Step, tag: str, ahead: float) -> Step:
+    """The progress of one network as that of the run: a control, if any, takes ``ahead`` times as long."""
+    if tag == CONTROL:
+        return replace(step, done=(1 + ahead * step.done) / (1 + ahead)) if ahead else step
+    own = step.seconds_left / max(1e-6, 1 - step.done) if step.done < 1 else 0.0
+    return replace(step, done=step.done / (1 + ahead), seconds_left=step.seconds_left + ahead * own)
 
 
 def _artifact(tag: str, state: dict[str, Tensor], workspace: Workspace) -> Artifact:

@@ -7,7 +7,7 @@ import pytest
 from streamlit.runtime.scriptrunner import RerunData, RerunException
 from streamlit.testing.v1 import AppTest
 
-from pages.ui import history, state, stored
+from pages.ui import history, links, state, stored
 from pages.ui.desk import Desk
 from pages.ui.numbers import percent
 from pages.ui.ranking import ranking
@@ -29,6 +29,8 @@ from tests.app.page_under_test import carried, metrics, opened, text_of
 
 @pytest.fixture
 def page(monkeypatch):
+    for way in ("to_fine_tune", "to_download"):  # a page by itself knows no way to the others
+        monkeypatch.setattr(links, way, lambda *_: None)
     return opened("whatif", monkeypatch)
 
 
@@ -229,6 +231,8 @@ def test_applying_proves_measures_and_hands_over_the_smaller_network(page, monke
     assert not page.exception and not page.error
     small = desk(page).model
     assert small == found.renewed.model and not desk(page).plan
+    assert metrics(page)["Accuracy before"] == shown["Accuracy before"], "the comparison stays"
+    assert "Fine-tune it" in page.success[0].value and "cut, new batch-norm statistics" in page.success[0].value
     assert metrics(page)["MACs"] == f"{network_of(small).cost().macs:,}"
     page.button(key="whatif.back").click().run()
     assert desk(page).plan == plan
