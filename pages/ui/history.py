@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import streamlit as st
 
 from pages.ui import state
+from pages.ui.literal import named
 from pruning_core.export.document import How
-from pruning_core.graph import Plan
+from pruning_core.graph import Group, Plan
 from pruning_core.storage.codec import dump
 
 KEPT = 100
@@ -33,18 +34,34 @@ def change(plan: Plan, wishes: Mapping[str, int] | None = None, how: How | None 
     now, steps, plan_before = asked(), past(), state.desk().plan
     before = plan_before, dict(now)
     if plan != plan_before:
-        state.choose_plan(plan, dump(how) if how is not None else "")
+        if not state.choose_plan(plan, dump(how) if how is not None else ""):
+            return
         # From here on nothing touches the session: another click would end this run at that point.
         steps.append(before)
         del steps[:-KEPT]
     now.update(wishes or {})
 
 
+def add(group: Group, channels: Iterable[int]) -> bool:
+    """Remove these channels of the group too; what the plan removes already stays removed.
+
+    False where none of the group would be left; the plan is then as it was.
+    """
+    plan = state.desk().plan
+    together = sorted({*plan.get(group.key, ()), *channels})
+    if len(together) >= group.size:
+        st.toast(f"{named(group.key)} must keep at least one channel. Choose fewer.", icon=":material/error:")
+        return False
+    change(plan.with_group(group.key, together))
+    return True
+
+
 def undo() -> None:
     now, steps = asked(), past()
     if steps:
         plan, wishes = steps[-1]
-        state.choose_plan(plan)
+        if not state.choose_plan(plan):
+            return
         steps.pop()
         now.clear()
         now.update(wishes)

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 MODELS_KEPT = 6
 DATA_KEPT = 4
+SEEN = "desk.seen"  # what this tab last read or wrote down
+ELSEWHERE = (
+    "Another tab has changed the plan or what is on the desk. That stands here now, and your last change was not made: "
+    "look, and do it again if you still want it."
+)
 
 
 # -- who, and what is chosen -------------------------------------------------------------------------------------------
@@ -46,7 +51,7 @@ def desk() -> Desk:
     from pages.ui.desk import recall
 
     if "desk" not in st.session_state:
-        st.session_state["desk"] = recall(workspace(), owner())
+        st.session_state[SEEN] = st.session_state["desk"] = recall(workspace(), owner())
     found: Desk = st.session_state["desk"]
     return found
 
@@ -69,17 +74,26 @@ def choose_data(data: DataRef) -> None:
     _keep(desk().with_data(data))
 
 
-def choose_plan(plan: Plan, made: str = "") -> None:
-    """Keep `plan` for the model on the desk; `made`: what made it, as JSON text."""
-    _keep(desk().with_plan(plan, made))
+def choose_plan(plan: Plan, made: str = "") -> bool:
+    """Keep `plan` for the model on the desk; `made`: what made it, as JSON text. False where another tab was first."""
+    return _keep(desk().with_plan(plan, made))
 
 
-def _keep(changed: Desk) -> None:
-    from pages.ui.desk import remember
+def _keep(changed: Desk) -> bool:
+    """Write it down, unless another tab of the same visitor has since: then that stands here too, and the visitor reads
+    that the change was not made."""
+    from pages.ui.desk import recall, remember
 
+    seen, there = st.session_state.get(SEEN), recall(workspace(), owner())
+    if seen is not None and there not in (seen, changed):
+        st.session_state[SEEN] = st.session_state["desk"] = there
+        st.toast(ELSEWHERE, icon=":material/tab:", duration="long")
+        return False
     # First what can be ended by another click and then done again, last the one step that makes it so.
     remember(workspace(), owner(), changed)
+    st.session_state[SEEN] = changed
     st.session_state["desk"] = changed
+    return True
 
 
 # -- shared by all visitors --------------------------------------------------------------------------------------------
