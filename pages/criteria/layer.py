@@ -68,7 +68,8 @@ def _pick(group: Group, picked: list[int], below: list[int]) -> None:
     first, second, third = st.columns(3)
     first.button(
         f"Add the {len(picked)} chosen to the plan" if picked else "Choose points in the plot",
-        disabled=not picked, type="primary", key="criteria.add", width="stretch", on_click=history.add, args=(group, picked),
+        disabled=not picked, type="primary", key="criteria.add", width="stretch", on_click=history.add,
+        args=(group, picked),
         help="Click a point, hold shift for more, or draw a box around them with the tool above the plot.",
     )  # fmt: skip
     second.button(
