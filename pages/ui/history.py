@@ -42,18 +42,17 @@ def change(plan: Plan, wishes: Mapping[str, int] | None = None, how: How | None 
     now.update(wishes or {})
 
 
-def add(group: Group, channels: Iterable[int]) -> bool:
+def add(group: Group, channels: Iterable[int]) -> None:
     """Remove these channels of the group too; what the plan removes already stays removed.
 
-    False where none of the group would be left; the plan is then as it was.
+    Where none of the group would be left the plan stays as it was, and a message says so.
     """
     plan = state.desk().plan
     together = sorted({*plan.get(group.key, ()), *channels})
     if len(together) >= group.size:
         st.toast(f"{named(group.key)} must keep at least one channel. Choose fewer.", icon=":material/error:")
-        return False
+        return
     change(plan.with_group(group.key, together))
-    return True
 
 
 def undo() -> None:

@@ -121,7 +121,7 @@ def _measures(found: Pruned, view: JobView) -> None:
     ]
     if renewed is not None:
         shown.append(("With new statistics", renewed.accuracy, renewed.drop))
-    places = st.columns(len(shown) + 2)
+    places = cards.row(len(shown) + 2)
     for (name, accuracy, drop), place in zip(shown, places):
         cards.number(
             name,
@@ -178,7 +178,7 @@ def _latency(name: str, latency: Latency, before: Latency | None, place: DeltaGe
 def _counts(found: Pruned) -> None:
     unit, factor = figures.compute_unit()
     before, after = found.before.cost, found.after.cost
-    places = st.columns(4)
+    places = cards.row(4)
     for place, name, old, new, show in (
         (places[0], unit, factor * before.macs, factor * after.macs, numbers.count),
         (places[1], "Parameters", before.parameters, after.parameters, numbers.count),
