@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from operator import is_
@@ -42,6 +43,11 @@ SWITCHES: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
 )
 
 
+# Random numbers of Python and of NumPy belong to the process. Who sets them, or watches whether a network draws some,
+# does so alone: else a removal in one thread makes a capture in another believe that its network draws.
+alone = threading.RLock()
+
+
 def dice() -> tuple[Any, ...]:
     """Where the random numbers of Python and of NumPy stand; equal as long as nobody draws."""
     kind, key, *rest = np.random.get_state(legacy=True)
@@ -62,13 +68,15 @@ def steady_world(*tensors: Tensor) -> Iterator[None]:
     """Restore what networks share: random numbers (PyTorch's on the devices of ``tensors`` too, Python's, NumPy's), and
     the switches of PyTorch."""
     switches = [read() for read, _ in SWITCHES]
-    drawn = dice()
+    with alone:
+        drawn = dice()
     devices = sorted({t.device.index for t in tensors if t.device.type == "cuda"})
     try:
         with torch.random.fork_rng(devices=devices):
             yield
     finally:
-        _put_dice(drawn)
+        with alone:
+            _put_dice(drawn)
         for (read, put), before in zip(SWITCHES, switches):
             if read() != before:
                 put(before)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import random
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -246,15 +248,46 @@ def test_a_network_that_draws_while_it_evaluates_says_so() -> None:
     assert any("differs from itself" in note for note in network.notes)
 
 
-def test_dice_of_python_count_as_well() -> None:
-    import random
+THROWN: list[float] = []  # not in a closure, which would be copied with the network
 
+
+def test_dice_of_python_count_as_well() -> None:
     def body(m: Net, x: Tensor) -> Tensor:
         return m.end(m.a(x) * (1 + random.random()))
 
     network = capture(Net(body, a=nn.Conv2d(3, 8, 3), end=head(8)).eval(), image())
     assert owners(network) == {"a": (8, False)}
     assert any("differs from itself" in note for note in network.notes)
+
+
+def test_dice_that_another_thread_throws_meanwhile_are_not_the_networks() -> None:
+    """Once, from code that is not ours; and again and again, by removals that give their network the same numbers."""
+    THROWN.clear()
+
+    def body(m: Net, x: Tensor) -> Tensor:
+        if not THROWN:
+            other = threading.Thread(target=lambda: THROWN.append(random.random()))
+            other.start()
+            other.join()
+        return m.end(m.a(x))
+
+    network = capture(Net(body, a=nn.Conv2d(3, 8, 3), end=head(8)).eval(), image())
+    assert THROWN and owners(network) == {"a": (8, True)}
+
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), head(8)).eval()
+    found, over = capture(net, image()), threading.Event()
+
+    def removing() -> None:
+        while not over.is_set():
+            remove(net, found, Plan({found.groups[0].key: (0,)}))
+
+    other = threading.Thread(target=removing)
+    other.start()
+    try:
+        assert all(group.exact for _ in range(40) for group in capture(net, image()).groups)
+    finally:
+        over.set()
+        other.join()
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")

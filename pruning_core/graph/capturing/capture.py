@@ -29,7 +29,9 @@ from pruning_core.graph.labelling.labels import Note
 from pruning_core.graph.layout import Layout
 from pruning_core.graph.modules import named_tensors, set_mode, switch
 from pruning_core.graph.network import Network
-from pruning_core.graph.undisturbed import dice, steady_world
+from pruning_core.graph.undisturbed import alone, dice, steady_world
+
+LOOKS = 4  # code that is not ours and draws in another thread during each of so many looks draws all the time
 
 
 def capture(model: nn.Module, example: Tensor | tuple[Any, ...]) -> Network:
@@ -47,12 +49,21 @@ def capture(model: nn.Module, example: Tensor | tuple[Any, ...]) -> Network:
             f"The network has layers that take their sizes from their first input ({lazy[0]}). "
             "Run it once, so that they have them, and then capture or load it."
         )
-    with steady_world(*tensors.values()), plain_recurrence(model):
+    with alone, steady_world(*tensors.values()), plain_recurrence(model):
         take = _looked(model, arguments)
     return _network(take, arguments, began)
 
 
 def _looked(model: nn.Module, arguments: tuple[Any, ...]) -> _Take:
+    """Random numbers of Python and NumPy are the process's: who drew them shows only when it happens each time."""
+    for _ in range(LOOKS):
+        take = _look_once(model, arguments)
+        if not take.drew:
+            break
+    return take
+
+
+def _look_once(model: nn.Module, arguments: tuple[Any, ...]) -> _Take:
     hollow = lent = True
     originals = named_tensors(model)
     memory = frozenset(map(address, originals.values())) - {0}
@@ -89,6 +100,7 @@ class _Take:
     tensors: dict[str, Tensor]
     notes: tuple[str, ...]
     trail: tuple[str, ...]  # of the evaluated pass
+    drew: bool  # somebody, meanwhile, from Python's or NumPy's random numbers
 
 
 def _look(seen: _Shadow, arguments: tuple[Any, ...], *, hollow: bool) -> _Take:
@@ -109,7 +121,8 @@ def _look(seen: _Shadow, arguments: tuple[Any, ...], *, hollow: bool) -> _Take:
             f"The network does not run on an input of shape {_shapes(arguments)}: {_first_line(error)} "
             "Check the input size and the number of input channels."
         ) from error
-    if dice() != drawn:  # by Python or NumPy: nobody knows for what
+    drew = dice() != drawn  # by Python or NumPy: nobody knows for what
+    if drew:
         remark = Remark(Act.DRAWS, "", "Python's or NumPy's", training=False)
         recording.remarks.append(remark)
         recording.universe.inexact.append(Note(np.arange(recording.universe.size), remark.spoken, remark.reason))
@@ -118,7 +131,8 @@ def _look(seen: _Shadow, arguments: tuple[Any, ...], *, hollow: bool) -> _Take:
     recording.ledger.products[:] = products
     recording.passages[:] = passages
     recording.operators = len(trail)
-    return _Take(recording, tensors, (*sentences(recording.remarks), *notes, *_unread(recording, tensors)), trail)
+    notes = (*sentences(recording.remarks), *notes, *_unread(recording, tensors))
+    return _Take(recording, tensors, notes, trail, drew)
 
 
 def _follow_training(

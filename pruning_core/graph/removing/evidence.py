@@ -25,7 +25,7 @@ from pruning_core.graph.removing.silence import silenced_members
 from pruning_core.graph.removing.stand_ins import Reading
 from pruning_core.graph.removing.subject import NUDGE, Run, Subject, Way, plainly
 from pruning_core.graph.removing.witness import Seen
-from pruning_core.graph.undisturbed import undisturbed
+from pruning_core.graph.undisturbed import alone, undisturbed
 
 MARGIN = 100  # a mistake must show so many times more than what was seen to differ
 FAINT = 1e-15  # what float64 rounds
@@ -121,7 +121,7 @@ def _slopes(
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Weights, and the gradient of one random sum of the outputs, each of them as large as its own values are."""
     generator = torch.Generator().manual_seed(0)
-    with undisturbed(subject.module), subject.worth(way), plainly(subject.module), torch.enable_grad():
+    with alone, undisturbed(subject.module), subject.worth(way), plainly(subject.module), torch.enable_grad():
         if any(module.training for module in modules_by_name(subject.module).values()):
             set_mode(subject.module, False)
         tensors = [subject.held[name] for name in names]

@@ -20,7 +20,7 @@ from pruning_core.graph.modules import named_tensors, switch, tensors_in
 from pruning_core.graph.removing.blame import AT
 from pruning_core.graph.removing.stand_ins import Reading, StandIns
 from pruning_core.graph.removing.witness import WIDE, Belongings, Seen, Witness, WritesThrough
-from pruning_core.graph.undisturbed import undisturbed
+from pruning_core.graph.undisturbed import alone, undisturbed
 
 # shares by which weights are nudged: nothing that jumps moves, and far above what is rounded
 NUDGE, COARSE_NUDGE = 1e-7, 1e-2
@@ -81,7 +81,7 @@ class Subject:
             return self._run(arguments, way, nudged, guarded=True)
 
     def _run(self, arguments: tuple[Any, ...], way: Way, nudged: Reading | None, *, guarded: bool) -> Run:
-        with undisturbed(self.module), self._presented(way.double) as values:
+        with alone, undisturbed(self.module), self._presented(way.double) as values:
             witness = Witness(
                 Belongings(self.held, also=self.also, foreign=self.foreign),
                 stand_in=self._stand_in(values, way, nudged),

@@ -21,7 +21,7 @@ from pruning_core.graph.labelling.labels import Labelled, cover
 from pruning_core.graph.modules import named_tensors, switch
 from pruning_core.graph.network import Network
 from pruning_core.graph.plan import Plan
-from pruning_core.graph.undisturbed import undisturbed
+from pruning_core.graph.undisturbed import alone, undisturbed
 
 
 class CannotEmit(Exception):
@@ -89,7 +89,7 @@ def two_takes(
 
 
 def _take(model: nn.Module, network: Network, plan: Plan, inputs: tuple[Any, ...], *, hollow: bool) -> Take:
-    with undisturbed(model), plain_recurrence(model):
+    with alone, undisturbed(model), plain_recurrence(model):
         recording, tensors = start(model)
         link_recurrent_layers(model, recording)
         out = follow(model, inputs, recording, tensors, keep_calls=True, hollow=hollow)
