@@ -33,14 +33,13 @@ def introduction(desk: Desk, model: LoadedModel) -> None:
     if desk.model.source == "pruned":
         st.markdown(
             f"**{named(model.title)}** lost channels; a short training lets the rest make up for them. The control "
-            "gives the "
-            "*unpruned* network the same training, so that what pruning costs is not mistaken for what training brings."
+            "gives the *unpruned* network the same training, so that what pruning costs is not mistaken for what "
+            "training brings."
         )
         return
     st.info(
         f"**{named(model.title)}** is not pruned. Training it here only trains it longer: there is nothing to make up "
-        "for and "
-        "nothing to compare with. Remove channels first, then come back.",
+        "for and nothing to compare with. Remove channels first, then come back.",
         icon=":material/info:",
     )
     links.to_what_if()

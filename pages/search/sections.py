@@ -21,9 +21,8 @@ Found = tuple[JobView, SearchRun]
 def introduction(bench: Bench) -> None:
     st.markdown(
         f"How wide should each layer of **{named(bench.model.title)}** stay? Every trial is a really smaller network: "
-        "its "
-        "channels are removed, its batch-norm statistics measured anew, and its accuracy taken on the "
-        f"**{bench.available:,} held-out images** of {named(bench.desk.data.name)}. No weights are trained."
+        "its channels are removed, the recovery chosen below follows, and its accuracy is taken on the "
+        f"**{bench.available:,} held-out images** of {named(bench.desk.data.name)}. Nothing is trained."
     )
 
 

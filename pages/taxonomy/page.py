@@ -1,4 +1,4 @@
-"""The methods that run here, placed on the survey's axes."""
+"""All that runs here, placed on the survey's axes."""
 
 import streamlit as st
 

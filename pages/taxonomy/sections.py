@@ -62,7 +62,7 @@ def lists(shown: pd.DataFrame) -> str | None:
     """Table and timeline; returns the key of the chosen card."""
     left, right = st.columns([WIDE, NARROW], gap="medium")
     with left:
-        st.subheader("Methods")
+        st.subheader("What runs")
         event = st.dataframe(
             shown[["name", "family", "data", "cost", "year", "url"]],
             hide_index=True,

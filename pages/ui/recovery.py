@@ -10,8 +10,8 @@ from pruning_core.methods.recoveries import RECOVERIES, Mending, Recovery
 
 KEY, NOW = "recovery", "recovery.now"
 LESSON = (
-    "The weights that read what is left matter as much as the choice of channels: once they are refitted, even random "
-    "channels come near the best criterion."
+    "The weights that read what is left matter as much as the choice of channels: on the demo networks, once they are "
+    "refitted, even random channels come near the best criterion."
 )
 
 

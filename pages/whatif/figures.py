@@ -21,8 +21,7 @@ OPERATIONS = "For one image. A multiply-accumulate (MAC) is two floating-point o
 def introduction(desk: Desk, model: LoadedModel) -> None:
     st.markdown(
         f"Move the sliders: what **{named(model.title)}** would cost stands here at once. Nothing is cut until it is "
-        "applied "
-        "below; then both networks are measured on the test images."
+        "applied below; then both networks are measured on the test images."
     )
     if desk.model.base is not None and st.button(
         "Back to the network it was cut from", key="whatif.back", icon=":material/arrow_back:"

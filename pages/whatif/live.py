@@ -121,7 +121,7 @@ def _measured(slider: Slider | FarSlider, found: Measured, slot: DeltaGenerator)
         delta=numbers.points(-drop.drop) if drop.drop else None,
         help=(
             "On held-out images, before applying, with the batch-norm statistics of the unpruned network; applying "
-            "measures it with new ones too. Below: the 95 % Wilson interval."
+            "measures it after the chosen recovery too. Below: the 95 % Wilson interval."
         ),
         container=slot.container(height="stretch"),
     )

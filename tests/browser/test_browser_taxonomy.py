@@ -44,6 +44,8 @@ def test_the_picture_narrows_and_the_dots_open(server, visitor, shoot):
     settle(page)
     assert rows(page) == everything
 
+    page.reload()  # a new session begins with the first card: a criterion, which is tried on the spot
+    settle(page)
     page.get_by_role("button", name=re.compile("^Score by ")).click()
     expect(page.get_by_text(re.compile("groups scored in"))).to_be_visible()
     shoot(page, "taxonomy-scored")
