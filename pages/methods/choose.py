@@ -113,14 +113,14 @@ def _timeline(method: Method, goal: Goal, config: FineTune) -> None:
 
 def _buttons(desk: Desk, network: Network, method: Method, budget: Budget, config: FineTune) -> None:
     spec = MethodRun(desk.model, desk.data, method, budget, config)
-    misfit = method.obstacle(network) or trainable.why_not(desk.data)
+    obstacle, misfit = method.obstacle(network), trainable.why_not(desk.data)  # the obstacle stands in the timeline
     left, right = st.columns(2)
     with left:
         if misfit:
             st.error(literal(misfit), icon=":material/error:")
         if st.button(
             f"Run {method.card.name}", type="primary", key=f"{KEY}.start", icon=":material/play_arrow:",
-            disabled=bool(misfit), width="stretch",
+            disabled=bool(obstacle or misfit), width="stretch",
         ):  # fmt: skip
             started.say_when_done(spec)
             started.submit(spec, SHOWN)

@@ -9,18 +9,20 @@ import streamlit as st
 from pages.methods import charts as own
 from pages.methods import frames
 from pages.methods.choose import SHOWN
-from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, started, state
+from pages.ui import cards, charts, jobs, links, numbers, plots, proofs, provenance, started, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pruning_core.measuring.measures import Accuracy
 from pruning_core.methods.base import Goal
 from pruning_core.methods.phases import Phase, settings
 from pruning_core.runs.view import JobView
 from pruning_core.studies.method import MethodRun
-from pruning_core.studies.treated import Treated
+from pruning_core.studies.treated import PhaseDone, Treated
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import ModelRef
 
 POLL_S = 1.5
+COUNTED = provenance.derived("MACs and parameters counted in closed form from the shapes that remain")
 
 
 @dataclass(frozen=True)
@@ -81,16 +83,16 @@ def _live(view: JobView, spec: MethodRun, program: Program) -> None:
             place.markdown(f"**{each.watch.title}** · {each.phase}")
             plots.show(own.watch(each), f"methods.watch.{each.phase}.{each.watch.key}", place)
     st.dataframe(rows, hide_index=True, key="methods.phases", column_config=frames.DONE)
+    done = view.last(PhaseDone)
+    if done is not None:
+        cards.source_line(_measured(done.accuracy, view, spec), COUNTED)
 
 
 def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
     end = view.last(Treated)
     if end is None:
         return
-    source = provenance.measured(
-        end.after.accuracy.dataset, images=end.after.accuracy.images, device=view.device.upper(), seed=spec.config.seed
-    )
-    counted = provenance.derived("counted from the network that came out")
+    source = _measured(end.after.accuracy, view, spec)
     places = st.columns(4)
     cards.number(
         "Accuracy", numbers.percent(end.after.accuracy.top1), source, container=places[0],
@@ -102,7 +104,7 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
         (places[2], "Parameters", end.before.cost.parameters, end.after.cost.parameters, numbers.count),
     ):
         cards.number(
-            name, written(new), counted, container=place, detail=f"of {written(old)}",
+            name, written(new), COUNTED, container=place, detail=f"of {written(old)}",
             delta=numbers.percent(new / max(old, 1) - 1), delta_color="inverse",
         )  # fmt: skip
     cards.number(
@@ -114,13 +116,22 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
         f"{cut}{end.images:,} training images seen (repeated ones each time), {numbers.duration(end.seconds)} in all, "
         f"seeds {', '.join(str(seed) for seed in end.seeds) or '–'}."
     )
+    if end.proof is not None:
+        proofs.show(end.proof, "images that it was fitted on")
     if desk.model == end.model:
         st.success("This network is on the desk.", icon=":material/check:")
+        links.to_fine_tune()
+        links.to_download()
     elif st.button("Keep this network", key="methods.keep", icon=":material/check:"):
         state.choose_model(end.model)
         st.rerun()
-    links.to_fine_tune()
-    links.to_download()
+
+
+def _measured(accuracy: Accuracy, view: JobView, spec: MethodRun) -> provenance.Provenance:
+    return provenance.measured(
+        accuracy.dataset, images=accuracy.images, device=view.device.upper(), seed=spec.config.seed,
+        note="Top-1. Weights were chosen on held-out images, where a phase chooses.",
+    )  # fmt: skip
 
 
 # -- all of them -------------------------------------------------------------------------------------------------------
@@ -152,7 +163,10 @@ def _beside(found: list[tuple[JobView, MethodRun]]) -> None:
             },
         )
 
-    jobs.follow([view.id for view, _ in found], draw, key="methods.all", poll_s=POLL_S)
+    views = jobs.follow([view.id for view, _ in found], draw, key="methods.all", poll_s=POLL_S)
+    ends = [(end, view, spec) for view, (_, spec) in zip(views, found) if (end := view.last(Treated))]
+    if ends:
+        cards.source_line(*(_measured(end.after.accuracy, view, spec) for end, view, spec in ends), COUNTED)
 
 
 def _row(view: JobView, spec: MethodRun) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.ui import cards, jobs, numbers, provenance, state
+from pages.ui import cards, jobs, numbers, proofs, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.literal import literal, named
 from pages.whatif import figures, outcome, plans
@@ -68,22 +68,7 @@ def _result(found: Pruned, view: JobView, desk: Desk) -> None:
 
 
 def _proof(found: Pruned) -> None:
-    proof = found.proof
-    difference = f"largest difference {proof.max_abs:.1e}, relative {proof.max_rel:.1e}"
-    seen = f"{proof.images} test images, {proof.dtype}"
-    if proof.unproven:
-        st.warning(f"**{literal(proof.unproven)}**", icon=":material/visibility_off:")
-    elif proof.exact:
-        st.success(
-            f"**Removed equals silenced.** The smaller network gives the outputs of the original with these channels "
-            f"silenced: {difference} ({seen}). Rounding, because sums are shorter.",
-            icon=":material/verified:",
-        )
-    else:
-        st.warning(
-            f"**Approximate.** The plan cuts groups whose removal is not the same as silencing: {difference} ({seen}).",
-            icon=":material/warning:",
-        )
+    proofs.show(found.proof, "test images")
     for note in found.notes:
         st.caption(literal(note))
 

@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import cards, numbers, provenance, recovery, state
 from pages.ui.desk import Desk
+from pages.ui.literal import literal
 from pages.whatif import live
 from pruning_core.apart import household
 from pruning_core.datasets import Dataset, hold_out
@@ -18,9 +19,11 @@ from pruning_core.graph import Network
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.measures import Accuracy
 from pruning_core.methods.recoveries import Recovery
+from pruning_core.runs.events import Event
 from pruning_core.storage.codec import dump
 from pruning_core.studies.inputs import fitted
-from pruning_core.studies.recovering import Kept, keeping
+from pruning_core.studies.recovering import KeptAccuracy, keeping
+from pruning_core.work import finished, told
 
 ANSWERS = 200  # plans and recoveries remembered, for all visitors together
 HELP = (
@@ -60,19 +63,20 @@ def follow(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator)
 
     images = live.IMAGES if live.unasked(network) else live.FEW
     work = keeping(loaded.model, network, desk.plan, chosen, taken(fit, chosen.looks_at), taken(held_out, images))
+
+    def show(event: Event) -> tuple[Event, ...]:
+        if isinstance(event, Accuracy):
+            cards.pending(chosen.card.name, f"measuring … {event.images} images", container=slot.container())
+        return ()
+
     try:
-        while True:
-            event = next(work)
-            if isinstance(event, Accuracy):
-                cards.pending(chosen.card.name, f"measuring … {event.images} images", container=slot.container())
-    except StopIteration as end:
-        _answers(str(state.workspace().root))[_key(desk, chosen)] = end.value
-        _forget(_answers(str(state.workspace().root)))
+        found = finished(told(work, show))
     except UserError as error:
-        cards.pending(chosen.card.name, str(error), container=slot.container())
+        cards.pending(chosen.card.name, literal(str(error)), container=slot.container())
         return
-    finally:
-        work.close()
+    answers = _answers(str(state.workspace().root))
+    answers[_key(desk, chosen)] = found
+    _forget(answers)
     _show(desk, chosen, slot)
 
 
@@ -108,15 +112,15 @@ def _key(desk: Desk, chosen: Recovery) -> str:
     return f"{desk.model.to_json()} {desk.data.to_json()} {desk.plan.to_json()} {dump(chosen)}"
 
 
-def _known(desk: Desk, chosen: Recovery) -> Kept | None:
+def _known(desk: Desk, chosen: Recovery) -> KeptAccuracy | None:
     return _answers(str(state.workspace().root)).get(_key(desk, chosen))
 
 
 @st.cache_resource(show_spinner=False)
-def _answers(root: str) -> OrderedDict[str, Kept]:
+def _answers(root: str) -> OrderedDict[str, KeptAccuracy]:
     return OrderedDict()
 
 
-def _forget(answers: OrderedDict[str, Kept]) -> None:
+def _forget(answers: OrderedDict[str, KeptAccuracy]) -> None:
     while len(answers) > ANSWERS:
         answers.popitem(last=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -79,9 +80,9 @@ class ActivationStatistic(Criterion):
     place = Place.CONSUMER
     needs = Need.MOMENTS
 
+    @abstractmethod
     def of(self, moments: Moments) -> Tensor:
         """(C,) float64."""
-        raise NotImplementedError
 
     def score(self, site: Site) -> Tensor:
         assert site.moments is not None

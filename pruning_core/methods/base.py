@@ -31,6 +31,7 @@ small ones, and trains again::
     from pruning_core.methods.perform import Done, perform
     from pruning_core.methods.phases import Cut, Phase, Train, Within
     from pruning_core.methods.state import Setup, State
+    from pruning_core.methods.units import Slices, scales, without_scales
     from pruning_core.taxonomy import Card, Data, Family, Time
     from pruning_core.training.config import FineTune
     from pruning_core.training.events import Epoch
@@ -42,14 +43,14 @@ small ones, and trains again::
         strength: Annotated[float, Range(0.0, 1.0, "Penalty on batch-norm scales")] = 1e-3
 
         def begin(self, model: nn.Module, network: Network) -> Hook:
-            return _SmallScales(self.strength, [m.weight for m in model.modules() if isinstance(m, nn.BatchNorm2d)])
+            return _SmallScales(self.strength, [each for own in scales(model, network).values() for each in own])
 
     class _SmallScales(Hook):
-        def __init__(self, strength: float, scales: list[Tensor]) -> None:
-            self.strength, self.scales = strength, scales
+        def __init__(self, strength: float, found: list[Slices]) -> None:
+            self.strength, self.found = strength, found
 
         def penalty(self, moment: Moment) -> Tensor:
-            return self.strength * torch.stack([scale.abs().sum() for scale in self.scales]).sum()
+            return self.strength * torch.stack([each.rows().abs().sum() for each in self.found]).sum()
 
     @dataclass(frozen=True)
     class Slimming(Method):
@@ -68,8 +69,7 @@ small ones, and trains again::
         strength: Annotated[float, Range(0.0, 1.0, "Penalty on batch-norm scales")] = 1e-3
 
         def obstacle(self, network: Network) -> str:
-            named = any("running_mean" in name for name, _ in network.layout.unit_of)
-            return "" if named else "Slimming needs batch norms, and this network has none."
+            return without_scales(network)
 
         def phases(self, goal: Goal) -> Iterator[Phase]:
             yield Train(0.5, (SmallScales(self.strength),), keep="last", name="with small scales")

@@ -12,7 +12,7 @@ from pruning_core.criteria import Criterion, L1Norm
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.phases import Cut, Phase, Within
 from pruning_core.methods.recoveries import NewStatistics, Recovery, Tuning, phases_of
-from pruning_core.taxonomy import Card, Data, Family, Paper
+from pruning_core.taxonomy import Card, Data, Family
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,7 @@ class CutAndTrain(Method):
         family=Family.MAGNITUDE,
         data=Data.TRAINING,
         cost="scores once, then one training",
-        paper=Paper(
-            "Pruning Filters for Efficient ConvNets", "Li, Kadav, Durdanovic, Samet, Graf", "ICLR", 2017, "1608.08710"
-        ),
+        paper=L1Norm.card.paper,
     )
     outcome: ClassVar = Outcome.SMALLER
 

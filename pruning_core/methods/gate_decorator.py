@@ -14,10 +14,10 @@ from pruning_core.graph import Network
 from pruning_core.graph.modules import named_tensors
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
-from pruning_core.methods.network_slimming import ScalePenalty, without_norms
+from pruning_core.methods.network_slimming import ScalePenalty
 from pruning_core.methods.phases import Cut, Learnt, Phase, Train, Within
 from pruning_core.methods.staged import staged
-from pruning_core.methods.units import Slices, scales
+from pruning_core.methods.units import Slices, scales, without_scales
 from pruning_core.taxonomy import Card, Data, Family, Paper, Published
 from pruning_core.training.hooks import Hook, HookSpec, Moment
 from pruning_core.training.watch import Watch
@@ -123,7 +123,7 @@ class GateDecorator(Method):
     strength: Annotated[float, Range(1e-5, 0.1, "Penalty on scales during the Tock", log=True)] = 1e-3
 
     def obstacle(self, network: Network) -> str:
-        return without_norms(network)
+        return without_scales(network)
 
     def phases(self, goal: Goal) -> Iterator[Phase]:
         for number in range(1, self.rounds + 1):

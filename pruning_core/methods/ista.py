@@ -13,9 +13,8 @@ from pruning_core.allocation.global_threshold import GlobalThreshold
 from pruning_core.graph import Network, Plan
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
-from pruning_core.methods.network_slimming import without_norms
 from pruning_core.methods.phases import Cut, Learnt, Phase, Train, Within
-from pruning_core.methods.units import Slices, joined, scales
+from pruning_core.methods.units import Slices, joined, scales, without_scales
 from pruning_core.taxonomy import Card, Data, Family, Paper, Published, Time
 from pruning_core.training.hooks import Hook, HookSpec, Moment
 from pruning_core.training.watch import Watch
@@ -120,7 +119,7 @@ class SparseScales(Method):
     strength: Annotated[float, Range(0.0, 10.0, "Strength", step=0.1)] = 0.5
 
     def obstacle(self, network: Network) -> str:
-        return without_norms(network)
+        return without_scales(network)
 
     def phases(self, goal: Goal) -> Iterator[Phase]:
         yield Train(0.6, (ProximalScales(self.strength),), keep="last", name="scales towards zero")

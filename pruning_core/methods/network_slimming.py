@@ -16,27 +16,10 @@ from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.phases import Cut, Phase, Train, Within
 from pruning_core.methods.staged import staged
-from pruning_core.methods.units import Slices, scales
-from pruning_core.taxonomy import Card, Data, Family, Paper, Published, Time
+from pruning_core.methods.units import Slices, scales, without_scales
+from pruning_core.taxonomy import Card, Data, Family, Time
 from pruning_core.training.hooks import Hook, HookSpec, Moment
 from pruning_core.training.watch import Watch
-
-NO_NORMS = (
-    "This method reads the scales of batch norms, and no batch norm of this network belongs to channels that can be "
-    "removed. Soft filter pruning and ADMM need none."
-)
-
-
-def without_norms(network: Network) -> str:
-    """The obstacle of methods that live on batch-norm scales; "" where the network has some that can be cut."""
-    names = {name for name, _ in network.layout.unit_of}
-    found = any(
-        f"{member.layer}.running_mean" in names and member.parameter.endswith(".weight")
-        for group in network.groups
-        if group.exact
-        for member in group.members
-    )
-    return "" if found else NO_NORMS
 
 
 @dataclass(frozen=True)
@@ -81,29 +64,8 @@ class NetworkSlimming(Method):
         data=Data.TRAINING,
         time=Time.DURING,
         cost="a training with the penalty and one after it, for every pass",
-        paper=Paper(
-            "Learning Efficient Convolutional Networks through Network Slimming",
-            "Liu, Li, Shen, Huang, Yan, Zhang",
-            "ICCV",
-            2017,
-            "1708.06519",
-        ),
-        published=(
-            Published(
-                "VGG-19",
-                "CIFAR-10",
-                "93.77 to 93.78 % with 70 % of the channels removed",
-                "Eric-mingjie/network-slimming",
-                True,
-            ),
-            Published(
-                "ResNet-164",
-                "CIFAR-10",
-                "94.75 to 93.81 % with 60 % of the channels removed",
-                "Eric-mingjie/network-slimming",
-                True,
-            ),
-        ),
+        paper=BatchNormScale.card.paper,
+        published=BatchNormScale.card.published,
     )
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = (
@@ -116,7 +78,7 @@ class NetworkSlimming(Method):
     passes: Annotated[int, Range(1, 4, "Passes", step=1)] = 1
 
     def obstacle(self, network: Network) -> str:
-        return without_norms(network)
+        return without_scales(network)
 
     def phases(self, goal: Goal) -> Iterator[Phase]:
         for number in range(1, self.passes + 1):

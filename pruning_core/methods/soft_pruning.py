@@ -18,7 +18,7 @@ from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.phases import Cut, Phase, Recover, Train, Widths
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import joined, producers, uniform_counts
-from pruning_core.taxonomy import Card, Data, Family, Paper, Published, Time
+from pruning_core.taxonomy import Card, Data, Family, Published, Time
 from pruning_core.training.hooks import Hook, HookSpec, Moment
 from pruning_core.training.watch import Watch
 
@@ -105,13 +105,7 @@ class SoftFilterPruning(Method):
         data=Data.TRAINING,
         time=Time.DURING,
         cost="one training; a pass over the weights after each epoch",
-        paper=Paper(
-            "Soft Filter Pruning for Accelerating Deep Convolutional Neural Networks",
-            "He, Kang, Dong, Fu, Yang",
-            "IJCAI",
-            2018,
-            "1808.06866",
-        ),
+        paper=L2Norm.card.paper,
         published=(
             Published("ResNet-56", "CIFAR-10", "93.59 to 93.36 % at 2.11x", "table of the ACSP paper", False),
             Published("ResNet-50", "ImageNet", "74.6 % at 41.8 % fewer FLOPs", "table of a transform paper", False),
@@ -154,15 +148,7 @@ class SoftGeometricMedian(SoftFilterPruning):
         data=Data.TRAINING,
         time=Time.DURING,
         cost="one training; all pairs of filters after each epoch",
-        paper=Paper(
-            "Filter Pruning via Geometric Median for Deep Convolutional Neural Networks Acceleration",
-            "He, Liu, Wang, Hu, Yang",
-            "CVPR",
-            2019,
-            "1811.00250",
-        ),
-        published=(
-            Published("ResNet-50", "ImageNet", "74.8 % at 53.5 % fewer FLOPs", "table of a transform paper", False),
-        ),
+        paper=GeometricMedian.card.paper,
+        published=GeometricMedian.card.published,
     )
     criterion: ClassVar[Criterion] = GeometricMedian()

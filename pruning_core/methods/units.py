@@ -20,6 +20,11 @@ from pruning_core.graph import Group, Network
 from pruning_core.graph.modules import named_tensors
 from pruning_core.graph.network import Member, Role
 
+NO_SCALES = (
+    "This method reads the scales of batch norms, and no batch norm of this network belongs to channels that can be "
+    "removed. Soft filter pruning and ADMM need none."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Slices:
@@ -56,13 +61,13 @@ def producers(model: nn.Module, network: Network) -> dict[str, list[Slices]]:
 
 def scales(model: nn.Module, network: Network) -> dict[str, list[Slices]]:
     """Group key -> the scales of batch norms that carry its units. Norms that cannot be cut have none here."""
-    tensors = named_tensors(model)
+    return _slices(model, network, lambda member, _: _is_scale(member, network))
 
-    def scale(member: Member, tensor: Tensor) -> bool:
-        name, _, last = member.parameter.rpartition(".")
-        return last == "weight" and tensor.dim() == 1 and f"{name}.running_mean" in tensors
 
-    return _slices(model, network, scale)
+def without_scales(network: Network) -> str:
+    """The obstacle of methods that live on batch-norm scales; "" where the network has some that can be cut."""
+    found = any(_is_scale(member, network) for group in cuttable(network) for member in group.members)
+    return "" if found else NO_SCALES
 
 
 def joined(slices: Iterable[Slices]) -> Tensor:
@@ -82,6 +87,12 @@ def uniform_counts(network: Network, budget: Budget) -> Mapping[str, int]:
     """
     order = {group.key: torch.arange(group.size, dtype=torch.float64) for group in cuttable(network)}
     return allocate(Uniform(), Pool.of(network, order, Limits(), "none"), budget).counts()
+
+
+def _is_scale(member: Member, network: Network) -> bool:
+    return (
+        member.parameter == f"{member.layer}.weight" and (f"{member.layer}.running_mean", 0) in network.layout.unit_of
+    )
 
 
 def _slices(model: nn.Module, network: Network, wanted: Callable[[Member, Tensor], bool]) -> dict[str, list[Slices]]:

@@ -31,6 +31,7 @@ from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import both_splits, fitted, the_model
 from pruning_core.studies.reached import AT_ONCE, SCHEDULED, Reached, Shrunk, tag_of, way_of
 from pruning_core.studies.sensitivity import captured
+from pruning_core.studies.several import of_several
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Checking, Epoch, Step
 from pruning_core.work import told
@@ -213,14 +214,10 @@ class _Steps:
 
     def _placed(self, event: Step, way: _Way, step: int) -> Step:
         """A training event whose share and time left are those of the whole run, both ways together."""
-        per_way, epochs = self.spec.config.epochs, way.epochs[step - 1]
+        per_way = self.spec.config.epochs
         before = self.ways.index(way) * per_way + sum(way.epochs[: step - 1])
-        whole = per_way * len(self.ways)
-        here = max(event.done, 1e-9) * epochs
-        pace = event.seconds_left / max(1e-9, epochs - here)
-        return replace(
-            event, tag=tag_of(way.name, step), done=(before + here) / whole, seconds_left=pace * (whole - before - here)
-        )
+        placed = of_several(event, before, way.epochs[step - 1], per_way * len(self.ways))
+        return replace(placed, tag=tag_of(way.name, step))
 
     def _correct(self, model: nn.Module) -> Generator[Event, None, Tensor]:
         tally = Tally(self.parts[2])

@@ -30,6 +30,7 @@ from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import both_splits, fitted, the_model
 from pruning_core.studies.sensitivity import captured
+from pruning_core.studies.several import of_several
 from pruning_core.studies.treated import PhaseDone, Standing, Treated
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Checking, Epoch, Step
@@ -60,6 +61,8 @@ class MethodRun(RunSpec):
         return choose_device(self.config.device)
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
+        if self.config.minutes:
+            raise UserError("A method shares out epochs and counts the images that it saw. Set epochs, and no minutes.")
         loaded = yield from the_model(self.model, workspace)
         network = captured(loaded)
         if obstacle := self.method.obstacle(network):
@@ -140,15 +143,8 @@ class _Attempt:
         if len(epochs) == 1:
             return replace(event, tag=self._tag)
         before = sum(own for number, own in epochs.items() if number < len(self.done))
-        own, whole = epochs[len(self.done)], sum(epochs.values())
-        here = max(event.done, 1e-9) * own
-        pace = event.seconds_left / max(1e-9, own - here)
-        return replace(
-            event,
-            tag=self._tag,
-            done=(before + here) / whole,
-            seconds_left=pace * (whole - before - here),
-        )
+        placed = of_several(event, before, epochs[len(self.done)], sum(epochs.values()))
+        return replace(placed, tag=self._tag)
 
     def _measured(self, done: Done) -> Generator[Event, None, PhaseDone]:
         test, network = self.parts[2], self.start.network

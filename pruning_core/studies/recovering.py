@@ -46,7 +46,7 @@ def recovering(
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptAccuracy:
     """What a recovery leaves of the accuracy: ``images`` were looked at for ``seconds``, others were measured on."""
 
     accuracy: Accuracy
@@ -64,7 +64,7 @@ def keeping(
     *,
     seed: int = 0,
     device: str = "auto",
-) -> Generator[Event, None, Kept]:
+) -> Generator[Event, None, KeptAccuracy]:
     """Cut by ``plan``, recover on ``fit``, measure on ``held_out``; an Accuracy per batch on the way."""
     began = perf_counter()
     setup = Setup(fit, fit, seed=seed, device=device)
@@ -76,4 +76,4 @@ def keeping(
         yield accuracy
     if accuracy is None:
         raise UserError("There are no held-out images to measure on. Choose another data set.")
-    return Kept(accuracy, min(recovery.looks_at, len(fit)), seconds)
+    return KeptAccuracy(accuracy, min(recovery.looks_at, len(fit)), seconds)

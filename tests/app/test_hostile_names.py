@@ -17,14 +17,17 @@ from pages.sensitivity.sections import CELL
 from pages.ui import state
 from pages.ui.desk import Desk, remember
 from pages.ui.sweeps import judged_on
+from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.search import EXPLORERS, Search
 from pruning_core.criteria import CRITERIA
 from pruning_core.datasets import import_data
 from pruning_core.graph import Plan, capture
+from pruning_core.methods.cut_and_train import CutAndTrain
 from pruning_core.runs.view import State
 from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.fine_tune import FineTuneRun
 from pruning_core.studies.gradual import GradualRun
+from pruning_core.studies.method import MethodRun
 from pruning_core.studies.prune import PruneRun
 from pruning_core.studies.search import SearchRun
 from pruning_core.studies.sensitivity import SensitivityRun
@@ -99,6 +102,7 @@ def runs(desk: Desk) -> list:
         GradualRun(desk.model, desk.data, desk.plan.to_json(), norm, steps=2, config=replace(once, epochs=2)),
         SearchRun(desk.model, desk.data, norm, Search(EXPLORERS[0](), 2)),
         CompareRun(desk.model, desk.data, (norm,), (0.75,)),
+        MethodRun(desk.model, desk.data, CutAndTrain(), Budget("macs", fraction=0.5), FineTune(epochs=1, device="cpu")),
     ]
 
 
@@ -159,9 +163,7 @@ def check(page: AppTest) -> int:
     return looked
 
 
-PAGES = (
-    "model", "choose", "sensitivity", "whatif", "search", "finetune", "download", "criteria", "similarity", "taxonomy",
-)  # fmt: skip
+PAGES = sorted(path.parent.name for path in (ROOT / "pages").glob("*/page.py"))
 
 
 def chosen(desk: Desk) -> list[tuple[str, dict]]:
@@ -176,7 +178,7 @@ def chosen(desk: Desk) -> list[tuple[str, dict]]:
     return [(name, more) for name in PAGES for more in besides.get(name, [{}])]
 
 
-# Twelve pages, half a dozen runs, and whatever the first training and the first figure import: many seconds, once.
+# A dozen pages, half a dozen runs, and whatever the first training and the first figure import: many seconds, once.
 def test_no_page_prints_a_name_from_a_file_as_markup(desk, monkeypatch):
     owner = "visitor"
     ids = [state.jobs().submit(run, owner) for run in runs(desk)]

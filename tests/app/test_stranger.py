@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from pages.ui import state
 from pages.ui.desk import Desk
@@ -17,24 +16,22 @@ from pruning_core.graph import Plan
 from pruning_core.isolation.children import Children
 from pruning_core.zoo import ModelRef
 from tests.app.page_under_test import metrics, opened
-from tests.core.upload_files import exported, network
+from tests.core.houses import house_of, small_program
 
-PAGES = ("choose", "model", "whatif", "sensitivity", "search", "criteria", "similarity")
+PAGES = ("choose", "model", "whatif", "sensitivity", "search", "criteria", "similarity", "methods")
 KEY = "layer1.0.conv1"
 
 
 @pytest.fixture(scope="module")
 def house() -> Iterator[Children]:
-    made = Children("pruning_core.apart")
-    made.start()
-    yield made
-    made.close()
+    with house_of("pruning_core.apart") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("file") / "small.pt2"
-    path.write_bytes(exported(network(), torch.zeros(2, 1, 8, 8)).getvalue())
+    path.write_bytes(small_program())
     return path
 
 

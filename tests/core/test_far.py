@@ -34,17 +34,15 @@ from pruning_core.studies.inputs import fitted
 from pruning_core.studies.sensitivity import scored
 from pruning_core.work import finished
 from pruning_core.zoo import LoadedModel, ModelRef, load_model
-from tests.core.upload_files import exported, network
+from tests.core.houses import house_of, small_program
 
 KEY = "layer1.0.conv1"
 
 
 @pytest.fixture(scope="module")
 def house() -> Iterator[Children]:
-    made = Children("tests.core.isolated_tasks")
-    made.start()
-    yield made
-    made.close()
+    with house_of("tests.core.isolated_tasks") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +52,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture(scope="module")
 def ref(root: Workspace) -> ModelRef:
-    file = exported(network(), torch.zeros(2, 1, 8, 8))
-    return ModelRef("upload", "small.pt2", root.artifacts.put(file.getvalue()), "exported")
+    return ModelRef("upload", "small.pt2", root.artifacts.put(small_program()), "exported")
 
 
 @pytest.fixture(scope="module")

@@ -9,26 +9,24 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.allocation.budget import Budget
-from pruning_core.datasets import Dataset
 from pruning_core.graph import capture
 from pruning_core.methods.admm_filters import NearSparse, projected
 from pruning_core.methods.base import Goal, Method
 from pruning_core.methods.gate_decorator import GateEffects
 from pruning_core.methods.ista import ProximalScales, SparseScales, shrunk
-from pruning_core.methods.network_slimming import NO_NORMS, NetworkSlimming, ScalePenalty
+from pruning_core.methods.network_slimming import NetworkSlimming, ScalePenalty
 from pruning_core.methods.perform import Done, perform
 from pruning_core.methods.phases import Cut, Train
 from pruning_core.methods.registry import METHODS
 from pruning_core.methods.soft_pruning import SoftFilterPruning, SoftGeometricMedian, SoftZeros
 from pruning_core.methods.staged import staged
-from pruning_core.methods.units import producers, scales
+from pruning_core.methods.units import NO_SCALES, producers, scales
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch
 from pruning_core.training.hooks import Hook, HookSpec, Moment
 from pruning_core.training.loop import Training, fine_tune
-from tests.core.test_methods import begun, network, setup
+from tests.core.small_programs import Parts, begun, network, setup
 
-Parts = tuple[Dataset, Dataset, Dataset]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -124,7 +122,7 @@ def test_penalised_scales_shrink_and_are_shown(digits: Parts) -> None:
 @pytest.mark.parametrize("method", [NetworkSlimming, SparseScales])
 def test_a_network_without_norms_is_refused_with_a_way_out(method: type[Method]) -> None:
     model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10)).eval()
-    assert method().obstacle(capture(model, torch.zeros(1, 1, 8, 8))) == NO_NORMS
+    assert method().obstacle(capture(model, torch.zeros(1, 1, 8, 8))) == NO_SCALES
     assert method().obstacle(begun().network) == ""
 
 

@@ -26,21 +26,20 @@ from pruning_core.storage.opening import ended_the_server, noted
 from pruning_core.storage.plain import Forged
 from pruning_core.storage.workspace import Workspace
 from pruning_core.zoo import DEMOS, Demo, ModelRef, available_demos, import_model, load_model
-from tests.core.upload_files import exported, network, saved
+from tests.core.houses import house_of, small_program
+from tests.core.upload_files import network, saved
 
 
 @pytest.fixture(scope="module")
 def house() -> Iterator[Children]:
-    made = Children("tests.core.isolated_tasks")
-    made.start()
-    yield made
-    made.close()
+    with house_of("tests.core.isolated_tasks") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("file") / "small.pt2"
-    path.write_bytes(exported(network(), torch.zeros(2, 1, 8, 8)).getvalue())
+    path.write_bytes(small_program())
     return path
 
 

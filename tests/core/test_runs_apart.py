@@ -46,6 +46,7 @@ from pruning_core.zoo import DEMOS, ModelRef
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.core.harmful_runs import Harm
+from tests.core.houses import house_of
 from tests.core.upload_files import exported
 
 PATIENCE = 60.0
@@ -56,10 +57,8 @@ PLAN = Plan({"layer1.0.conv1": (0, 3)})
 
 @pytest.fixture(scope="module")
 def harm() -> Iterator[Children]:
-    made = Children("tests.core.isolated_tasks")
-    made.start()
-    yield made
-    made.close()
+    with house_of("tests.core.isolated_tasks") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

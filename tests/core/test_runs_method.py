@@ -123,6 +123,9 @@ def test_a_network_that_the_method_is_not_for_is_refused_before_anything(workspa
     few = replace(RUN, config=replace(SHORT, epochs=1))
     with pytest.raises(UserError, match="at least 2 epochs"):
         list(few.run(workspace))
+    timed = replace(RUN, config=replace(SHORT, minutes=1.0))
+    with pytest.raises(UserError, match="Set epochs, and no minutes"):
+        list(timed.run(workspace))
     tight = replace(RUN, method=SoftFilterPruning(), budget=Budget("macs", fraction=1e-6))
     with pytest.raises(UserError, match="cannot be reached"):
         list(tight.run(workspace))

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from pruning_core.graph.capturing.label_mode import LabelMode
-from pruning_core.graph.capturing.numbers import SIZING, kept_in
+from pruning_core.graph.capturing.numbers import SIZING, placed_in
 
 # what gives a tensor's numbers to code that is not PyTorch's
 LEAVING: dict[Any, str] = {
@@ -36,7 +36,7 @@ class Functions(TorchFunctionMode):
         if how is not None and mode.follows_data(args[0]):
             mode.leaves(how, args[0])
         if getattr(func, "__name__", "") in SIZING:
-            for number in kept_in((*args, *kwargs.values()) if kwargs else args):
+            for number in placed_in((*args, *kwargs.values()) if kwargs else args):
                 mode.recording.sizing |= number.places
         before, mode.called, mode.read = mode.called, func, ""
         try:

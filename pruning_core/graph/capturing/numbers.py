@@ -19,21 +19,21 @@ SIZING = frozenset(
 )
 
 
-class Kept(int):
+class PlacedNumber(int):
     """A number that remembers where it is kept; what is calculated from it remembers as well."""
 
     places: frozenset[Place]
 
     @staticmethod
-    def of(value: int, places: frozenset[Place]) -> Kept:
-        new = Kept(value)
+    def of(value: int, places: frozenset[Place]) -> PlacedNumber:
+        new = PlacedNumber(value)
         new.places = places
         return new
 
     def _with(self, other: Any, value: Any) -> Any:
         if type(value) is not int:
             return value
-        return Kept.of(value, self.places | (other.places if type(other) is Kept else frozenset()))
+        return PlacedNumber.of(value, self.places | (other.places if type(other) is PlacedNumber else frozenset()))
 
     def __add__(self, other: Any) -> Any:
         return self._with(other, int.__add__(self, other))
@@ -61,28 +61,28 @@ class Kept(int):
 
 
 def remember_places(model: nn.Module) -> None:
-    """Numbers that modules of the network's own classes keep become :class:`Kept`; for a copy that is thrown away."""
+    """Numbers that modules of the network's own classes keep remember where; for a copy that is thrown away."""
     for name, module in modules_by_name(model).items():
         if type(module).__module__.startswith("torch."):
             continue
         for key, value in list(module.__dict__.items()):
             places = frozenset({(name, key)})
             if _is_width(value):
-                module.__dict__[key] = Kept.of(value, places)
+                module.__dict__[key] = PlacedNumber.of(value, places)
             elif type(value) in (tuple, list) and any(map(_is_width, value)):
-                module.__dict__[key] = type(value)(Kept.of(v, places) if _is_width(v) else v for v in value)
+                module.__dict__[key] = type(value)(PlacedNumber.of(v, places) if _is_width(v) else v for v in value)
 
 
 def _is_width(value: Any) -> bool:
     return type(value) is int and value > 1
 
 
-def kept_in(values: Iterable[Any]) -> Iterator[Kept]:
+def placed_in(values: Iterable[Any]) -> Iterator[PlacedNumber]:
     """Among arguments, in lists and slices too."""
     for value in values:
-        if type(value) is Kept:
+        if type(value) is PlacedNumber:
             yield value
         elif type(value) in (tuple, list):
-            yield from kept_in(value)
+            yield from placed_in(value)
         elif type(value) is slice:
-            yield from kept_in((value.start, value.stop, value.step))
+            yield from placed_in((value.start, value.stop, value.step))
