@@ -119,7 +119,7 @@ def _images(desk: Desk) -> int | None:
 
 
 def _tune(desk: Desk) -> FineTune | None:
-    misfit = trainable.why_not(desk.data)
+    misfit = trainable.why_not(desk.model, desk.data)
     wanted = st.toggle(
         f"{When.TUNED.capitalize()}, the same for all", False, key="criteria.tune", persist_state="session",
         disabled=bool(misfit),

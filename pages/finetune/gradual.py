@@ -92,7 +92,7 @@ def _start(desk: Desk, model: ModelRef, plan: Plan, network: Network) -> None:
         shares = shared_out(config, [1.0] * steps)
         each = f"{min(shares)}" if min(shares) == max(shares) else f"{min(shares)} to {max(shares)}"
         st.caption(f"{pace} of {each} epochs to the widths of the plan: {len(plan)} groups are cut.")
-        if misfit := trainable.why_not(desk.data):
+        if misfit := trainable.why_not(model, desk.data):
             st.error(literal(misfit), icon=":material/error:")
         if st.button(
             "Prune in steps", type="primary", key="gradual.start", icon=":material/stairs:", disabled=bool(misfit)

@@ -12,7 +12,6 @@ from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, rec
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal, named
-from pruning_core.errors import UserError
 from pruning_core.methods.recoveries import Distilling, JustCut, Mending, Recovery, Tuning
 from pruning_core.runs.view import JobView
 from pruning_core.studies.fine_tune import CONTROL, PRUNED, FineTuneRun
@@ -60,7 +59,7 @@ def start(desk: Desk, model: LoadedModel) -> None:
             help="The origin of the pruned network, with the same settings and images. It takes longer than the rest.",
             persist_state="session",
         )
-        misfit = _misfit(desk, model)
+        misfit = trainable.why_not(desk.model, desk.data)
         if misfit:
             st.error(literal(misfit), icon=":material/error:")
         pressed = right.button(
@@ -96,15 +95,6 @@ def _config() -> FineTune | None:
     with plain_errors():
         return settings.choose()
     return None
-
-
-def _misfit(desk: Desk, model: LoadedModel) -> str:
-    """Why this network cannot be trained on this data, before anybody waits for it; "" when it can."""
-    try:
-        model.check_judged_on(state.splits(desk.data)[1])
-        return trainable.why_not(desk.data)
-    except UserError as error:
-        return str(error)
 
 
 # -- what was started --------------------------------------------------------------------------------------------------

@@ -113,7 +113,8 @@ def _timeline(method: Method, goal: Goal, config: FineTune) -> None:
 
 def _buttons(desk: Desk, network: Network, method: Method, budget: Budget, config: FineTune) -> None:
     spec = MethodRun(desk.model, desk.data, method, budget, config)
-    obstacle, misfit = method.obstacle(network), trainable.why_not(desk.data)  # the obstacle stands in the timeline
+    obstacle = method.obstacle(network)  # it stands in the timeline
+    misfit = trainable.why_not(desk.model, desk.data)
     left, right = st.columns(2)
     with left:
         if misfit:

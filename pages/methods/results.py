@@ -9,7 +9,7 @@ import streamlit as st
 from pages.methods import charts as own
 from pages.methods import frames
 from pages.methods.choose import SHOWN
-from pages.ui import cards, charts, jobs, links, numbers, plots, proofs, provenance, started, state
+from pages.ui import cards, charts, jobs, latencies, links, numbers, plots, proofs, provenance, started, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pruning_core.measuring.measures import Accuracy
@@ -98,6 +98,9 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
         "Accuracy", numbers.percent(end.after.accuracy.top1), source, container=places[0],
         detail=f"{numbers.interval_text(end.after.accuracy.low, end.after.accuracy.high)}; before: "
         f"{numbers.percent(end.before.accuracy.top1)}",
+        delta=numbers.points(-end.drop.drop), delta_color="off" if end.drop.within_noise else "normal",
+        help=f"The change is paired on the same images: 95 % interval {numbers.points(-end.drop.high)} to "
+        f"{numbers.points(-end.drop.low)}" + (", inside the noise." if end.drop.within_noise else "."),
     )  # fmt: skip
     for place, name, old, new, written in (
         (places[1], "MACs", end.before.cost.macs, end.after.cost.macs, numbers.count),
@@ -107,10 +110,7 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
             name, written(new), COUNTED, container=place, detail=f"of {written(old)}",
             delta=numbers.percent(new / max(old, 1) - 1), delta_color="inverse",
         )  # fmt: skip
-    cards.number(
-        "Latency, batch 1", numbers.milliseconds(end.after.latency.median_ms), source, container=places[3],
-        detail=f"of {numbers.milliseconds(end.before.latency.median_ms)}",
-    )  # fmt: skip
+    latencies.card("Latency", end.after.latency, end.before.latency, places[3])
     cut = f"Right after the last cut it had {numbers.percent(end.cut.top1)}. " if end.cut else ""
     st.caption(
         f"{cut}{end.images:,} training images seen (repeated ones each time), {numbers.duration(end.seconds)} in all, "

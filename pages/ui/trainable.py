@@ -1,16 +1,21 @@
-"""Whether the data on the desk may be trained on, said before anybody waits for it."""
+"""Whether a network may be trained on the data on the desk, said before anybody waits for it."""
 
 from __future__ import annotations
 
 from pages.ui import state
 from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
+from pruning_core.zoo import ModelRef
 
 
-def why_not(data: DataRef) -> str:
-    """The sentence that says what to do instead; "" when they may. Raises UserError when they cannot be loaded."""
-    train, _ = state.splits(data)
+def why_not(model: ModelRef, data: DataRef) -> str:
+    """The sentence that says what to do instead; "" when it may.
+
+    Its accuracy must be measurable as well. Raises UserError when either cannot be loaded.
+    """
+    loaded, (train, test) = state.loaded(model), state.splits(data)
     try:
+        loaded.check_judged_on(test)
         train.check_trainable()
     except UserError as error:
         return str(error)

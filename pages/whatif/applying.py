@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-from pages.ui import cards, jobs, numbers, proofs, provenance, state
+from pages.ui import cards, jobs, latencies, numbers, proofs, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.literal import literal, named
 from pages.whatif import figures, outcome, plans
 from pruning_core.graph import Network
-from pruning_core.measuring.measures import Accuracy, Drop, Latency
+from pruning_core.measuring.measures import Accuracy, Drop
 from pruning_core.runs.view import JobView
 from pruning_core.studies.pruned import Pruned
 
@@ -94,8 +93,8 @@ def _measures(found: Pruned, view: JobView) -> None:
             container=place,
         )
     first, second = found.before.latency, found.after.latency
-    _latency("Latency before", first, None, places[-2])
-    _latency("Latency after", second, first, places[-1])
+    latencies.card("Latency before", first, None, places[-2])
+    latencies.card("Latency after", second, first, places[-1])
     st.markdown(f"Paired change on the same {found.drop.images:,} images: {_change(found.drop)}")
     if recovered is not None:
         weights = "weights refitted" if recovered.trained else "no weight changed"
@@ -116,25 +115,6 @@ def _change(drop: Drop) -> str:
         f"**{numbers.points(-drop.drop)}** (95 % interval {numbers.points(-drop.high)} to "
         f"{numbers.points(-drop.low)}); {drop.lost} images were right before and are wrong after, "
         f"{drop.gained} the other way round.{noise}"
-    )
-
-
-def _latency(name: str, latency: Latency, before: Latency | None, place: DeltaGenerator) -> None:
-    threads = f", {latency.threads} thread{'' if latency.threads == 1 else 's'}"
-    source = provenance.measured(
-        f"random images, batches of {latency.batch_size}, {latency.runs} passes",
-        device=latency.device + (threads if latency.device.upper() == "CPU" else ""),
-        note=f"Median; 10th to 90th percentile {latency.p10_ms:.3g} to {latency.p90_ms:.3g} ms.",
-    )
-    cards.number(
-        name,
-        numbers.milliseconds(latency.median_ms),
-        source,
-        detail=f"{latency.p10_ms:.3g}–{latency.p90_ms:.3g} ms",
-        delta=numbers.percent(latency.median_ms / before.median_ms - 1) if before else None,
-        delta_color="inverse",
-        help="Median of one batch; below: 10th to 90th percentile.",
-        container=place,
     )
 
 

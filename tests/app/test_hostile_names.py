@@ -34,7 +34,7 @@ from pruning_core.studies.sensitivity import SensitivityRun
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import ModelRef
 from pruning_core.zoo.factory import VARIABLE, factory_ref
-from tests.app.page_under_test import ROOT, opened
+from tests.app.page_under_test import ROOT
 
 # The single backtick comes first: it would end a code span that nobody measured.
 WORST = "a`b![x](http://evil/x)<img src=//evil/x>$x$:red[y]"
@@ -180,19 +180,25 @@ def chosen(desk: Desk) -> list[tuple[str, dict]]:
 
 # A dozen pages, half a dozen runs, and whatever the first training and the first figure import: many seconds, once.
 def test_no_page_prints_a_name_from_a_file_as_markup(desk, monkeypatch):
-    owner = "visitor"
-    ids = [state.jobs().submit(run, owner) for run in runs(desk)]
-    views = [state.jobs().wait(each, 120) for each in ids]
-    assert {view.state for view in views} == {State.DONE}, [view.error for view in views]
-    remember(state.workspace(), owner, desk)
+    monkeypatch.setattr(state, "owner", lambda: "visitor")
+    finished([state.jobs().submit(run, "visitor") for run in runs(desk)])
+    remember(state.workspace(), "visitor", desk)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
     faults = []
     for name, more in chosen(desk):
-        page = opened(name, monkeypatch, owner=owner, desk=desk, **more)
+        for key, value in more.items():
+            app.session_state[key] = value
+        app.switch_page(f"pages/{name}/page.py").run()
+        finished([view.id for view in state.jobs().of("visitor")])  # what the page has started itself
+        app.run()
+        assert not app.exception and not app.error, [name, [each.value for each in (*app.exception, *app.error)]]
         try:
-            assert check(page) > 10
+            assert check(app) > 10
         except AssertionError as error:
             faults.append(f"{name} {list(more.values())}: {str(error)[:400]}")
-    frame = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    frame.session_state["owner"], frame.session_state["desk"] = owner, desk
-    assert check(frame.run()) > 10
     assert not faults, "\n".join(faults)
+
+
+def finished(ids: list[str]) -> None:
+    views = [state.jobs().wait(each, 120) for each in ids]
+    assert {view.state for view in views} <= {State.DONE}, [view.error for view in views]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.graph import Plan, capture, remove, silence
-from pruning_core.graph.capturing.numbers import Kept, kept_in
+from pruning_core.graph.capturing.numbers import PlacedNumber, placed_in
 from tests.core.graph_checks import difference, head, image, outputs
 
 
@@ -77,8 +77,8 @@ def test_numbers_and_tensors_of_an_old_size_are_listed() -> None:
 
 
 def test_what_is_calculated_from_a_number_remembers_where_it_is_kept() -> None:
-    a, b = Kept.of(6, frozenset({("m", "a")})), Kept.of(4, frozenset({("m", "b")}))
+    a, b = PlacedNumber.of(6, frozenset({("m", "a")})), PlacedNumber.of(4, frozenset({("m", "b")}))
     assert [int(v) for v in (a + b, 1 + a, a - b, 9 - a, a * b, 2 * a, a // b, 13 // a)] == [10, 7, 2, 3, 24, 12, 1, 2]
     assert (a * b).places == {("m", "a"), ("m", "b")} and (13 // a).places == {("m", "a")}
     assert type(a * 0.5) is float and type(a / 2) is float and a == 6 and hash(a) == hash(6)
-    assert list(kept_in([1, (a, [b]), slice(None, a), "text"])) == [6, 4, 6]
+    assert list(placed_in([1, (a, [b]), slice(None, a), "text"])) == [6, 4, 6]

@@ -1,0 +1,27 @@
+"""The card of a latency: what was timed is said beside it, and is no image of any data set."""
+
+from __future__ import annotations
+
+from streamlit.delta_generator import DeltaGenerator
+
+from pages.ui import cards, numbers, provenance
+from pruning_core.measuring.measures import Latency
+
+
+def card(name: str, latency: Latency, before: Latency | None, place: DeltaGenerator) -> None:
+    threads = f", {latency.threads} thread{'' if latency.threads == 1 else 's'}"
+    source = provenance.measured(
+        f"random images, batches of {latency.batch_size}, {latency.runs} passes",
+        device=latency.device + (threads if latency.device.upper() == "CPU" else ""),
+        note=f"Median; 10th to 90th percentile {latency.p10_ms:.3g} to {latency.p90_ms:.3g} ms.",
+    )
+    cards.number(
+        name,
+        numbers.milliseconds(latency.median_ms),
+        source,
+        detail=f"{latency.p10_ms:.3g}–{latency.p90_ms:.3g} ms",
+        delta=numbers.percent(latency.median_ms / before.median_ms - 1) if before else None,
+        delta_color="inverse",
+        help="Median of one batch; below: 10th to 90th percentile.",
+        container=place,
+    )
