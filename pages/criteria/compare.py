@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 import torch
 
 from pages.criteria import charts, frames
 from pages.ui import cards, jobs, numbers, plots, provenance, recovery, started, state, trainable
+from pages.ui.changes import Change
 from pages.ui.desk import Desk
+from pages.ui.held_out import choose_images, held_out_size
 from pages.ui.literal import literal
+from pages.ui.sweeps import judged_on
 from pruning_core.allocation.budget import Reach, reachable
 from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.uniform import Uniform
@@ -23,7 +28,6 @@ from pruning_core.studies.scores import is_random
 from pruning_core.training.config import FineTune
 
 OFFERED = tuple(round(share / 100, 2) for share in range(95, 5, -5))
-COUNTS = (100, 200, 450, 1000, 2000, 5000, 10_000)
 JOB = "criteria.job"
 
 
@@ -62,7 +66,8 @@ def _ask(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> Compa
             help="For each of them every layer loses the same share of its channels, just enough to keep the budget.",
         )
     with second:
-        images = _images(desk)
+        available = held_out_size(desk.data)
+        images = choose_images(available, "criteria")
         draws = 5
         if any(is_random(each) for each in criteria):
             draws = int(
@@ -96,26 +101,15 @@ def _ask(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> Compa
         return None
     return CompareRun(
         desk.model,
-        desk.data,
+        judged_on(desk.data),
         criteria,
         wanted,
         random_seeds=draws,
-        images=images,
+        images=None if images >= available else images,
         recalibrate=recalibrate,
         mend=Mending() if mend else None,
         tune=tune,
     )
-
-
-def _images(desk: Desk) -> int | None:
-    _, test = state.splits(desk.data)
-    offered = [count for count in COUNTS if count < len(test)] + [len(test)]
-    usual = max(count for count in offered if count <= 1000 or count == offered[0])
-    chosen = st.select_slider(
-        "Test images", offered, usual, format_func=lambda count: f"{count:,}", key=f"criteria.images.{len(test)}",
-        persist_state="session", help="More images, narrower intervals.",
-    )  # fmt: skip
-    return None if chosen == len(test) else int(chosen)
 
 
 def _tune(desk: Desk) -> FineTune | None:
@@ -172,11 +166,12 @@ def _results(view: JobView, network: Network, run: CompareRun) -> None:
     plots.show(figure, "criteria.tradeoff")
     images = int(measured["images"].iloc[0])
     on = provenance.measured(
-        f"{run.data.name} (test)",
+        f"{run.data.name}, {'held-out' if run.data.split == 'held-out' else 'test'} images",
         images=images,
         device=view.device.upper(),
         seed=run.seed,
-        note="Bars: 95 % intervals (Wilson). A band spans the worst and the best draw of chance.",
+        note="Bars: 95 % intervals (Wilson). A band spans the worst and the best draw of chance."
+        + (" The epoch that a training keeps was chosen on these images too." if run.tune else ""),
     )
     cards.source_line(on)
     _table(frame, run)
@@ -200,7 +195,7 @@ def _table(frame: pd.DataFrame, run: CompareRun) -> None:
             "Measured": rows["when"].to_numpy(),
             "Top-1": [numbers.accuracy_text(row.top1, row.low, row.high) for row in rows.itertuples()],
             "Top-5": 100 * rows["top5"].astype(float).to_numpy(),
-            "Lost": [_lost(row) for row in rows.itertuples()],
+            "Change": [_lost(row) for row in rows.itertuples()],
             "MACs": rows["macs"].to_numpy(),
             "Parameters": rows["parameters"].to_numpy(),
             "Latency": rows["latency_ms"].astype(float).to_numpy(),
@@ -218,7 +213,7 @@ def _table(frame: pd.DataFrame, run: CompareRun) -> None:
                 help="With its 95 % interval; of several draws the mean, with the worst and the best."
             ),
             "Top-5": st.column_config.NumberColumn(format="%.1f %%"),
-            "Lost": st.column_config.TextColumn(help="Accuracy lost against the unpruned network on the same images."),
+            "Change": st.column_config.TextColumn(help="Against the unpruned network; same images, 95 % interval."),
             "MACs": st.column_config.NumberColumn(format="localized"),
             "Parameters": st.column_config.NumberColumn(format="localized"),
             "Latency": st.column_config.NumberColumn(format="%.2f ms", help="Median of one pass of one image."),
@@ -232,9 +227,9 @@ def _table(frame: pd.DataFrame, run: CompareRun) -> None:
     cards.source_line(counted)
 
 
-def _lost(row: object) -> str:
-    drop = getattr(row, "drop", None)
-    if drop is None or drop != drop:
+def _lost(row: Any) -> str:
+    if row.drop is None or row.drop != row.drop:
         return "–"
-    low, high = 100 * row.drop_low, 100 * row.drop_high  # type: ignore[attr-defined]
-    return f"{numbers.points(-drop)} ({-high:.1f} to {-low:.1f})"
+    change = Change(-row.drop, -row.drop_high, -row.drop_low)
+    said = change.delta if row.draws == 1 else numbers.points(change.difference)  # of several draws: worst to best
+    return f"{said} ({numbers.points(change.low)} to {numbers.points(change.high)})"

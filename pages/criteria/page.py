@@ -12,7 +12,7 @@ network = state.network(desk.model)
 st.title("Criteria")
 st.markdown(
     "A criterion says which channels matter least. Here any number of them prune the same network to the same budgets, "
-    "are measured on the same images, and are compared with chance."
+    "are measured on the same held-out images, and are compared with chance. Test images choose nothing here."
 )
 if not network.groups:
     st.info(

@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages.download import files
 from pages.download.files import Built
-from pages.ui import cards, jobs, links, numbers, provenance, state
+from pages.ui import cards, changes, jobs, links, numbers, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import code, literal, named
@@ -248,9 +248,9 @@ def _accuracy(views: tuple[JobView, ...], place: Any) -> None:
         cards.pending(label, jobs.waiting(views[1]), container=place)
         return
     source = provenance.measured(after.dataset, images=after.images, device=views[1].device.upper())
-    delta = numbers.points(after.top1 - before.top1) if before and before.complete and after.complete else None
+    change = changes.unpaired(before, after) if before and before.complete and after.complete else None
     interval = f"{100 * after.low:.1f}–{100 * after.high:.1f}"
-    cards.number(label, numbers.percent(after.top1), source, detail=interval, delta=delta, container=place)
+    cards.number(label, numbers.percent(after.top1), source, detail=interval, change=change, container=place)
 
 
 def _latency(ref: ModelRef) -> Latency | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pruning_core.measuring.intervals import unpaired_bounds
+from pages.ui.changes import Change, unpaired
 from pruning_core.runs.events import Artifact, Event
 from pruning_core.studies.fine_tune import CONTROL, PRUNED
 from pruning_core.training.events import Epoch, Step
@@ -41,19 +41,6 @@ class Brought:
         return self.after.top1 - self.before.top1
 
 
-@dataclass(frozen=True)
-class Compared:
-    """Pruned minus control, both trained alike, with a 95 % interval."""
-
-    difference: float
-    low: float
-    high: float
-
-    @property
-    def within_noise(self) -> bool:
-        return self.low <= 0 <= self.high
-
-
 def losses(events: Iterable[Event]) -> pd.DataFrame:
     """Columns `epoch` (with its fraction), `run`, `loss` (nats, moving average over the training images)."""
     steps = [event for event in events if isinstance(event, Step)]
@@ -85,14 +72,10 @@ def brought(events: Iterable[Event]) -> tuple[Brought, ...]:
     return tuple(found)
 
 
-def compared(results: Sequence[Brought]) -> Compared | None:
-    """None where only one of the two was trained."""
+def compared(results: Sequence[Brought]) -> Change | None:
+    """Pruned minus control, both trained alike; None where only one of the two was trained."""
     by_tag = {each.tag: each.after for each in results}
-    if len(by_tag) < len(TAGS):
-        return None
-    pruned, control = by_tag[PRUNED], by_tag[CONTROL]
-    low, high = unpaired_bounds(pruned.top1, (pruned.low, pruned.high), control.top1, (control.low, control.high))
-    return Compared(pruned.top1 - control.top1, low, high)
+    return unpaired(by_tag[CONTROL], by_tag[PRUNED]) if len(by_tag) == len(TAGS) else None
 
 
 def weights(events: Sequence[Event], tag: str) -> str | None:

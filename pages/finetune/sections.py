@@ -248,10 +248,9 @@ def _verdict(results: tuple[frames.Brought, ...], spec: FineTuneRun) -> None:
     found = frames.compared(results)
     if found is not None:
         gains = {each.tag: each.gain for each in results}
-        noise = "inside the noise of these images" if found.within_noise else "outside the noise of these images"
         st.markdown(
-            f"**What pruning costs: {numbers.points(found.difference)}** against the control, 95 % interval "
-            f"{numbers.points(found.low)} to {numbers.points(found.high)}, {noise}. The pruned network's own gain of "
+            f"**What pruning costs: {numbers.points(found.difference)}** against the control, "
+            f"{found.interval}, {found.verdict}. The pruned network's own gain of "
             f"{numbers.points(gains[PRUNED])} is not that number: the same training changed the control by "
             f"{numbers.points(gains[CONTROL])}."
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 import streamlit as st
 
-from pages.ui import cards, charts, links, numbers, plots, provenance, state
+from pages.ui import cards, changes, charts, links, numbers, plots, provenance, state
 from pages.ui.desk import Desk
 from pruning_core.measuring.measures import Accuracy, Drop
 from pruning_core.runs.events import Event
@@ -118,11 +118,11 @@ def finish(view: JobView, spec: GradualRun, desk: Desk) -> None:
         return
     drop, called = view.last(Drop), names(spec)
     if drop is not None:
-        noise = "inside the noise of these images" if drop.within_noise else "outside the noise of these images"
+        change = changes.paired(drop)
         st.markdown(
-            f"**{called[SCHEDULED]} against the same at once: {numbers.points(-drop.drop)}** on the same "
-            f"{drop.images:,} test images, 95 % interval {numbers.points(-drop.high)} to {numbers.points(-drop.low)}, "
-            f"{noise}. Both ended at the same widths after as many epochs."
+            f"**{called[SCHEDULED]} against the same at once: {numbers.points(change.difference)}** on the same "
+            f"{drop.images:,} test images, {change.interval}, {change.verdict}. Both ended at the same widths after as "
+            "many epochs."
         )
     places = st.columns(2)
     for place, way in zip(places, spec.ways):

@@ -9,7 +9,7 @@ import streamlit as st
 from pages.methods import charts as own
 from pages.methods import frames
 from pages.methods.choose import SHOWN
-from pages.ui import cards, charts, jobs, latencies, links, numbers, plots, proofs, provenance, started, state
+from pages.ui import cards, changes, charts, jobs, latencies, links, numbers, plots, proofs, provenance, started, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pruning_core.measuring.measures import Accuracy
@@ -92,15 +92,13 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
     end = view.last(Treated)
     if end is None:
         return
-    source = _measured(end.after.accuracy, view, spec)
+    source, change = _measured(end.after.accuracy, view, spec), changes.paired(end.drop)
     places = st.columns(4)
     cards.number(
         "Accuracy", numbers.percent(end.after.accuracy.top1), source, container=places[0],
         detail=f"{numbers.interval_text(end.after.accuracy.low, end.after.accuracy.high)}; before: "
         f"{numbers.percent(end.before.accuracy.top1)}",
-        delta=numbers.points(-end.drop.drop), delta_color="off" if end.drop.within_noise else "normal",
-        help=f"The change is paired on the same images: 95 % interval {numbers.points(-end.drop.high)} to "
-        f"{numbers.points(-end.drop.low)}" + (", inside the noise." if end.drop.within_noise else "."),
+        change=change, help=f"The change is paired on the same images: {change.interval}, {change.verdict}.",
     )  # fmt: skip
     for place, name, old, new, written in (
         (places[1], "MACs", end.before.cost.macs, end.after.cost.macs, numbers.count),
@@ -156,6 +154,7 @@ def _beside(found: list[tuple[JobView, MethodRun]]) -> None:
                 "before": st.column_config.TextColumn("Before", help="Test accuracy of the unpruned network."),
                 "cut": st.column_config.TextColumn("After the last cut"),
                 "after": st.column_config.TextColumn("In the end", help="Top-1 with its 95 % interval."),
+                "change": st.column_config.TextColumn("Change", help="Against before; paired, on the same images."),
                 "macs": "MACs",
                 "parameters": "Parameters",
                 "latency": st.column_config.TextColumn("Latency", help="One image at a time, median."),
@@ -178,13 +177,14 @@ def _row(view: JobView, spec: MethodRun) -> dict[str, str]:
     }
     if end is None:
         return row | dict.fromkeys(
-            ("before", "cut", "after", "macs", "parameters", "latency", "seconds"), frames.NOT_YET
+            ("before", "cut", "after", "change", "macs", "parameters", "latency", "seconds"), frames.NOT_YET
         )
     after = end.after.accuracy
     return row | {
         "before": numbers.percent(end.before.accuracy.top1),
         "cut": numbers.percent(end.cut.top1) if end.cut else frames.NOT_YET,
         "after": numbers.accuracy_text(after.top1, after.low, after.high),
+        "change": changes.paired(end.drop).text,
         "macs": f"{end.after.cost.macs:,}",
         "parameters": f"{end.after.cost.parameters:,}",
         "latency": numbers.milliseconds(end.after.latency.median_ms),

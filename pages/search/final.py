@@ -5,9 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.search import frames
-from pages.ui import cards, numbers, provenance
+from pages.ui import cards, changes, numbers, provenance
 from pruning_core.errors import clip
 from pruning_core.graph import Network
+from pruning_core.measuring.measures import Drop
 from pruning_core.runs.view import JobView
 from pruning_core.studies.search import SearchRun
 
@@ -38,25 +39,19 @@ def show(view: JobView, spec: SearchRun) -> None:
             "lost": st.column_config.TextColumn("Against the unpruned network", help="Paired, on the same images."),
         },
     )
-    own, behind = found.get(spec.explorers[0]), None
+    own = found.get(spec.explorers[0])
     if own is not None and own.behind is not None:
-        behind, rival = own.behind, frames.name_of(spec.explorers[-1])
-        noise = "inside the noise: on these images nobody can tell them apart" if behind.within_noise else "more than "
-        noise += "" if behind.within_noise else "the noise of these images"
+        behind, rival = changes.paired(own.behind), frames.name_of(spec.explorers[-1])
         st.markdown(
-            f"**{frames.name_of(own.by)} against {rival}: {numbers.points(-behind.drop)}** (95 % interval "
-            f"{numbers.points(-behind.high)} to {numbers.points(-behind.low)}), {noise}. Both made as many networks "
-            "under the same budget."
+            f"**{frames.name_of(own.by)} against {rival}: {numbers.points(behind.difference)}** ({behind.interval}), "
+            f"{behind.verdict}. Both made as many networks under the same budget."
         )
     first = next(iter(found.values())).accuracy
     cards.source_line(provenance.measured(first.dataset, images=first.images, device=view.device.upper()))
 
 
-def _change(drop: object) -> str:
-    if drop is None:
-        return "–"
-    lost, low, high = (100 * getattr(drop, name) for name in ("drop", "low", "high"))
-    return f"{numbers.points(-lost / 100)} ({-high:.1f} to {-low:.1f})".replace("-", "−")
+def _change(drop: Drop | None) -> str:
+    return "–" if drop is None else changes.paired(drop).text
 
 
 def table(view: JobView, spec: SearchRun, network: Network) -> None:

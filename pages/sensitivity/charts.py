@@ -1,4 +1,4 @@
-"""The sensitivity heatmap: what accuracy is left after removing a share of one group of channels."""
+"""The sensitivity heatmap: what accuracy is lost by removing a share of one group of channels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def heatmap(
     labels: Mapping[str, str] | None = None,
     selected: tuple[str, float] | None = None,
 ) -> go.Figure:
-    """Rows are groups in network order, columns the ratio removed; a cell's colour is the accuracy lost.
+    """Rows are groups in network order, columns the ratio removed; a cell's colour and number are the accuracy
+    lost, in points.
 
     `cells` has one row per cell: `group`, `ratio`, `top1`, `low`, `high` (95 % interval), `drop` (accuracy lost against
     `baseline`), `within_noise` (bool: the drop cannot be told from zero) and `estimated` (bool: from measured cells of
@@ -61,7 +62,7 @@ def heatmap(
         z=np.sqrt(lost),
         zmin=0.0,
         zmax=math.sqrt(top),
-        text=_texts(grid["top1"], grid["estimated"]),
+        text=_texts(grid["drop"], grid["estimated"]),
         texttemplate="%{text}" if shape[1] <= 14 else None,
         textfont={"size": 11},
         hoverinfo="skip",
@@ -127,11 +128,20 @@ def _grid(cells: pd.DataFrame, groups: Sequence[str], ratios: Sequence[float]) -
     return grid
 
 
-def _texts(top1: np.ndarray, estimated: np.ndarray) -> list[list[str]]:
+def _texts(drop: np.ndarray, estimated: np.ndarray) -> list[list[str]]:
+    """Points lost, as the colour bar counts them: whole ones, below one point a digit more."""
     return [
-        ["" if math.isnan(value) else f"{'≈' if guess else ''}{100 * value:.0f}" for value, guess in zip(*pair)]
-        for pair in zip(top1, estimated)
+        [
+            "" if math.isnan(value) else f"{'≈' if guess else ''}{_points(100 * float(value))}"
+            for value, guess in zip(*pair)
+        ]
+        for pair in zip(drop, estimated)
     ]
+
+
+def _points(lost: float) -> str:
+    text = f"{lost:.0f}" if abs(lost) >= 0.95 or abs(lost) < 0.05 else f"{lost:.1f}"
+    return "0" if text == "-0" else text.replace("-", "−")
 
 
 def _add_noise(figure: go.Figure, noise: np.ndarray) -> None:

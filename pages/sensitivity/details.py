@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.sensitivity.frames import Baseline
-from pages.ui import cards, numbers, plots, provenance, state
+from pages.ui import cards, changes, numbers, plots, provenance, state
 from pages.ui import charts as house
 from pages.ui.literal import code, named
 from pages.ui.ranking import ranking
@@ -78,7 +78,7 @@ def _overview(cells: Cells) -> None:
     worst = max(cells.values(), key=lambda cell: cell.drop, default=None)
     if worst is not None:
         st.markdown(
-            f"Most is lost in {code(worst.group)}: {numbers.percent(worst.drop)} of the images at "
+            f"Most is lost in {code(worst.group)}: {100 * worst.drop:.1f} points at "
             f"{numbers.percent(worst.ratio, 0)} removed."
         )
 
@@ -102,6 +102,7 @@ def _source(view: JobView, spec: SensitivityRun, cells: Cells, cell: Cell) -> pr
 
 
 def _accuracy(source: provenance.Provenance, cell: Cell) -> None:
+    change = changes.of_cell(cell)
     first, second = st.columns(2)
     cards.number(
         "Accuracy",
@@ -113,13 +114,13 @@ def _accuracy(source: provenance.Provenance, cell: Cell) -> None:
     )
     cards.number(
         "Change",
-        numbers.points(-cell.drop),
+        numbers.points(change.difference),
         source,
-        detail=f"{-100 * cell.drop_high:+.1f} to {-100 * cell.drop_low:+.1f}".replace("-", "−"),
+        detail=f"{numbers.points(change.low)} to {numbers.points(change.high)}",
         help="Against the unpruned network on the same images; below: the 95 % interval of the paired difference.",
         container=second,
     )
-    noise = " The change is **inside the noise**." if cell.within_noise else ""
+    noise = f" The change is **{change.verdict}**."
     if cell.estimated:
         st.markdown(f"Not measured itself: its intervals cover those of the two measured cells.{noise}")
         return

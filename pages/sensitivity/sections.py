@@ -81,6 +81,9 @@ def _heatmap(view: JobView, spec: SensitivityRun, network: Network) -> None:
     with left:
         with st.container(height=height, border=True):
             clicked = plots.pick(figure, "sensitivity.heatmap", charts.CELLS)
+        st.caption(
+            "Numbers in the cells and colours: accuracy lost against the unpruned network, in percentage points."
+        )
         cards.source_line(source(view, spec, base.images))
         _left_out(view)
     if clicked is not None:
@@ -132,7 +135,9 @@ def _table(view: JobView, spec: SensitivityRun, network: Network) -> None:
                 "top1": st.column_config.NumberColumn("Accuracy", format="percent"),
                 "low": st.column_config.NumberColumn("from", format="percent", help="95 % interval of the accuracy"),
                 "high": st.column_config.NumberColumn("to", format="percent"),
-                "drop": st.column_config.NumberColumn("Drop", format="percent"),
+                "drop": st.column_config.NumberColumn(
+                    "Lost", format="percent", help="Accuracy lost, as a share of the images"
+                ),
                 "drop_low": st.column_config.NumberColumn("from", format="percent", help="95 % interval of the drop"),
                 "drop_high": st.column_config.NumberColumn("to", format="percent"),
                 "within_noise": "Inside the noise",

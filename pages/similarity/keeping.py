@@ -5,9 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.similarity.clusters import Clusters
-from pages.ui import cards, jobs, links, numbers, provenance, state
+from pages.ui import cards, changes, jobs, links, numbers, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.literal import literal, named
+from pages.ui.sweeps import judged_on
 from pruning_core.analysis.similarity import REPRESENTATIVES, all_but_one
 from pruning_core.errors import clip
 from pruning_core.graph import Network, Plan
@@ -44,7 +45,9 @@ def section(desk: Desk, network: Network, found: Clusters) -> None:
         "Parameters", numbers.count(after.parameters), COUNTED,
         delta=f"{100 * (after.parameters / before.parameters - 1):.1f} %", delta_color="inverse", container=places[2],
     )  # fmt: skip
-    run = PruneRun(desk.model, desk.data, plan.to_json())
+    run = PruneRun(
+        desk.model, judged_on(desk.data), plan.to_json()
+    )  # a cut is a choice, and test images choose nothing
     known = state.jobs().find(run)
     if known is not None and known.state is State.DONE:
         _accuracy(known.last(Pruned), places[3])
@@ -71,13 +74,12 @@ def _accuracy(found: Pruned | None, place: st.delta_generator.DeltaGenerator) ->
     if found is None:
         return
     after, drop = found.after.accuracy, found.drop
-    interval = f"95 % interval of the change {-100 * drop.high:.1f} to {-100 * drop.low:.1f}"
     cards.number(
         "Top-1 accuracy",
         numbers.percent(after.top1),
         provenance.measured(after.dataset, images=after.images),
-        delta=numbers.points(-drop.drop),
-        detail=interval,
+        change=changes.paired(drop),
+        detail=changes.paired(drop).interval,
         container=place,
     )
 

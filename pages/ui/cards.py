@@ -8,6 +8,7 @@ from typing import Any, Literal
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from pages.ui.changes import Change
 from pages.ui.literal import literal
 from pages.ui.provenance import Provenance
 
@@ -25,15 +26,19 @@ def number(
     detail: str = "",
     delta: str | None = None,
     delta_color: Literal["normal", "inverse", "off"] = "normal",
+    change: Change | None = None,
     help: str | None = None,
     container: DeltaGenerator | None = None,
     **metric: Any,
 ) -> None:
     """One figure in a frame: label, value, change, and below it the mark with `detail` (or the provenance's brief).
 
-    The tooltip says what the number is (`help`) and how it was come by.
+    `change`: of an accuracy, instead of `delta`; what is inside the noise has no colour. The tooltip says what the
+    number is (`help`) and how it was come by.
     """
     place = (container or st).container(border=True, height="stretch", gap="xxsmall")
+    if change is not None and change.difference:
+        delta, delta_color = change.delta, change.colour
     source = literal(provenance.sentence)
     tooltip = f"{help}\n\n{source}" if help else source
     # Streamlit reads the sign of a change from an ASCII minus only.

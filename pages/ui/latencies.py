@@ -21,7 +21,7 @@ def card(name: str, latency: Latency, before: Latency | None, place: DeltaGenera
         source,
         detail=f"{latency.p10_ms:.3g}–{latency.p90_ms:.3g} ms",
         delta=numbers.percent(latency.median_ms / before.median_ms - 1) if before else None,
-        delta_color="inverse",
+        delta_color="off" if before and before.p10_ms <= latency.median_ms <= before.p90_ms else "inverse",
         help="Median of one batch; below: 10th to 90th percentile.",
         container=place,
     )

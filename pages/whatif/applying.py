@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import cards, jobs, latencies, numbers, proofs, provenance, state
+from pages.ui import cards, changes, jobs, latencies, numbers, proofs, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.literal import literal, named
 from pages.whatif import figures, outcome, plans
@@ -89,7 +89,7 @@ def _measures(found: Pruned, view: JobView) -> None:
             source,
             detail=f"{100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}",
             help="Below: the 95 % Wilson interval.",
-            delta=numbers.points(-drop.drop) if drop and drop.drop else None,
+            change=changes.paired(drop) if drop else None,
             container=place,
         )
     first, second = found.before.latency, found.after.latency
@@ -110,11 +110,10 @@ def _measures(found: Pruned, view: JobView) -> None:
 
 
 def _change(drop: Drop) -> str:
-    noise = " The change is inside the noise." if drop.within_noise else ""
+    found = changes.paired(drop)
     return (
-        f"**{numbers.points(-drop.drop)}** (95 % interval {numbers.points(-drop.high)} to "
-        f"{numbers.points(-drop.low)}); {drop.lost} images were right before and are wrong after, "
-        f"{drop.gained} the other way round.{noise}"
+        f"**{numbers.points(found.difference)}** ({found.interval}), {found.verdict}; {drop.lost} images were right "
+        f"before and are wrong after, {drop.gained} the other way round."
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.ui import cards, numbers, provenance, state
+from pages.ui import cards, changes, numbers, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.literal import literal
 from pages.whatif import outcome, record
@@ -49,7 +49,7 @@ def show(network: Network, desk: Desk, slot: DeltaGenerator) -> bool:
             numbers.percent(after.top1),
             outcome.source(view, after),
             detail=f"{100 * after.low:.1f}–{100 * after.high:.1f}",
-            delta=numbers.points(-pruned.drop.drop) if pruned.drop.drop else None,
+            change=changes.paired(pruned.drop),
             help="Of the smaller network on the test images, as it was cut; below: the 95 % interval.",
             container=slot.container(height="stretch"),
         )
@@ -105,20 +105,19 @@ def follow(network: Network, desk: Desk, slot: DeltaGenerator, about: DeltaGener
 
 
 def _measured(slider: Slider | FarSlider, found: Measured, slot: DeltaGenerator) -> None:
-    accuracy, drop = found.accuracy, found.drop
+    accuracy, change = found.accuracy, changes.paired(found.drop)
     source = provenance.measured(
         accuracy.dataset,
         images=accuracy.images,
         device=slider.title,
-        note=f"Top-1, without fine-tuning. Paired change: {numbers.points(-drop.drop)} "
-        f"(95 % interval {numbers.points(-drop.high)} to {numbers.points(-drop.low)}).",
+        note=f"Top-1, without fine-tuning. Paired change: {change.delta} ({change.interval}).",
     )
     cards.number(
         LABEL,
         numbers.percent(accuracy.top1),
         source,
         detail=f"{100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}, {accuracy.images} images",
-        delta=numbers.points(-drop.drop) if drop.drop else None,
+        change=change,
         help=(
             "On held-out images, before applying, with the batch-norm statistics of the unpruned network; applying "
             "measures it after the chosen recovery too. Below: the 95 % Wilson interval."

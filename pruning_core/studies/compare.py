@@ -47,10 +47,10 @@ EVERY = 0.4  # seconds between two reports inside one measurement
 class CompareRun(RunSpec):
     """Prune ``model`` by every criterion to every budget (share of the MACs kept), the same ratio in every layer.
 
-    Each network is measured on ``images`` of the test split right after pruning, with ``recalibrate`` again with
-    batch-norm statistics of its own (from ``calibration_images`` of the fitted part), with ``mend`` after it, and with
-    ``tune`` after that training, the same for all; each of them begins with the network as it was cut. The unpruned
-    network gets the same training: what it gains is not pruning's merit.
+    Each network is measured on ``images`` of the held-out or the test images, as ``data`` says, right after pruning,
+    with ``recalibrate`` again with batch-norm statistics of its own (from ``calibration_images`` of the fitted part),
+    with ``mend`` after it, and with ``tune`` after that training, the same for all; each of them begins with the
+    network as it was cut. The unpruned network gets the same training: what it gains is not pruning's merit.
     Random criteria are drawn ``random_seeds`` times. With ``latency`` each width is timed once.
 
     One ``Scored`` per criterion and draw, then one ``Point`` per network and moment; budgets that a criterion cannot
@@ -58,7 +58,7 @@ class CompareRun(RunSpec):
     """
 
     kind: ClassVar[str] = "compare"
-    version: ClassVar[int] = 2  # since the weights from before training are kept where no epoch beats them
+    version: ClassVar[int] = 3  # since it measures on held-out images where `data` says so
     model: ModelRef
     data: DataRef
     criteria: tuple[Criterion, ...]
@@ -107,6 +107,8 @@ class CompareRun(RunSpec):
         if self.tune is not None:
             train.check_trainable()
         fit, held_out = hold_out(train, self.data)
+        if self.data.split == "held-out":  # whoever chooses by this comparison keeps the test images for the report
+            test = held_out
         if self.images is not None:
             test = test.subset(min(self.images, len(test)), self.seed)
         parts = tuple(fitted(part, self.data, loaded) for part in (fit, held_out, test))
@@ -129,7 +131,7 @@ class _Comparison:
     spec: CompareRun
     loaded: LoadedModel
     network: Network
-    parts: tuple[Dataset, ...]  # fit, held-out, test
+    parts: tuple[Dataset, ...]  # fit, held-out, what is measured on
     scores: dict[Draw, dict[str, NDArray[np.float64]]]
     past: tuple[Event, ...]
     began: float = field(default_factory=time.monotonic)

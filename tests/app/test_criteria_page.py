@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from pages.criteria import charts, frames
 from pages.ui import links, registry, state
 from pages.ui.charts import alt_text
+from pages.ui.sweeps import judged_on
 from pruning_core import criteria
 from pruning_core.criteria import CRITERIA, L1Norm, L2Norm, Random
 from pruning_core.runs.view import State
@@ -117,7 +118,7 @@ def done(spec) -> None:
 
 def test_measured_points_stand_on_the_page_with_their_origin(visit):
     desk = state.desk()
-    run = CompareRun(desk.model, desk.data, (L1Norm(),), (0.5,), recalibrate=False)
+    run = CompareRun(desk.model, judged_on(desk.data), (L1Norm(),), (0.5,), recalibrate=False)
     done(run)
     page = visit("Accuracy", ["l1"])
     page.multiselect(key="criteria.budgets").set_value([0.5])
@@ -129,7 +130,7 @@ def test_measured_points_stand_on_the_page_with_their_origin(visit):
     macs = state.network(desk.model).cost().macs
     assert list(table["Criterion"]) == [ORIGIN, L1Norm().label]
     assert table["MACs"].iloc[0] == macs and 0.4 < table["MACs"].iloc[1] / macs <= 0.5
-    assert any("450 images" in caption.value and "measured" in caption.value for caption in page.caption)
+    assert any("269 images" in caption.value and "measured" in caption.value for caption in page.caption)
 
 
 def test_two_norms_agree_and_chance_does_not(visit):

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.similarity import charts
 from pages.ui import filters, links, state
+from pages.ui.sweeps import judged_on
 from pruning_core.analysis.similarity import EUCLIDEAN, all_but_one, grow, weight_rows
 from pruning_core.graph import Plan
 from pruning_core.runs.view import State
@@ -69,7 +70,7 @@ def test_the_accuracy_is_measured_on_the_really_smaller_network(page):
     assert shown(page)["Clusters"] == str(group.size // 2)
     page.button(key="similarity.add").click().run()
     plan = page.session_state["desk"].plan
-    view = state.jobs().wait(state.jobs().submit(PruneRun(desk.model, desk.data, plan.to_json()), "me"), 120)
+    view = state.jobs().wait(state.jobs().submit(PruneRun(desk.model, judged_on(desk.data), plan.to_json()), "me"), 120)
     assert view.state is State.DONE, view.error
     page.run()
     after = view.events[-1].after.accuracy.top1

@@ -43,15 +43,21 @@ def test_heatmap_places_every_cell_and_leaves_the_others_empty():
     assert drawn[2, 1] == 0.0, "a gain is no loss"
 
 
-def test_heatmap_prints_the_accuracy_in_the_cell():
+def test_heatmap_prints_in_the_cell_what_its_colour_says():
     drawn = drawn_map(heatmap(MEASURED, groups=GROUPS, ratios=RATIOS, baseline=0.96))
-    assert [list(row) for row in drawn.text] == [["95", "80"], ["", ""], ["", "97"]]
+    assert [list(row) for row in drawn.text] == [["1", "16"], ["", ""], ["", "−1"]], "points lost; a gain is negative"
+    assert "lost" in drawn.colorbar.title.text and "points" in drawn.colorbar.title.text
+    little = heatmap(
+        cells(("conv1", 0.1, 0.956, 0.9, 1.0, 0.004, True, False), ("conv1", 0.5, 0.96, 0.9, 1.0, 0.0, True, False)),
+        groups=GROUPS, ratios=RATIOS, baseline=0.96,
+    )  # fmt: skip
+    assert list(drawn_map(little).text[0]) == ["0.4", "0"]
 
 
 def test_an_estimate_is_told_from_what_was_measured():
     guessed = pd.concat([MEASURED, cells(("conv2", 0.1, 0.96, 0.9, 0.99, 0.0, True, True))])
     figure = heatmap(guessed, groups=GROUPS, ratios=RATIOS, baseline=0.96)
-    assert drawn_map(figure).text[1][0] == "≈96" and drawn_map(figure).text[0][0] == "95"
+    assert drawn_map(figure).text[1][0] == "≈0" and drawn_map(figure).text[0][0] == "1"
     told = trace(figure, CELLS).hovertext
     assert ["estimated" in text for text in told] == [False, False, True, False, False, False]
     assert "≈ estimated from measured cells" in {each.name for each in figure.data}
