@@ -172,7 +172,7 @@ def _until(spec: FineTuneRun, loss: pd.DataFrame) -> float:
 def _figures(view: JobView, spec: FineTuneRun) -> None:
     """Four cards that are always there, so that nothing below them moves."""
     places = st.columns(4)
-    step = view.last(Step)
+    step = _newest(view)
     epochs = [event for event in view.events if isinstance(event, Epoch)]
     device = view.device.upper()
     on = provenance.measured(f"{spec.data.name} (training images)", device=device, seed=spec.config.seed)
@@ -183,7 +183,8 @@ def _figures(view: JobView, spec: FineTuneRun) -> None:
         cards.pending("Time left", waits, container=places[2])
     else:
         who = frames.NAMES[step.tag]
-        cards.number("Training loss", f"{step.loss:.4f} nats", on, detail=who, help=LOSS_HELP, container=places[0])
+        label = "Training loss" if step.tag == PRUNED or not spec.control else "Training loss of the control"
+        cards.number(label, f"{step.loss:.4f} nats", on, detail=who, help=LOSS_HELP, container=places[0])
         speed = f"{numbers.count(step.images_per_s)} images/s"
         cards.number("Throughput", speed, on, detail=f"{device}, {who}", container=places[1])
         _time(view, spec, step, places[2])
@@ -204,13 +205,21 @@ def _figures(view: JobView, spec: FineTuneRun) -> None:
     )
 
 
+def _newest(view: JobView) -> Step | None:
+    """While it runs the network in training, at the end the one this is about."""
+    steps = [event for event in view.events if isinstance(event, Step)]
+    own = [step for step in steps if step.tag == PRUNED]
+    return next(iter(reversed(steps if view.active or not own else own)), None)
+
+
 def _time(view: JobView, spec: FineTuneRun, step: Step, place: st.delta_generator.DeltaGenerator) -> None:
     if not view.active:
         took = provenance.measured("the clock of this run, all attempts together", device=view.device.upper())
         cards.number("Time", numbers.duration(view.seconds), took, detail="in all", container=place)
         return
-    then = "then the control" if spec.control and step.tag == PRUNED else "at this pace"
-    paced = provenance.estimated("the present pace, carried on to the end")
+    then = "with the control" if spec.control and step.tag == PRUNED else "at this pace"
+    beside = "; the control takes longer in proportion to its MACs" if spec.control and step.tag == PRUNED else ""
+    paced = provenance.estimated(f"the present pace, carried on to the end{beside}")
     text = numbers.duration(step.seconds_left)
     cards.number("Time left", text, paced, detail=then, container=place)
 

@@ -55,9 +55,14 @@ def plotted(name: str) -> str:
 
 def distinct(names: Iterable[str]) -> list[str]:
     """Names along an axis, each once: two that differ in their middles only are numbered."""
+    return numbered(map(plotted, names))
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """Names of which no two are equal: the second of its kind has a 2."""
     found: list[str] = []
     taken: dict[str, int] = {}
-    for name in map(plotted, names):
+    for name in names:
         taken[name] = taken.get(name, 0) + 1
         found.append(name if taken[name] == 1 else f"{name} ({taken[name]})")
     return found

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui import notes, state
+from pages.ui import notes, standing, state
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal, named
-from pages.ui.numbers import percent
 from pruning_core.errors import quoted
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def _loaded() -> None:
         )
     model = state.loaded(desk.model)
     trained = "" if model.trained else " :orange-badge[untrained]"
-    st.markdown(f":small[:gray[Model]]  \n**{named(model.title)}**{trained}")
+    st.markdown(f":small[:gray[Model]]  \n**{named(model.title)}**{trained} {standing.badge(desk.model)}")
     _, test = state.splits(desk.data)
     st.markdown(
         f":small[:gray[Data]]  \n**{named(test.name)}** :gray[· {len(test):,} test images] {notes.badge(test)}",
@@ -74,16 +73,7 @@ def _loaded() -> None:
 
 
 def _plan() -> None:
-    desk = state.desk()
-    if not desk.plan:
-        st.markdown(":small[:gray[Plan]]  \n:gray[nothing is cut yet]")
-        return
-    network = state.network(desk.model)
-    before, after = network.cost(), network.cost(desk.plan)
-    st.markdown(
-        f":small[:gray[Plan]]  \n**{len(desk.plan)}** of {len(network.groups)} groups cut, "
-        f"**{percent(1 - after.macs / before.macs, 0)}** fewer MACs"
-    )
+    st.markdown(f":small[:gray[Plan]]  \n{standing.plan(state.desk())}")
 
 
 def _runs() -> None:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import streamlit as st
 
 from pages.ui import state
+from pages.ui.literal import numbered
 from pruning_core.errors import UserError
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import JobView, State
@@ -76,6 +77,8 @@ def choose(
         st.session_state[shown] = ids[0]
     if len(found) == 1:
         return found[0]
-    labels = {view.id: f"{label(spec)} · {view.state}" for view, spec in found}
+    # Not how it stands: a label is what the browser knows the choice by, and "running" would stay there for ever.
+    names = numbered(label(spec) for _, spec in found)
+    labels = dict(zip(ids, names))
     wanted = st.selectbox(title, ids, format_func=lambda each: labels.get(each, each), key=shown)
     return found[ids.index(wanted)]

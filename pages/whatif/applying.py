@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import cards, changes, jobs, latencies, numbers, proofs, provenance, state
+from pages.ui import cards, changes, jobs, latencies, links, numbers, proofs, provenance, standing, state
 from pages.ui.desk import Desk
 from pages.ui.literal import literal, named
 from pages.whatif import figures, outcome, plans
@@ -22,13 +22,16 @@ THOP = (
 def section(network: Network, desk: Desk) -> None:
     st.header("Apply", divider="gray")
     if not desk.plan:
+        if desk.model.base is not None:
+            _cut(desk)
+            return
         st.info(
             "The plan removes nothing yet. Move a slider, use a budget, or take ratios over from the Sensitivity page.",
             icon=":material/content_cut:",
         )
         return
     network.validate(desk.plan)
-    spec = outcome.applied_by(desk)
+    spec = standing.application(desk)
     known = state.jobs().find(spec)
     if known is None:
         channels = sum(len(units) for units in desk.plan.values())
@@ -47,11 +50,33 @@ def section(network: Network, desk: Desk) -> None:
         _result(found, view, desk)
 
 
-def _result(found: Pruned, view: JobView, desk: Desk) -> None:
+def _cut(desk: Desk) -> None:
+    """The smaller network is on the desk: what comes next, and what cutting it has cost."""
+    made = standing.made(desk.model)
+    tuned = made.trained
+    st.success(
+        f"The smaller network is on the desk ({made}). "
+        + ("Download it" if tuned else "Fine-tune it to make up for what it lost, or download it")
+        + "; the sliders above would cut it further.",
+        icon=":material/check:",
+    )
+    with st.container(horizontal=True):
+        links.to_fine_tune("Fine-tune it further" if tuned else "Fine-tune it")
+        links.to_download()
+    if (known := standing.came_from(desk.model)) is not None:
+        st.subheader("What the cut did")
+        _compared(known[1], known[0])
+
+
+def _compared(found: Pruned, view: JobView) -> None:
     _proof(found)
     _measures(found, view)
     _counts(found)
     _layers(found)
+
+
+def _result(found: Pruned, view: JobView, desk: Desk) -> None:
+    _compared(found, view)
     st.markdown("Put the smaller network on the desk to fine-tune and download it; the sliders then cut it further.")
     recovered = found.recovered is not None and st.toggle(
         f"As it is after: {found.recovered.recovery}",

@@ -123,7 +123,7 @@ def _short(key: str, most: int = 22) -> str:
 def _alt(frame: pd.DataFrame) -> str:
     kept, size = int(frame["kept"].sum()), int(frame["size"].sum())
     cut = frame[frame["kept"] < frame["size"]]
-    text = f"Overview of {len(frame)} groups: {kept:,} of {size:,} channels kept, {len(cut)} groups cut."
+    text = f"Overview of {len(frame)} groups: {kept:,} of {size:,} channels kept, {len(cut)} groups planned."
     if len(cut):
         most = cut.loc[(cut["kept"] / cut["size"]).idxmin()]
         text += f" Most is cut from {plotted(most['key'])}: {most['kept']:,} of {most['size']:,} kept."

@@ -10,7 +10,7 @@ from dataclasses import replace
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.ui import cards, changes, numbers, provenance, state
+from pages.ui import cards, changes, numbers, provenance, standing, state
 from pages.ui.desk import Desk
 from pages.ui.literal import literal
 from pages.whatif import outcome, record
@@ -41,7 +41,7 @@ def unasked(network: Network) -> bool:
 
 def show(network: Network, desk: Desk, slot: DeltaGenerator) -> bool:
     """What is known of the plan's accuracy without measuring. Returns whether the visitor asks to measure it."""
-    if applied := outcome.measured(desk):
+    if applied := standing.applied(desk):
         view, pruned = applied
         after = pruned.after.accuracy
         cards.number(
@@ -83,7 +83,7 @@ def follow(network: Network, desk: Desk, slot: DeltaGenerator, about: DeltaGener
 
     Nothing to do for a plan that was applied: it was measured on the test images.
     """
-    if outcome.measured(desk):
+    if standing.applied(desk):
         return
     try:
         with about.container(), st.spinner("Preparing estimates …"):

@@ -83,7 +83,9 @@ def follow(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator)
 def _show(desk: Desk, chosen: Recovery, slot: DeltaGenerator) -> None:
     found = _known(desk, chosen)
     if not desk.plan or not chosen.looks_at:
-        slot.caption("Nothing is cut yet." if not desk.plan else "The accuracy above is that of the network as cut.")
+        slot.caption(
+            "Nothing is planned yet." if not desk.plan else "The accuracy above is that of the network as cut."
+        )
         return
     if found is None:
         cards.pending(chosen.card.name, "not measured yet", container=slot.container())

@@ -23,10 +23,12 @@ from pruning_core.runs.events import Artifact, Event, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import both_splits, fitted, the_model
+from pruning_core.studies.sensitivity import captured
+from pruning_core.studies.several import Together
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Checking, Epoch, Step, TrainOutcome
 from pruning_core.work import told
-from pruning_core.zoo import LoadedModel, ModelRef, store_weights
+from pruning_core.zoo import LoadedModel, ModelRef, load_model, store_weights
 
 PRUNED, CONTROL = "pruned", "control"
 SAFETENSORS = "application/x-safetensors"
@@ -131,11 +133,16 @@ class FineTuneRun(RunSpec):
                     yield replace(outcome, tag=tag)
                 case Broken(best=best):
                     yield _artifact(tag, best.state, workspace)
-                case Step() | Checking() | Epoch():
+                case Step():
+                    yield replace(together.placed(event, before, own), tag=tag)
+                case Checking() | Epoch():
                     yield replace(event, tag=tag)
                 case _:
                     yield event
 
+        control = self._control_in_proportion(loaded, workspace) if len(self.networks) > 1 else 0.0
+        before, own = (1.0, control) if control and tag == CONTROL else (0.0, 1.0)
+        together = Together(1.0 + control)
         phases = self.phases(tag)
         state = yield from self._begun(ref, loaded, phases, workspace)
         setup = Setup(fit, fit, held_out, test, self.config, self.config.seed, self.config.device)
@@ -152,6 +159,14 @@ class FineTuneRun(RunSpec):
         whole = yield from the_model(ref.base, workspace)
         plan, uncut = Plan.from_json(ref.plan), Snap(whole.model, Plan())
         return State(Origin(whole.model, example), loaded.model, plan, uncut=uncut)
+
+    def _control_in_proportion(self, loaded: LoadedModel, workspace: Workspace) -> float:
+        """How long the control takes, as a multiple of the pruned network: by MACs, or as long under a time limit."""
+        if not self.config.epochs:
+            return 1.0
+        (_, pruned), (_, control) = self.networks
+        first, second = (loaded if ref == loaded.ref else load_model(ref, workspace) for ref in (pruned, control))
+        return captured(second).cost().macs / max(1, captured(first).cost().macs)
 
     def _file(self, workspace: Workspace, tag: str) -> Path:
         return workspace.scratch(self.key) / f"{tag}.pt"

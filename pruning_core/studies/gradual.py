@@ -31,7 +31,7 @@ from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import both_splits, fitted, the_model
 from pruning_core.studies.reached import AT_ONCE, SCHEDULED, Reached, Shrunk, tag_of, way_of
 from pruning_core.studies.sensitivity import captured
-from pruning_core.studies.several import of_several
+from pruning_core.studies.several import Together
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Checking, Epoch, Step
 from pruning_core.work import told
@@ -152,6 +152,9 @@ class _Steps:
     ends: dict[str, nn.Module] = field(default_factory=dict)
     before: dict[str, Epoch] = field(default_factory=dict)  # by tag, the network as its training begins
 
+    def __post_init__(self) -> None:
+        self.together = Together(self.spec.config.epochs * len(self.ways))
+
     def run(self) -> Iterator[Event]:
         self.before = {e.tag: e for e in self.past if isinstance(e, Epoch) and e.epoch == 0}
         for way in self.ways:
@@ -216,8 +219,7 @@ class _Steps:
         """A training event whose share and time left are those of the whole run, both ways together."""
         per_way = self.spec.config.epochs
         before = self.ways.index(way) * per_way + sum(way.epochs[: step - 1])
-        placed = of_several(event, before, way.epochs[step - 1], per_way * len(self.ways))
-        return replace(placed, tag=tag_of(way.name, step))
+        return replace(self.together.placed(event, before, way.epochs[step - 1]), tag=tag_of(way.name, step))
 
     def _correct(self, model: nn.Module) -> Generator[Event, None, Tensor]:
         tally = Tally(self.parts[2])

@@ -30,7 +30,7 @@ from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import both_splits, fitted, the_model
 from pruning_core.studies.sensitivity import captured
-from pruning_core.studies.several import of_several
+from pruning_core.studies.several import Together
 from pruning_core.studies.treated import PhaseDone, Standing, Treated
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Checking, Epoch, Step
@@ -109,6 +109,7 @@ class _Attempt:
     done: list[PhaseDone] = field(default_factory=list)
     proof: Proof | None = None
     since: float = field(default_factory=time.monotonic)
+    together: Together | None = None
 
     def run(self) -> Iterator[Event]:
         self.done = [event for event in self.past if isinstance(event, PhaseDone)]
@@ -140,11 +141,11 @@ class _Attempt:
     def _placed(self, event: Step) -> Step:
         """A training event whose share and time left are those of all trainings together."""
         epochs = {number: config.epochs for number, config in settings(self.phases, self.spec.config).items()}
-        if len(epochs) == 1:
+        if len(epochs) == 1:  # it may be timed, and then no epochs are known
             return replace(event, tag=self._tag)
         before = sum(own for number, own in epochs.items() if number < len(self.done))
-        placed = of_several(event, before, epochs[len(self.done)], sum(epochs.values()))
-        return replace(placed, tag=self._tag)
+        self.together = self.together or Together(sum(epochs.values()))
+        return replace(self.together.placed(event, before, epochs[len(self.done)]), tag=self._tag)
 
     def _measured(self, done: Done) -> Generator[Event, None, PhaseDone]:
         test, network = self.parts[2], self.start.network

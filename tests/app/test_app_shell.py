@@ -3,15 +3,19 @@
 import asyncio
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.ui import server, state
+from pages.ui import server, standing, state
 from pages.ui.cookie import USER_COOKIE, UserCookie
 from pages.ui.errors import plain_errors, report
 from pruning_core.errors import UserError
+from pruning_core.graph import Plan
+from pruning_core.studies.pruned import Pruned
+from pruning_core.zoo import store_weights
 
 ROOT = Path(__file__).parents[2]
 
@@ -144,3 +148,34 @@ def test_what_is_drawn_first_does_not_wait_for_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_what_is_on_the_desk_is_planned_then_applied_then_cut(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    first = state.desk()
+    network = state.network(first.model)
+    plan = Plan({group.key: range(group.size // 4) for group in network.groups[:4]})
+    planned = first.with_plan(plan)
+
+    def said(desk):
+        run = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        run.session_state["desk"] = desk
+        run.run()
+        assert not run.exception and not run.error
+        return " ".join(each.value for each in run.sidebar.markdown)
+
+    assert "nothing planned" in said(first) and "cut" not in said(first)
+    assert "**4** of 6 groups planned" in said(planned) and "not applied yet" in said(planned)
+    job = state.jobs().submit(standing.application(planned), "me")
+    found = state.jobs().wait(job, 120).last(Pruned)
+    assert "not applied yet" not in said(planned) and "applied" in said(planned)
+    cut = first.with_model(found.model, first.data)
+    assert "-badge[cut]" in said(cut) and "nothing more planned" in said(cut)
+    monkeypatch.setattr(state, "owner", lambda: "me")  # without it nobody knows who made these weights
+    assert standing.made(found.recovered.model) is standing.Made.REFITTED
+    state_dict = {name: value.clone() for name, value in state.loaded(found.model).model.state_dict().items()}
+    state_dict["conv1.weight"] += 1
+    tuned = replace(found.model, weights=store_weights(state_dict, state.workspace()))
+    assert standing.made(tuned) is standing.Made.CHANGED
+    assert standing.came_from(found.model)[1] == standing.came_from(found.recovered.model)[1] == found
+    assert standing.came_from(tuned)[1] == found and standing.came_from(first.model) is None

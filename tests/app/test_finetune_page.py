@@ -7,7 +7,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from pages.finetune import courses, frames, stairs, ways
-from pages.ui import state
+from pages.ui import standing, state
 from pages.ui.desk import recall
 from pruning_core.allocation.schedule import SCHEDULES
 from pruning_core.runs.view import State
@@ -82,10 +82,14 @@ def test_pruned_beside_control_and_the_difference_is_what_counts(open_page):
     assert results["pruned"].gain > 0.1 and results["pruned"].images == 450
     assert list(app.main.dataframe[0].value["network"]) == ["pruned", "control, not pruned"]
     assert "What pruning costs" in words(app)
+    own = [each for each in view.all(Step) if each.tag == "pruned"]
+    shown = {each.label: each.value for each in app.metric}
+    assert shown["Training loss"] == f"{own[-1].loss:.4f} nats", "not the control's"
 
     healthy(app.button(key="finetune.keep").click().run())
     kept = recall(state.workspace(), ME).model
     assert kept.base == desk.model.base and kept.plan == desk.model.plan and kept.weights != desk.model.weights
+    assert standing.made(kept) is standing.Made.TUNED
     assert "is on the desk" in words(app) and "What pruning costs" in words(app), "its result stays in view"
 
     healthy(app.button(key="finetune.back").click().run())
@@ -211,4 +215,5 @@ def test_a_plan_is_reached_in_steps_and_compared_with_the_same_at_once(open_page
     healthy(app.button(key=f"gradual.keep.{SCHEDULED}").click().run())
     kept = recall(state.workspace(), ME).model
     assert kept.base == desk.model.base and kept != desk.model
+    assert standing.made(kept) is standing.Made.STEPPED
     assert state.network(kept).cost() == state.network(desk.model).cost(), "the widths of the plan"

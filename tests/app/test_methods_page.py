@@ -8,7 +8,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from pages.methods import charts, frames
-from pages.ui import state
+from pages.ui import standing, state
 from pages.ui.desk import recall
 from pruning_core.methods.registry import METHODS
 from pruning_core.runs.view import State
@@ -76,6 +76,7 @@ def test_a_method_runs_to_its_end_and_its_network_can_be_kept(page):
     assert ("inside the noise" in change.delta) == end.drop.within_noise or not end.drop.drop
     assert "training images seen" in words(page)
     healthy(page.button(key="methods.keep").click().run())
+    assert f"-badge[{standing.Made.METHOD}]" in " ".join(each.value for each in page.sidebar.markdown)
     assert recall(state.workspace(), ME).model == end.model and "is on the desk" in words(page)
     assert page.main.dataframe[-1].value["macs"].iloc[-1] == f"{end.after.cost.macs:,}", "its run stays in view"
 

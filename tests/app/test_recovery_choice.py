@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.ui import recovery, state
-from pages.whatif import outcome, recovered
+from pages.ui import recovery, standing, state
+from pages.whatif import recovered
 from pruning_core.datasets import hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan
@@ -30,7 +30,7 @@ def number(shown: str) -> float:
 def test_after_a_move_the_mended_accuracy_stands_beside_the_one_that_was_just_cut(
     page: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert AFTER not in metrics(page) and "Nothing is cut yet." in text_of(page)
+    assert AFTER not in metrics(page) and "Nothing is planned yet." in text_of(page)
     page.slider(key="whatif.all").set_value(50).run()
     assert not page.exception
     shown, desk = metrics(page), page.session_state["desk"]
@@ -66,7 +66,7 @@ def test_just_cut_measures_nothing_more_and_the_choice_goes_into_the_run_that_ap
     spec = state.jobs().spec(job.id)
     assert spec.recovery == NewStatistics() and spec.data.split == "test"  # type: ignore[union-attr]
     state.jobs().cancel(job.id)
-    assert outcome.applied_by(page.session_state["desk"]).recovery == Mending(), "elsewhere than in this session"
+    assert standing.application(page.session_state["desk"]).recovery == Mending(), "elsewhere than in this session"
 
 
 @pytest.mark.parametrize("cls", [cls for cls in RECOVERIES if cls.trains], ids=lambda cls: cls.card.key)

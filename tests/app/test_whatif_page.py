@@ -7,7 +7,7 @@ import pytest
 from streamlit.runtime.scriptrunner import RerunData, RerunException
 from streamlit.testing.v1 import AppTest
 
-from pages.ui import history, state, stored
+from pages.ui import history, links, state, stored
 from pages.ui.desk import Desk
 from pages.ui.numbers import percent
 from pages.ui.ranking import ranking
@@ -29,6 +29,8 @@ from tests.app.page_under_test import carried, metrics, opened, text_of
 
 @pytest.fixture
 def page(monkeypatch):
+    for way in ("to_fine_tune", "to_download"):  # a page by itself knows no way to the others
+        monkeypatch.setattr(links, way, lambda *_: None)
     return opened("whatif", monkeypatch)
 
 
@@ -229,6 +231,8 @@ def test_applying_proves_measures_and_hands_over_the_smaller_network(page, monke
     assert not page.exception and not page.error
     small = desk(page).model
     assert small == found.recovered.model and not desk(page).plan
+    assert metrics(page)["Accuracy before"] == shown["Accuracy before"], "the comparison stays"
+    assert "Fine-tune it" in page.success[0].value and "cut, weights refitted" in page.success[0].value
     assert metrics(page)["MACs"] == f"{network_of(small).cost().macs:,}"
     page.button(key="whatif.back").click().run()
     assert desk(page).plan == plan
@@ -338,7 +342,7 @@ def test_of_many_groups_one_is_chosen_in_an_overview_of_all_and_moved(monkeypatc
     page.selectbox(key=groups.CHOSEN).set_value(keys[0]).run()
     assert page.slider(key="whatif.chosen").value == 0 and set(desk(page).plan) == {keys[3], keys[1]}
     text = overview_of(page)["layout"]["meta"]["alt"]
-    assert "2 groups cut" in text and "Most is cut from" in text
+    assert "2 groups planned" in text and "Most is cut from" in text
 
 
 def cell(group: str, ratio: float, drop: float) -> Cell:

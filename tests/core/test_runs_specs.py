@@ -137,6 +137,10 @@ def test_pruned_and_control_are_trained_alike(jobs: Jobs, pruned: ModelRef) -> N
     assert by_tag(view, PRUNED) == by_tag(view, CONTROL) == [0, 1, 2]
     outcomes = view.all(TrainOutcome)
     assert [outcome.tag for outcome in outcomes] == [PRUNED, CONTROL]
+    steps = view.all(Step)
+    shares = [step.done for step in steps]
+    own = max(step.done for step in steps if step.tag == PRUNED)
+    assert shares == sorted(shares) and own < 0.5 and shares[-1] == pytest.approx(1.0), "the control has more MACs"
     artifacts = view.all(Artifact)
     assert [artifact.name for artifact in artifacts] == ["pruned weights", "control weights"]
     _, test = load_splits(DIGITS)

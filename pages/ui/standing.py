@@ -1,0 +1,158 @@
+"""What is on the desk, in the same words on every page: a plan is planned until it is applied, then the network is cut.
+
+Planned: channels chosen, nothing removed. Applied: removed in a copy and measured, while the desk still holds the whole
+network. Cut: the smaller network is on the desk. What was done to its weights since is said with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.ui import state
+from pages.ui.numbers import percent
+
+if TYPE_CHECKING:  # the sidebar is drawn before torch is there
+    from pages.ui.desk import Desk
+    from pruning_core.runs.view import JobView
+    from pruning_core.studies.prune import PruneRun
+    from pruning_core.studies.pruned import Pruned
+    from pruning_core.zoo import ModelRef
+
+
+class Made(StrEnum):
+    """What was done to a network."""
+
+    WHOLE = "whole"
+    CUT = "cut"
+    RENEWED = "cut, new batch-norm statistics"
+    REFITTED = "cut, weights refitted"
+    TUNED = "cut and fine-tuned"
+    STEPPED = "cut in steps and trained"
+    METHOD = "cut by a method"
+    CHANGED = "cut, other weights since"  # whoever did that is not known here
+
+    @property
+    def trained(self) -> bool:
+        return self not in (Made.WHOLE, Made.CUT, Made.RENEWED, Made.REFITTED)
+
+
+def made(ref: ModelRef) -> Made:
+    if ref.base is None:
+        return Made.WHOLE
+    return Made(_made(ref.to_json(), state.owner(), str(state.workspace().root)))
+
+
+def badge(ref: ModelRef) -> str:
+    """What was done to the network, as a small coloured word; "" for a whole one."""
+    found = made(ref)
+    return "" if found is Made.WHOLE else f":blue-badge[{found}]"
+
+
+def application(desk: Desk) -> PruneRun:
+    """The run that applies the plan on the desk; judged on the test images, which no choice has looked at."""
+    from pages.ui import recovery
+    from pruning_core.studies.prune import PruneRun
+
+    data = replace(desk.data, split="test")
+    return PruneRun(model=desk.model, data=data, plan=desk.plan.to_json(), recovery=recovery.now())
+
+
+def applied(desk: Desk) -> tuple[JobView, Pruned] | None:
+    """What applying this very plan measured; None when it was not applied (to its end)."""
+    from pruning_core.studies.pruned import Pruned
+
+    view = state.jobs().find(application(desk)) if desk.plan else None
+    found = view.last(Pruned) if view else None
+    return (view, found) if view and found else None
+
+
+def came_from(ref: ModelRef) -> tuple[JobView, Pruned] | None:
+    """What cutting this network measured: the cut that ended in these very weights, else the newest of this plan."""
+    if ref.base is None:
+        return None
+    found = _cuts(ref.base, ref.plan)
+    own = [each for each in found if ref == each[1].model or (each[1].recovered and ref == each[1].recovered.model)]
+    return next(iter(own or found), None)
+
+
+def plan(desk: Desk) -> str:
+    """The plan in Markdown."""
+    if not desk.plan:
+        return ":gray[nothing planned]" if desk.model.base is None else ":gray[nothing more planned]"
+    network = state.network(desk.model)
+    before, after = network.cost(), network.cost(desk.plan)
+    done = applied(desk) or _cuts(desk.model, desk.plan.to_json())
+    stands = "applied, the smaller network waits on What-if" if done else "not applied yet"
+    return (
+        f"**{len(desk.plan)}** of {len(network.groups)} groups planned, "
+        f"**{percent(1 - after.macs / max(1, before.macs), 0)}** fewer MACs :gray[· {stands}]"
+    )
+
+
+def _cuts(base: ModelRef, plan: str) -> list[tuple[JobView, Pruned]]:
+    """The visitor's applications of this plan that came to their end, newest first."""
+    from pages.ui import started
+    from pruning_core.studies.prune import PruneRun
+    from pruning_core.studies.pruned import Pruned
+
+    found = []
+    for listed, _ in started.mine(PruneRun, lambda spec: (spec.model, spec.plan) == (base, plan)):
+        view = state.jobs().snapshot(listed.id)
+        if end := view.last(Pruned):
+            found.append((view, end))
+    return found
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _made(ref: str, owner: str, root: str) -> str:
+    """By the visitor's runs, which say what they did; else by comparing it with what was left when it was cut."""
+    from pruning_core.zoo import ModelRef
+
+    wanted = ModelRef.from_json(ref)
+    return _told(wanted) or _compared(wanted)
+
+
+def _told(ref: ModelRef) -> Made | None:
+    from pages.ui import started
+    from pruning_core.runs.events import Artifact
+    from pruning_core.studies.fine_tune import PRUNED, FineTuneRun
+    from pruning_core.studies.gradual import GradualRun
+    from pruning_core.studies.method import MethodRun
+    from pruning_core.studies.reached import Reached
+    from pruning_core.studies.treated import Treated
+
+    assert ref.base is not None
+    base, jobs = ref.base, state.jobs()
+    for _, cut in _cuts(base, ref.plan):
+        if ref == cut.model:
+            return Made.CUT
+        if cut.recovered and ref == cut.recovered.model:
+            return Made.REFITTED if cut.recovered.trained else Made.RENEWED
+    for view, _ in started.mine(FineTuneRun, lambda spec: replace(spec.model, weights=ref.weights) == ref):
+        kept = [each.digest for each in jobs.snapshot(view.id).all(Artifact) if each.name == f"{PRUNED} weights"]
+        if ref.weights in kept:
+            return Made.TUNED
+    for view, _ in started.mine(GradualRun, lambda spec: spec.model == base):
+        if any(each.weights == ref.weights for each in jobs.snapshot(view.id).all(Reached)):
+            return Made.STEPPED
+    for view, _ in started.mine(MethodRun, lambda spec: spec.model == base):
+        if (end := jobs.snapshot(view.id).last(Treated)) and end.model == ref:
+            return Made.METHOD
+    return None
+
+
+def _compared(ref: ModelRef) -> Made:
+    import torch
+
+    if not ref.weights:
+        return Made.CUT
+    now, then = state.loaded(ref).model, state.loaded(replace(ref, weights="")).model
+    before = then.state_dict()
+    changed = {name for name, value in now.state_dict().items() if not torch.equal(value, before[name])}
+    if not changed:
+        return Made.CUT
+    return Made.RENEWED if changed.isdisjoint(name for name, _ in now.named_parameters()) else Made.CHANGED
