@@ -23,6 +23,8 @@ from pruning_core.methods.phases import (
     Snapshot,
     Train,
     Widths,
+    Within,
+    Zeros,
     settings,
 )
 from pruning_core.methods.place import Keeper, Place
@@ -151,7 +153,7 @@ def _cut(phase: Cut, state: State, setup: Setup) -> Generator[Event, None, State
     if isinstance(phase.to, Widths):
         state.check_followed(phase.to.counts)
     ranks = yield from _ranks(phase, state, setup)
-    plan = _counted(phase, state, ranks) if isinstance(phase.to, Widths) else _within(phase, state, ranks)
+    plan = _chosen(phase, state, ranks)
     stage = Stage(_staged(phase, "removing channels"))
     yield stage
     if not plan:
@@ -177,6 +179,18 @@ def _ranks(phase: Cut, state: State, setup: Setup) -> Generator[Event, None, dic
     return (yield from ranked(state.model, state.network, phase.by, images, setup.seed))
 
 
+def _chosen(phase: Cut, state: State, ranks: dict[str, Tensor]) -> Plan:
+    match phase.to:
+        case Widths():
+            return _counted(phase, state, ranks)
+        case Zeros():
+            plan = Plan({key: (values == 0).nonzero().flatten().tolist() for key, values in ranks.items()})
+            state.check_followed(plan)
+            return plan
+        case _:
+            return _within(phase, state, ranks)
+
+
 def _counted(phase: Cut, state: State, ranks: dict[str, Tensor]) -> Plan:
     assert isinstance(phase.to, Widths)
     now: dict[str, tuple[int, ...]] = {}
@@ -190,7 +204,7 @@ def _counted(phase: Cut, state: State, ranks: dict[str, Tensor]) -> Plan:
 
 
 def _within(phase: Cut, state: State, ranks: dict[str, Tensor]) -> Plan:
-    assert not isinstance(phase.to, Widths)
+    assert isinstance(phase.to, Within)
     budget = phase.to.budget
     if budget.kind == "latency":
         raise UserError(f"A method keeps to a budget in {UNITS['macs']} or {UNITS['parameters']}. Choose one of them.")

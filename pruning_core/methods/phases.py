@@ -55,6 +55,11 @@ class Within:
 
 
 @dataclass(frozen=True)
+class Zeros:
+    """Exactly the channels whose importance is zero go: what a hook has closed by itself."""
+
+
+@dataclass(frozen=True)
 class Learnt:
     """Judge channels by what the hooks of the training before have learnt: (C,) by group key, higher is kept."""
 
@@ -64,7 +69,7 @@ class Cut:
     """Judge the channels of the network as it is now, and really remove the least important ones."""
 
     by: Criterion | Learnt
-    to: Widths | Within
+    to: Widths | Within | Zeros
     name: str = ""
 
 

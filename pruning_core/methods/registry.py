@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pruning_core.methods.admm_filters import StructuredADMM
 from pruning_core.methods.base import Method
+from pruning_core.methods.channel_exploration import ChannelExploration
 from pruning_core.methods.cut_and_train import CutAndTrain
 from pruning_core.methods.gate_decorator import GateDecorator
 from pruning_core.methods.ista import SparseScales
+from pruning_core.methods.layer_by_layer import LayerByLayer
+from pruning_core.methods.link_pruning import LinkPruning
 from pruning_core.methods.network_slimming import NetworkSlimming
 from pruning_core.methods.soft_pruning import SoftFilterPruning, SoftGeometricMedian
+from pruning_core.methods.transfer_pruning import TransferPruning
 
 METHODS: tuple[type[Method], ...] = (
     CutAndTrain,
@@ -18,4 +22,8 @@ METHODS: tuple[type[Method], ...] = (
     SoftGeometricMedian,
     StructuredADMM,
     GateDecorator,
+    ChannelExploration,
+    LayerByLayer,
+    TransferPruning,
+    LinkPruning,
 )
