@@ -10,7 +10,19 @@ import pandas as pd
 import streamlit as st
 
 from pages.ui import numbers
-from pruning_core.methods.phases import Apply, Cut, Learnt, Mend, Phase, Recover, Rewind, Snapshot, Train
+from pruning_core.methods.phases import (
+    Apply,
+    Cut,
+    Learnt,
+    Mask,
+    Mend,
+    Phase,
+    Recover,
+    Reinitialise,
+    Rewind,
+    Snapshot,
+    Train,
+)
 from pruning_core.runs.events import Event
 from pruning_core.studies.treated import PhaseDone
 from pruning_core.training.config import FineTune
@@ -45,8 +57,12 @@ def what(phase: Phase) -> str:
             return "refit by least squares what reads the cut channels"
         case Snapshot():
             return "remember the weights"
-        case Rewind():
-            return "go back to remembered weights"
+        case Rewind(zeros=zeros):
+            return "go back to remembered weights" + (", zeros stay" if zeros else "")
+        case Mask():
+            return "set weights to zero"
+        case Reinitialise():
+            return "draw new random weights"
 
 
 def timeline(phases: Sequence[Phase], configs: Mapping[int, FineTune]) -> list[dict[str, str]]:

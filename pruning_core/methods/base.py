@@ -130,12 +130,14 @@ class Method(ABC):
     """A subclass is a frozen dataclass whose docstring says what it does and when it fails (``taxonomy.Card``).
 
     Its annotated fields are its knobs; other fields are frozen values, such as a criterion. ``outcome`` is what it ends
-    in, ``scaled_down`` what is smaller here than in its paper. Raises ValueError for a knob out of range.
+    in, ``scaled_down`` what is smaller here than in its paper; ``budgeted`` is False where its pattern alone says how
+    much is left. Raises ValueError for a knob out of range.
     """
 
     card: ClassVar[Card]
     outcome: ClassVar[Outcome]
     scaled_down: ClassVar[str] = ""
+    budgeted: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_knobs(self)

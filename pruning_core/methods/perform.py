@@ -12,13 +12,16 @@ from pruning_core.allocation.lowest import lowest
 from pruning_core.allocation.pool import Pool
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, remove
+from pruning_core.methods.masking import masked, reinitialised, with_zeros_of
 from pruning_core.methods.phases import (
     Apply,
     Cut,
     Learnt,
+    Mask,
     Mend,
     Phase,
     Recover,
+    Reinitialise,
     Rewind,
     Snapshot,
     Train,
@@ -113,8 +116,12 @@ def _step(phase: Phase, state: State, setup: Setup) -> Generator[Event, None, St
             return (yield from _mend(phase, state, setup))
         case Snapshot(key=key):
             return replace(state, snapshots={**state.snapshots, key: Snap(state.model, state.plan)})
-        case Rewind(key=key):
-            return _rewound(state, key)
+        case Rewind():
+            return _rewound(state, phase)
+        case Mask():
+            return (yield from _mask(phase, state, setup))
+        case Reinitialise():
+            return replace(state, model=reinitialised(state.model, setup.seed), uncut=None)
         case Train():
             raise AssertionError("a training is performed by itself, because it can be gone on with")
 
@@ -220,14 +227,24 @@ def _judge(phase: Cut) -> str:
     return "What was learnt" if isinstance(phase.by, Learnt) else phase.by.card.name
 
 
-def _rewound(state: State, key: str) -> State:
-    snap = state.snapshots.get(key)
+def _rewound(state: State, phase: Rewind) -> State:
+    snap = state.snapshots.get(phase.key)
     if snap is None:
-        raise ValueError(f"there is no snapshot {key!r} to rewind to")
+        raise ValueError(f"there is no snapshot {phase.key!r} to rewind to")
     then = State(state.origin, snap.model, snap.plan)
     since = state.plan.since(snap.plan, state.origin.sizes)
     model = remove(snap.model, then.network, since).model if since else snap.model
+    if phase.zeros:
+        model = with_zeros_of(model, state.model, state.network)
     return replace(state, model=model, uncut=snap if since else None)
+
+
+def _mask(phase: Mask, state: State, setup: Setup) -> Generator[Event, None, State]:
+    yield Stage(_staged(phase, "setting weights to zero"))
+    origin = state.origin.network
+    work = masked(state.model, state.network, phase, origin, setup.fit, setup.seed)
+    model = yield from told(work, lambda share: (Progress(round(100 * share), 100, "%"),))
+    return replace(state, model=model, uncut=None)
 
 
 # -- training ----------------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from pruning_core.allocation.lowest import ROUNDING
 from pruning_core.criteria import Criterion
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan
+from pruning_core.methods.saliency import Saliency
+from pruning_core.sparsity.patterns import Pattern
 from pruning_core.training.config import FineTune
 from pruning_core.training.hooks import HookSpec
 from pruning_core.training.loop import Keep
@@ -111,13 +113,39 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Rewind:
-    """Give every weight the value that it had at a snapshot; what was removed since stays removed."""
+    """Give every weight the value that it had at a snapshot; what was removed since stays removed.
+
+    ``zeros``: what has become zero since stays zero too.
+    """
 
     key: str
+    zeros: bool = False
     name: str = ""
 
 
-Phase = Train | Cut | Apply | Recover | Mend | Snapshot | Rewind
+@dataclass(frozen=True)
+class Mask:
+    """Set the least salient weights to zero, as ``pattern`` groups them, until the others keep to a budget.
+
+    Its fraction is of the program's first network; MACs count the products whose weight is not zero. ``rounds``: the
+    weights are judged anew that often on the way. Only a training with ``ZerosStay`` keeps them zero.
+    """
+
+    pattern: Pattern
+    saliency: Saliency
+    to: Budget
+    rounds: int = 1
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Reinitialise:
+    """Draw all weights anew, by the program's seed; statistics of norms are forgotten."""
+
+    name: str = ""
+
+
+Phase = Train | Cut | Apply | Recover | Mend | Snapshot | Rewind | Mask | Reinitialise
 
 
 def shared_out(config: FineTune, shares: Sequence[float]) -> tuple[int, ...]:

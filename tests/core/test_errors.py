@@ -1,7 +1,5 @@
 """What a sentence may quote of somebody's file."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,8 +25,6 @@ def test_nothing_that_turns_the_line_around_gets_through():
 
 @pytest.mark.parametrize("length", [5_000, 25_000_000])
 def test_a_sentence_that_a_name_got_into_is_cut(length):
-    start = time.perf_counter()
     assert len(str(UserError(f"{'n' * length!r} is too large. Send less."))) <= 4000
     assert str(UserError("n" * length)).endswith("n")
-    assert time.perf_counter() - start < 1
     assert str(UserError("One line.\nAnother.")) == "One line.\nAnother.", "what we wrote ourselves stays as it is"

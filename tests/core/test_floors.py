@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("methods",),
     ("analysis",),
     ("criteria", "mending", "replay", "training", "runs"),
-    ("probe", "measuring", "zoo"),
+    ("probe", "measuring", "sparsity", "zoo"),
     ("allocation", "datasets", "isolation"),
     ("graph", "storage"),
     ("taxonomy", "numeric"),

@@ -8,14 +8,31 @@ from typing import Any
 import pytest
 import torch
 
+from pruning_core.allocation.budget import Budget
 from pruning_core.criteria import TaylorGate
 from pruning_core.graph import Plan
 from pruning_core.methods import place as placing
 from pruning_core.methods.perform import Done, perform
-from pruning_core.methods.phases import Apply, Cut, Learnt, Mend, Phase, Recover, Rewind, Snapshot, Train, Widths
+from pruning_core.methods.phases import (
+    Apply,
+    Cut,
+    Learnt,
+    Mask,
+    Mend,
+    Phase,
+    Recover,
+    Reinitialise,
+    Rewind,
+    Snapshot,
+    Train,
+    Widths,
+)
 from pruning_core.methods.place import Keeper, Place
+from pruning_core.methods.saliency import ConnectionSensitivity
 from pruning_core.methods.state import State
+from pruning_core.methods.zeros import ZerosStay
 from pruning_core.runs.events import Event
+from pruning_core.sparsity.patterns import Elements
 from pruning_core.training import loop
 from pruning_core.training.events import Epoch, Step
 from pruning_core.work import finished
@@ -32,6 +49,8 @@ def program(state: State) -> tuple[Phase, ...]:
         Snapshot("start"), Train(0.25, (NoisyGates(),), keep="last", name="gated"), Cut(Learnt(), Widths({second: 4})),
         Recover(128), Train(0.25), Cut(TaylorGate(), Widths({first: 2, second: 5})),
         Mend(64, 8), Rewind("start"), Train(0.5),
+        Mask(Elements(), ConnectionSensitivity(), Budget("macs", fraction=0.3), rounds=2), Train(0.5, (ZerosStay(),)),
+        Rewind("start", zeros=True), Reinitialise(),
     )  # fmt: skip
 
 
@@ -47,7 +66,10 @@ def equal(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-STOPS = [(Epoch, 1), (Done, 1), (Done, 2), (Step, 4), (Epoch, 4), (Done, 5), (Done, 6), (Step, 8), (Done, 8)]
+STOPS = [
+    (Epoch, 1), (Done, 1), (Done, 2), (Step, 4), (Epoch, 4), (Done, 5), (Done, 6), (Step, 8), (Done, 8), (Done, 9),
+    (Step, 10), (Done, 12),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("crash", [False, True], ids=["closed", "killed"])

@@ -1,0 +1,43 @@
+"""Zeros that stay: what of a network was masked takes part in no further training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pruning_core.graph import Network
+from pruning_core.sparsity.weights import prunable
+from pruning_core.training.hooks import Hook, HookSpec, Moment
+from pruning_core.training.watch import Watch
+
+
+@dataclass(frozen=True)
+class ZerosStay(HookSpec):
+    """Weights that are exactly zero when the training begins are zero after every step.
+
+    The network is its own mask: nothing else has to be kept, stored or resumed.
+    """
+
+    watches: ClassVar = (Watch("sizes", "Sizes of the weights that are left", "absolute value"),)
+
+    def begin(self, model: nn.Module, network: Network) -> Hook:
+        return _ZerosStay([weight for weight in prunable(model, network).values() if not bool(weight.all())])
+
+
+class _ZerosStay(Hook):
+    def __init__(self, weights: list[Tensor]) -> None:
+        self._weights = weights
+        self._kept = [(weight != 0).to(weight.dtype) for weight in weights]
+
+    @torch.no_grad()
+    def after_step(self, moment: Moment) -> None:
+        if self._weights:  # momentum would move them
+            torch._foreach_mul_(self._weights, self._kept)
+
+    def watched(self, moment: Moment) -> Mapping[str, Tensor]:
+        left = [weight.detach()[kept.bool()].abs() for weight, kept in zip(self._weights, self._kept)]
+        return {"sizes": torch.cat(left)} if left else {}

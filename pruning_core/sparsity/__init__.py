@@ -1,0 +1,1 @@
+"""Zeros inside the weights of a network that keeps its shape: which weights go together, and what is left."""
