@@ -51,8 +51,8 @@ def draw() -> None:
 
 def take(data: DataRef) -> None:
     """Put it on the desk. Raises UserError when it does not load."""
-    state.choose_data(data)
-    st.toast("It is on the desk.", icon=":material/check:")
+    if state.choose_data(data):
+        st.toast("It is on the desk.", icon=":material/check:")
     st.rerun()
 
 

@@ -47,7 +47,6 @@ def ask(desk: Desk, model: LoadedModel) -> None:
 def _say(desk: Desk, meaning: Meaning) -> None:
     """The same network with another meaning; the plan that was made for it stays with it."""
     plan, made = desk.plan, desk.made_by(desk.model, desk.plan)
-    state.choose_model(said_of(desk.model, meaning))
-    if plan:
+    if state.choose_model(said_of(desk.model, meaning)) and plan:
         state.choose_plan(plan, made)
     st.rerun()

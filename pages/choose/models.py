@@ -44,8 +44,8 @@ def draw() -> None:
 
 def take(model: ModelRef, data: DataRef | None = None) -> None:
     """Put it on the desk. Raises UserError when it does not load."""
-    state.choose_model(model, data)
-    st.toast("It is on the desk.", icon=":material/check:")
+    if state.choose_model(model, data):
+        st.toast("It is on the desk.", icon=":material/check:")
     st.rerun()
 
 

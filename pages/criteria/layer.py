@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from pages.criteria import charts, frames
-from pages.ui import cards, links, numbers, plots, provenance, state
+from pages.ui import cards, history, links, numbers, plots, provenance, state
 from pages.ui.charts import alt_text
 from pages.ui.desk import Desk
 from pages.ui.literal import code, literal, named
@@ -68,12 +68,13 @@ def _pick(group: Group, picked: list[int], below: list[int]) -> None:
     first, second, third = st.columns(3)
     first.button(
         f"Add the {len(picked)} chosen to the plan" if picked else "Choose points in the plot",
-        disabled=not picked, type="primary", key="criteria.add", width="stretch", on_click=_add, args=(group, picked),
+        disabled=not picked, type="primary", key="criteria.add", width="stretch", on_click=history.add,
+        args=(group, picked),
         help="Click a point, hold shift for more, or draw a box around them with the tool above the plot.",
     )  # fmt: skip
     second.button(
         f"Add the {len(below)} below the cut", disabled=not below, key="criteria.add_cut", width="stretch",
-        on_click=_add, args=(group, below),
+        on_click=history.add, args=(group, below),
     )  # fmt: skip
     third.button(
         f"Take {named(group.key)} out of the plan", disabled=not planned, key="criteria.clear", width="stretch",
@@ -84,17 +85,8 @@ def _pick(group: Group, picked: list[int], below: list[int]) -> None:
         links.to_what_if()
 
 
-def _add(group: Group, channels: list[int]) -> None:
-    plan = state.desk().plan
-    together = sorted({*plan.get(group.key, ()), *channels})
-    if len(together) >= group.size:
-        st.toast(f"{named(group.key)} must keep at least one channel. Choose fewer.", icon=":material/error:")
-        return
-    state.choose_plan(plan.with_group(group.key, together))
-
-
 def _clear(group: Group) -> None:
-    state.choose_plan(state.desk().plan.with_group(group.key, ()))
+    history.change(state.desk().plan.with_group(group.key, ()))
 
 
 def _conditions(desk: Desk, group: Group) -> None:

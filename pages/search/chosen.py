@@ -48,8 +48,8 @@ def show(each: Tried, network: Network) -> None:
         "Take this plan", type="primary", icon=":material/playlist_add:", key="search.take", width="stretch",
         help="Puts these very channels on the desk. What-if applies them, and its Undo brings the old plan back.",
     ):  # fmt: skip
-        history.change(plan)
-        st.toast("The plan is on the desk.")
+        if history.change(plan):
+            st.toast("The plan is on the desk.")
         st.rerun()
     frame = frames.widths(trial, network)
     cut = int((frame["after"] < frame["before"]).sum())

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.sensitivity.frames import Baseline
-from pages.ui import cards, changes, numbers, plots, provenance, state
+from pages.ui import cards, changes, history, numbers, plots, provenance, state
 from pages.ui import charts as house
 from pages.ui.literal import code, named
 from pages.ui.ranking import ranking
@@ -180,6 +180,6 @@ def _take(spec: SensitivityRun, network: Network, cell: Cell) -> None:
         help=f"The plan now removes {len(planned)} channels of this group.",
     ):
         scores = ranking(spec.model, network, spec.criterion, spec.data, spec.seed).values
-        state.choose_plan(state.desk().plan.with_group(cell.group, lowest(scores[cell.group], cell.removed)))
-        st.toast(f"The plan now removes {cell.removed} channels of {named(cell.group)}.")
+        if history.change(state.desk().plan.with_group(cell.group, lowest(scores[cell.group], cell.removed))):
+            st.toast(f"The plan now removes {cell.removed} channels of {named(cell.group)}.")
         st.rerun()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.similarity.clusters import Clusters
-from pages.ui import cards, changes, jobs, links, numbers, provenance, state
+from pages.ui import cards, changes, history, jobs, links, numbers, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.literal import literal, named
 from pages.ui.sweeps import judged_on
@@ -58,12 +58,13 @@ def section(desk: Desk, network: Network, found: Clusters) -> None:
         state.jobs().submit(run, state.owner())
         st.rerun()
     second.button(
-        "Add to the plan", type="primary", key="similarity.add", width="stretch", on_click=_add, args=(key, dropped),
-        help=f"The plan then removes exactly these channels of {named(key)}; what it says of other layers stays.",
+        "Add to the plan", type="primary", key="similarity.add", width="stretch", on_click=history.add,
+        args=(found.group, dropped),
+        help=f"The plan then removes these channels of {named(key)} too; what it removes already stays removed.",
     )  # fmt: skip
     if known is not None and known.state is not State.DONE:
         jobs.watch(known.id, key="similarity.run")
-    if state.desk().plan.get(key) == dropped:
+    if set(dropped) <= set(state.desk().plan.get(key, ())):
         with third:
             links.to_what_if()
     if not found.group.exact:
@@ -82,7 +83,3 @@ def _accuracy(found: Pruned | None, place: st.delta_generator.DeltaGenerator) ->
         detail=changes.paired(drop).interval,
         container=place,
     )
-
-
-def _add(key: str, dropped: tuple[int, ...]) -> None:
-    state.choose_plan(state.desk().plan.with_group(key, dropped))

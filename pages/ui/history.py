@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import streamlit as st
 
 from pages.ui import state
+from pages.ui.literal import named
 from pruning_core.export.document import How
-from pruning_core.graph import Plan
+from pruning_core.graph import Group, Plan
 from pruning_core.storage.codec import dump
 
 KEPT = 100
@@ -28,23 +29,42 @@ def past() -> list[Step]:
     return every.setdefault(state.desk().model.key, [])
 
 
-def change(plan: Plan, wishes: Mapping[str, int] | None = None, how: How | None = None) -> None:
-    """Put `plan` on the desk and remember the one before it, with what its sliders were set to; `how` it was made."""
+def change(plan: Plan, wishes: Mapping[str, int] | None = None, how: How | None = None) -> bool:
+    """Put `plan` on the desk and remember the one before it, with what its sliders were set to; `how` it was made.
+
+    False where another tab was first.
+    """
     now, steps, plan_before = asked(), past(), state.desk().plan
     before = plan_before, dict(now)
     if plan != plan_before:
-        state.choose_plan(plan, dump(how) if how is not None else "")
+        if not state.choose_plan(plan, dump(how) if how is not None else ""):
+            return False
         # From here on nothing touches the session: another click would end this run at that point.
         steps.append(before)
         del steps[:-KEPT]
     now.update(wishes or {})
+    return True
+
+
+def add(group: Group, channels: Iterable[int]) -> None:
+    """Remove these channels of the group too; what the plan removes already stays removed.
+
+    Where none of the group would be left, the plan stays as it was and a message says so.
+    """
+    plan = state.desk().plan
+    together = sorted({*plan.get(group.key, ()), *channels})
+    if len(together) >= group.size:
+        st.toast(f"{named(group.key)} must keep at least one channel. Choose fewer.", icon=":material/error:")
+        return
+    change(plan.with_group(group.key, together))
 
 
 def undo() -> None:
     now, steps = asked(), past()
     if steps:
         plan, wishes = steps[-1]
-        state.choose_plan(plan)
+        if not state.choose_plan(plan):
+            return
         steps.pop()
         now.clear()
         now.update(wishes)

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 MODELS_KEPT = 6
 DATA_KEPT = 4
+SEEN = "desk.seen"  # what this tab last read or wrote down
+ELSEWHERE = (
+    "Another tab has changed the plan or what is on the desk. That stands here now, and your last change was not made: "
+    "look, and do it again if you still want it."
+)
 
 
 # -- who, and what is chosen -------------------------------------------------------------------------------------------
@@ -48,7 +53,7 @@ def desk() -> Desk:
 
     if "desk" not in st.session_state:
         st.session_state["desk.lost"] = desks.lost(workspace(), owner())
-        st.session_state["desk"] = desks.recall(workspace(), owner())
+        st.session_state[SEEN] = st.session_state["desk"] = desks.recall(workspace(), owner())
     found: Desk = st.session_state["desk"]
     return found
 
@@ -58,35 +63,45 @@ def lost() -> str:
     return str(st.session_state.get("desk.lost", ""))
 
 
-def choose_model(model: ModelRef, data: DataRef | None = None) -> None:
+def choose_model(model: ModelRef, data: DataRef | None = None) -> bool:
     """Put another model on the desk, with the data that belongs to it if given; its own plan comes with it.
 
+    False where another tab was first.
     Raises UserError when either cannot be loaded; the desk is then as it was.
     """
     now = desk()
     loaded(model)
     if data is not None and data != now.data:
         splits(data)
-    _keep(now.with_model(model, data or now.data))
+    return _keep(now.with_model(model, data or now.data))
 
 
-def choose_data(data: DataRef) -> None:
-    """Raises UserError when it cannot be loaded; the desk is then as it was."""
+def choose_data(data: DataRef) -> bool:
+    """False where another tab was first. Raises UserError when it cannot be loaded; the desk is then as it was."""
     splits(data)
-    _keep(desk().with_data(data))
+    return _keep(desk().with_data(data))
 
 
-def choose_plan(plan: Plan, made: str = "") -> None:
-    """Keep `plan` for the model on the desk; `made`: what made it, as JSON text."""
-    _keep(desk().with_plan(plan, made))
+def choose_plan(plan: Plan, made: str = "") -> bool:
+    """Keep `plan` for the model on the desk; `made`: what made it, as JSON text. False where another tab was first."""
+    return _keep(desk().with_plan(plan, made))
 
 
-def _keep(changed: Desk) -> None:
-    from pages.ui.desk import remember
+def _keep(changed: Desk) -> bool:
+    """Write it down, unless another tab of the same visitor has since: then that stands here too, and the visitor reads
+    that the change was not made."""
+    from pages.ui.desk import recall, remember
 
+    seen, there = st.session_state.get(SEEN), recall(workspace(), owner())
+    if seen is not None and there not in (seen, changed):
+        st.session_state[SEEN] = st.session_state["desk"] = there
+        st.toast(ELSEWHERE, icon=":material/tab:", duration="long")
+        return False
     # First what can be ended by another click and then done again, last the one step that makes it so.
     remember(workspace(), owner(), changed)
+    st.session_state[SEEN] = changed
     st.session_state["desk"], st.session_state["desk.lost"] = changed, ""
+    return True
 
 
 # -- shared by all visitors --------------------------------------------------------------------------------------------

@@ -86,8 +86,8 @@ def _result(found: Pruned, view: JobView, desk: Desk) -> None:
         help="Else as it was just cut, with every weight and statistic that is left as it was.",
     )
     if st.button("Work on the smaller network", key="whatif.adopt", type="primary", icon=":material/arrow_forward:"):
-        state.choose_model(found.recovered.model if recovered and found.recovered else found.model)
-        st.toast("The smaller network is on the desk.")
+        if state.choose_model(found.recovered.model if recovered and found.recovered else found.model):
+            st.toast("The smaller network is on the desk.")
         st.rerun()
 
 

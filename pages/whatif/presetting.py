@@ -66,10 +66,9 @@ def _form(network: Network, ranked: Ranking) -> None:
     ):  # fmt: skip
         found = presets.solved(complete, pool, kind, percent / 100)
         budget = Budget(kind, fraction=percent / 100)
-        history.change(
-            found.plan, how=how.computed(state.desk(), network, ranked, found.plan, complete, limits, budget)
-        )
-        st.session_state["whatif.said"] = _said(found, network, kind)
+        made = how.computed(state.desk(), network, ranked, found.plan, complete, limits, budget)
+        if history.change(found.plan, how=made):
+            st.session_state["whatif.said"] = _said(found, network, kind)
         st.rerun()
     if said := st.session_state.pop("whatif.said", None):
         st.success(said, icon=":material/check:")
