@@ -17,6 +17,7 @@ from pruning_core.methods.n_of_m import NofMSparsity
 from pruning_core.methods.network_slimming import NetworkSlimming
 from pruning_core.methods.patterned_kernels import PatDNN, PConv
 from pruning_core.methods.pruning_at_start import GraspElements, SnipElements, SynFlowElements
+from pruning_core.methods.representatives import TrainedRepresentatives
 from pruning_core.methods.soft_pruning import SoftFilterPruning, SoftGeometricMedian
 from pruning_core.methods.transfer_pruning import TransferPruning
 
@@ -41,4 +42,5 @@ METHODS: tuple[type[Method], ...] = (
     NofMSparsity,
     PConv,
     PatDNN,
+    TrainedRepresentatives,
 )
