@@ -7,6 +7,7 @@ from pruning_core.methods.admm_filters import StructuredADMM
 from pruning_core.methods.base import Method
 from pruning_core.methods.channel_exploration import ChannelExploration
 from pruning_core.methods.cut_and_train import CutAndTrain
+from pruning_core.methods.discrimination import DiscriminationPruning
 from pruning_core.methods.gate_decorator import GateDecorator
 from pruning_core.methods.ista import SparseScales
 from pruning_core.methods.layer_by_layer import LayerByLayer
@@ -42,5 +43,6 @@ METHODS: tuple[type[Method], ...] = (
     NofMSparsity,
     PConv,
     PatDNN,
+    DiscriminationPruning,
     TrainedRepresentatives,
 )

@@ -21,7 +21,7 @@ Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 class NetworkTrial(Trial):
     """Replaces the slices of the members' weights in a copy of the network.
 
-    The loss is the cross entropy, plus for every layer concerned half the mean squared change of its output.
+    The loss is that of :meth:`loss`, plus for every layer concerned half the mean squared change of its output.
     """
 
     def __init__(self, model: nn.Module, members: Sequence[Member], batches: Batches) -> None:
@@ -35,6 +35,10 @@ class NetworkTrial(Trial):
         for x, _ in batches():
             with torch.no_grad():
                 self.before.append(self._run(x)[1])
+
+    def loss(self, output: object, labels: Tensor) -> Tensor:
+        """The cross entropy of what the network has just returned; a subclass may look elsewhere."""
+        return CROSS_ENTROPY.loss(logits_of(output), labels)
 
     def _run(self, x: Tensor) -> tuple[object, dict[str, Tensor]]:
         outputs: dict[str, Tensor] = {}
@@ -55,7 +59,7 @@ class NetworkTrial(Trial):
         for (x, labels), before in zip(self.batches(), self.before):
             with torch.enable_grad():
                 output, outputs = self._run(x)
-                loss = CROSS_ENTROPY.loss(logits_of(output), labels)
+                loss = self.loss(output, labels)
                 # in place operations may have changed what a layer wrote; the copy in ``before`` saw the same ones
                 for name, now in outputs.items():
                     loss = loss + F.mse_loss(now, before[name]) / 2

@@ -50,6 +50,7 @@ class Moment:
     """Where the training stands: ``epoch`` counts from 1, ``step`` of ``steps`` in this epoch; ``done`` in [0, 1].
 
     ``model`` is the training's own copy, in training mode during steps and in evaluation mode while it is measured.
+    ``labels`` (n,) are those of the batch, during a step.
     """
 
     model: nn.Module
@@ -58,6 +59,7 @@ class Moment:
     steps: int
     done: float
     rate: float
+    labels: Tensor | None = None
 
 
 class Hook:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -63,6 +64,7 @@ class Learner:
 
     def learn(self, x: Tensor, y: Tensor, moment: Moment, seed: int) -> tuple[Tensor, Tensor | None]:
         """One step on x (n, C, H, W), y (n,); returns (main loss, penalty), on the device and not yet waited for."""
+        moment = replace(moment, labels=y)
         with self.dice(seed):
             losses = self._backward(x, y, moment)
             self.hooks.at(Hook.after_backward, moment)

@@ -134,6 +134,9 @@ def test_effects_are_absolute_for_each_batch_and_divided_by_their_layers_norm() 
         hook.after_backward(Moment(model, 1, 0, 2, 0.0, 0.1))
     (effects,) = hook._effects.values()
     assert effects.tolist() == [2, 4]
+    resumed: Any = TaylorSteps(rounds=2).begin(model, state.network)
+    resumed.load(hook.state())
+    assert [values.tolist() for values in resumed._effects.values()] == [[2, 4]]
     fair = comparable(torch.tensor([3.0, 5.0, 4.0]), torch.tensor([True, False, True]))
     assert fair.tolist() == pytest.approx([0.6, -1, 0.8]), "what is closed ranks below everything open"
 
