@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
-from torch import Tensor
-
-from pruning_core.allocation.budget import UNITS, Budget, allocate
-from pruning_core.allocation.lowest import lowest
-from pruning_core.allocation.pool import Pool
-from pruning_core.errors import UserError
-from pruning_core.graph import Plan, remove
+from pruning_core.graph import remove
+from pruning_core.methods.cutting import cutting, staged_as
 from pruning_core.methods.masking import masked, reinitialised, with_zeros_of
 from pruning_core.methods.phases import (
     Apply,
     Cut,
-    Learnt,
     Mask,
     Mend,
     Phase,
@@ -25,15 +19,11 @@ from pruning_core.methods.phases import (
     Rewind,
     Snapshot,
     Train,
-    Widths,
-    Within,
-    Zeros,
     settings,
 )
 from pruning_core.methods.place import Keeper, Place
-from pruning_core.methods.ranking import SCORED_ON, ranked
 from pruning_core.methods.state import Setup, Snap, State, needed
-from pruning_core.methods.treatments import PROOF_IMAGES, mended, recalibrated, removing
+from pruning_core.methods.treatments import PROOF_IMAGES, mended, recalibrated
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.training.checkpoint import Best, Checkpoint
 from pruning_core.training.config import FineTune
@@ -41,8 +31,6 @@ from pruning_core.training.distillation import ORIGIN
 from pruning_core.training.events import Epoch, TrainOutcome
 from pruning_core.training.loop import fine_tune
 from pruning_core.work import told
-
-RECONSTRUCTION_IMAGES = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,14 +89,14 @@ def perform(
 def _step(phase: Phase, state: State, setup: Setup) -> Generator[Event, None, State]:
     match phase:
         case Cut():
-            return (yield from _cut(phase, state, setup))
+            return (yield from cutting(phase, state, setup))
         case Apply():
-            yield Stage(_staged(phase, "removing channels"))
+            yield Stage(staged_as(phase, "removing channels"))
             example = setup.proof.normalised(setup.proof.images[:PROOF_IMAGES])
             removal = remove(state.model, state.network, phase.plan, example)
             return state.without(phase.plan, removal.model, removal)
         case Recover(images=images):
-            yield Stage(_staged(phase, "renewing batch-norm statistics"))
+            yield Stage(staged_as(phase, "renewing batch-norm statistics"))
             work = recalibrated(state.model, needed(setup.fit, "images to fit"), images, setup.seed, setup.device)
             model = yield from told(work, lambda share: (Progress(round(100 * share), 100, "%"),))
             return replace(state, model=model)
@@ -126,14 +114,10 @@ def _step(phase: Phase, state: State, setup: Setup) -> Generator[Event, None, St
             raise AssertionError("a training is performed by itself, because it can be gone on with")
 
 
-def _staged(phase: Phase, what: str) -> str:
-    return f"{phase.name}: {what}" if phase.name else what
-
-
 def _mend(phase: Mend, state: State, setup: Setup) -> Generator[Event, None, State]:
     if state.uncut is None:
         return state
-    stage = Stage(_staged(phase, "refitting the layers that read what is left"))
+    stage = Stage(staged_as(phase, "refitting the layers that read what is left"))
     yield stage
     whole = State(state.origin, state.uncut.model, state.uncut.plan)
     plan = state.plan.since(whole.plan, state.origin.sizes)
@@ -153,80 +137,6 @@ def _mend(phase: Mend, state: State, setup: Setup) -> Generator[Event, None, Sta
     return replace(state, model=removal.model, removal=removal, uncut=None)
 
 
-# -- cutting -----------------------------------------------------------------------------------------------------------
-
-
-def _cut(phase: Cut, state: State, setup: Setup) -> Generator[Event, None, State]:
-    if isinstance(phase.to, Widths):
-        state.check_followed(phase.to.counts)
-    ranks = yield from _ranks(phase, state, setup)
-    plan = _chosen(phase, state, ranks)
-    stage = Stage(_staged(phase, "removing channels"))
-    yield stage
-    if not plan:
-        return state
-    mend = None if isinstance(phase.by, Learnt) else phase.by
-    proof = setup.proof
-    work = removing(state.model, state.network, plan, mend, setup.fit or proof, proof, RECONSTRUCTION_IMAGES)
-    removal = yield from told(work, lambda _: (stage,))
-    return state.without(plan, removal.model, removal)
-
-
-def _ranks(phase: Cut, state: State, setup: Setup) -> Generator[Event, None, dict[str, Tensor]]:
-    """By the weights as they are now, or by what the last training has learnt."""
-    if isinstance(phase.by, Learnt):
-        sizes = {group.key: group.size for group in state.network.groups}
-        found = {key: value for key, value in state.learnt.items() if value.shape == (sizes.get(key, -1),)}
-        if not found:
-            raise ValueError("no hook of the training before has learnt how important channels are")
-        return found
-    images = None
-    if phase.by.needs_images:
-        images = needed(setup.fit, "images to score on").subset(SCORED_ON, setup.seed)
-    return (yield from ranked(state.model, state.network, phase.by, images, setup.seed))
-
-
-def _chosen(phase: Cut, state: State, ranks: dict[str, Tensor]) -> Plan:
-    match phase.to:
-        case Widths():
-            return _counted(phase, state, ranks)
-        case Zeros():
-            plan = Plan({key: (values == 0).nonzero().flatten().tolist() for key, values in ranks.items()})
-            state.check_followed(plan)
-            return plan
-        case _:
-            return _within(phase, state, ranks)
-
-
-def _counted(phase: Cut, state: State, ranks: dict[str, Tensor]) -> Plan:
-    assert isinstance(phase.to, Widths)
-    now: dict[str, tuple[int, ...]] = {}
-    for key, count in phase.to.counts.items():
-        more = count - len(state.plan.get(key, ()))
-        if more > 0 and key not in ranks:
-            raise UserError(f"{_judge(phase)} cannot rank {key}. Choose another criterion.")
-        if more > 0:
-            now[key] = lowest(ranks[key], more)
-    return Plan(now)
-
-
-def _within(phase: Cut, state: State, ranks: dict[str, Tensor]) -> Plan:
-    assert isinstance(phase.to, Within)
-    budget = phase.to.budget
-    if budget.kind == "latency":
-        raise UserError(f"A method keeps to a budget in {UNITS['macs']} or {UNITS['parameters']}. Choose one of them.")
-    cost = state.origin.network.cost()
-    allowed = Budget(budget.kind, amount=budget.limit(cost.macs if budget.kind == "macs" else cost.parameters))
-    fair = "mean" if isinstance(phase.by, Learnt) else phase.by.fair.by
-    plan = allocate(phase.to.allocation, Pool.of(state.network, ranks, phase.to.limits, fair), allowed).plan
-    state.check_followed(plan)
-    return plan
-
-
-def _judge(phase: Cut) -> str:
-    return "What was learnt" if isinstance(phase.by, Learnt) else phase.by.card.name
-
-
 def _rewound(state: State, phase: Rewind) -> State:
     snap = state.snapshots.get(phase.key)
     if snap is None:
@@ -240,7 +150,7 @@ def _rewound(state: State, phase: Rewind) -> State:
 
 
 def _mask(phase: Mask, state: State, setup: Setup) -> Generator[Event, None, State]:
-    yield Stage(_staged(phase, "setting weights to zero"))
+    yield Stage(staged_as(phase, "setting weights to zero"))
     origin = state.origin.network
     work = masked(state.model, state.network, phase, origin, setup.fit, setup.seed)
     model = yield from told(work, lambda share: (Progress(round(100 * share), 100, "%"),))
@@ -260,7 +170,7 @@ def _train(
     keeper: Keeper | None,
 ) -> Generator[Event, None, State]:
     if phase.name:
-        yield Stage(_staged(phase, "training"))
+        yield Stage(staged_as(phase, "training"))
     training = fine_tune(
         state.model,
         needed(setup.fit, "images to fit"),

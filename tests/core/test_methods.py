@@ -21,7 +21,6 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, capture, remove
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.methods import base
-from pruning_core.methods import perform as performing
 from pruning_core.methods.base import Goal, Outcome
 from pruning_core.methods.perform import Broken, Done, only_events, perform
 from pruning_core.methods.phases import (
@@ -37,6 +36,7 @@ from pruning_core.methods.phases import (
     Within,
 )
 from pruning_core.methods.phases import settings as settings_of
+from pruning_core.methods.ranking import SCORED_ON
 from pruning_core.methods.registry import METHODS
 from pruning_core.methods.state import Setup
 from pruning_core.runs.events import Event, Stage
@@ -246,7 +246,7 @@ def test_a_program_without_its_images_is_a_mistake_of_whoever_wrote_it(digits: P
 def test_scores_of_a_cut_are_those_of_the_fitted_images(digits: Parts) -> None:
     state = begun()
     key = state.network.groups[0].key
-    images = digits[0].subset(performing.SCORED_ON, CONFIG.seed)
+    images = digits[0].subset(SCORED_ON, CONFIG.seed)
     expected = score(state.model, state.network, (TaylorGate(),), images, seed=CONFIG.seed)[TaylorGate()].values[key]
     end = finished(perform((Cut(TaylorGate(), Widths({key: 3})),), state, setup(digits)))
     assert set(end.plan[key]) == set(expected.argsort(stable=True)[:3].tolist())
