@@ -7,7 +7,10 @@ from pages.choose.fit import said
 from pages.ui import state
 
 st.title("Load")
-st.markdown("Choose a network and the images it is judged on. What is on the desk stays until the next one has loaded.")
+st.markdown(
+    "Choose a network and the images it is judged on. They are then on the desk: what every page works on. What is "
+    "there stays until the next one has loaded."
+)
 said(state.desk())
 network, images = st.tabs(["Network", "Data"])
 with network:

@@ -72,8 +72,8 @@ def _ask(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> Compa
         if any(is_random(each) for each in criteria):
             draws = int(
                 st.slider(
-                    "Draws of chance", 5, 20, 5, key="criteria.draws", persist_state="session",
-                    help="How many seeds stand behind the band of a random criterion.",
+                    "Repeats of random choices", 5, 20, 5, key="criteria.draws", persist_state="session",
+                    help="Of criteria that pick channels at random: so many seeds are tried, and the band spans them.",
                 )
             )  # fmt: skip
     with third:
@@ -150,8 +150,9 @@ def _results(view: JobView, network: Network, run: CompareRun) -> None:
         return
     moments = [str(when) for when in When if str(when) in set(measured["when"])]
     shown = st.pills(
-        "Moments in the figure", moments, selection_mode="multi", default=moments[-1:],
+        "Shown in the figure", moments, selection_mode="multi", default=moments[-1:],
         key=f"criteria.moments.{len(moments)}",
+        help="When the networks were measured: right after cutting, or after what was done to them since.",
     )  # fmt: skip
     shown = [when for when in moments if when in (shown or moments[-1:])]
     part = measured[measured["when"].isin(shown)]
@@ -170,7 +171,7 @@ def _results(view: JobView, network: Network, run: CompareRun) -> None:
         images=images,
         device=view.device.upper(),
         seed=run.seed,
-        note="Bars: 95 % intervals (Wilson). A band spans the worst and the best draw of chance."
+        note="Bars: 95 % intervals (Wilson). A band spans the worst and the best repeat of a random choice."
         + (" The epoch that a training keeps was chosen on these images too." if run.tune else ""),
     )
     cards.source_line(on)
@@ -190,7 +191,8 @@ def _table(frame: pd.DataFrame, run: CompareRun) -> None:
     table = pd.DataFrame(
         {
             "Criterion": [
-                f"{row.criterion} ({row.draws} draws)" if row.draws > 1 else row.criterion for row in rows.itertuples()
+                f"{row.criterion} ({row.draws} repeats)" if row.draws > 1 else row.criterion
+                for row in rows.itertuples()
             ],
             "Measured": rows["when"].to_numpy(),
             "Top-1": [numbers.accuracy_text(row.top1, row.low, row.high) for row in rows.itertuples()],
@@ -210,7 +212,7 @@ def _table(frame: pd.DataFrame, run: CompareRun) -> None:
         column_config={
             "Criterion": st.column_config.TextColumn(pinned=True),
             "Top-1": st.column_config.TextColumn(
-                help="With its 95 % interval; of several draws the mean, with the worst and the best."
+                help="With its 95 % interval; of several repeats the mean, with the worst and the best."
             ),
             "Top-5": st.column_config.NumberColumn(format="%.1f %%"),
             "Change": st.column_config.TextColumn(help="Against the unpruned network; same images, 95 % interval."),

@@ -88,7 +88,7 @@ class Tpe(Sampled):
 
     card: ClassVar = Card(
         key="tpe",
-        name="TPE",
+        name="Learned guesses (TPE)",
         family=Family.SEARCH,
         data=Data.LABELS,
         cost="one evaluation per trial",
