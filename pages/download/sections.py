@@ -210,7 +210,7 @@ def _figures(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
     counted = provenance.derived("counted in the captured network, exactly")
 
     def row(views: tuple[JobView, ...]) -> None:
-        places = st.columns(4)
+        places = cards.row(4)
         _accuracy(views, places[0])
         for place, label, first, last in (
             (places[1], "Parameters", before.parameters, after.parameters),

@@ -171,7 +171,7 @@ def _until(spec: FineTuneRun, loss: pd.DataFrame) -> float:
 
 def _figures(view: JobView, spec: FineTuneRun) -> None:
     """Four cards that are always there, so that nothing below them moves."""
-    places = st.columns(4)
+    places = cards.row(4)
     step = _newest(view)
     epochs = [event for event in view.events if isinstance(event, Epoch)]
     device = view.device.upper()

@@ -93,7 +93,7 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
     if end is None:
         return
     source, change = _measured(end.after.accuracy, view, spec), changes.paired(end.drop)
-    places = st.columns(4)
+    places = cards.row(4)
     cards.number(
         "Accuracy", numbers.percent(end.after.accuracy.top1), source, container=places[0],
         detail=f"{numbers.interval_text(end.after.accuracy.low, end.after.accuracy.high)}; before: "

@@ -65,7 +65,7 @@ def figures(desk: Desk) -> None:
     )
 
     def row(views: tuple[JobView, ...]) -> None:
-        places = st.columns(6)
+        places = cards.row(6)
         _accuracy(views[0], places[0], places[1])
         cards.number("Parameters", numbers.count(cost.parameters), COUNTED, detail="trainable", container=places[2])
         cards.number("MACs", numbers.count(cost.macs), COUNTED, detail="per image", container=places[3])

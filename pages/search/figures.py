@@ -70,7 +70,7 @@ def source(view: JobView, spec: SearchRun, images: int) -> Provenance:
 
 
 def _cards(view: JobView, spec: SearchRun, found: dict[frames.Place, Tried]) -> None:
-    places = st.columns(4)
+    places = cards.row(4)
     on = source(view, spec, next(iter(found.values())).images)
     origin = view.last(Accuracy)
     if origin is not None:

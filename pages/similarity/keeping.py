@@ -32,7 +32,7 @@ def section(desk: Desk, network: Network, found: Clusters) -> None:
         return
     plan = Plan({key: dropped})
     before, after = network.cost(), network.cost(plan)
-    places = st.columns(4)
+    places = cards.row(4)
     cards.number(
         "Ratio of this layer", numbers.percent(len(dropped) / found.group.size), COUNTED,
         detail=f"{len(dropped)} of {found.group.size} go", container=places[0],

@@ -25,7 +25,7 @@ BY_CLUSTER = "Cluster"
 
 def numbers_of(found: Clusters) -> None:
     """The row on top."""
-    places = st.columns(4)
+    places = cards.row(4)
     how = provenance.derived(f"from the layer's {found.source.lower()}, {found.metric.name.lower()} distance")
     apart = found.distances[~np.eye(found.group.size, dtype=bool)]
     nearest = float(apart.min()) if len(apart) else 0.0

@@ -12,6 +12,15 @@ from pages.ui.changes import Change
 from pages.ui.literal import literal
 from pages.ui.provenance import Provenance
 
+LEAST_PX, MOST_PX, GAP_PX = 152, 1000, 16  # a card with the longest number; a row on a usual screen; between cards
+
+
+def row(count: int) -> list[DeltaGenerator]:
+    """Places for so many cards side by side, and below each other where the page is too narrow: no number is cut."""
+    width = max(LEAST_PX, (MOST_PX - GAP_PX * (count - 1)) // count)
+    with st.container(horizontal=True, gap="small"):
+        return [st.container(width=width) for _ in range(count)]
+
 
 def badge(provenance: Provenance) -> str:
     """The small coloured word, as Markdown for any label or caption."""

@@ -32,7 +32,7 @@ def draw() -> None:
     )
     counted = provenance.derived("counted when it was trained")
     st.title(facts["title"])
-    places = st.columns(4)
+    places = cards.row(4)
     cards.number(
         "Top-1 accuracy",
         numbers.percent(accuracy["test"]),

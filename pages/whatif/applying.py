@@ -106,7 +106,7 @@ def _measures(found: Pruned, view: JobView) -> None:
     ]
     if recovered is not None:
         shown.append((recovered.recovery, recovered.accuracy, recovered.drop))
-    places = st.columns(len(shown) + 2)
+    places = cards.row(len(shown) + 2)
     for (name, accuracy, drop), place in zip(shown, places):
         cards.number(
             name,
@@ -145,7 +145,7 @@ def _change(drop: Drop) -> str:
 def _counts(found: Pruned) -> None:
     unit, factor = figures.compute_unit()
     before, after = found.before.cost, found.after.cost
-    places = st.columns(4)
+    places = cards.row(4)
     for place, name, old, new, show in (
         (places[0], unit, factor * before.macs, factor * after.macs, numbers.count),
         (places[1], "Parameters", before.parameters, after.parameters, numbers.count),

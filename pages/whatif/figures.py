@@ -41,7 +41,7 @@ def row(network: Network, desk: Desk) -> tuple[DeltaGenerator, bool]:
     unit, factor = compute_unit()
     sizes = sum(group.size for group in network.groups)
     kept = sizes - sum(len(units) for units in desk.plan.values())
-    places = st.columns(5)
+    places = cards.row(5)
     shown = (
         (unit, factor * before.macs, factor * after.macs, numbers.count, OPERATIONS),
         ("Parameters", before.parameters, after.parameters, numbers.count, None),
