@@ -19,7 +19,7 @@ def ask(ref: DataRef, train: Dataset, test: Dataset) -> tuple[float, float]:
         testing = _share(
             first.slider(
                 "Set apart for testing (%)", LEAST, MOST, _percent(testing), key=f"{key}.testing",
-                help="Of every class, drawn by chance but always the same ones. Only what is reported looks at them.",
+                help="Of every class, picked at random but always the same ones. Only what is reported looks at them.",
             ), testing,
         )  # fmt: skip
     else:

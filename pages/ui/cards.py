@@ -19,7 +19,7 @@ def row(count: int) -> list[DeltaGenerator]:
     """Places for so many cards side by side, and below each other where the page is too narrow: no number is cut."""
     width = max(LEAST_PX, (MOST_PX - GAP_PX * (count - 1)) // count)
     with st.container(horizontal=True, gap="small"):
-        return [st.container(width=width) for _ in range(count)]
+        return [st.container(width=width, height="stretch") for _ in range(count)]
 
 
 def badge(provenance: Provenance) -> str:
