@@ -19,6 +19,12 @@ from pruning_core.methods.network_slimming import NetworkSlimming
 from pruning_core.methods.patterned_kernels import PatDNN, PConv
 from pruning_core.methods.pruning_at_start import GraspElements, SnipElements, SynFlowElements
 from pruning_core.methods.representatives import TrainedRepresentatives
+from pruning_core.methods.discrete_gates import DiscreteCompression
+from pruning_core.methods.gate_decorator import GateDecorator
+from pruning_core.methods.ista import SparseScales
+from pruning_core.methods.markov_widths import MarkovPruning
+from pruning_core.methods.network_slimming import NetworkSlimming
+from pruning_core.methods.soft_channels import SoftChannelPruning
 from pruning_core.methods.soft_pruning import SoftFilterPruning, SoftGeometricMedian
 from pruning_core.methods.transfer_pruning import TransferPruning
 
@@ -45,4 +51,7 @@ METHODS: tuple[type[Method], ...] = (
     PatDNN,
     DiscriminationPruning,
     TrainedRepresentatives,
+    MarkovPruning,
+    SoftChannelPruning,
+    DiscreteCompression,
 )
