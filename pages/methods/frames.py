@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from pages.methods import sparse
 from pages.ui import numbers
 from pruning_core.methods.phases import (
     Apply,
@@ -38,6 +39,9 @@ DONE: dict[str, Any] = {
     ),
     "macs": "MACs",
     "parameters": "Parameters",
+    "left": st.column_config.TextColumn(
+        "Weights not zero", help="Of the layers that multiply, once the method sets weights to zero."
+    ),
     "seconds": st.column_config.TextColumn("Time", help="With measuring."),
 }
 NOT_YET = "–"
@@ -82,12 +86,13 @@ def performed(rows: list[dict[str, str]], events: Iterable[Event]) -> list[dict[
 
     def measured(number: int) -> dict[str, str]:
         if number not in done:
-            return dict.fromkeys(("accuracy", "macs", "parameters", "seconds"), NOT_YET)
+            return dict.fromkeys(("accuracy", "macs", "parameters", "left", "seconds"), NOT_YET)
         each = done[number]
         return {
             "accuracy": numbers.accuracy_text(each.accuracy.top1, each.accuracy.low, each.accuracy.high),
             "macs": f"{each.macs:,}",
             "parameters": f"{each.parameters:,}",
+            "left": sparse.left(each.sparsity),
             "seconds": numbers.duration(each.seconds),
         }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from pages.methods import charts as own
-from pages.methods import frames
+from pages.methods import frames, sparse
 from pages.methods.choose import SHOWN
 from pages.ui import cards, changes, charts, jobs, latencies, links, numbers, plots, proofs, provenance, started, state
 from pages.ui.desk import Desk
@@ -100,15 +100,20 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
         f"{numbers.percent(end.before.accuracy.top1)}",
         change=change, help=f"The change is paired on the same images: {change.interval}, {change.verdict}.",
     )  # fmt: skip
-    for place, name, old, new, written in (
-        (places[1], "MACs", end.before.cost.macs, end.after.cost.macs, numbers.count),
-        (places[2], "Parameters", end.before.cost.parameters, end.after.cost.parameters, numbers.count),
-    ):
-        cards.number(
-            name, written(new), COUNTED, container=place, detail=f"of {written(old)}",
-            delta=numbers.percent(new / max(old, 1) - 1), delta_color="inverse",
-        )  # fmt: skip
+    if end.after.sparsity is not None:
+        sparse.cards_of(end.after.sparsity, places[1:3])
+    else:
+        for place, name, old, new in (
+            (places[1], "MACs", end.before.cost.macs, end.after.cost.macs),
+            (places[2], "Parameters", end.before.cost.parameters, end.after.cost.parameters),
+        ):
+            cards.number(
+                name, numbers.count(new), COUNTED, container=place, detail=f"of {numbers.count(old)}",
+                delta=numbers.percent(new / max(old, 1) - 1), delta_color="inverse",
+            )  # fmt: skip
     latencies.card("Latency", end.after.latency, end.before.latency, places[3])
+    if end.after.sparsity is not None:
+        sparse.explain(end.before, end.after)
     cut = f"Right after the last cut it had {numbers.percent(end.cut.top1)}. " if end.cut else ""
     st.caption(
         f"{cut}{end.images:,} training images seen (repeated ones each time), {numbers.duration(end.seconds)} in all, "
@@ -157,6 +162,9 @@ def _beside(found: list[tuple[JobView, MethodRun]]) -> None:
                 "change": st.column_config.TextColumn("Change", help="Against before; paired, on the same images."),
                 "macs": "MACs",
                 "parameters": "Parameters",
+                "left": st.column_config.TextColumn(
+                    "Weights not zero", help="Of the layers that multiply, where a method sets weights to zero."
+                ),
                 "latency": st.column_config.TextColumn("Latency", help="One image at a time, median."),
                 "seconds": "Time",
             },
@@ -177,7 +185,7 @@ def _row(view: JobView, spec: MethodRun) -> dict[str, str]:
     }
     if end is None:
         return row | dict.fromkeys(
-            ("before", "cut", "after", "change", "macs", "parameters", "latency", "seconds"), frames.NOT_YET
+            ("before", "cut", "after", "change", "macs", "parameters", "left", "latency", "seconds"), frames.NOT_YET
         )
     after = end.after.accuracy
     return row | {
@@ -187,6 +195,7 @@ def _row(view: JobView, spec: MethodRun) -> dict[str, str]:
         "change": changes.paired(end.drop).text,
         "macs": f"{end.after.cost.macs:,}",
         "parameters": f"{end.after.cost.parameters:,}",
+        "left": sparse.left(end.after.sparsity),
         "latency": numbers.milliseconds(end.after.latency.median_ms),
         "seconds": numbers.duration(end.seconds),
     }

@@ -22,11 +22,13 @@ from pruning_core.measuring.measures import Accuracy, Latency
 from pruning_core.methods.base import Goal, Method
 from pruning_core.methods.cut_and_train import CutAndTrain
 from pruning_core.methods.perform import Broken, Done, perform
-from pruning_core.methods.phases import Apply, Cut, Phase, settings
+from pruning_core.methods.phases import Apply, Cut, Mask, Phase, settings
 from pruning_core.methods.place import Keeper, Place
 from pruning_core.methods.state import Setup, State
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
+from pruning_core.sparsity.compressed import compressed
+from pruning_core.sparsity.weights import Sparsity
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import both_splits, fitted, the_model
 from pruning_core.studies.sensitivity import captured
@@ -158,7 +160,10 @@ class _Attempt:
         now = time.monotonic()
         seconds, self.since = now - self.since, now
         images = done.outcome.epochs * len(self.parts[0]) if done.outcome else 0
-        event = PhaseDone(done.number, accuracy, cost.macs, cost.parameters, done.state.plan.to_json(), seconds, images)
+        event = PhaseDone(
+            done.number, accuracy, cost.macs, cost.parameters, done.state.plan.to_json(), seconds, images,
+            self._sparsity(done.number, done.state),
+        )  # fmt: skip
         self.done.append(event)
         return event
 
@@ -172,13 +177,14 @@ class _Attempt:
         plan = end.plan
         weights = store_weights(end.model.state_dict(), self.workspace)
         base = self.loaded.ref
-        removals = [e for e in self.done if isinstance(self.phases[e.number], Cut | Apply)]
+        removals = [e for e in self.done if isinstance(self.phases[e.number], Cut | Apply | Mask)]
+        skipping = yield from self._compressed(end)
         yield Treated(
             ModelRef(
                 "pruned", base.name, weights=weights, input_size=base.input_size, base=spec.model, plan=plan.to_json()
             ),
             Standing(was, then, network.cost()),
-            Standing(now, later, _cost(end, network.cost(plan))),
+            Standing(now, later, _cost(end, network.cost(plan)), self._sparsity(len(self.phases), end), skipping),
             removals[-1].accuracy if removals else None,
             paired_drop(before, after),
             self.proof,
@@ -193,6 +199,18 @@ class _Attempt:
             seen = tally.add(batch)
             yield Progress(seen.images, seen.total, "images")
         return tally.correct, seen
+
+    def _sparsity(self, number: int, state: State) -> Sparsity | None:
+        """Of the network after phase ``number``, once a phase has set weights to zero."""
+        masks = any(isinstance(phase, Mask) for phase in self.phases[: number + 1])
+        return Sparsity.of(state.model, state.network) if masks else None
+
+    def _compressed(self, end: State) -> Generator[Event, None, Latency | None]:
+        if choose_device(self.spec.config.device) == "cpu" and self._sparsity(len(self.phases), end):
+            model = compressed(end.model, end.network)
+            if model is not None:
+                return (yield from self._latency(model))
+        return None
 
     def _latency(self, model: nn.Module) -> Generator[Event, None, Latency]:
         for latency in measuring_latency(model, self.loaded.input_size, device=self.spec.config.device):

@@ -16,6 +16,7 @@ from pruning_core.measuring.measures import Accuracy, Cell, Drop, Latency
 from pruning_core.methods.recoveries import RECOVERIES
 from pruning_core.methods.registry import METHODS
 from pruning_core.runs.catalogue import Catalogue
+from pruning_core.sparsity.weights import Sparsity
 from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.embed import EmbedRun
 from pruning_core.studies.fine_tune import FineTuneRun
@@ -66,6 +67,7 @@ VALUES: tuple[type, ...] = (
     *METHODS,
     Watched,
     Standing,
+    Sparsity,
     Figures,
     Recovered,
     Proof,

@@ -1,4 +1,4 @@
-"""What running a method reports. Without torch."""
+"""What running a method reports."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pruning_core.graph import Cost, Proof
 from pruning_core.measuring.measures import Accuracy, Drop, Latency
+from pruning_core.sparsity.weights import Sparsity
 from pruning_core.zoo import ModelRef
 
 
@@ -16,6 +17,7 @@ class PhaseDone:
     ``accuracy`` is that on the test images; after a training it is that of the weights that were kept. ``plan`` is the
     JSON of what is gone so far, in units of the network that the method began with. ``seconds`` since the phase before
     it was done (or the run went on), measuring included; ``images`` counts those trained on, repeated ones each time.
+    ``sparsity`` is what is left of weights with zeros in them; None before a method sets any.
     """
 
     number: int
@@ -25,15 +27,22 @@ class PhaseDone:
     plan: str
     seconds: float
     images: int
+    sparsity: Sparsity | None = None
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One network as it stands before or after a method."""
+    """One network as it stands before or after a method.
+
+    ``cost`` is that of the dense network. Where a method sets weights to zero, ``sparsity`` is what of it is left, and
+    ``compressed`` the latency with kernels that skip zeros, where PyTorch has them for these layers on this device.
+    """
 
     accuracy: Accuracy
     latency: Latency
     cost: Cost
+    sparsity: Sparsity | None = None
+    compressed: Latency | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from pages.methods import charts, frames
 from pages.ui import standing, state
 from pages.ui.desk import recall
+from pruning_core.methods.base import Outcome
 from pruning_core.methods.registry import METHODS
 from pruning_core.runs.view import State
 from pruning_core.studies.treated import PhaseDone, Treated
@@ -57,7 +58,8 @@ def test_every_method_shows_its_card_and_its_phases_before_it_runs(page):
         lines = timeline.splitlines()[1:]
         assert [line.split(". ")[0] for line in lines] == [str(1 + i) for i in range(len(lines))]
         epochs = [int(found) for line in lines for found in re.findall(r", (\d+) epoch", line)]
-        assert sum(epochs) == 6 and re.search("remove channels|set weights to zero", timeline)
+        done = {Outcome.SMALLER: "remove channels", Outcome.SPARSE: "set weights to zero"}[method.outcome]
+        assert sum(epochs) == 6 and done in timeline and f"ends in **{method.outcome}**" in words(page)
         assert not page.button(key="methods.start").disabled
 
 

@@ -14,6 +14,7 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Plan, capture
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.methods.cut_and_train import CutAndTrain
+from pruning_core.methods.magnitude_pruning import MagnitudePruning
 from pruning_core.methods.network_slimming import NetworkSlimming
 from pruning_core.methods.soft_pruning import SoftFilterPruning
 from pruning_core.runs.events import Event
@@ -129,3 +130,19 @@ def test_a_network_that_the_method_is_not_for_is_refused_before_anything(workspa
     tight = replace(RUN, method=SoftFilterPruning(), budget=Budget("macs", fraction=1e-6))
     with pytest.raises(UserError, match="cannot be reached"):
         list(tight.run(workspace))
+
+
+def test_zeros_are_counted_stored_and_timed_and_come_back(workspace: Workspace) -> None:
+    run = replace(RUN, method=MagnitudePruning(rounds=1))
+    events = list(run.run(workspace))
+    (end,) = [event for event in events if isinstance(event, Treated)]
+    first, last = [event for event in events if isinstance(event, PhaseDone)]
+    assert end.before.sparsity is None and end.after.sparsity == first.sparsity == last.sparsity is not None
+    sparsity = end.after.sparsity
+    assert sparsity is not None and end.after.cost == end.before.cost and sparsity.macs <= end.before.cost.macs / 2
+    assert sparsity.bitmask < sparsity.dense and end.cut is not None and end.cut.top1 == first.accuracy.top1
+    assert end.after.compressed is not None and end.after.compressed.runs >= 30
+    again = load_model(end.model, workspace).model
+    assert sum(int((p == 0).sum()) for p in again.parameters() if p.dim() > 1) == sparsity.zeros
+    for event in events:
+        assert PRODUCT.checked_event(dump(event)) == event

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pruning_core.allocation.budget import Budget
 from pruning_core.errors import UserError
 from pruning_core.graph import capture
+from pruning_core.sparsity.compressed import CompressedConv, CompressedLinear, compressed
 from pruning_core.sparsity.fitting import kept, share_within
 from pruning_core.sparsity.kernel_patterns import FIXED, KernelPatterns, fitted, library, natural
 from pruning_core.sparsity.patterns import NEVER, Blocks, Columns, Elements, Kernels, NofM, Vectors
@@ -179,3 +180,25 @@ def test_bytes_of_zeros_as_stored() -> None:
     assert found.dense == 4 * (8 * 64 + 32 + 12)
     assert found.bitmask == 4 * (alive + 12) + (8 * 64 + 32) // 8
     assert found.csr == 4 * (alive + 12) + 4 * alive + 4 * (9 + 5)
+
+
+# -- kernels that skip zeros -------------------------------------------------------------------------------------------
+
+
+def test_layers_that_skip_zeros_say_the_same() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 6, (3, 1), padding=(0, 2), dilation=(2, 1), bias=False),
+        nn.Conv2d(6, 6, 3, groups=2), nn.Flatten(1), nn.Linear(198, 5),
+    ).eval()  # fmt: skip
+    x = torch.rand(2, 3, 18, 18)
+    captured = capture(model, x)
+    assert compressed(model, captured) is None, "nothing is zero"
+    with torch.no_grad():
+        for weight in prunable(model, captured).values():
+            weight.mul_(torch.rand_like(weight) > 0.7)
+    skipping = compressed(model, captured)
+    assert skipping is not None and torch.allclose(skipping(x), model(x), atol=1e-5)
+    kinds = [type(layer) for layer in skipping]
+    assert kinds == [CompressedConv, nn.ReLU, CompressedConv, nn.Conv2d, nn.Flatten, CompressedLinear]
+    assert type(model[0]) is nn.Conv2d
