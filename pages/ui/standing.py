@@ -34,10 +34,17 @@ class Made(StrEnum):
     STEPPED = "cut in steps and trained"
     METHOD = "cut by a method"
     CHANGED = "cut, other weights since"  # whoever did that is not known here
+    MASKED = "weights set to zero"
+    ONLY_TUNED = "fine-tuned"
+    OTHER = "other weights"
 
     @property
     def trained(self) -> bool:
         return self not in (Made.WHOLE, Made.CUT, Made.RENEWED, Made.REFITTED)
+
+
+# A method that ends in a network of the same shape has cut nothing.
+UNCUT = {Made.METHOD: Made.MASKED, Made.TUNED: Made.ONLY_TUNED, Made.CHANGED: Made.OTHER, Made.CUT: Made.WHOLE}
 
 
 def made(ref: ModelRef) -> Made:
@@ -110,10 +117,12 @@ def _cuts(base: ModelRef, plan: str) -> list[tuple[JobView, Pruned]]:
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _made(ref: str, owner: str, root: str) -> str:
     """By the visitor's runs, which say what they did; else by comparing it with what was left when it was cut."""
+    from pruning_core.graph import Plan
     from pruning_core.zoo import ModelRef
 
     wanted = ModelRef.from_json(ref)
-    return _told(wanted) or _compared(wanted)
+    found = _told(wanted) or _compared(wanted)
+    return found if Plan.from_json(wanted.plan) else UNCUT.get(found, found)
 
 
 def _told(ref: ModelRef) -> Made | None:

@@ -19,6 +19,7 @@ from pruning_core.methods.phases import Phase, Train
 from pruning_core.methods.place import Keeper, Place
 from pruning_core.methods.recoveries import Recovery, Tuning, phases_of
 from pruning_core.methods.state import Origin, Setup, Snap, State
+from pruning_core.methods.zeros import ZerosStay
 from pruning_core.runs.events import Artifact, Event, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
@@ -44,7 +45,8 @@ class FineTuneRun(RunSpec):
 
     ``recoveries`` is what is done to the pruned network, the last of them a training. Mending begins with the weights
     of the network it was cut from, whatever was trained since; that network is also whom a distillation follows. The
-    control is trained with labels in any case.
+    control is trained with labels in any case. With ``zeros`` the weights of the pruned network that are exactly zero
+    stay zero, as a method left them.
     """
 
     kind: ClassVar[str] = "fine-tune"
@@ -54,6 +56,7 @@ class FineTuneRun(RunSpec):
     config: FineTune = field(default_factory=FineTune)
     control: bool = False
     recoveries: tuple[Recovery, ...] = (Tuning(),)
+    zeros: bool = False
 
     @property
     def title(self) -> str:
@@ -79,6 +82,8 @@ class FineTuneRun(RunSpec):
         if [each.trains for each in self.recoveries] != [False] * (len(self.recoveries) - 1) + [True]:
             raise UserError("A fine-tuning is one training, after what mends the network. Choose one training.")
         found = phases_of(self.recoveries)
+        if self.zeros:
+            found = tuple(replace(p, hooks=(*p.hooks, ZerosStay())) if isinstance(p, Train) else p for p in found)
         return tuple(replace(phase, name=f"the {tag} network" if len(found) > 1 else "") for phase in found)
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:

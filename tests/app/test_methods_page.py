@@ -1,6 +1,7 @@
 """The methods page: every method with its phases before it runs, one run to its end, several beside each other."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,15 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from pages.methods import charts, frames
-from pages.ui import standing, state
+from pages.ui import numbers, standing, state
 from pages.ui.desk import recall
 from pruning_core.methods.base import Outcome
 from pruning_core.methods.registry import METHODS
+from pruning_core.runs.events import Artifact
 from pruning_core.runs.view import State
 from pruning_core.studies.treated import PhaseDone, Treated
 from pruning_core.training.watch import Watch, Watched
+from pruning_core.zoo import load_model
 
 ROOT = Path(__file__).parents[2]
 ME = "me"
@@ -113,3 +116,31 @@ def test_a_watch_is_a_line_or_a_histogram_with_its_unit():
     figure = charts.watch(frames.Seen(Watch("s", "Scales", "absolute value"), "first", (0, 2), counts))
     assert [list(bar.x) for bar in figure.data] == [[0.25, 0.75], [0.125, 0.375]]
     assert figure.layout.xaxis.title.text == "Scales (absolute value)" and figure.data[1].name == "epoch 2"
+
+
+def test_a_network_with_zeros_is_told_as_one_and_keeps_them_when_it_is_tuned(page):
+    short(chosen(page, "mag"))
+    healthy(page.button(key="methods.start").click().run())
+    view = state.jobs().wait(page.session_state["methods.job"], 240)
+    assert view.state is State.DONE, view.error
+    end = view.last(Treated)
+    healthy(page.run())
+    assert any("Fewer products are not less time" in each.value for each in page.info)
+    figures = {each.label: each.value for each in page.metric}
+    assert figures["Weights not zero"] == numbers.percent(1 - end.after.sparsity.zeros / end.after.sparsity.weights)
+    healthy(page.button(key="methods.keep").click().run())
+    assert standing.made(end.model) is standing.Made.MASKED
+    healthy(page.switch_page("pages/finetune/page.py").run())
+    assert page.toggle(key="finetune.zeros").value and "lost weights" in words(page)
+    page.number_input(key="finetune.epochs").set_value(1)
+    page.toggle(key="finetune.control").set_value(False)
+    healthy(page.button(key="finetune.start").click().run())
+    view = state.jobs().wait(page.session_state["finetune.job"], 240)
+    assert view.state is State.DONE, view.error
+    (weights,) = view.all(Artifact)
+    tuned = load_model(replace(end.model, weights=weights.digest), state.workspace()).model
+    before = load_model(end.model, state.workspace()).model
+    after = dict(tuned.named_parameters())
+    for name, value in before.named_parameters():
+        if value.dim() > 1:
+            assert torch.equal(value == 0, after[name] == 0)
