@@ -7,22 +7,19 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from pages.finetune import alt, frames, settings
+from pages.finetune import alt, frames, settings, zeros
 from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, recovery, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal, named
-from pruning_core.graph import Plan
 from pruning_core.methods.recoveries import Distilling, JustCut, Mending, Recovery, Tuning
 from pruning_core.runs.view import JobView
-from pruning_core.sparsity.weights import Sparsity
 from pruning_core.studies.fine_tune import CONTROL, PRUNED, FineTuneRun
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step
 from pruning_core.zoo import LoadedModel, ModelRef
 
 CHOSEN = "finetune.job"
-SOME = 0.01  # of the weights are zero: more than chance leaves
 POLL_S = 1.5  # a training takes minutes, and each look redraws two figures
 LOSS_HELP = (
     "On the training images, a moving average: cross-entropy, or the divergence from the network that a distillation "
@@ -33,9 +30,8 @@ CHOICE_HELP = "Weights are chosen on images held out of the training part, never
 
 def introduction(desk: Desk, model: LoadedModel) -> None:
     if desk.model.source == "pruned":
-        lost = "channels" if _cut(desk) else "weights"
         st.markdown(
-            f"**{named(model.title)}** lost {lost}; a short training lets the rest make up for them. The control "
+            f"**{named(model.title)}** lost {zeros.lost(desk)}; a short training lets the rest make up for them. The control "
             "gives the *unpruned* network the same training, so that what pruning costs is not mistaken for what "
             "training brings."
         )
@@ -63,7 +59,7 @@ def start(desk: Desk, model: LoadedModel) -> None:
             help="The origin of the pruned network, with the same settings and images. It takes longer than the rest.",
             persist_state="session",
         )
-        zeros = pruned and _zeros(desk)
+        keep = pruned and zeros.stay(desk)
         misfit = trainable.why_not(desk.model, desk.data)
         if misfit:
             st.error(literal(misfit), icon=":material/error:")
@@ -71,7 +67,7 @@ def start(desk: Desk, model: LoadedModel) -> None:
             "Start", type="primary", width="stretch", disabled=config is None or bool(misfit), key="finetune.start"
         )
     if pressed and config is not None:
-        spec = FineTuneRun(desk.model, desk.data, config, control, recoveries, zeros)
+        spec = FineTuneRun(desk.model, desk.data, config, control, recoveries, keep)
         with plain_errors():
             started.say_when_done(spec)
             started.submit(spec, CHOSEN)
@@ -94,25 +90,6 @@ def _recoveries() -> tuple[Recovery, ...]:
         if isinstance(training, Distilling):
             st.caption("It follows the network that this one was cut from; the control is trained with labels.")
     return (training,) if isinstance(first, JustCut) else (first, training)
-
-
-def _zeros(desk: Desk) -> bool:
-    """Asked where a method has set weights to zero: hardly a weight is exactly zero by chance."""
-    found = Sparsity.of(state.loaded(desk.model).model, state.network(desk.model))
-    if found.zeros < SOME * found.weights:
-        return False
-    return st.toggle(
-        f"Zeros stay: {numbers.percent(found.zeros / found.weights)} of the weights",
-        True,
-        key="finetune.zeros",
-        help="Off: every weight is trained, and the network ends dense.",
-        persist_state="session",
-    )
-
-
-def _cut(desk: Desk) -> bool:
-    """Whether channels are gone; a method may have left the shape and set weights to zero."""
-    return bool(Plan.from_json(desk.model.plan))
 
 
 def _config() -> FineTune | None:
