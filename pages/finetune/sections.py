@@ -31,9 +31,9 @@ CHOICE_HELP = "Weights are chosen on images held out of the training part, never
 def introduction(desk: Desk, model: LoadedModel) -> None:
     if desk.model.source == "pruned":
         st.markdown(
-            f"**{named(model.title)}** lost {zeros.lost(desk)}; a short training lets the rest make up for them. The control "
-            "gives the *unpruned* network the same training, so that what pruning costs is not mistaken for what "
-            "training brings."
+            f"**{named(model.title)}** lost {zeros.lost(desk)}; a short training lets the rest make up for them. The "
+            "control gives the *unpruned* network the same training, so that what pruning costs is not mistaken for "
+            "what training brings."
         )
         return
     st.info(

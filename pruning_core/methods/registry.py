@@ -7,6 +7,7 @@ from pruning_core.methods.admm_filters import StructuredADMM
 from pruning_core.methods.base import Method
 from pruning_core.methods.channel_exploration import ChannelExploration
 from pruning_core.methods.cut_and_train import CutAndTrain
+from pruning_core.methods.discrete_gates import DiscreteCompression
 from pruning_core.methods.discrimination import DiscriminationPruning
 from pruning_core.methods.gate_decorator import GateDecorator
 from pruning_core.methods.ista import SparseScales
@@ -14,16 +15,12 @@ from pruning_core.methods.layer_by_layer import LayerByLayer
 from pruning_core.methods.link_pruning import LinkPruning
 from pruning_core.methods.lottery_ticket import LotteryTicket
 from pruning_core.methods.magnitude_pruning import MagnitudePruning
+from pruning_core.methods.markov_widths import MarkovPruning
 from pruning_core.methods.n_of_m import NofMSparsity
 from pruning_core.methods.network_slimming import NetworkSlimming
 from pruning_core.methods.patterned_kernels import PatDNN, PConv
 from pruning_core.methods.pruning_at_start import GraspElements, SnipElements, SynFlowElements
 from pruning_core.methods.representatives import TrainedRepresentatives
-from pruning_core.methods.discrete_gates import DiscreteCompression
-from pruning_core.methods.gate_decorator import GateDecorator
-from pruning_core.methods.ista import SparseScales
-from pruning_core.methods.markov_widths import MarkovPruning
-from pruning_core.methods.network_slimming import NetworkSlimming
 from pruning_core.methods.soft_channels import SoftChannelPruning
 from pruning_core.methods.soft_pruning import SoftFilterPruning, SoftGeometricMedian
 from pruning_core.methods.transfer_pruning import TransferPruning
