@@ -9,6 +9,7 @@ from pruning_core.methods.channel_exploration import ChannelExploration
 from pruning_core.methods.cut_and_train import CutAndTrain
 from pruning_core.methods.discrete_gates import DiscreteCompression
 from pruning_core.methods.discrimination import DiscriminationPruning
+from pruning_core.methods.filter_fusion import FilterFusion
 from pruning_core.methods.gate_decorator import GateDecorator
 from pruning_core.methods.ista import SparseScales
 from pruning_core.methods.layer_by_layer import LayerByLayer
@@ -21,6 +22,7 @@ from pruning_core.methods.network_slimming import NetworkSlimming
 from pruning_core.methods.patterned_kernels import PatDNN, PConv
 from pruning_core.methods.pruning_at_start import GraspElements, SnipElements, SynFlowElements
 from pruning_core.methods.representatives import TrainedRepresentatives
+from pruning_core.methods.rising_clusters import ClustersWhileTraining
 from pruning_core.methods.soft_channels import SoftChannelPruning
 from pruning_core.methods.soft_pruning import SoftFilterPruning, SoftGeometricMedian
 from pruning_core.methods.transfer_pruning import TransferPruning
@@ -51,4 +53,6 @@ METHODS: tuple[type[Method], ...] = (
     MarkovPruning,
     SoftChannelPruning,
     DiscreteCompression,
+    FilterFusion,
+    ClustersWhileTraining,
 )

@@ -40,6 +40,13 @@ class Slices:
         picked = tensor.index_select(self.dim, self.index.reshape(-1)).movedim(self.dim, 0)
         return picked.reshape(len(self.index), -1)
 
+    def replaced(self, rows: Tensor, of: Tensor | None = None) -> Tensor:
+        """``tensor`` (or ``of``) with ``rows`` (C, everything) in place of its own; gradients flow into both."""
+        tensor = self.tensor if of is None else of
+        moved = tensor.movedim(self.dim, 0)
+        new = rows.reshape(-1, *moved.shape[1:]).to(moved.dtype)
+        return moved.index_copy(0, self.index.reshape(-1), new).movedim(0, self.dim)
+
     @torch.no_grad()
     def zero(self, units: Iterable[int]) -> None:
         """In place."""
