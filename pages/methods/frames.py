@@ -14,6 +14,9 @@ from pages.ui import numbers
 from pruning_core.methods.phases import (
     Apply,
     Cut,
+    Diversify,
+    FindWidths,
+    Judge,
     Learnt,
     Mask,
     Mend,
@@ -65,6 +68,12 @@ def what(phase: Phase) -> str:
             return "go back to remembered weights" + (", zeros stay" if zeros else "")
         case Mask():
             return "set weights to zero"
+        case Judge():
+            return "judge channels by what images make of them"
+        case FindWidths(search=search):
+            return f"try widths on held-out images ({search.explorer.card.name})"
+        case Diversify():
+            return "new weights for filters that are like others"
         case Reinitialise():
             return "draw new random weights"
 

@@ -16,12 +16,13 @@ from pruning_core.allocation.latency import Measure, Running, Stopwatch, settle
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.allocation.sampled import Nsga2, RandomWidths, Tpe
 from pruning_core.allocation.space import Draw, Explorer, Space
+from pruning_core.allocation.swarm import Swarm
 from pruning_core.allocation.trial import Trial, on_front
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan
 from pruning_core.knobs import Range, check_knobs
 
-EXPLORERS: tuple[type[Explorer], ...] = (Tpe, RandomWidths, Nsga2, Annealing, Greedy)
+EXPLORERS: tuple[type[Explorer], ...] = (Tpe, RandomWidths, Nsga2, Annealing, Swarm, Greedy)
 """The registry of searches: a new one is its class and its line here."""
 BASELINE: type[Explorer] = RandomWidths
 """What every search is compared with: as many trials without any cleverness."""

@@ -57,7 +57,9 @@ class _NearSparse(Hook):
         self._sparse = {key: projected(rows, self._counts[key]) for key, rows in weights.items()}
         self._dual = {key: torch.zeros_like(rows) for key, rows in weights.items()}
 
-    def penalty(self, moment: Moment) -> Tensor:
+    def penalty(self, moment: Moment) -> Tensor | None:
+        if not self._filters:
+            return None
         parts = [
             (joined(own) - self._sparse[key] + self._dual[key]).square().sum() for key, own in self._filters.items()
         ]
@@ -74,6 +76,8 @@ class _NearSparse(Hook):
     @torch.no_grad()
     def watched(self, moment: Moment) -> Mapping[str, Tensor]:
         weights = {key: joined(own) for key, own in self._filters.items()}
+        if not weights:
+            return {"residual": torch.tensor(0.0), "norms": torch.zeros(1)}
         off = torch.stack([(rows - self._sparse[key]).square().sum() for key, rows in weights.items()]).sum()
         whole = torch.stack([rows.square().sum() for rows in weights.values()]).sum()
         return {

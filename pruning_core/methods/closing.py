@@ -93,7 +93,7 @@ class Closing(Hook):
         for key, member, parameter in self._owned:
             if self._open[key].all():
                 continue
-            shut = _along(member, parameter, self._open[key])
+            shut = shut_along(member, parameter, self._open[key])
             name = member.parameter
             before = self._still.get(name)
             self._still[name] = shut.expand_as(parameter).clone() if before is None else before | shut
@@ -134,7 +134,7 @@ class Stepwise(Closing):
         self._made = state["made"]
 
 
-def _along(member: Member, parameter: Tensor, opened: Tensor) -> Tensor:
+def shut_along(member: Member, parameter: Tensor, opened: Tensor) -> Tensor:
     """True where a closed unit owns an entry along the member's dimension; broadcasts to the parameter."""
     shut = torch.zeros(parameter.shape[member.dim], dtype=torch.bool)
     shut[torch.as_tensor(member.index)[~opened].reshape(-1)] = True

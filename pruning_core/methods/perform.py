@@ -7,10 +7,15 @@ from dataclasses import dataclass, replace
 
 from pruning_core.graph import remove
 from pruning_core.methods.cutting import cutting, staged_as
+from pruning_core.methods.diversity import diversified
+from pruning_core.methods.finding import finding
 from pruning_core.methods.masking import masked, reinitialised, with_zeros_of
 from pruning_core.methods.phases import (
     Apply,
     Cut,
+    Diversify,
+    FindWidths,
+    Judge,
     Mask,
     Mend,
     Phase,
@@ -110,8 +115,23 @@ def _step(phase: Phase, state: State, setup: Setup) -> Generator[Event, None, St
             return (yield from _mask(phase, state, setup))
         case Reinitialise():
             return replace(state, model=reinitialised(state.model, setup.seed), uncut=None)
+        case Judge():
+            return (yield from _judge(phase, state, setup))
+        case FindWidths():
+            yield Stage(staged_as(phase, "trying widths"))
+            return replace(state, learnt=(yield from finding(phase, state, setup)))
+        case Diversify(share=share):
+            model = diversified(state.model, state.network, share, setup.seed)
+            return replace(state, model=model, uncut=None)
         case Train():
             raise AssertionError("a training is performed by itself, because it can be gone on with")
+
+
+def _judge(phase: Judge, state: State, setup: Setup) -> Generator[Event, None, State]:
+    yield Stage(staged_as(phase, "judging channels"))
+    fit = needed(setup.fit, "images to judge channels on")
+    chosen = fit.subset(min(phase.images, len(fit)), setup.seed)
+    return replace(state, learnt=phase.by.judge(state.model, state.network, chosen, setup.device))
 
 
 def _mend(phase: Mend, state: State, setup: Setup) -> Generator[Event, None, State]:
@@ -176,7 +196,7 @@ def _train(
         needed(setup.fit, "images to fit"),
         needed(setup.test, "images to test"),
         config,
-        phase.hooks,
+        tuple(hook.given(state.learnt) for hook in phase.hooks),
         setup.held_out,
         start,
         network=state.network if phase.hooks else None,

@@ -13,9 +13,11 @@ from pruning_core.allocation.base import Allocation
 from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.lowest import ROUNDING
+from pruning_core.allocation.search import Search
 from pruning_core.criteria import Criterion
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan
+from pruning_core.methods.judgement import Judgement
 from pruning_core.methods.saliency import Saliency
 from pruning_core.sparsity.patterns import Pattern
 from pruning_core.training.config import FineTune
@@ -139,13 +141,46 @@ class Mask:
 
 
 @dataclass(frozen=True)
+class Judge:
+    """Have ``by`` look at the network and at so many fitted images; it decides a later ``Cut`` by ``Learnt``."""
+
+    by: Judgement
+    images: int = 128
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class FindWidths:
+    """Try widths on held-out images, each with new batch-norm statistics. Nothing is removed yet.
+
+    ``by`` says which channels go first. Learnt is what the best network within ``budget`` does without: 0 for those
+    channels, 1 for the others. Its fraction is of the program's first network.
+    """
+
+    by: Criterion | Learnt
+    search: Search
+    budget: Budget
+    images: int = 256
+    statistics: int = 256
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Diversify:
+    """Give that share of every layer's filters new weights: those most like another one, each in its own direction."""
+
+    share: float = 0.1
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Reinitialise:
     """Draw all weights anew, by the program's seed; statistics of norms are forgotten."""
 
     name: str = ""
 
 
-Phase = Train | Cut | Apply | Recover | Mend | Snapshot | Rewind | Mask | Reinitialise
+Phase = Train | Cut | Apply | Recover | Mend | Snapshot | Rewind | Mask | Reinitialise | Judge | FindWidths | Diversify
 
 
 def shared_out(config: FineTune, shares: Sequence[float]) -> tuple[int, ...]:

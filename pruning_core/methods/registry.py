@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pruning_core.methods.admm_elements import UnstructuredADMM
 from pruning_core.methods.admm_filters import StructuredADMM
+from pruning_core.methods.auto_compress import AutoCompress
+from pruning_core.methods.auto_slim import AutoSlim
 from pruning_core.methods.base import Method
 from pruning_core.methods.channel_exploration import ChannelExploration
 from pruning_core.methods.cut_and_train import CutAndTrain
@@ -12,6 +14,7 @@ from pruning_core.methods.discrimination import DiscriminationPruning
 from pruning_core.methods.filter_fusion import FilterFusion
 from pruning_core.methods.gate_decorator import GateDecorator
 from pruning_core.methods.ista import SparseScales
+from pruning_core.methods.latent_clusters import LatentClustering
 from pruning_core.methods.layer_by_layer import LayerByLayer
 from pruning_core.methods.link_pruning import LinkPruning
 from pruning_core.methods.lottery_ticket import LotteryTicket
@@ -25,6 +28,7 @@ from pruning_core.methods.representatives import TrainedRepresentatives
 from pruning_core.methods.rising_clusters import ClustersWhileTraining
 from pruning_core.methods.soft_channels import SoftChannelPruning
 from pruning_core.methods.soft_pruning import SoftFilterPruning, SoftGeometricMedian
+from pruning_core.methods.swarm_widths import SwarmWidths
 from pruning_core.methods.transfer_pruning import TransferPruning
 
 METHODS: tuple[type[Method], ...] = (
@@ -49,6 +53,10 @@ METHODS: tuple[type[Method], ...] = (
     PConv,
     PatDNN,
     DiscriminationPruning,
+    AutoSlim,
+    LatentClustering,
+    SwarmWidths,
+    AutoCompress,
     TrainedRepresentatives,
     MarkovPruning,
     SoftChannelPruning,

@@ -79,7 +79,7 @@ class Activity:
             self.seconds[Need.SAMPLES] += time.perf_counter() - began
         if not self.wants_moments and not self.measuring:
             return
-        channels = _channels(index, reading, weight)
+        channels = channels_read(index, reading, weight)
         first = self._seen.first(reading, channels, spot[1])
         if self._repeats.setdefault(spot, first) != spot[1]:
             return
@@ -114,7 +114,7 @@ def _detached(reading: Reading) -> Reading:
     )
 
 
-def _channels(index: Tensor, reading: Reading, weight: Tensor) -> Tensor:
+def channels_read(index: Tensor, reading: Reading, weight: Tensor) -> Tensor:
     """(C, k) entries of a weight's input dimension -> channels of the activation.
 
     A grouped convolution cut inside its groups reads the same position of every group.

@@ -143,4 +143,5 @@ class Company:
     others: Mapping[str, nn.Module]
 
     def begin(self, model: nn.Module, stack: ExitStack) -> tuple[Begun, Objective]:
-        return Begun(self.hooks, model, self.network, stack), self.objective.begin(model, self.others)
+        hooks = Begun(self.hooks, model, self.network, stack)
+        return hooks, self.objective.begin_on(model, self.network, self.others)

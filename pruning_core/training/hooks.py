@@ -146,3 +146,7 @@ class HookSpec(ABC):
         A resumed training begins its hooks with the same weights and then loads its checkpoint into both, in place.
         Raises UserError for a network that this cannot be done with.
         """
+
+    def given(self, learnt: Mapping[str, Tensor]) -> HookSpec:
+        """What begins in its place where a program has ``learnt`` something before: itself, unless it asks for that."""
+        return self

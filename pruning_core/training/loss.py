@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pruning_core.graph import Network
 from pruning_core.knobs import check_knobs
 from pruning_core.measuring.forward import main_output
 
@@ -48,6 +49,10 @@ class ObjectiveSpec(ABC):
         ``others`` are networks by name (a program's snapshots), on the CPU in evaluation mode and not to be changed: an
         objective that follows one of them, such as a teacher, takes a copy to the device of ``model``.
         """
+
+    def begin_on(self, model: nn.Module, network: Network | None, others: Mapping[str, nn.Module]) -> Objective:
+        """As :meth:`begin`, for an objective that asks for the capture of ``model`` too; there is one beside hooks."""
+        return self.begin(model, others)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,77 @@
+"""Trying widths, as a phase of a program: each network silenced, with new statistics, measured on held-out images."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pruning_core.allocation.limits import Limits
+from pruning_core.allocation.pool import Pool
+from pruning_core.allocation.search import longest, searching
+from pruning_core.allocation.trial import Trial, best_of
+from pruning_core.datasets import Dataset
+from pruning_core.errors import UserError
+from pruning_core.graph import Plan, silence
+from pruning_core.measuring.evaluate import Tally, predicting
+from pruning_core.measuring.measures import Accuracy
+from pruning_core.methods.cutting import allowed, fair_by, ranks_of, staged_as
+from pruning_core.methods.phases import FindWidths
+from pruning_core.methods.state import Setup, State, needed
+from pruning_core.methods.treatments import recalibrated
+from pruning_core.runs.events import Event, Progress, Stage
+from pruning_core.work import told
+
+Found = dict[str, Tensor]
+
+
+def figure(accuracy: Accuracy) -> float:
+    """Of two networks the more accurate one is better; of equally accurate ones the one with the smaller loss."""
+    return accuracy.top1 + 1 / ((1 + accuracy.loss) * (accuracy.images + 1))
+
+
+def finding(phase: FindWidths, state: State, setup: Setup) -> Generator[Event, None, Found]:
+    """(C,) by group key: 0 for a channel that the best network within the budget does without, 1 for the others.
+
+    Raises UserError when no network that was tried keeps to the budget.
+    """
+    fit = needed(setup.fit, "images to fit")
+    held_out = needed(setup.held_out, "held-out images to try widths on")
+    held_out = held_out.subset(min(phase.images, len(held_out)), setup.seed)
+    ranks = yield from ranks_of(phase.by, state, setup)
+    pool = Pool.of(state.network, ranks, Limits(), fair_by(phase.by))
+    budget, search = allowed(phase.budget, state), replace(phase.search, seed=setup.seed)
+
+    def tried(plan: Plan) -> Generator[Event, None, float]:
+        model = silence(state.model, state.network, plan) if plan else state.model
+        work = recalibrated(model, fit, phase.statistics, setup.seed, setup.device)
+        model = yield from told(work, lambda _: ())
+        return figure(_accuracy(model, held_out, setup))
+
+    total = longest(search, pool, budget)
+
+    def counted(event: Event) -> Iterator[Event]:
+        yield Progress(event.number + 1, total, "trials") if isinstance(event, Trial) else event
+
+    trials = yield from told(searching(search, pool, tried, budget), counted)
+    best = best_of(trials)
+    if best is None:
+        raise UserError("No width that was tried keeps to the budget. Try more widths, or choose a larger budget.")
+    right = int(best.accuracy * len(held_out) + 1e-9)  # what settles ties is worth less than one image
+    said = f"the best of {len(trials)} networks is right on {right} of {len(held_out)} held-out images"
+    yield Stage(staged_as(phase, said))
+    marks = {key: torch.ones(size, dtype=torch.float64) for key, size in pool.size.items()}
+    for key, units in best.plan.items():
+        marks[key][list(units)] = 0
+    return marks
+
+
+def _accuracy(model: torch.nn.Module, data: Dataset, setup: Setup) -> Accuracy:
+    tally, last = Tally(data), None
+    for batch in predicting(model, data, device=setup.device):
+        last = tally.add(batch)
+    if last is None:
+        raise UserError("There are no held-out images to try widths on. Choose a larger data set.")
+    return last

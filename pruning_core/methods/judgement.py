@@ -1,0 +1,25 @@
+"""Judging channels where a criterion does not do: by several layers at once, or for a number that is known."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from pruning_core.datasets import Dataset
+from pruning_core.graph import Network
+from pruning_core.knobs import check_knobs
+
+
+@dataclass(frozen=True)
+class Judgement(ABC):
+    """A subclass is a frozen dataclass of plain values whose annotated fields are its knobs."""
+
+    def __post_init__(self) -> None:
+        check_knobs(self)
+
+    @abstractmethod
+    def judge(self, model: nn.Module, network: Network, images: Dataset, device: str) -> Mapping[str, Tensor]:
+        """(C,) by group key, higher = keep; 0 for a channel that must go. Neither argument is changed."""
