@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pruning_core.methods.admm_elements import UnstructuredADMM
 from pruning_core.methods.admm_filters import StructuredADMM
+from pruning_core.methods.adversarial import AdversarialPruning
 from pruning_core.methods.auto_compress import AutoCompress
 from pruning_core.methods.auto_slim import AutoSlim
-from pruning_core.methods.adversarial import AdversarialPruning
 from pruning_core.methods.base import Method
 from pruning_core.methods.channel_exploration import ChannelExploration
 from pruning_core.methods.cut_and_train import CutAndTrain
