@@ -44,13 +44,19 @@ class Stored:
 
 
 def whole(desk: Desk, model: LoadedModel) -> None:
-    """The network was not pruned."""
-    st.info(
-        f"**{named(model.title)}** is not pruned, so there is no plan and nothing smaller to take home yet. "
-        "Its weights and programs, as they are, can be downloaded below.",
-        icon=":material/info:",
-    )
-    links.to_what_if()
+    """No channels were removed from it: it is as it was loaded, or a method changed its build."""
+    if desk.model.base is None:
+        st.info(
+            f"**{named(model.title)}** is not pruned, so there is no plan and nothing smaller to take home yet. "
+            "Its weights and programs, as they are, can be downloaded below.",
+            icon=":material/info:",
+        )
+        links.to_what_if()
+    else:
+        st.markdown(
+            f"**{named(model.title)}** is of another build than the network it was made from. Programs hold it whole; "
+            "its weights alone fit no architecture that is known elsewhere."
+        )
     _row("weights", "Weights", _weights_text(model), desk.model, lambda: files.weights(model))
     _row("pt2", "Exported program", PROGRAM, desk.model, lambda: files.program(model, _far(desk.model)))
     _row("onnx", "ONNX", ONNX, desk.model, lambda: files.onnx(model, _far(desk.model)))

@@ -45,7 +45,7 @@ def aim(desk: Desk) -> tuple[ModelRef, Plan] | None:
     """Which network to begin with, and the plan to reach: the one on the desk, else the one it was cut by."""
     if desk.plan:
         return desk.model, desk.plan
-    if desk.model.base is not None:
+    if desk.model.base is not None and desk.model.source == "pruned":
         return desk.model.base, Plan.from_json(desk.model.plan)
     return None
 

@@ -29,7 +29,7 @@ CHOICE_HELP = "Weights are chosen on images held out of the training part, never
 
 
 def introduction(desk: Desk, model: LoadedModel) -> None:
-    if desk.model.source == "pruned":
+    if desk.model.base is not None:
         st.markdown(
             f"**{named(model.title)}** lost {zeros.lost(desk)}; a short training lets the rest make up for them. The "
             "control gives the *unpruned* network the same training, so that what pruning costs is not mistaken for "
@@ -47,7 +47,7 @@ def introduction(desk: Desk, model: LoadedModel) -> None:
 @st.fragment
 def start(desk: Desk, model: LoadedModel) -> None:
     """Settings, control, and the button. A fragment: turning a knob redraws no curve."""
-    pruned = desk.model.source == "pruned"
+    pruned = desk.model.base is not None
     with st.container(border=True):
         recoveries = _recoveries() if pruned else (Tuning(),)
         config = _config()
@@ -118,7 +118,7 @@ def trainings(desk: Desk) -> list[tuple[JobView, FineTuneRun]]:
 
 
 def _without_weights(ref: ModelRef) -> ModelRef:
-    return replace(ref, weights="") if ref.source == "pruned" else ref
+    return ref if ref.base is None else replace(ref, weights="")
 
 
 def _label(spec: FineTuneRun) -> str:
@@ -272,7 +272,7 @@ def _verdict(results: tuple[frames.Brought, ...], spec: FineTuneRun) -> None:
 def _keep(view: JobView, spec: FineTuneRun, desk: Desk) -> None:
     """The best weights are stored when the run ends, also when it was cancelled or failed."""
     digest = frames.weights(view.events, PRUNED)
-    if digest is None or view.active or spec.model.source != "pruned":
+    if digest is None or view.active or spec.model.base is None:
         return
     tuned = replace(spec.model, weights=digest)
     if desk.model == tuned:

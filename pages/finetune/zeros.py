@@ -14,6 +14,8 @@ SOME = 0.01  # of the weights are zero: more than chance leaves
 
 def lost(desk: Desk) -> str:
     """What the network on the desk lost when it was pruned."""
+    if desk.model.source == "rebuilt":
+        return "some of its build"
     return "channels" if Plan.from_json(desk.model.plan) else "weights"
 
 

@@ -21,12 +21,14 @@ from pruning_core.methods.phases import (
     Mask,
     Mend,
     Phase,
+    Rebuild,
     Recover,
     Reinitialise,
     Rewind,
     Snapshot,
     Train,
 )
+from pruning_core.methods.rebuilding import WithoutBlocks
 from pruning_core.runs.events import Event
 from pruning_core.studies.treated import PhaseDone
 from pruning_core.training.config import FineTune
@@ -74,6 +76,10 @@ def what(phase: Phase) -> str:
             return f"try widths on held-out images ({search.explorer.card.name})"
         case Diversify():
             return "new weights for filters that are like others"
+        case Rebuild(how=WithoutBlocks()):
+            return "take whole blocks out"
+        case Rebuild():
+            return "make convolutions grouped"
         case Reinitialise():
             return "draw new random weights"
 

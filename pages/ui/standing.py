@@ -35,6 +35,7 @@ class Made(StrEnum):
     METHOD = "cut by a method"
     CHANGED = "cut, other weights since"  # whoever did that is not known here
     MASKED = "weights set to zero"
+    REBUILT = "rebuilt by a method"
     ONLY_TUNED = "fine-tuned"
     OTHER = "other weights"
 
@@ -50,6 +51,8 @@ UNCUT = {Made.METHOD: Made.MASKED, Made.TUNED: Made.ONLY_TUNED, Made.CHANGED: Ma
 def made(ref: ModelRef) -> Made:
     if ref.base is None:
         return Made.WHOLE
+    if ref.source == "rebuilt":
+        return Made.REBUILT
     return Made(_made(ref.to_json(), state.owner(), str(state.workspace().root)))
 
 

@@ -51,7 +51,7 @@ class Cut:
 def cut_of(small: LoadedModel, load: Callable[[ModelRef], LoadedModel]) -> Cut:
     """``load`` gives the networks it was cut from. Raises UserError when they cannot be had any more."""
     refs = [small.ref]
-    while (before := refs[-1].base) is not None:
+    while (before := refs[-1].base) is not None and refs[-1].source == "pruned":
         refs.append(before)
     refs.reverse()
     if len(refs) > 2:

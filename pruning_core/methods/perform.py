@@ -19,6 +19,7 @@ from pruning_core.methods.phases import (
     Mask,
     Mend,
     Phase,
+    Rebuild,
     Recover,
     Reinitialise,
     Rewind,
@@ -27,6 +28,7 @@ from pruning_core.methods.phases import (
     settings,
 )
 from pruning_core.methods.place import Keeper, Place
+from pruning_core.methods.rebuilding import JUDGED_ON, Target
 from pruning_core.methods.state import Setup, Snap, State, needed
 from pruning_core.methods.treatments import PROOF_IMAGES, mended, recalibrated
 from pruning_core.runs.events import Event, Progress, Stage
@@ -123,6 +125,8 @@ def _step(phase: Phase, state: State, setup: Setup) -> Generator[Event, None, St
         case Diversify(share=share):
             model = diversified(state.model, state.network, share, setup.seed)
             return replace(state, model=model, uncut=None)
+        case Rebuild():
+            return (yield from _rebuild(phase, state, setup))
         case Train():
             raise AssertionError("a training is performed by itself, because it can be gone on with")
 
@@ -175,6 +179,16 @@ def _mask(phase: Mask, state: State, setup: Setup) -> Generator[Event, None, Sta
     work = masked(state.model, state.network, phase, origin, setup.fit, setup.seed)
     model = yield from told(work, lambda share: (Progress(round(100 * share), 100, "%"),))
     return replace(state, model=model, uncut=None)
+
+
+def _rebuild(phase: Rebuild, state: State, setup: Setup) -> Generator[Event, None, State]:
+    yield Stage(staged_as(phase, "changing the build"))
+    cost, kind = state.origin.network.cost(), phase.to.kind
+    target = Target(kind, phase.to.limit(cost.macs if kind == "macs" else cost.parameters))
+    images = needed(setup.fit, "images to judge by").subset(JUDGED_ON, setup.seed)
+    work = phase.how.edits(state.model, state.network, target, images, setup.seed)
+    edits = yield from told(work, lambda share: (Progress(round(100 * share), 100, "%"),))
+    return state.rebuilt(edits) if edits else state
 
 
 # -- training ----------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from pruning_core.criteria import Criterion
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan
 from pruning_core.methods.judgement import Judgement
+from pruning_core.methods.rebuilding import Rebuilding
 from pruning_core.methods.saliency import Saliency
 from pruning_core.sparsity.patterns import Pattern
 from pruning_core.training.config import FineTune
@@ -180,7 +181,30 @@ class Reinitialise:
     name: str = ""
 
 
-Phase = Train | Cut | Apply | Recover | Mend | Snapshot | Rewind | Mask | Reinitialise | Judge | FindWidths | Diversify
+@dataclass(frozen=True)
+class Rebuild:
+    """Change the build of the network, not the widths of its layers, until it keeps to a budget of the first one."""
+
+    how: Rebuilding
+    to: Budget
+    name: str = ""
+
+
+Phase = (
+    Train
+    | Cut
+    | Apply
+    | Recover
+    | Mend
+    | Snapshot
+    | Rewind
+    | Mask
+    | Reinitialise
+    | Judge
+    | FindWidths
+    | Diversify
+    | Rebuild
+)
 
 
 def shared_out(config: FineTune, shares: Sequence[float]) -> tuple[int, ...]:

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.graph import Plan
+from pruning_core.graph.edits import Edit
 from pruning_core.methods.state import Origin, Snap, State
 from pruning_core.storage.artifacts import replacing
 from pruning_core.training.checkpoint import Checkpoint, copied
+from pruning_core.zoo.rebuilt import edits_of, told
 
 EVERY = 30.0  # seconds between two saves inside a training; a crash loses no more
 
@@ -28,16 +30,17 @@ class Stored:
 
     plan: str
     weights: dict[str, Tensor] | None
+    edits: str = ""
 
     @staticmethod
-    def of(model: nn.Module, plan: Plan, origin: Origin) -> Stored:
-        return Stored(plan.to_json(), None if model is origin.model else copied(model))
+    def of(model: nn.Module, plan: Plan, origin: Origin, edits: tuple[Edit, ...] = ()) -> Stored:
+        return Stored(plan.to_json(), None if model is origin.model else copied(model), told(edits))
 
     def model(self, origin: Origin) -> nn.Module:
         if self.weights is None:
             return origin.model
-        plan = Plan.from_json(self.plan)
-        model = origin.cut(plan) if plan else copy.deepcopy(origin.model)
+        plan, edits = Plan.from_json(self.plan), edits_of(self.edits)
+        model = origin.cut(plan, edits) if plan or edits else copy.deepcopy(origin.model)
         model.load_state_dict(self.weights)
         return model
 
@@ -63,7 +66,7 @@ class Place:
     def of(number: int, state: State, training: Checkpoint | None = None) -> Place:
         return Place(
             number,
-            Stored.of(state.model, state.plan, state.origin),
+            Stored.of(state.model, state.plan, state.origin, state.edits),
             {key: Stored.of(snap.model, snap.plan, state.origin) for key, snap in state.snapshots.items()},
             {key: tensor.cpu() for key, tensor in state.learnt.items()},
             training,
@@ -79,6 +82,7 @@ class Place:
             {key: each.snap(origin) for key, each in self.snapshots.items()},
             self.learnt,
             uncut=self.uncut.snap(origin) if self.uncut else None,
+            edits=edits_of(self.network.edits),
         )
 
     def epochs(self, number: int) -> float:

@@ -14,9 +14,11 @@ from pruning_core.methods.discrete_gates import DiscreteCompression
 from pruning_core.methods.discrimination import DiscriminationPruning
 from pruning_core.methods.filter_fusion import FilterFusion
 from pruning_core.methods.gate_decorator import GateDecorator
+from pruning_core.methods.grouped_kernels import GroupedKernelPruning
 from pruning_core.methods.ista import SparseScales
 from pruning_core.methods.latent_clusters import LatentClustering
 from pruning_core.methods.layer_by_layer import LayerByLayer
+from pruning_core.methods.layer_pruning import DiscriminationBlocks, LayerPrune
 from pruning_core.methods.link_pruning import LinkPruning
 from pruning_core.methods.lottery_ticket import LotteryTicket
 from pruning_core.methods.magnitude_pruning import MagnitudePruning
@@ -53,6 +55,9 @@ METHODS: tuple[type[Method], ...] = (
     NofMSparsity,
     PConv,
     PatDNN,
+    GroupedKernelPruning,
+    LayerPrune,
+    DiscriminationBlocks,
     DiscriminationPruning,
     AutoSlim,
     LatentClustering,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, Removal, capture, remove
+from pruning_core.graph.edits import Edit, edited
 from pruning_core.training.config import FineTune
 
 T = TypeVar("T")
@@ -62,8 +63,10 @@ class Origin:
         """Units by group key."""
         return {group.key: group.size for group in self.network.groups}
 
-    def cut(self, plan: Plan) -> nn.Module:
-        """Without the units of ``plan``, with the weights that it has."""
+    def cut(self, plan: Plan, edits: tuple[Edit, ...] = ()) -> nn.Module:
+        """Without the units of ``plan``, or with the ``edits``; with the weights that it has."""
+        if edits:
+            return edited(self.model, edits)
         return remove(self.model, self.network, plan).model if plan else self.model
 
 
@@ -81,7 +84,8 @@ class State:
 
     ``plan`` is all that is gone, in units of ``origin``. ``removal`` is the last removal with its proof. ``learnt`` is
     what the hooks of the last training have learnt. ``snapshots`` by key. ``uncut`` is the network before the removals
-    since which no weight has changed: what mending aims at.
+    since which no weight has changed: what mending aims at. ``edits`` are all changes of the build; a program either
+    removes units or changes the build, since what is left of a group could not be followed through both.
     """
 
     origin: Origin
@@ -91,6 +95,7 @@ class State:
     learnt: Mapping[str, Tensor] = field(default_factory=dict)
     removal: Removal | None = None
     uncut: Snap | None = None
+    edits: tuple[Edit, ...] = ()
 
     @staticmethod
     def of(model: nn.Module, network: Network) -> State:
@@ -105,13 +110,22 @@ class State:
     @cached_property
     def network(self) -> Network:
         """The capture of ``model`` as it is now; made when somebody asks."""
-        return capture(self.model, self.origin.network.example) if self.plan else self.origin.network
+        changed = self.plan or self.edits
+        return capture(self.model, self.origin.network.example) if changed else self.origin.network
 
     def without(self, plan: Plan, model: nn.Module, removal: Removal | None) -> State:
         """``model`` is the network after the removal of ``plan``, counted in units of the network as it is now."""
+        if self.edits:
+            raise ValueError("units of a network whose build was changed cannot be followed")
         uncut = self.uncut or Snap(self.model, self.plan)
         whole = self.plan.then(plan, self.origin.sizes)
         return replace(self, model=model, plan=whole, removal=removal, uncut=uncut)
+
+    def rebuilt(self, edits: tuple[Edit, ...]) -> State:
+        """With more changes of the build. Raises UserError where they do not fit."""
+        if self.plan:
+            raise ValueError("the build of a network that was cut cannot be changed")
+        return replace(self, model=edited(self.model, edits), edits=(*self.edits, *edits), snapshots={}, uncut=None)
 
     def check_followed(self, plan_or_counts: Mapping[str, object]) -> None:
         """Raises UserError for groups whose units can no longer be told apart from those of the origin."""

@@ -30,6 +30,7 @@ from pruning_core.training.config import FineTune
 from pruning_core.training.events import Checking, Epoch, Step, TrainOutcome
 from pruning_core.work import told
 from pruning_core.zoo import LoadedModel, ModelRef, load_model, store_weights
+from pruning_core.zoo.rebuilt import EDITS, edits_of
 
 PRUNED, CONTROL = "pruned", "control"
 SAFETENSORS = "application/x-safetensors"
@@ -162,6 +163,8 @@ class FineTuneRun(RunSpec):
         if ref.base is None or phases == (Train(),):
             return State.begun(loaded.model, example)
         whole = yield from the_model(ref.base, workspace)
+        if ref.source == "rebuilt":
+            return State(Origin(whole.model, example), loaded.model, edits=edits_of(dict(ref.options)[EDITS]))
         plan, uncut = Plan.from_json(ref.plan), Snap(whole.model, Plan())
         return State(Origin(whole.model, example), loaded.model, plan, uncut=uncut)
 

@@ -22,7 +22,7 @@ from pruning_core.measuring.measures import Accuracy, Latency
 from pruning_core.methods.base import Goal, Method
 from pruning_core.methods.cut_and_train import CutAndTrain
 from pruning_core.methods.perform import Broken, Done, perform
-from pruning_core.methods.phases import Apply, Cut, Mask, Phase, settings
+from pruning_core.methods.phases import Apply, Cut, Mask, Phase, Rebuild, settings
 from pruning_core.methods.place import Keeper, Place
 from pruning_core.methods.state import Setup, State
 from pruning_core.runs.events import Event, Progress, Stage
@@ -38,6 +38,8 @@ from pruning_core.training.config import FineTune
 from pruning_core.training.events import Checking, Epoch, Step
 from pruning_core.work import told
 from pruning_core.zoo import LoadedModel, ModelRef, store_weights
+from pruning_core.zoo.rebuilt import EDITS
+from pruning_core.zoo.rebuilt import told as told_edits
 
 
 @dataclass(frozen=True)
@@ -150,13 +152,13 @@ class _Attempt:
         return replace(self.together.placed(event, before, epochs[len(self.done)]), tag=self._tag)
 
     def _measured(self, done: Done) -> Generator[Event, None, PhaseDone]:
-        test, network = self.parts[2], self.start.network
+        test = self.parts[2]
         if done.kept is not None:
             accuracy = done.kept.accuracy(f"{test.name} ({test.split})")
         else:
             yield Stage("measuring accuracy")
             accuracy = (yield from self._tallied(done.state.model))[1]
-        cost = network.cost(done.state.plan)
+        cost = _cost(done.state)
         now = time.monotonic()
         seconds, self.since = now - self.since, now
         images = done.outcome.epochs * len(self.parts[0]) if done.outcome else 0
@@ -174,17 +176,13 @@ class _Attempt:
         after, now = yield from self._tallied(end.model)
         then = yield from self._latency(self.start.model)
         later = yield from self._latency(end.model)
-        plan = end.plan
-        weights = store_weights(end.model.state_dict(), self.workspace)
-        base = self.loaded.ref
-        removals = [e for e in self.done if isinstance(self.phases[e.number], Cut | Apply | Mask)]
+        removals = [e for e in self.done if isinstance(self.phases[e.number], Cut | Apply | Mask | Rebuild)]
         skipping = yield from self._compressed(end)
+        cost, sparsity = end.removal.cost if end.removal else _cost(end), self._sparsity(len(self.phases), end)
         yield Treated(
-            ModelRef(
-                "pruned", base.name, weights=weights, input_size=base.input_size, base=spec.model, plan=plan.to_json()
-            ),
+            self._ref(end),
             Standing(was, then, network.cost()),
-            Standing(now, later, _cost(end, network.cost(plan)), self._sparsity(len(self.phases), end), skipping),
+            Standing(now, later, cost, sparsity, skipping),
             removals[-1].accuracy if removals else None,
             paired_drop(before, after),
             self.proof,
@@ -199,6 +197,16 @@ class _Attempt:
             seen = tally.add(batch)
             yield Progress(seen.images, seen.total, "images")
         return tally.correct, seen
+
+    def _ref(self, end: State) -> ModelRef:
+        weights, base = store_weights(end.model.state_dict(), self.workspace), self.loaded.ref
+        if end.edits:
+            options = ((EDITS, told_edits(end.edits)),)
+            return ModelRef(
+                "rebuilt", base.name, weights, options=options, input_size=base.input_size, base=self.spec.model
+            )
+        plan, size = end.plan.to_json(), base.input_size
+        return ModelRef("pruned", base.name, weights=weights, input_size=size, base=self.spec.model, plan=plan)
 
     def _sparsity(self, number: int, state: State) -> Sparsity | None:
         """Of the network after phase ``number``, once a phase has set weights to zero."""
@@ -218,6 +226,6 @@ class _Attempt:
         return latency
 
 
-def _cost(end: State, derived: Cost) -> Cost:
-    """That of the network that came out, where it is known by its last removal."""
-    return end.removal.cost if end.removal else derived
+def _cost(state: State) -> Cost:
+    """Of the network as it stands: counted anew where its build was changed, else by what is gone of the first one."""
+    return state.network.cost() if state.edits else state.origin.network.cost(state.plan)

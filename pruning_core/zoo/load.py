@@ -15,6 +15,7 @@ from torch import nn
 from pruning_core.datasets import Dataset
 from pruning_core.datasets.raw import Progress, quiet
 from pruning_core.errors import UserError
+from pruning_core.graph.edits import edited
 from pruning_core.storage.uploads import Root, artifacts
 from pruning_core.storage.weights import stored_weights
 from pruning_core.zoo import torchvision_models
@@ -27,6 +28,7 @@ from pruning_core.zoo.meaning import Outputs, told_by
 from pruning_core.zoo.onnx_files import compared_note, read_onnx
 from pruning_core.zoo.origin import Cut, Origin, cuts_of, recut, scores_of
 from pruning_core.zoo.output import look
+from pruning_core.zoo.rebuilt import EDITS, edits_of
 from pruning_core.zoo.ref import PROGRAMS, ModelRef, Source
 from pruning_core.zoo.weight_sets import WeightSet
 
@@ -128,10 +130,11 @@ def _upload(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel
 def origin_of(loaded: LoadedModel) -> Origin | None:
     """What builds the network that ``loaded`` was cut from, and how it was cut, with its scores.
 
-    None where no code here can build it: an uploaded program is its own file, and the user's code is the user's.
+    None where no architecture alone builds it: an uploaded program is its own file, the user's code is the user's, and
+    a network whose build was changed is more than its architecture.
     """
     ref = loaded.ref
-    while ref.base is not None:
+    while ref.base is not None and ref.source != "rebuilt":
         ref = ref.base
     options: dict[str, Any]
     match ref.source:
@@ -166,7 +169,7 @@ def _whole(ref: ModelRef, path: Path) -> LoadedModel:
     return LoadedModel(model, ref, ref.name, True, size, looks.width, notes=notes + looks.notes, looks=looks)
 
 
-PRUNED = " (pruned)"
+PRUNED, REBUILT = " (pruned)", " (rebuilt)"
 
 
 def _pruned(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
@@ -186,6 +189,15 @@ def _pruned(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel
     return replace(base, model=model, ref=ref, title=title, cuts=cuts)
 
 
+def _rebuilt(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
+    assert ref.base is not None  # ModelRef sees to it
+    base = load_model(ref.base, root, progress)
+    model = edited(base.model, edits_of(dict(ref.options).get(EDITS, "")))
+    if ref.weights:
+        model.load_state_dict(stored_weights(artifacts(root).path(ref.weights))[0])
+    return replace(base, model=model, ref=ref, title=base.title.removesuffix(PRUNED) + REBUILT)
+
+
 def _factory(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
     model, size, looks = factory_model(ref)
     notes = ("weights as your code made them", *looks.notes)
@@ -197,5 +209,6 @@ LOADERS: dict[Source, Callable[[ModelRef, Root | None, Progress], LoadedModel]] 
     "torchvision": _torchvision,
     "upload": _upload,
     "pruned": _pruned,
+    "rebuilt": _rebuilt,
     "factory": _factory,
 }

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from pruning_core.errors import UserError
 from pruning_core.storage.codec import Codec, UnknownClass, digest, dump
 
-Source = Literal["demo", "torchvision", "upload", "pruned", "factory"]
+Source = Literal["demo", "torchvision", "upload", "pruned", "rebuilt", "factory"]
 PROGRAMS = ("exported", "onnx")  # architectures of uploads that bring their own
 
 
@@ -23,7 +23,8 @@ class ModelRef:
     num_classes: of a torchvision network with random weights. seed: of random weights.
     input_size: (C, H, W) where it differs from the usual one.
     base, plan: of a pruned network: what was cut, and the plan's JSON. Of uploaded weights that say how their network
-    was cut, plan is the list of those removals.
+    was cut, plan is the list of those removals. Of a rebuilt network, base is what it was, and the option "edits" says
+    what was changed (see :mod:`.rebuilt`).
     """
 
     source: Source
@@ -40,8 +41,8 @@ class ModelRef:
     def __post_init__(self) -> None:
         if self.source not in get_args(Source):
             raise UserError(f"There is no model source {self.source!r}. Choose one of {', '.join(get_args(Source))}.")
-        if (self.source == "pruned") != (self.base is not None):
-            raise UserError("A pruned network, and only a pruned one, names the network it was cut from.")
+        if (self.source in ("pruned", "rebuilt")) != (self.base is not None):
+            raise UserError("A pruned or rebuilt network, and no other one, names the network it was made from.")
 
     @property
     def key(self) -> str:

@@ -40,13 +40,14 @@ from pruning_core.methods.ranking import SCORED_ON
 from pruning_core.methods.registry import METHODS
 from pruning_core.methods.state import Setup
 from pruning_core.runs.events import Event, Stage
+from pruning_core.sparsity.weights import Sparsity
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch
 from pruning_core.training.hooks import Hook, HookSpec, Moment
 from pruning_core.training.loop import fine_tune
 from pruning_core.training.recalibrate import keeping_statistics
 from pruning_core.work import finished, told
-from tests.core.small_programs import CONFIG, NoisyGates, Parts, begun, clockless, network, setup
+from tests.core.small_programs import CONFIG, NoisyGates, Parts, begun, blocks, clockless, network, setup
 from tests.core.test_training import same
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -56,6 +57,15 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def learned(digits: Parts) -> nn.Module:
     """A network that knows the digits a little: what most methods begin with."""
     training = fine_tune(network(), digits[0], digits[2], dataclasses.replace(CONFIG, lr=0.1), held_out=digits[1])
+    list(training)
+    return training.best_model()
+
+
+@pytest.fixture(scope="module")
+def deep(digits: Parts) -> nn.Module:
+    """One with blocks that can leave."""
+    config = dataclasses.replace(CONFIG, lr=0.1)
+    training = fine_tune(blocks(), digits[0], digits[2], config, held_out=digits[1])
     list(training)
     return training.best_model()
 
@@ -89,9 +99,9 @@ def test_methods_are_listed_once_and_their_classes_are_frozen() -> None:
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: m.card.key)
 def test_every_method_is_a_plan_first_and_keeps_to_its_goal(
-    method: type[base.Method], digits: Parts, learned: nn.Module
+    method: type[base.Method], digits: Parts, learned: nn.Module, deep: nn.Module
 ) -> None:
-    state = begun(learned)
+    state = begun(deep if method.outcome is Outcome.SHALLOWER else learned)
     goal = Goal(state.network, Budget("macs", fraction=0.5))
     phases = tuple(method().phases(goal))
     assert phases == tuple(method().phases(goal)), "drawn twice, it is the same"
@@ -102,6 +112,11 @@ def test_every_method_is_a_plan_first_and_keeps_to_its_goal(
     if method.outcome is Outcome.SMALLER:
         assert state.network.cost(end.plan).macs <= 0.5 * state.network.cost().macs
         assert sum(p.numel() for p in end.model.parameters()) == state.network.cost(end.plan).parameters
+    elif method.outcome is Outcome.SPARSE:
+        assert Sparsity.of(end.model, end.network).macs <= (0.5 if method.budgeted else 0.6) * state.network.cost().macs
+    else:
+        assert end.network.cost().macs <= 0.5 * state.network.cost().macs and end.edits and not end.plan
+        assert sum(p.numel() for p in end.model.parameters()) == end.network.cost().parameters
     assert all(torch.equal(value, before[name]) for name, value in state.model.state_dict().items())
     assert evaluate(end.model, digits[2], device="cpu").top1 > 0.4
 
