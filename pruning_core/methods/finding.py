@@ -8,8 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from pruning_core.allocation.budget import Budget, gauge
 from pruning_core.allocation.limits import Limits
-from pruning_core.allocation.pool import Pool
+from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.allocation.search import longest, searching
 from pruning_core.allocation.trial import Trial, best_of
 from pruning_core.datasets import Dataset
@@ -63,9 +64,25 @@ def finding(phase: FindWidths, state: State, setup: Setup) -> Generator[Event, N
     said = f"the best of {len(trials)} networks is right on {right} of {len(held_out)} held-out images"
     yield Stage(staged_as(phase, said))
     marks = {key: torch.ones(size, dtype=torch.float64) for key, size in pool.size.items()}
-    for key, units in best.plan.items():
+    counts = {key: len(units) for key, units in best.plan.items()}
+    for key, units in pool.plan(given_back(pool, counts, budget)).items():
         marks[key][list(units)] = 0
     return marks
+
+
+def given_back(pool: Pool, counts: Counts, budget: Budget) -> Counts:
+    """``counts`` without the channels that the budget has room for: one at a time, where most of a group is gone.
+
+    A search in parts of layers ends below its budget by up to a part.
+    """
+    cost = gauge(pool, budget.kind)
+    limit, counts = budget.limit(cost({})), dict(counts)
+    while True:
+        fewer = [{k: n - (k == key) for k, n in counts.items() if n > (k == key)} for key in counts]
+        fitting = [(counts[key] / pool.size[key], each) for key, each in zip(counts, fewer) if cost(each) <= limit]
+        if not fitting:
+            return counts
+        counts = max(fitting, key=lambda found: found[0])[1]
 
 
 def _accuracy(model: torch.nn.Module, data: Dataset, setup: Setup) -> Accuracy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import exp
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -73,11 +73,13 @@ class _SoftZeros(Hook):
     def watched(self, moment: Moment) -> Mapping[str, Tensor]:
         return {"norms": self._norms, "returned": self._returned}
 
-    def state(self) -> Mapping[str, list[int]]:
-        return {key: list(units) for key, units in self._zeroed.items()}
+    def state(self) -> Mapping[str, Any]:
+        zeroed = {key: list(units) for key, units in self._zeroed.items()}
+        return {"zeroed": zeroed, "norms": self._norms, "returned": self._returned}
 
-    def load(self, state: Mapping[str, list[int]]) -> None:
-        self._zeroed = {key: tuple(units) for key, units in state.items()}
+    def load(self, state: Mapping[str, Any]) -> None:
+        self._zeroed = {key: tuple(units) for key, units in state["zeroed"].items()}
+        self._norms, self._returned = state["norms"], state["returned"]
 
 
 def _rate(done: float) -> float:

@@ -34,7 +34,8 @@ class Best:
 class Checkpoint:
     """After ``step`` batches of ``epoch`` (counting from 1) and ``seconds`` of work.
 
-    ``loss_sum`` and ``penalty_sum`` are over the steps of this epoch; ``hooks`` holds the state of every hook.
+    ``loss_sum`` and ``penalty_sum`` are over the steps of this epoch; ``hooks`` holds the state of every hook;
+    ``ended``: they were told that this epoch is at its end.
     """
 
     epoch: int
@@ -48,6 +49,7 @@ class Checkpoint:
     best: Best
     penalty_sum: float = 0.0
     hooks: list[dict[str, Any]] = field(default_factory=list)
+    ended: bool = False
 
     @property
     def position(self) -> float:

@@ -86,6 +86,7 @@ class Training(Iterator[TrainEvent]):
         self._train, self._held_out, self._test = data
         self._epoch, self._step = (start.epoch, start.step) if start else (1, 0)
         self._start_top1 = start.start_top1 if start else 0.0
+        self._ended = start.ended if start else False
         self._loss, self._penalty = Meter(start.loss_sum if start else 0.0), Meter(start.penalty_sum if start else 0.0)
         self._learner: Learner | None = None
         self._left: Checkpoint | None = start
@@ -121,6 +122,7 @@ class Training(Iterator[TrainEvent]):
             best=self.best,
             penalty_sum=float(self._penalty.total),
             hooks=self._learner.hooks.state(),
+            ended=self._ended,
         )
 
     # -- the inside --------------------------------------------------------------------------------------------------
@@ -145,7 +147,7 @@ class Training(Iterator[TrainEvent]):
                     yield from self._train_epoch(learner, train)
                     loss = float(self._loss.total) / self._step
                     event = yield from self._check(learner, self._epoch, loss, held_out, test)
-                    self._epoch, self._step = self._epoch + 1, 0
+                    self._epoch, self._step, self._ended = self._epoch + 1, 0, False
                     self._loss.begin_epoch()
                     self._penalty.begin_epoch()
                     yield event  # the next epoch has begun: whoever stops here resumes behind this event
@@ -191,7 +193,9 @@ class Training(Iterator[TrainEvent]):
             yield self._told(learner, moment)
         self._finite(self._loss.total)
         pace.close_window()
-        learner.tell(Hook.epoch_end, self._moment(learner), derived(config.seed, self._epoch, 0, EPOCH_END))
+        if not self._ended:  # gone on with while this epoch was being measured
+            learner.tell(Hook.epoch_end, self._moment(learner), derived(config.seed, self._epoch, 0, EPOCH_END))
+            self._ended = True
 
     def _told(self, learner: Learner, moment: Moment) -> Step:
         """What the steps since the last such event came to."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from pruning_core.allocation import swarm
 from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.pool import Pool
@@ -85,6 +86,28 @@ def test_a_particle_without_memory_jumps_to_the_best() -> None:
     assert np.allclose(velocity(np.ones(2), x, x + 1, x, luck, (0.5, 2.0, 1.0)), 2.5)
 
 
+def test_every_particle_remembers_its_own_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = begun(residual())
+    scores = {group.key: torch.rand(group.size) for group in state.network.groups}
+    told: list[Any] = []
+
+    def spied(v: Any, x: Any, own: Any, best: Any, *rest: Any) -> Any:
+        told.append((own.copy(), best.copy()))
+        return velocity(v, x, own, best, *rest)
+
+    monkeypatch.setattr(swarm, "velocity", spied)
+    walk = Swarm(3).walk(Space(Pool.of(state.network, scores, Limits()), 0.1, 40, True), seed=2)
+    draw, seen = next(walk), []
+    for number in range(1 + 4 * 3):
+        accuracy = 0.9 - abs(draw.shares[0] - 0.4) + 0.01 * number
+        seen.append((accuracy, draw.shares))
+        draw = walk.send(Trial(0, draw.shares, {}, {}, 1, 1, None, accuracy, True, True, 0.0))
+    own, best = told[-1]
+    for particle in range(3):
+        assert tuple(own[particle]) == max(seen[1 + particle :: 3])[1]
+    assert tuple(best) == max(seen)[1]
+
+
 def test_the_swarm_begins_at_the_clusters_and_moves_to_what_was_best() -> None:
     state = begun(residual())
     scores = {group.key: torch.linspace(0.02, 1.98, group.size).double() for group in state.network.groups}
@@ -143,7 +166,9 @@ def test_new_filters_are_orthogonal_to_the_rest_and_of_the_layers_size() -> None
     assert torch.allclose(new[[0, 1, 2, 4]] @ new[3], torch.zeros(4).double(), atol=1e-10)
     assert float(new[3].norm()) == pytest.approx(float(rows.norm(dim=1).mean()))
     full = torch.cat([torch.eye(3), torch.tensor([[1.0, 0.1, 0]])]).double()  # three dimensions, four filters
-    assert float(renewed(full, 1, generator).norm(dim=1).min()) > 0.9
+    least = torch.linalg.svd(full[1:])[2][-1]  # of those that stay
+    made = renewed(full, 1, generator)
+    assert abs(float(made[0] @ least)) == pytest.approx(float(made[0].norm())) and torch.equal(made[1:], full[1:])
 
 
 def test_a_share_of_every_layer_is_drawn_anew_and_nothing_else_changes() -> None:
