@@ -25,6 +25,7 @@ def draw() -> None:
         required=True,
         key="choose.data.source",
         persist_state="session",
+        wrap=True,
     )
     match source:
         case "Digits":
@@ -60,7 +61,7 @@ def _here(ref: DataRef, what: str, key: str) -> None:
     """Images that need no network."""
     st.caption(what)
     chosen = state.desk().data == ref
-    if st.button("On the desk" if chosen else "Use them", disabled=chosen, key=key):
+    if st.button("On the desk" if chosen else "Use them", disabled=chosen, key=key, wrap=True):
         with plain_errors():
             take(ref)
 
@@ -71,7 +72,9 @@ def _classic() -> None:
             st.markdown(f"**{item.name}**  \n:gray[downloaded once, about {item.megabytes} MB]")
             ref = DataRef("torchvision", item.name)
             chosen = state.desk().data == ref
-            if st.button("On the desk" if chosen else "Use it", disabled=chosen, key=f"choose.set.{item.name}"):
+            if st.button(
+                "On the desk" if chosen else "Use it", disabled=chosen, key=f"choose.set.{item.name}", wrap=True
+            ):
                 with plain_errors(), Bar(f"Fetching {item.name} …") as bar:
                     load_splits(ref, state.workspace(), bar)
                     take(ref)
@@ -89,7 +92,9 @@ def _file() -> None:
         if sent is not None:
             st.caption(f"Received {named(sent.name)}, {numbers.size_bytes(sent.size)}.")
     with right:
-        two = st.toggle("The test images are in a second zip", key="choose.data.two", persist_state="session")
+        two = st.toggle(
+            "The test images are in a second zip", key="choose.data.two", persist_state="session", wrap=True
+        )
         test = inbox.receive("Test images as .zip", TEST_SLOT, help="The same class folders.") if two else None
         if test is not None:
             st.caption(f"Received {named(test.name)}, {numbers.size_bytes(test.size)}.")
@@ -102,7 +107,7 @@ def _file() -> None:
         _read(sent, test)
         return
     st.error(literal(fault[1]), icon=":material/error:")
-    if st.button("Forget this file" if test is None else "Forget these files", key="choose.data.forget"):
+    if st.button("Forget this file" if test is None else "Forget these files", key="choose.data.forget", wrap=True):
         _forget()
         st.rerun()
 

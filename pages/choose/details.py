@@ -35,14 +35,14 @@ def draw(ref: DataRef) -> None:
         classes = _classes(ref, train, test)
     testing, held_out = shares.ask(ref, train, test)
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Apply", type="primary", key="choose.details.apply"):
+        if st.button("Apply", type="primary", key="choose.details.apply", wrap=True):
             with plain_errors():
                 after = replace(_changed(ref, train, changed, classes), test_fraction=testing, held_out=held_out)
                 if code_page != ref.code_page:  # other names in another order: what was typed belongs to the old ones
                     after = replace(after, code_page=code_page, classes=None)
                 _take(ref, after)
         plain = replace(ref, size=None, channels=None, mean=None, std=None, classes=None, code_page=None, order="RGB")
-        if st.button("Back to what the data says", disabled=plain == ref, key="choose.details.reset"):
+        if st.button("Back to what the data says", disabled=plain == ref, key="choose.details.reset", wrap=True):
             with plain_errors():
                 _take(ref, plain)
     cards.source_line(provenance.derived("mean and deviation counted over all training images, pixels scaled to 0–1"))
@@ -82,7 +82,12 @@ def _numbers(ref: DataRef, train: Dataset) -> dict[str, str | int | None]:
         "height": first.number_input("Height (pixels)", 1, 1024, height, key=f"{key}.height"),
         "width": second.number_input("Width (pixels)", 1, 1024, width, key=f"{key}.width"),
         "channels": st.segmented_control(
-            "Colour", tuple(CHANNELS), default=current, required=True, key=f"{key}.channels"
+            "Colour",
+            tuple(CHANNELS),
+            default=current,
+            required=True,
+            key=f"{key}.channels",
+            wrap=True,
         ),
         "order": _order(ref, key) if train.size[0] == 3 else ref.order,
         "mean": st.text_input(
@@ -103,7 +108,7 @@ def _numbers(ref: DataRef, train: Dataset) -> dict[str, str | int | None]:
 def _order(ref: DataRef, key: str) -> str:
     return st.segmented_control(
         "Colours in the order", get_args(Order), default=ref.order, required=True, key=f"{key}.order",
-        help="In which the network reads them: red, green, blue as in files, or blue first as with OpenCV.",
+        help="In which the network reads them: red, green, blue as in files, or blue first as with OpenCV.", wrap=True,
     )  # fmt: skip
 
 

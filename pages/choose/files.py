@@ -128,9 +128,9 @@ def _which(held: Held, take: Callable[[ModelRef], None]) -> None:
         with st.container(horizontal=True):
             here = chosen == held.used.name and state.desk().model == held.ref
             label = "On the desk" if here else "Use these weights"
-            if st.button(label, type="primary", disabled=here, key="choose.file.use"):
+            if st.button(label, type="primary", disabled=here, key="choose.file.use", wrap=True):
                 _read(held.sent, Known(held.known.architecture, held.known.size, chosen), take)
-            if st.button("Done with this file", key="choose.file.forget"):
+            if st.button("Done with this file", key="choose.file.forget", wrap=True):
                 _forget()
                 st.rerun()
 
@@ -148,7 +148,7 @@ def _told(each: WeightSet) -> str:
 
 def _retry(sent: inbox.Sent, take: Callable[[ModelRef], None]) -> None:
     """The ways on: another file, or the same one with what the visitor knows about it."""
-    if st.button("Forget this file", key="choose.file.forget"):
+    if st.button("Forget this file", key="choose.file.forget", wrap=True):
         _forget()
         st.rerun()
     about = f"I know what {named(sent.name)} is ({numbers.size_bytes(sent.size)})"
@@ -161,6 +161,6 @@ def _retry(sent: inbox.Sent, take: Callable[[ModelRef], None]) -> None:
         )
         side = middle.number_input("Image side (pixels)", 1, 1024, None, key="choose.file.side", placeholder="as usual")
         channels = right.selectbox("Channels", (3, 1), key="choose.file.channels")
-        if st.button("Try again", type="primary", key="choose.file.again"):
+        if st.button("Try again", type="primary", key="choose.file.again", wrap=True):
             size = (int(channels), int(side), int(side)) if side else None
             _read(sent, Known(None if name == RECOGNISE else name, size), take)

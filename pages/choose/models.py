@@ -32,6 +32,7 @@ def draw() -> None:
         required=True,
         key="choose.model.source",
         persist_state="session",
+        wrap=True,
     )
     match source:
         case "Demo":
@@ -60,7 +61,7 @@ def _demos() -> None:
             st.markdown(f"**{demo.title}**  \n{_worth(demo)}")
             chosen = demo.ref == now
             label = "On the desk" if chosen else "Use it"
-            if st.button(label, key=f"choose.demo.{demo.name}", disabled=chosen):
+            if st.button(label, key=f"choose.demo.{demo.name}", disabled=chosen, wrap=True):
                 with plain_errors():
                     take(demo.ref, demo.data)
 
@@ -92,6 +93,7 @@ def _torchvision() -> None:
             key="choose.tv.weights",
             help="Pretrained: on ImageNet, as published; they are downloaded once. Random: untrained, and says so.",
             persist_state="session",
+            wrap=True,
         )
     classes, side = 1000, input_size(name, weights == PRETRAINED)[1]
     if weights == RANDOM:
@@ -105,7 +107,7 @@ def _torchvision() -> None:
         f"{numbers.count(parameters(name))} parameters with 1,000 classes, images of {side} × {side} pixels."
         + (" :orange-badge[untrained] Random weights: its accuracy is chance." if weights == RANDOM else "")
     )
-    if st.button("Load it", type="primary", key="choose.tv.load"):
+    if st.button("Load it", type="primary", key="choose.tv.load", wrap=True):
         ref = ModelRef("torchvision", name, weights=PRETRAINED)
         if weights == RANDOM:
             size = None if side == input_size(name)[1] else (3, side, side)

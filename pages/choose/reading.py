@@ -108,7 +108,7 @@ def _why(ref: DataRef, test: Dataset, found: Accuracy) -> None:
     if channels == 3:
         order = right.segmented_control(
             "Colours in the order", get_args(Order), default=ref.order, required=True, key=f"{key}.order",
-            help="RGB: red, green, blue, as in files. BGR: as OpenCV and Caffe read them.",
+            help="RGB: red, green, blue, as in files. BGR: as OpenCV and Caffe read them.", wrap=True,
         )  # fmt: skip
     chosen = next((each for each in offered if each.name == name), None)
     mean = std = ""
@@ -116,7 +116,7 @@ def _why(ref: DataRef, test: Dataset, found: Accuracy) -> None:
         mean = left.text_input("Mean per channel, of pixels from 0 to 1", listed(test.mean), key=f"{key}.mean")
         std = right.text_input("Standard deviation per channel", listed(test.std), key=f"{key}.std")
         st.caption("One number each, in the order in which the network reads the channels.")
-    if st.button("Read them so", type="primary", key=f"{key}.apply"):
+    if st.button("Read them so", type="primary", key=f"{key}.apply", wrap=True):
         with plain_errors():
             if chosen is not None:
                 after = chosen.of(ref, channels, order)

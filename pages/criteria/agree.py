@@ -39,7 +39,12 @@ def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> No
     with first:
         named = {each.name: each for each in MEASURES}
         chosen = st.segmented_control(
-            "Agreement", list(named), default=next(iter(named)), required=True, key="criteria.measure"
+            "Agreement",
+            list(named),
+            default=next(iter(named)),
+            required=True,
+            key="criteria.measure",
+            wrap=True,
         )
     with second:
         where = st.selectbox("Layer", [MEAN, POOLED, *keys], key="criteria.where")

@@ -67,7 +67,7 @@ def tradeoff(frame: pd.DataFrame, *, names: Sequence[str], origins: Mapping[str,
                 line={"color": theme.NEUTRAL, "width": 2, "dash": theme.DASHES[moments.index(when)]},
             )  # fmt: skip
     for label, value in origins.items():
-        charts.add_baseline(figure, value, label)
+        charts.add_baseline(figure, value, label, "top left")
     figure.update_xaxes(tickformat=".0%")
     figure.update_yaxes(tickformat=".0%")
     return figure
@@ -76,7 +76,7 @@ def tradeoff(frame: pd.DataFrame, *, names: Sequence[str], origins: Mapping[str,
 def _point_text(name: str, when: str, row: Mapping[str, object]) -> str:
     many = int(row["draws"]) > 1  # type: ignore[call-overload]
     span = f"{100 * float(row['low']):.1f}–{100 * float(row['high']):.1f}"  # type: ignore[arg-type]
-    meaning = f"{row['draws']} draws, worst to best {span}" if many else f"95 % interval {span}"
+    meaning = f"{row['draws']} repeats, worst to best {span}" if many else f"95 % interval {span}"
     return (
         f"<b>{name}</b>, {when}<br>top-1 {100 * float(row['top1']):.1f} % ({meaning})<br>"  # type: ignore[arg-type]
         f"{row['macs']:,} MACs, {row['parameters']:,} parameters"
@@ -279,9 +279,10 @@ def norms(values: NDArray[np.float64], *, layer: str) -> go.Figure:
         font={"color": theme.NEUTRAL, "size": 12},
     )  # fmt: skip
     figure.update_layout(margin_t=30)
-    figure.add_vline(
-        x=least, line={"color": theme.CUT, "width": 2}, annotation_position="bottom left",  # no bar stands left of it
-        annotation={"text": "smallest", "font": {"color": theme.CUT, "size": 12}},
+    figure.add_vline(x=least, line={"color": theme.CUT, "width": 2})
+    figure.add_annotation(  # left of every bar
+        text="smallest", x=least, xanchor="right", xshift=-14, y=0.5, yref="paper", showarrow=False,
+        font={"color": theme.CUT, "size": 12},
     )  # fmt: skip
     figure.update_xaxes(rangemode="tozero", range=[0, float(values.max()) * 1.05])
     return figure

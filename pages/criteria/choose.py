@@ -13,8 +13,8 @@ from pruning_core.knobs import knobs_of
 def choose_criteria(key: str = "criteria") -> tuple[Criterion, ...]:
     """Any number of the registry's criteria; their knobs open beside them."""
     classes = by_key()
-    left, right = st.columns([6, 1], vertical_alignment="bottom")
-    keys = left.multiselect(
+    place = st.container(horizontal=True, vertical_alignment="bottom")
+    keys = place.multiselect(
         "Criteria",
         list(classes),
         default=first_choice(),
@@ -22,9 +22,10 @@ def choose_criteria(key: str = "criteria") -> tuple[Criterion, ...]:
         key=f"{key}.chosen",
         persist_state="session",
         help="Every criterion of the taxonomy that runs here. One pass over the images serves all of them.",
+        wrap=True,
     )
     chosen = [each for each in keys if each in classes]
-    with right.popover("Settings", icon=":material/tune:", width="stretch"):
+    with place.popover("Settings", icon=":material/tune:", wrap=True):
         made = []
         for each in chosen:
             if knobs_of(classes[each]):

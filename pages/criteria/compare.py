@@ -36,7 +36,7 @@ def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> No
     known = state.jobs().find(spec) if spec is not None else None
     if spec is not None and known is None:
         text = f"Compare {len(criteria)} {'criteria' if len(criteria) > 1 else 'criterion'}"
-        if st.button(text, type="primary", icon=":material/play_arrow:", key="criteria.start"):
+        if st.button(text, type="primary", icon=":material/play_arrow:", key="criteria.start", wrap=True):
             started.submit(spec, JOB)
         st.caption(f"{spec.points} measurements on really smaller networks; what is done is kept when you stop it.")
     if known is not None:
@@ -64,6 +64,7 @@ def _ask(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> Compa
             key="criteria.budgets",
             persist_state="session",
             help="For each of them every layer loses the same share of its channels, just enough to keep the budget.",
+            wrap=True,
         )
     with second:
         available = held_out_size(desk.data)
@@ -79,11 +80,11 @@ def _ask(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> Compa
     with third:
         recalibrate = st.toggle(
             When.RECALIBRATED.capitalize(), True, key="criteria.recalibrate", persist_state="session",
-            help="New batch-norm statistics from images of the training part; the weights stay.",
+            help="New batch-norm statistics from images of the training part; the weights stay.", wrap=True,
         )  # fmt: skip
         mend = st.toggle(
             When.MENDED.capitalize(), True, key="criteria.mend", persist_state="session",
-            help=f"{Mending.card.idea} From images of the training part, without labels. {recovery.LESSON}",
+            help=f"{Mending.card.idea} From images of the training part, without labels. {recovery.LESSON}", wrap=True,
         )  # fmt: skip
         tune = _tune(desk)
     reach = _reach(network)
@@ -118,6 +119,7 @@ def _tune(desk: Desk) -> FineTune | None:
         f"{When.TUNED.capitalize()}, the same for all", False, key="criteria.tune", persist_state="session",
         disabled=bool(misfit),
         help="Every pruned network, and the unpruned one as the control, gets the same training. This takes longest.",
+        wrap=True,
     )  # fmt: skip
     if misfit:
         st.caption(literal(misfit))
@@ -152,7 +154,7 @@ def _results(view: JobView, network: Network, run: CompareRun) -> None:
     shown = st.pills(
         "Shown in the figure", moments, selection_mode="multi", default=moments[-1:],
         key=f"criteria.moments.{len(moments)}",
-        help="When the networks were measured: right after cutting, or after what was done to them since.",
+        help="When the networks were measured: right after cutting, or after what was done to them since.", wrap=True,
     )  # fmt: skip
     shown = [when for when in moments if when in (shown or moments[-1:])]
     part = measured[measured["when"].isin(shown)]
@@ -185,7 +187,7 @@ def _table(frame: pd.DataFrame, run: CompareRun) -> None:
     middle = min(budgets, key=lambda share: abs(share - 0.5))
     chosen = st.segmented_control(
         "Table at a budget of", budgets, default=middle, required=True,
-        format_func=lambda share: f"{100 * share:.0f} % of the MACs", key=f"criteria.table.{len(budgets)}",
+        format_func=lambda share: f"{100 * share:.0f} % of the MACs", key=f"criteria.table.{len(budgets)}", wrap=True,
     )  # fmt: skip
     rows = frame[(frame["budget"] == chosen) | (frame["criterion"] == ORIGIN)]
     table = pd.DataFrame(
@@ -194,7 +196,7 @@ def _table(frame: pd.DataFrame, run: CompareRun) -> None:
                 f"{row.criterion} ({row.draws} repeats)" if row.draws > 1 else row.criterion
                 for row in rows.itertuples()
             ],
-            "Measured": rows["when"].to_numpy(),
+            "Measured": ["as it is" if _as_it_is(row) else row.when for row in rows.itertuples()],
             "Top-1": [numbers.accuracy_text(row.top1, row.low, row.high) for row in rows.itertuples()],
             "Top-5": 100 * rows["top5"].astype(float).to_numpy(),
             "Change": [_lost(row) for row in rows.itertuples()],
@@ -210,7 +212,7 @@ def _table(frame: pd.DataFrame, run: CompareRun) -> None:
         hide_index=True,
         key="criteria.table",
         column_config={
-            "Criterion": st.column_config.TextColumn(pinned=True),
+            "Criterion": st.column_config.TextColumn(pinned=True, width="medium"),
             "Top-1": st.column_config.TextColumn(
                 help="With its 95 % interval; of several repeats the mean, with the worst and the best."
             ),
@@ -229,9 +231,15 @@ def _table(frame: pd.DataFrame, run: CompareRun) -> None:
     cards.source_line(counted)
 
 
+def _as_it_is(row: Any) -> bool:
+    """The unpruned network, which was not trained either."""
+    return row.criterion == ORIGIN and row.when == When.PRUNED
+
+
 def _lost(row: Any) -> str:
     if row.drop is None or row.drop != row.drop:
         return "–"
     change = Change(-row.drop, -row.drop_high, -row.drop_low)
-    said = change.delta if row.draws == 1 else numbers.points(change.difference)  # of several draws: worst to best
-    return f"{said} ({numbers.points(change.low)} to {numbers.points(change.high)})"
+    if row.draws == 1:
+        return change.text
+    return f"{change.delta} ({numbers.span(change.low, change.high)})"  # worst to best: no interval

@@ -70,15 +70,15 @@ def _pick(group: Group, picked: list[int], below: list[int]) -> None:
         f"Add the {len(picked)} chosen to the plan" if picked else "Choose points in the plot",
         disabled=not picked, type="primary", key="criteria.add", width="stretch", on_click=history.add,
         args=(group, picked),
-        help="Click a point, hold shift for more, or draw a box around them with the tool above the plot.",
+        help="Click a point, hold shift for more, or draw a box around them with the tool above the plot.", wrap=True,
     )  # fmt: skip
     second.button(
         f"Add the {len(below)} below the cut", disabled=not below, key="criteria.add_cut", width="stretch",
-        on_click=history.add, args=(group, below),
+        on_click=history.add, args=(group, below), wrap=True,
     )  # fmt: skip
     third.button(
         f"Take {named(group.key)} out of the plan", disabled=not planned, key="criteria.clear", width="stretch",
-        on_click=_clear, args=(group,),
+        on_click=_clear, args=(group,), wrap=True,
     )  # fmt: skip
     if planned:
         st.markdown(f"The plan removes **{len(planned)} of {group.size}** channels of {code(group.key)}.")

@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages.download import files
 from pages.download.files import Built
-from pages.ui import cards, changes, jobs, links, numbers, provenance, state
+from pages.ui import cards, changes, jobs, links, numbers, provenance, standing, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import code, literal, named
@@ -65,9 +65,8 @@ def whole(desk: Desk, model: LoadedModel) -> None:
 def pruned(desk: Desk, model: LoadedModel) -> None:
     cut = _cut(desk.model)
     after = cut.removal.cost
-    since = "not trained since it was cut" + (", with batch-norm statistics of its own" if cut.tuned else "")
     st.markdown(
-        f"**{named(model.title)}**, {'fine-tuned or mended since it was cut' if cut.trained else since}: "
+        f"**{named(model.title)}**, {standing.made(desk.model)}: "
         f"{numbers.count(after.parameters)} parameters, {numbers.count(after.macs)} MACs per image."
     )
     if cut.steps > 1:
@@ -114,7 +113,7 @@ def _row(kind: str, title: str, text: str, ref: ModelRef, build: Callable[[], Bu
     shelf, place = _shelf(str(state.workspace().root)), (kind, ref.key)
     words, button = _frame(title, text)
     stored = shelf.get(place)
-    if stored is None and button.button("Prepare", key=f"download.{kind}.make", width="stretch"):
+    if stored is None and button.button("Prepare", key=f"download.{kind}.make", width="stretch", wrap=True):
         with words, plain_errors(), st.spinner("Writing and checking the file …", show_time=True):
             shelf[place] = stored = _store(build())
         if stored is not None:
@@ -132,6 +131,7 @@ def _row(kind: str, title: str, text: str, ref: ModelRef, build: Callable[[], Bu
         on_click="ignore",
         icon=":material/download:",
         width="stretch",
+        wrap=True,
     )
 
 
@@ -159,6 +159,7 @@ def _plan_rows(ref: ModelRef, cut: Cut, figures: tuple[Figure, ...], made: str) 
                 on_click="ignore",
                 icon=":material/download:",
                 width="stretch",
+                wrap=True,
             )
 
 

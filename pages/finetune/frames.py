@@ -37,6 +37,10 @@ class Brought:
     images: int
 
     @property
+    def change(self) -> Change:
+        return unpaired(self.before, self.after)
+
+    @property
     def gain(self) -> float:
         return self.after.top1 - self.before.top1
 

@@ -64,7 +64,7 @@ def _start(desk: Desk, model: ModelRef, plan: Plan, network: Network) -> None:
                     "Epochs in all", 1, 1000, 10, key=f"{KEY}.epochs", persist_state="session",
                     help="Shared out evenly among the steps; the control trains as many after its one cut.",
                 )  # fmt: skip
-            with st.popover("Training", icon=":material/tune:", width="stretch"):
+            with st.popover("Training", icon=":material/tune:", width="stretch", wrap=True):
                 config = FineTune(
                     epochs=int(epochs),
                     lr=knob_widget(FineTune, "lr", KEY),
@@ -85,17 +85,22 @@ def _start(desk: Desk, model: ModelRef, plan: Plan, network: Network) -> None:
         several = len(GradualRun(model, desk.data, "", schedule=schedule).ways) > 1
         control = several and st.toggle(
             "The same at once as the control", True, key=f"{KEY}.control", persist_state="session",
-            help="One cut to the same widths by the same criterion, then as many epochs in all.",
+            help="One cut to the same widths by the same criterion, then as many epochs in all.", wrap=True,
         )  # fmt: skip
         spec = GradualRun(model, desk.data, plan.to_json(), criterion, schedule, int(wanted), config, control)
         pace = f"{steps} step" + ("s" if steps > 1 else "")
         shares = shared_out(config, [1.0] * steps)
         each = f"{min(shares)}" if min(shares) == max(shares) else f"{min(shares)} to {max(shares)}"
-        st.caption(f"{pace} of {each} epochs to the widths of the plan: {len(plan)} groups are cut.")
+        st.caption(f"{pace} of {each} epochs to the widths of the plan: {len(plan)} groups lose channels.")
         if misfit := trainable.why_not(model, desk.data):
             st.error(literal(misfit), icon=":material/error:")
         if st.button(
-            "Prune in steps", type="primary", key="gradual.start", icon=":material/stairs:", disabled=bool(misfit)
+            "Prune in steps",
+            type="primary",
+            key="gradual.start",
+            icon=":material/stairs:",
+            disabled=bool(misfit),
+            wrap=True,
         ):
             started.say_when_done(spec)
             started.submit(spec, SHOWN)

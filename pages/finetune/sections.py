@@ -7,14 +7,14 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from pages.finetune import alt, frames, settings, zeros
+from pages.finetune import alt, brought, frames, settings, zeros
 from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, recovery, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal, named
 from pruning_core.methods.recoveries import Distilling, JustCut, Mending, Recovery, Tuning
 from pruning_core.runs.view import JobView
-from pruning_core.studies.fine_tune import CONTROL, PRUNED, FineTuneRun
+from pruning_core.studies.fine_tune import PRUNED, FineTuneRun
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch, Step
 from pruning_core.zoo import LoadedModel, ModelRef
@@ -25,7 +25,6 @@ LOSS_HELP = (
     "On the training images, a moving average: cross-entropy, or the divergence from the network that a distillation "
     "follows. Natural logarithm, hence nats."
 )
-CHOICE_HELP = "Weights are chosen on images held out of the training part, never on these test images."
 
 
 def introduction(desk: Desk, model: LoadedModel) -> None:
@@ -58,13 +57,19 @@ def start(desk: Desk, model: LoadedModel) -> None:
             key="finetune.control",
             help="The origin of the pruned network, with the same settings and images. It takes longer than the rest.",
             persist_state="session",
+            wrap=True,
         )
         keep = pruned and zeros.stay(desk)
         misfit = trainable.why_not(desk.model, desk.data)
         if misfit:
             st.error(literal(misfit), icon=":material/error:")
         pressed = right.button(
-            "Start", type="primary", width="stretch", disabled=config is None or bool(misfit), key="finetune.start"
+            "Start",
+            type="primary",
+            width="stretch",
+            disabled=config is None or bool(misfit),
+            key="finetune.start",
+            wrap=True,
         )
     if pressed and config is not None:
         spec = FineTuneRun(desk.model, desk.data, config, control, recoveries, keep)
@@ -159,15 +164,16 @@ def _live(view: JobView, spec: FineTuneRun) -> None:
     plots.show(figure, "finetune.accuracy", places[1])
     results = frames.brought(view.events)
     if results:
-        _table(results, view, spec)
+        brought.table(results, view, spec)
     if not view.active:
-        _verdict(results, spec)
+        brought.verdict(results, spec)
 
 
 def _until(spec: FineTuneRun, loss: pd.DataFrame) -> float:
     """Where the epoch axes end: a little ahead of what is drawn, at most at the last epoch."""
     ahead = max(2.0, 1.25 * float(loss["epoch"].max())) if len(loss) else 2.0
-    return min(ahead, float(spec.config.epochs)) if spec.config.epochs else ahead
+    last = 1.02 * spec.config.epochs  # room for the mark of the last one
+    return min(ahead, last) if spec.config.epochs else ahead
 
 
 def _figures(view: JobView, spec: FineTuneRun) -> None:
@@ -190,7 +196,7 @@ def _figures(view: JobView, spec: FineTuneRun) -> None:
         cards.number("Throughput", speed, on, detail=f"{device}, {who}", container=places[1])
         _time(view, spec, step, places[2])
     if not epochs:
-        cards.pending("Best test accuracy", waits, help=CHOICE_HELP, container=places[3])
+        cards.pending("Best test accuracy", waits, help=brought.CHOICE_HELP, container=places[3])
         return
     # While it runs the network in training, at the end the one this is about.
     newest = epochs[-1].tag if view.active else epochs[0].tag
@@ -201,7 +207,7 @@ def _figures(view: JobView, spec: FineTuneRun) -> None:
         numbers.percent(best.top1),
         tested,
         detail=f"{100 * best.low:.1f}–{100 * best.high:.1f}, {frames.NAMES[newest]}",
-        help=CHOICE_HELP,
+        help=brought.CHOICE_HELP,
         container=places[3],
     )
 
@@ -225,50 +231,6 @@ def _time(view: JobView, spec: FineTuneRun, step: Step, place: st.delta_generato
     cards.number("Time left", text, paced, detail=then, container=place)
 
 
-def _table(results: tuple[frames.Brought, ...], view: JobView, spec: FineTuneRun) -> None:
-    rows = [
-        {
-            "network": frames.NAMES[each.tag],
-            "before": numbers.accuracy_text(each.before.top1, each.before.low, each.before.high),
-            "after": numbers.accuracy_text(each.after.top1, each.after.low, each.after.high),
-            "change": numbers.points(each.gain),
-            "epoch": each.epoch,
-        }
-        for each in results
-    ]
-    st.dataframe(
-        rows,
-        hide_index=True,
-        column_config={
-            "network": "Network",
-            "before": st.column_config.TextColumn("Before (95 % interval)", help="Top-1 accuracy on the test images."),
-            "after": st.column_config.TextColumn("After (95 % interval)", help=CHOICE_HELP),
-            "change": "Change",
-            "epoch": st.column_config.NumberColumn("Kept from epoch", help="0: the weights from before training."),
-        },
-    )
-    cards.source_line(
-        provenance.measured(
-            f"{spec.data.name} (test)", images=results[0].images, device=view.device.upper(), seed=spec.config.seed
-        )
-    )
-
-
-def _verdict(results: tuple[frames.Brought, ...], spec: FineTuneRun) -> None:
-    found = frames.compared(results)
-    if found is not None:
-        gains = {each.tag: each.gain for each in results}
-        st.markdown(
-            f"**What pruning costs: {numbers.points(found.difference)}** against the control, "
-            f"{found.interval}, {found.verdict}. The pruned network's own gain of "
-            f"{numbers.points(gains[PRUNED])} is not that number: the same training changed the control by "
-            f"{numbers.points(gains[CONTROL])}."
-        )
-    elif results and results[0].tag == PRUNED:
-        missing = "The control did not come to its first epoch." if spec.control else "No control was trained."
-        st.caption(f"{missing} So nobody can say how much of the change any network gets from training longer.")
-
-
 def _keep(view: JobView, spec: FineTuneRun, desk: Desk) -> None:
     """The best weights are stored when the run ends, also when it was cancelled or failed."""
     digest = frames.weights(view.events, PRUNED)
@@ -278,10 +240,12 @@ def _keep(view: JobView, spec: FineTuneRun, desk: Desk) -> None:
     if desk.model == tuned:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.success("The fine-tuned network is on the desk.", icon=":material/check:")
-            if st.button("Back to the weights before", icon=":material/undo:", key="finetune.back"):
+            if st.button("Back to the weights before", icon=":material/undo:", key="finetune.back", wrap=True):
                 _put(spec.model)
             links.to_download()
-    elif st.button("Keep the fine-tuned network", type="primary", icon=":material/check:", key="finetune.keep"):
+    elif st.button(
+        "Keep the fine-tuned network", type="primary", icon=":material/check:", key="finetune.keep", wrap=True
+    ):
         _put(tuned)
 
 

@@ -28,6 +28,7 @@ def choose() -> FineTune:
             required=True,
             key=f"{KEY}.ends_by",
             persist_state="session",
+            wrap=True,
         )
     with places[1]:
         if ends_by == MINUTES:

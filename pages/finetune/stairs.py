@@ -139,7 +139,7 @@ def finish(view: JobView, spec: GradualRun, desk: Desk) -> None:
                 links.to_download()
             elif st.button(
                 f"Keep the network: {called[way]}{reached}", key=f"gradual.keep.{way}", icon=":material/check:",
-                width="stretch",
+                width="stretch", wrap=True,
             ):  # fmt: skip
                 state.choose_model(model)
                 st.rerun()

@@ -17,7 +17,7 @@ def choose() -> str:
     """One of the two; it lasts for the session, and another page may set it beforehand."""
     chosen = st.segmented_control(
         "Way", (AT_ONCE, IN_STEPS), default=AT_ONCE, required=True, key=KEY, label_visibility="collapsed",
-        persist_state="session",
+        persist_state="session", wrap=True,
     )  # fmt: skip
     return str(chosen)
 

@@ -30,4 +30,5 @@ def stay(desk: Desk) -> bool:
         key="finetune.zeros",
         help="Off: every weight is trained, and the network ends dense.",
         persist_state="session",
+        wrap=True,
     )

@@ -68,7 +68,13 @@ def _card(method: Method) -> None:
 
 def _budget(network: Network) -> Budget:
     kind = st.segmented_control(
-        "Budget in", list(COUNTED), default="MACs", required=True, key=f"{KEY}.kind", persist_state="session"
+        "Budget in",
+        list(COUNTED),
+        default="MACs",
+        required=True,
+        key=f"{KEY}.kind",
+        persist_state="session",
+        wrap=True,
     )
     share = st.slider(
         "What may be left", 5, 95, 50, 5, format="%d %%", key=f"{KEY}.share", persist_state="session",
@@ -86,7 +92,7 @@ def _training() -> FineTune:
         "Epochs in all", 1, 1000, 6, key=f"{KEY}.epochs", persist_state="session",
         help="Shared out among the trainings of the method, at least one each.",
     )  # fmt: skip
-    with right.popover("Training", icon=":material/tune:", width="stretch"):
+    with right.popover("Training", icon=":material/tune:", width="stretch", wrap=True):
         values = {name: knob_widget(FineTune, name, KEY) for name in ("lr", "optimizer", "schedule", "augment")}
         seed = st.number_input("Seed", 0, 2**31 - 1, 0, key=f"{KEY}.seed", persist_state="session")
     return FineTune(epochs=int(epochs), seed=int(seed), **values)
@@ -107,7 +113,8 @@ def _timeline(method: Method, goal: Goal, config: FineTune) -> None:
     for number, phase in enumerate(phases):
         own = configs[number].epochs if number in configs else 0
         epochs = f", {own} epoch{'' if own == 1 else 's'}" if own else ""
-        lines.append(f"{number + 1}. **{phase.name}**: {frames.what(phase)}{epochs}")
+        what = frames.what(phase)
+        lines.append(f"{number + 1}. **{phase.name}**" + (f": {what}" if what != phase.name else "") + epochs)
     st.markdown("What will be done:\n" + "\n".join(lines))
 
 
@@ -115,17 +122,15 @@ def _buttons(desk: Desk, network: Network, method: Method, budget: Budget, confi
     spec = MethodRun(desk.model, desk.data, method, budget, config)
     obstacle = method.obstacle(network)  # it stands in the timeline
     misfit = trainable.why_not(desk.model, desk.data)
-    left, right = st.columns(2)
-    with left:
-        if misfit:
-            st.error(literal(misfit), icon=":material/error:")
-        if st.button(
-            f"Run {method.card.name}", type="primary", key=f"{KEY}.start", icon=":material/play_arrow:",
-            disabled=bool(obstacle or misfit), width="stretch",
-        ):  # fmt: skip
-            started.say_when_done(spec)
-            started.submit(spec, SHOWN)
-    with right, st.popover("Run several beside each other", icon=":material/table_rows:", width="stretch"):
+    if misfit:
+        st.error(literal(misfit), icon=":material/error:")
+    if st.button(
+        f"Run {method.card.name}", type="primary", key=f"{KEY}.start", icon=":material/play_arrow:",
+        disabled=bool(obstacle or misfit), wrap=True,
+    ):  # fmt: skip
+        started.say_when_done(spec)
+        started.submit(spec, SHOWN)
+    with st.expander("Run several beside each other", icon=":material/table_rows:"):
         _several(desk, network, budget, config)
 
 
@@ -137,12 +142,13 @@ def _several(desk: Desk, network: Network, budget: Budget, config: FineTune) -> 
         default=list(able),
         format_func=lambda key: able[key].card.name,
         key=f"{KEY}.several",
+        wrap=True,
     )
     st.caption(
         f"Each with its usual knobs, the same budget, {config.epochs} epochs in all and the same images; one after the "
         f"other. **{named(state.loaded(desk.model).title)}** on {named(desk.data.name)}."
     )
-    if st.button("Put them in the queue", key=f"{KEY}.queue", disabled=not chosen, icon=":material/queue:"):
+    if st.button("Put them in the queue", key=f"{KEY}.queue", disabled=not chosen, icon=":material/queue:", wrap=True):
         for key in chosen:
             job = state.jobs().submit(MethodRun(desk.model, desk.data, able[key](), budget, config), state.owner())
             st.session_state.setdefault(SHOWN, job)

@@ -9,7 +9,21 @@ import streamlit as st
 from pages.methods import charts as own
 from pages.methods import frames, sparse
 from pages.methods.choose import SHOWN
-from pages.ui import cards, changes, charts, jobs, latencies, links, numbers, plots, proofs, provenance, started, state
+from pages.ui import (
+    cards,
+    changes,
+    charts,
+    jobs,
+    latencies,
+    links,
+    numbers,
+    plots,
+    proofs,
+    provenance,
+    standing,
+    started,
+    state,
+)
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pruning_core.measuring.measures import Accuracy
@@ -22,6 +36,7 @@ from pruning_core.training.config import FineTune
 from pruning_core.zoo import ModelRef
 
 POLL_S = 1.5
+NAMED = {"macs": "MACs", "parameters": "parameters"}
 COUNTED = provenance.derived("MACs and parameters counted in closed form from the shapes that remain")
 
 
@@ -58,8 +73,12 @@ def origin(desk: Desk) -> ModelRef:
 
 
 def label(spec: MethodRun) -> str:
-    kept = f"{100 * (spec.budget.fraction or 0):.0f} % of the {spec.budget.kind}"
-    return f"{spec.method.card.name} · {kept} · {spec.config.epochs} epochs · seed {spec.config.seed}"
+    began = "" if spec.model.base is None else f" · of a network {standing.made(spec.model)}"
+    return f"{spec.method.card.name} · {_budget(spec)}{began} · {spec.config.epochs} epochs · seed {spec.config.seed}"
+
+
+def _budget(spec: MethodRun) -> str:
+    return f"{100 * (spec.budget.fraction or 0):.0f} % of the {NAMED[spec.budget.kind]}"
 
 
 # -- one run -----------------------------------------------------------------------------------------------------------
@@ -109,7 +128,7 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
         ):
             cards.number(
                 name, numbers.count(new), COUNTED, container=place, detail=f"of {numbers.count(old)}",
-                delta=numbers.percent(new / max(old, 1) - 1), delta_color="inverse",
+                delta=None if old == new else numbers.percent(new / max(old, 1) - 1), delta_color="inverse",
             )  # fmt: skip
     latencies.card("Latency", end.after.latency, end.before.latency, places[3])
     if end.after.sparsity is not None:
@@ -125,7 +144,7 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
         st.success("This network is on the desk.", icon=":material/check:")
         links.to_fine_tune()
         links.to_download()
-    elif st.button("Keep this network", key="methods.keep", icon=":material/check:"):
+    elif st.button("Keep this network", key="methods.keep", icon=":material/check:", wrap=True):
         state.choose_model(end.model)
         st.rerun()
 
@@ -145,18 +164,20 @@ def _beside(found: list[tuple[JobView, MethodRun]]) -> None:
     if len(found) < 2:
         return
     st.subheader("Beside each other")
+    several = len({spec.model for _, spec in found}) > 1
 
     def draw(views: tuple[JobView, ...]) -> None:
-        rows = [_row(view, spec) for view, (_, spec) in zip(views, found)]
+        rows = [_row(view, spec, several) for view, (_, spec) in zip(views, found)]
         st.dataframe(
             rows,
             hide_index=True,
             key="methods.matrix",
             column_config={
                 "method": st.column_config.TextColumn("Method", pinned=True),
+                "began": st.column_config.TextColumn("Began with", help="What the network was; its budget is of that."),
                 "budget": "Budget",
                 "state": "State",
-                "before": st.column_config.TextColumn("Before", help="Test accuracy of the unpruned network."),
+                "before": st.column_config.TextColumn("Before", help="Test accuracy of what it began with."),
                 "cut": st.column_config.TextColumn("After the last cut"),
                 "after": st.column_config.TextColumn("In the end", help="Top-1 with its 95 % interval."),
                 "change": st.column_config.TextColumn("Change", help="Against before; paired, on the same images."),
@@ -176,11 +197,13 @@ def _beside(found: list[tuple[JobView, MethodRun]]) -> None:
         cards.source_line(*(_measured(end.after.accuracy, view, spec) for end, view, spec in ends), COUNTED)
 
 
-def _row(view: JobView, spec: MethodRun) -> dict[str, str]:
+def _row(view: JobView, spec: MethodRun, several: bool) -> dict[str, str]:
+    """`several`: they did not all begin with the same network."""
     end = view.last(Treated)
     row = {
         "method": spec.method.card.name,
-        "budget": f"{100 * (spec.budget.fraction or 0):.0f} % {spec.budget.kind}, {spec.config.epochs} epochs",
+        **({"began": str(standing.made(spec.model))} if several else {}),
+        "budget": f"{_budget(spec)}, {spec.config.epochs} epochs",
         "state": str(view.state) if not view.active else jobs.advance(view).text,
     }
     if end is None:

@@ -35,7 +35,7 @@ def introduction(model: LoadedModel) -> None:
     for note in model.notes:
         st.caption(literal(note))
     if "command" in model.provenance:
-        with st.popover("How it was trained", icon=":material/history_edu:", type="tertiary"):
+        with st.popover("How it was trained", icon=":material/history_edu:", type="tertiary", wrap=True):
             _training(model.provenance)
 
 
@@ -115,7 +115,9 @@ def _latency(view: JobView, place: DeltaGenerator) -> None:
 
 def layers(network: Network) -> None:
     frame = frames.layer_table(network)
-    only_weights = st.toggle("Only layers with parameters", True, key="model.only_weights", persist_state="session")
+    only_weights = st.toggle(
+        "Only layers with parameters", True, key="model.only_weights", persist_state="session", wrap=True
+    )
     shown = frame[frame["parameters"] > 0] if only_weights else frame
     st.dataframe(
         shown,

@@ -47,6 +47,7 @@ def show(each: Tried, network: Network) -> None:
     elif st.button(
         "Take this plan", type="primary", icon=":material/playlist_add:", key="search.take", width="stretch",
         help="Puts these very channels on the desk. What-if applies them, and its Undo brings the old plan back.",
+        wrap=True,
     ):  # fmt: skip
         if history.change(plan):
             st.toast("The plan is on the desk.")

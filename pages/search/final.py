@@ -90,4 +90,5 @@ def table(view: JobView, spec: SearchRun, network: Network) -> None:
         mime="text/csv",
         icon=":material/download:",
         key="search.csv",
+        wrap=True,
     )

@@ -38,7 +38,7 @@ def ask(desk: Desk, network: Network, available: int) -> SearchRun | None:
         trials = _trials(explorer)
     with third:
         criterion = choose_criterion()
-        with st.popover("Limits and settings", icon=":material/straighten:", width="stretch"):
+        with st.popover("Limits and settings", icon=":material/straighten:", width="stretch", wrap=True):
             limits = _limits(network)
             least = knob_widget(Search, "least", KEY)
             images = choose_images(available, KEY)
@@ -86,6 +86,7 @@ def _control(explorer: Explorer) -> bool:
             help="As many networks of random widths under the same budget, measured in the same way. A search that "
             "does not beat them has found nothing. It doubles the time.",
             persist_state="session",
+            wrap=True,
         )
     )
 
@@ -93,7 +94,7 @@ def _control(explorer: Explorer) -> bool:
 def _budget() -> Budget | None:
     name = st.segmented_control(
         "The budget counts", list(KINDS), default="MACs", required=True, key=f"{KEY}.kind", persist_state="session",
-        help="Without a budget the search looks for the whole front: the best accuracy at every size.",
+        help="Without a budget the search looks for the whole front: the best accuracy at every size.", wrap=True,
     )  # fmt: skip
     kind = KINDS[name or "MACs"]
     percent = st.slider(
@@ -120,6 +121,7 @@ def _limits(network: Network) -> Limits:
         key=f"{KEY}.protected.{len(network.groups)}",
         help="They keep all their channels.",
         persist_state="session",
+        wrap=True,
     )
     return dataclasses.replace(limits, protected=tuple(protected))
 

@@ -178,6 +178,7 @@ def _take(spec: SensitivityRun, network: Network, cell: Cell) -> None:
         icon=":material/playlist_add:",
         width="stretch",
         help=f"The plan now removes {len(planned)} channels of this group.",
+        wrap=True,
     ):
         scores = ranking(spec.model, network, spec.criterion, spec.data, spec.seed).values
         if history.change(state.desk().plan.with_group(cell.group, lowest(scores[cell.group], cell.removed))):

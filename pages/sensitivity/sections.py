@@ -156,4 +156,5 @@ def _table(view: JobView, spec: SensitivityRun, network: Network) -> None:
         mime="text/csv",
         icon=":material/download:",
         key="sensitivity.csv",
+        wrap=True,
     )

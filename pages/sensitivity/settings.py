@@ -64,6 +64,7 @@ def _mode() -> Exact | Fast:
         "stops as soon as the 95 % interval of its drop is narrow enough, may be computed at lower precision, and is "
         "estimated where the cells on both sides lose about the same.",
         persist_state="session",
+        wrap=True,
     )
     if mode != FAST:
         return Exact()
@@ -89,5 +90,6 @@ def _approximate(network: Network) -> bool:
             key="sensitivity.approximate",
             help="Removing their channels is not the same as silencing them, so they are left out at first.",
             persist_state="session",
+            wrap=True,
         )
     )

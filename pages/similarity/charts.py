@@ -103,7 +103,12 @@ def dendrogram(
         showlegend=False,
     )
     if cut is not None:
-        charts.add_baseline(figure, cut, f"cut: {clusters} clusters")
+        figure.add_hline(y=cut, line={"color": theme.NEUTRAL, "width": 1.5, "dash": "dot"})
+        figure.add_annotation(  # in the margin, where no branch runs through it
+            text=f"dotted: cut into {clusters} clusters", x=1, xref="paper", xanchor="right", y=1, yref="paper",
+            yanchor="bottom", showarrow=False, font={"color": theme.NEUTRAL, "size": 12},
+        )  # fmt: skip
+        figure.update_layout(margin_t=30)
     few = len(order) <= 48
     figure.update_xaxes(
         tickvals=np.arange(len(order)) if few else [], ticktext=[str(c) for c in order], showgrid=False,

@@ -73,17 +73,24 @@ def ask(desk: Desk, groups: tuple[Group, ...]) -> Clusters:
     with second:
         source = st.segmented_control(
             "Compare", (WEIGHTS, ANSWERS), default=WEIGHTS, required=True, key="similarity.source",
-            help=f"Activations: what each channel answers to the same {IMAGES} images of the training part.",
+            help=f"Activations: what each channel answers to the same {IMAGES} images of the training part.", wrap=True,
         )  # fmt: skip
     with third:
         metrics = {each.name: each for each in METRICS}
         metric = metrics[
             st.segmented_control(
-                "Distance", list(metrics), default=next(iter(metrics)), required=True, key="similarity.metric"
+                "Distance",
+                list(metrics),
+                default=next(iter(metrics)),
+                required=True,
+                key="similarity.metric",
+                wrap=True,
             )
         ]
     with fourth:
-        method = st.segmented_control("Clusters", (TREE, MEANS), default=TREE, required=True, key="similarity.method")
+        method = st.segmented_control(
+            "Clusters", (TREE, MEANS), default=TREE, required=True, key="similarity.method", wrap=True
+        )
     group = by_key[key]
     points = _points(desk.model.to_json(), desk.data.to_json(), key, source, str(state.workspace().root))
     kinds = {each.name: each for each in LINKAGES if metric in each.metrics}

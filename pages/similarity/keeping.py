@@ -23,7 +23,12 @@ def section(desk: Desk, network: Network, found: Clusters) -> None:
     st.subheader("Keep one of each cluster")
     by_name = {each.name: each for each in REPRESENTATIVES}
     chosen = st.segmented_control(
-        "What stands for a cluster", list(by_name), default=next(iter(by_name)), required=True, key="similarity.keep"
+        "What stands for a cluster",
+        list(by_name),
+        default=next(iter(by_name)),
+        required=True,
+        key="similarity.keep",
+        wrap=True,
     )
     dropped = all_but_one(found.points, found.tree.distances, found.labels, by_name[chosen])
     key = found.group.key
@@ -54,13 +59,14 @@ def section(desk: Desk, network: Network, found: Clusters) -> None:
     else:
         cards.pending("Top-1 accuracy", "not measured at this cut yet", container=places[3])
     first, second, third = st.columns(3)
-    if known is None and first.button("Measure the accuracy", key="similarity.measure", width="stretch"):
+    if known is None and first.button("Measure the accuracy", key="similarity.measure", width="stretch", wrap=True):
         state.jobs().submit(run, state.owner())
         st.rerun()
     second.button(
         "Add to the plan", type="primary", key="similarity.add", width="stretch", on_click=history.add,
         args=(found.group, dropped),
         help=f"The plan then removes these channels of {named(key)} too; what it removes already stays removed.",
+        wrap=True,
     )  # fmt: skip
     if known is not None and known.state is not State.DONE:
         jobs.watch(known.id, key="similarity.run")

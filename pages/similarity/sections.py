@@ -75,7 +75,12 @@ def plane(desk: Desk, network: Network, found: Clusters, drawn: NDArray[np.float
         st.subheader("In the plane")
         first, second = st.columns(2)
         how = first.segmented_control(
-            "Projection", ("PCA", "t-SNE"), default="PCA", required=True, key="similarity.how"
+            "Projection",
+            ("PCA", "t-SNE"),
+            default="PCA",
+            required=True,
+            key="similarity.how",
+            wrap=True,
         )
         classes = by_key()
         color = second.selectbox(

@@ -34,6 +34,7 @@ def picture(table: pd.DataFrame) -> pd.DataFrame:
         key="taxonomy.axes",
         persist_state="session",
         help="The order in which you switch them on is their order in the picture.",
+        wrap=True,
     )
     axes = list(axes) or DEFAULT_AXES
     nodes = frames.tree(table, axes, ROOT)
@@ -50,7 +51,7 @@ def picture(table: pd.DataFrame) -> pd.DataFrame:
     if node is not None and node != ROOT:
         text, button = st.columns([5, 1], vertical_alignment="center")
         text.markdown("Shown: " + " › ".join(f"**{part}**" for part in node.split(frames.SEPARATOR)[1:]))
-        button.button("Show all", key="taxonomy.all", width="stretch", on_click=_show_all)
+        button.button("Show all", key="taxonomy.all", width="stretch", on_click=_show_all, wrap=True)
     return frames.members(table, axes, node)
 
 
@@ -149,7 +150,9 @@ def try_it(found: Card, desk: Desk) -> None:
         layer = st.selectbox("Layer", keys, key="taxonomy.layer", persist_state="session")
         criterion = knob_widgets(by_key()[found.key], "taxonomy.knobs")
         run = ScoresRun(desk.model, desk.data, (criterion,))
-        started = st.button(f"Score by {found.name}", type="primary", key="taxonomy.try", icon=":material/play_arrow:")
+        started = st.button(
+            f"Score by {found.name}", type="primary", key="taxonomy.try", icon=":material/play_arrow:", wrap=True
+        )
         known = state.jobs().find(run)
         if started:
             job = state.jobs().submit(run, state.owner())
@@ -166,7 +169,9 @@ def try_it(found: Card, desk: Desk) -> None:
 def go_to(found: Card, where: Home) -> None:
     """What is no criterion is tried on the page made for it, already chosen there."""
     st.subheader("Try it")
-    if st.button(f"Try it {where.label}", type="primary", key="taxonomy.go", icon=":material/arrow_forward:"):
+    if st.button(
+        f"Try it {where.label}", type="primary", key="taxonomy.go", icon=":material/arrow_forward:", wrap=True
+    ):
         st.session_state.update({**where.besides, where.choice: found.key})
         st.switch_page(where.script)
 

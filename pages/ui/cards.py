@@ -42,17 +42,18 @@ def number(
 ) -> None:
     """One figure in a frame: label, value, change, and below it the mark with `detail` (or the provenance's brief).
 
-    `change`: of an accuracy, instead of `delta`; what is inside the noise has no colour. The tooltip says what the
-    number is (`help`) and how it was come by.
+    `change`: of an accuracy, instead of `delta`; what is inside the noise has no colour, and `detail` ends in that. The
+    tooltip says what the number is (`help`) and how it was come by.
     """
     place = (container or st).container(border=True, height="stretch", gap="xxsmall")
     if change is not None and change.difference:
         delta, delta_color = change.delta, change.colour
+        detail = f"{detail or literal(provenance.brief)}{change.noise}"
     source = literal(provenance.sentence)
     tooltip = f"{help}\n\n{source}" if help else source
     # Streamlit reads the sign of a change from an ASCII minus only.
     place.metric(label, value, delta and delta.replace("\u2212", "-"), delta_color, help=tooltip, **metric)
-    place.caption(f"{badge(provenance)} {detail or literal(provenance.brief)}".rstrip())
+    place.markdown(_small(provenance, detail or literal(provenance.brief)))
 
 
 def pending(label: str, why: str, *, help: str | None = None, container: DeltaGenerator | None = None) -> None:
@@ -64,7 +65,12 @@ def pending(label: str, why: str, *, help: str | None = None, container: DeltaGe
 
 def source_line(*provenances: Provenance, container: DeltaGenerator | None = None) -> None:
     """Below a table or a chart: where its numbers come from."""
-    (container or st).caption("  \n".join(f"{badge(p)} {literal(p.facts)}" for p in _unique(provenances)))
+    (container or st).markdown("  \n".join(_small(p, literal(p.facts)) for p in _unique(provenances)))
+
+
+def _small(provenance: Provenance, text: str) -> str:
+    """Not a caption: that fades whatever is in it, and the mark could hardly be read."""
+    return f":small[{badge(provenance)}{f' :gray[{text}]' if text else ''}]"
 
 
 def _unique(provenances: Iterable[Provenance]) -> tuple[Provenance, ...]:

@@ -42,8 +42,13 @@ class Change:
 
     @property
     def delta(self) -> str:
-        """On a card, beside the number."""
-        return numbers.points(self.difference) + (f", {INSIDE}" if self.within_noise else "")
+        """On a card, below the number: short, because a card cuts what is long. Its caption says `noise`."""
+        return numbers.points(self.difference)
+
+    @property
+    def noise(self) -> str:
+        """What stands beside a difference that cannot be told from none; else ""."""
+        return f", {INSIDE}" if self.within_noise else ""
 
     @property
     def colour(self) -> Colour:
@@ -51,12 +56,12 @@ class Change:
 
     @property
     def interval(self) -> str:
-        return f"95 % interval {numbers.points(self.low)} to {numbers.points(self.high)}"
+        return f"95 % interval {numbers.span(self.low, self.high)}"
 
     @property
     def text(self) -> str:
-        """In a cell of a table."""
-        return f"{self.delta} ({self.interval})"
+        """In a cell of a table: the difference and its interval."""
+        return f"{self.delta} ({numbers.span(self.low, self.high)}){self.noise}"
 
     @property
     def verdict(self) -> str:

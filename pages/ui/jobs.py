@@ -120,7 +120,9 @@ def faults(views: Sequence[JobView], *, key: str) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.warning(literal(reason or "It failed without a reason."), icon=":material/warning:")
             ids = tuple(view.id for view in failed if view.error == reason)
-            st.button("Try again", key=f"{key}.again.{ids[0]}", on_click=_resume, args=(*ids,), kwargs={"key": key})
+            st.button(
+                "Try again", key=f"{key}.again.{ids[0]}", on_click=_resume, args=(*ids,), kwargs={"key": key}, wrap=True
+            )
 
 
 def badge(view: JobView) -> str:
@@ -166,7 +168,7 @@ def _button(view: JobView, key: str, place: DeltaGenerator) -> None:
     label = "Cancel" if view.active else "Resume"
     place.button(
         label, key=f"{key}.{label.lower()}", disabled=view.stopping, width="stretch", on_click=act, args=(view.id,),
-        kwargs={"key": key},
+        kwargs={"key": key}, wrap=True,
     )  # fmt: skip
 
 

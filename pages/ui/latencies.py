@@ -8,6 +8,11 @@ from pages.ui import cards, numbers, provenance
 from pruning_core.measuring.measures import Latency
 
 
+def indistinct(before: Latency, after: Latency) -> bool:
+    """Whether one median lies within what the other network took for most passes: no difference can be told."""
+    return before.p10_ms <= after.median_ms <= before.p90_ms or after.p10_ms <= before.median_ms <= after.p90_ms
+
+
 def card(name: str, latency: Latency, before: Latency | None, place: DeltaGenerator) -> None:
     threads = f", {latency.threads} thread{'' if latency.threads == 1 else 's'}"
     source = provenance.measured(
@@ -21,7 +26,7 @@ def card(name: str, latency: Latency, before: Latency | None, place: DeltaGenera
         source,
         detail=f"{latency.p10_ms:.3g}–{latency.p90_ms:.3g} ms",
         delta=numbers.percent(latency.median_ms / before.median_ms - 1) if before else None,
-        delta_color="off" if before and before.p10_ms <= latency.median_ms <= before.p90_ms else "inverse",
+        delta_color="off" if before and indistinct(before, latency) else "inverse",
         help="Median of one batch; below: 10th to 90th percentile.",
         container=place,
     )

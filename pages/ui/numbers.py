@@ -36,6 +36,11 @@ def points(difference: float, digits: int = 1) -> str:
     return f"{sign}{abs(value):.{digits}f}{THIN}points"
 
 
+def span(low: float, high: float) -> str:
+    """The bounds of a difference: `−1.8 to +0.5 points`."""
+    return f"{points(low).removesuffix(f'{THIN}points')} to {points(high)}"
+
+
 def accuracy_text(top1: float, low: float, high: float) -> str:
     """`97.8 % (96.2–98.9)`: an accuracy never goes without its 95 % interval."""
     return f"{percent(top1)} ({100 * low:.1f}–{100 * high:.1f})"
@@ -50,7 +55,9 @@ def milliseconds(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`8 s`, `2 min 5 s`, `1 h 12 min`; under ten seconds one digit more."""
+    """`8 s`, `2 min 5 s`, `1 h 12 min`; under ten seconds one digit more, and less than that in milliseconds."""
+    if 0 < seconds < 0.095:
+        return f"{max(1.0, 1000 * seconds):.0f}{THIN}ms"
     if seconds < 9.95:
         return f"{seconds:.1f}{THIN}s"
     whole = round(seconds)

@@ -41,7 +41,7 @@ def choose_criterion() -> Criterion:
     chosen = classes[wanted or next(iter(classes))]
     if not knobs_of(chosen):
         return _explained(chosen())
-    with st.popover("Hyper-parameters", icon=":material/tune:", width="stretch"):
+    with st.popover("Hyper-parameters", icon=":material/tune:", width="stretch", wrap=True):
         criterion = knob_widgets(chosen, KEY)
     return _explained(criterion)
 

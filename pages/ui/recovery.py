@@ -43,9 +43,10 @@ def choose(key: str = KEY, *, trains: bool = False, default: type[Recovery] = Me
         key=key,
         persist_state="session",
         help=" ".join(f"**{cls.card.name}**: {cls.card.idea}" for cls in classes.values()),
+        wrap=True,
     )
     chosen = classes[wanted or default.card.key]
     if not knobs_of(chosen):
         return chosen()
-    with right.popover("", icon=":material/tune:", help="Hyper-parameters of the recovery"):
+    with right.popover("", icon=":material/tune:", help="Hyper-parameters of the recovery", wrap=True):
         return knob_widgets(chosen, key)

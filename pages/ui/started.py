@@ -50,6 +50,7 @@ def button(spec: RunSpec, noun: str, *, key: str, shown: str, forget: str) -> No
         icon=":material/play_arrow:",
         key=key,
         disabled=in_view and known is not None and (known.active or known.state is State.DONE),
+        wrap=True,
     ):
         st.session_state.pop(forget, None)
         submit(spec, shown)

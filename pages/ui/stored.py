@@ -26,7 +26,9 @@ def verdicts(desk: Desk, network: Network, criteria: tuple[Criterion, ...], key:
     known = state.jobs().find(run)
     if known is None and not _quick(network, criteria):
         st.caption("These criteria look at images or gradients of the whole network; that takes a while.")
-        if not st.button("Score the channels", type="primary", icon=":material/play_arrow:", key=f"{key}.score"):
+        if not st.button(
+            "Score the channels", type="primary", icon=":material/play_arrow:", key=f"{key}.score", wrap=True
+        ):
             return None
     if known is None:
         known = state.jobs().snapshot(state.jobs().submit(run, state.owner()))

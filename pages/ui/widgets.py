@@ -39,7 +39,7 @@ def _widget(knob: Knob, key: str) -> Any:
         case Range() as span:
             return _range(span, knob.default, key)
         case Toggle(label=label, help=help):
-            return st.toggle(label, knob.default, key=key, help=help or None, persist_state="session")
+            return st.toggle(label, knob.default, key=key, help=help or None, persist_state="session", wrap=True)
 
 
 def _choice(choice: Choice, default: Any, key: str) -> Any:
@@ -50,7 +50,7 @@ def _choice(choice: Choice, default: Any, key: str) -> Any:
         "persist_state": "session",
     }
     if len(choice.options) <= MOST_SEGMENTS:
-        return st.segmented_control(choice.label, choice.options, default=default, required=True, **common)
+        return st.segmented_control(choice.label, choice.options, default=default, required=True, **common, wrap=True)
     return st.selectbox(choice.label, choice.options, choice.options.index(default), **common)
 
 

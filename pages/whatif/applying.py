@@ -8,7 +8,7 @@ from pages.ui import cards, changes, jobs, latencies, links, numbers, proofs, pr
 from pages.ui.desk import Desk
 from pages.ui.literal import literal, named
 from pages.whatif import figures, outcome, plans
-from pruning_core.graph import Network
+from pruning_core.graph import Network, Plan
 from pruning_core.measuring.measures import Accuracy, Drop
 from pruning_core.runs.view import JobView
 from pruning_core.studies.pruned import Pruned
@@ -40,7 +40,7 @@ def section(network: Network, desk: Desk) -> None:
             "smaller network computes what the original computes with these channels silenced, and measures both "
             f"on the test images of {named(desk.data.name)}."
         )
-        if st.button("Apply the plan", type="primary", key="whatif.apply", icon=":material/content_cut:"):
+        if st.button("Apply the plan", type="primary", key="whatif.apply", icon=":material/content_cut:", wrap=True):
             state.jobs().submit(spec, state.owner())
             st.rerun()
         return
@@ -54,8 +54,9 @@ def _cut(desk: Desk) -> None:
     """The smaller network is on the desk: what comes next, and what cutting it has cost."""
     made = standing.made(desk.model)
     tuned = made.trained
+    what = "The smaller network" if Plan.from_json(desk.model.plan) else "The network with other weights"
     st.success(
-        f"The smaller network is on the desk ({made}). "
+        f"{what} is on the desk ({made}). "
         + ("Download it" if tuned else "Fine-tune it to make up for what it lost, or download it")
         + "; the sliders above would cut it further.",
         icon=":material/check:",
@@ -84,8 +85,11 @@ def _result(found: Pruned, view: JobView, desk: Desk) -> None:
         key="whatif.recovered",
         persist_state="session",
         help="Else as it was just cut, with every weight and statistic that is left as it was.",
+        wrap=True,
     )
-    if st.button("Work on the smaller network", key="whatif.adopt", type="primary", icon=":material/arrow_forward:"):
+    if st.button(
+        "Work on the smaller network", key="whatif.adopt", type="primary", icon=":material/arrow_forward:", wrap=True
+    ):
         if state.choose_model(found.recovered.model if recovered and found.recovered else found.model):
             st.toast("The smaller network is on the desk.")
         st.rerun()
@@ -127,10 +131,10 @@ def _measures(found: Pruned, view: JobView) -> None:
             f"{recovered.recovery} on {recovered.images:,} training-part images, {weights}, "
             f"{numbers.duration(recovered.seconds)}: {_change(recovered.drop)}"
         )
-    if first.p10_ms <= second.median_ms <= first.p90_ms:
+    if latencies.indistinct(first, second):
         st.caption(
-            ":material/info: The latency after lies between the 10th and 90th percentile before: on this machine, as "
-            "busy as it was, no difference can be told."
+            ":material/info: One median latency lies between the 10th and 90th percentile of the other: on this "
+            "machine, as busy as it was, no difference can be told."
         )
 
 
@@ -176,7 +180,9 @@ def _layers(found: Pruned) -> None:
     frame = plans.difference(found.layers)
     changed = int(frame["changed"].sum())
     with st.expander(f"{changed} of {len(frame)} layers changed: before and after", icon=":material/difference:"):
-        every = st.toggle("Show the unchanged layers too", False, key="whatif.unchanged", persist_state="session")
+        every = st.toggle(
+            "Show the unchanged layers too", False, key="whatif.unchanged", persist_state="session", wrap=True
+        )
         shown = (frame if every else frame[frame["changed"]]).drop(columns="changed")
         counts = {
             f"{name}_{when}": st.column_config.NumberColumn(f"{title} {when}", format="localized")

@@ -19,12 +19,16 @@ OPERATIONS = "For one image. A multiply-accumulate (MAC) is two floating-point o
 
 
 def introduction(desk: Desk, model: LoadedModel) -> None:
+    more = "Nothing" if desk.model.base is None else "Nothing more"
     st.markdown(
-        f"Move the sliders: what **{named(model.title)}** would cost stands here at once. Nothing is cut until it is "
+        f"Move the sliders: what **{named(model.title)}** would cost stands here at once. {more} is cut until it is "
         "applied below; then both networks are measured on the test images."
     )
     if desk.model.base is not None and st.button(
-        "Back to the network it was cut from", key="whatif.back", icon=":material/arrow_back:"
+        "Back to the network it was cut from",
+        key="whatif.back",
+        icon=":material/arrow_back:",
+        wrap=True,
     ):
         state.choose_model(desk.model.base)
         st.rerun()

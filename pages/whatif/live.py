@@ -75,7 +75,7 @@ def ask(network: Network) -> bool:
         f":material/hourglass_empty: One image takes {numbers.count(network.cost().macs)} MACs, so the accuracy is "
         f"measured when you ask, on {FEW} held-out images; estimates for the next moves follow from it."
     )
-    return button.button("Measure this plan", key="whatif.measure", icon=":material/speed:", width="stretch")
+    return button.button("Measure this plan", key="whatif.measure", icon=":material/speed:", width="stretch", wrap=True)
 
 
 def follow(network: Network, desk: Desk, slot: DeltaGenerator, about: DeltaGenerator) -> None:
@@ -110,7 +110,7 @@ def _measured(slider: Slider | FarSlider, found: Measured, slot: DeltaGenerator)
         accuracy.dataset,
         images=accuracy.images,
         device=slider.title,
-        note=f"Top-1, without fine-tuning. Paired change: {change.delta} ({change.interval}).",
+        note=f"Top-1, without fine-tuning. Paired change: {change.text}.",
     )
     cards.number(
         LABEL,

@@ -33,7 +33,7 @@ def _form(network: Network, ranked: Ranking) -> None:
     with left:
         chosen = st.segmented_control(
             "How the ratios are found", list(offered), default=next(iter(offered)), required=True,
-            format_func=lambda key: offered[key].card.name, key="whatif.preset", persist_state="session",
+            format_func=lambda key: offered[key].card.name, key="whatif.preset", persist_state="session", wrap=True,
         )  # fmt: skip
         cls = offered[chosen or next(iter(offered))]
         st.caption(f"{cls.card.idea} {cls.card.fails}")
@@ -43,14 +43,14 @@ def _form(network: Network, ranked: Ranking) -> None:
     with right:
         name = st.segmented_control(
             "The budget counts", list(KINDS), default="MACs", required=True, key="whatif.budget.kind",
-            persist_state="session",
+            persist_state="session", wrap=True,
         )  # fmt: skip
         kind = KINDS[name or "MACs"]
         percent = st.slider(
             "Keep at most", 1, 100, 50, format="%d %%", key="whatif.budget", persist_state="session",
             help="Of the unpruned network.",
         )  # fmt: skip
-        with st.popover("Limits", icon=":material/straighten:", width="stretch"):
+        with st.popover("Limits", icon=":material/straighten:", width="stretch", wrap=True):
             limits = knob_widgets(Limits, "whatif.limits")
     sweep = usable(state.desk(), ranked.criterion)
     view = state.jobs().snapshot(sweep[0].id) if sweep else None
@@ -62,7 +62,7 @@ def _form(network: Network, ranked: Ranking) -> None:
     feasible = _feasibility(reach, percent / 100, name or "MACs")
     if st.button(
         "Put this on the sliders", key="whatif.preset.use", type="primary", disabled=not feasible,
-        icon=":material/tune:",
+        icon=":material/tune:", wrap=True,
     ):  # fmt: skip
         found = presets.solved(complete, pool, kind, percent / 100)
         budget = Budget(kind, fraction=percent / 100)

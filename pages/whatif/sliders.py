@@ -33,15 +33,15 @@ def head(desk: Desk, network: Network) -> Ranking | None:
         undo, reset = st.columns(2)
         undo.button(
             "Undo", key="whatif.undo", on_click=history.undo, disabled=not history.past(), width="stretch",
-            help="Take back the last change of the plan.",
+            help="Take back the last change of the plan.", wrap=True,
         )  # fmt: skip
         reset.button(
             "Reset", key="whatif.reset", on_click=history.reset, disabled=not state.desk().plan, width="stretch",
-            help="Keep every channel.",
+            help="Keep every channel.", wrap=True,
         )  # fmt: skip
         st.segmented_control(
             "Count", UNITS, default=UNITS[0], required=True, key=UNIT, label_visibility="collapsed",
-            persist_state="session", width="stretch",
+            persist_state="session", width="stretch", wrap=True,
         )  # fmt: skip
     with st.container():  # always there: a slider that moves to another place in the page loses the keyboard
         if ranked is not None:
@@ -104,7 +104,12 @@ def _otherwise(network: Network, ranked: Ranking) -> None:
         icon=":material/info:",
     )
     button.button(
-        "Choose them again", key="whatif.again", on_click=_choose_again, args=(network, ranked), width="stretch"
+        "Choose them again",
+        key="whatif.again",
+        on_click=_choose_again,
+        args=(network, ranked),
+        width="stretch",
+        wrap=True,
     )
 
 

@@ -77,13 +77,13 @@ class RandomWidths(Sampled):
 
 @dataclass(frozen=True)
 class Tpe(Sampled):
-    r"""Model good and bad trials, draw where their ratio is best.
+    r"""Learn from the trials so far where good ones lie, and try there next.
 
-    Tree-structured Parzen estimator: draws where good trials were dense and bad ones were not.
+    Tree-structured Parzen estimator: samples where good trials were dense and bad ones were not.
 
     $u = \arg\max \frac{p(u \mid \text{good})}{p(u \mid \text{rest})}$
 
-    When it fails: the first draws are random; with few trials it is hardly more than that.
+    When it fails: the first trials are random; with few trials it is hardly more than that.
     """
 
     card: ClassVar = Card(

@@ -59,7 +59,8 @@ def test_nothing_moves_when_the_server_has_warmed_up(monkeypatch):
 
 
 def test_every_figure_on_the_page_says_where_it_comes_from(app):
-    marks = [caption.value for caption in app.caption if "-badge[" in caption.value]
+    said = [*app.main.markdown, *app.main.caption]  # a caption says what a figure waits for
+    marks = [each.value for each in said if "-badge[" in each.value]
     assert len(marks) >= len(app.metric)
 
 

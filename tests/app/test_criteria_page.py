@@ -130,7 +130,7 @@ def test_measured_points_stand_on_the_page_with_their_origin(visit):
     macs = state.network(desk.model).cost().macs
     assert list(table["Criterion"]) == [ORIGIN, L1Norm().label]
     assert table["MACs"].iloc[0] == macs and 0.4 < table["MACs"].iloc[1] / macs <= 0.5
-    assert any("269 images" in caption.value and "measured" in caption.value for caption in page.caption)
+    assert any("269 images" in text.value and "-badge[measured]" in text.value for text in page.markdown)
 
 
 def test_two_norms_agree_and_chance_does_not(visit):

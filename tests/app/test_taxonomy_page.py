@@ -88,7 +88,7 @@ def test_the_card_shows_formula_paper_and_marks(page):
     assert any(card.paper.title in text.value and card.paper.url in text.value for text in page.markdown)
     assert any(card.fails in text.value for text in page.markdown)
     assert list(page.dataframe[1].value["result"]) == [each.result for each in card.published]
-    assert any("published" in caption.value for caption in page.caption)
+    assert any("-badge[published]" in text.value for text in page.markdown)
 
 
 def test_a_criterion_is_tried_on_the_loaded_network(page):
@@ -98,7 +98,7 @@ def test_a_criterion_is_tried_on_the_loaded_network(page):
     page.session_state["taxonomy.card"] = "l1"
     page.run()
     assert not page.exception
-    assert any("groups scored in" in caption.value for caption in page.caption)
+    assert any("groups scored in" in text.value for text in page.markdown)
 
 
 def test_a_new_criterion_has_a_card_without_another_line(page, monkeypatch):

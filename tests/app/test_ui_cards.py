@@ -41,9 +41,9 @@ def page():
 
 def test_every_figure_carries_its_mark(page):
     assert [metric.label for metric in page.metric] == ["Top-1 accuracy", "Parameters"]
-    captions = [caption.value for caption in page.caption]
-    assert captions[0].startswith(":green-badge[measured]") and "450 images" in captions[0]
-    assert captions[1] == ":blue-badge[derived] 1.1 MB"
+    captions = [each.value for each in page.markdown]
+    assert captions[0].startswith(":small[:green-badge[measured]") and "450 images" in captions[0]
+    assert captions[1] == ":small[:blue-badge[derived] :gray[1.1 MB]]"
     assert page.metric[1].help == "Derived: counted in its tensors."
 
 
@@ -53,5 +53,5 @@ def test_a_loss_is_shown_as_a_loss(page):
 
 
 def test_a_source_is_named_once(page):
-    assert page.caption[2].value.count("derived") == 1
-    assert ":violet-badge[published]" in page.caption[2].value
+    assert page.markdown[2].value.count("derived") == 1
+    assert ":violet-badge[published]" in page.markdown[2].value

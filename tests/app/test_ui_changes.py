@@ -19,7 +19,7 @@ def test_the_interval_decides(drop, low, high, colour):
     cell = Cell("g", 0.5, 1, 0.9, None, 100, 0.8, 1.0, drop, low, high, 3, 2, True, 0.1)
     for change in (changes.paired(Drop(drop, low, high, 3, 2, 100)), changes.of_cell(cell)):
         assert change.colour == colour and change.within_noise == (colour == "off") == cell.within_noise
-        assert (changes.INSIDE in change.delta) == (changes.INSIDE in change.verdict) == (colour == "off")
+        assert (changes.INSIDE in change.text) == (changes.INSIDE in change.verdict) == (colour == "off")
         assert change.difference == -drop and change.low <= change.difference <= change.high
 
 

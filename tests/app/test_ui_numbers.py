@@ -45,10 +45,17 @@ def test_points_show_their_sign(value, sign):
     assert numbers.points(value).startswith(sign)
 
 
+def test_a_span_names_its_unit_once():
+    assert numbers.span(-0.018, 0.005) == f"−1.8 to +0.5{THIN}points"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.04, f"0.0{THIN}s"),
+        (0.0, f"0.0{THIN}s"),
+        (0.0002, f"1{THIN}ms"),
+        (0.04, f"40{THIN}ms"),
+        (0.0951, f"0.1{THIN}s"),
         (8.25, f"8.2{THIN}s"),
         (59.4, f"59{THIN}s"),
         (59.6, f"1{THIN}min 0{THIN}s"),

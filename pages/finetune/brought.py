@@ -1,0 +1,58 @@
+"""What a training brought: before and after of each network, and what is left of that once training is taken off."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.finetune import frames
+from pages.ui import cards, numbers, provenance
+from pruning_core.runs.view import JobView
+from pruning_core.studies.fine_tune import CONTROL, PRUNED, FineTuneRun
+
+CHOICE_HELP = "Weights are chosen on images held out of the training part, never on these test images."
+
+
+def table(results: tuple[frames.Brought, ...], view: JobView, spec: FineTuneRun) -> None:
+    rows = [
+        {
+            "network": frames.NAMES[each.tag],
+            "before": numbers.accuracy_text(each.before.top1, each.before.low, each.before.high),
+            "after": numbers.accuracy_text(each.after.top1, each.after.low, each.after.high),
+            "change": each.change.text,
+            "epoch": each.epoch,
+        }
+        for each in results
+    ]
+    st.dataframe(
+        rows,
+        hide_index=True,
+        column_config={
+            "network": "Network",
+            "before": st.column_config.TextColumn("Before (95 % interval)", help="Top-1 accuracy on the test images."),
+            "after": st.column_config.TextColumn("After (95 % interval)", help=CHOICE_HELP),
+            "change": st.column_config.TextColumn(
+                "Change", help="With its 95 % interval; wider than of a comparison image by image."
+            ),
+            "epoch": st.column_config.NumberColumn("Kept from epoch", help="0: the weights from before training."),
+        },
+    )
+    cards.source_line(
+        provenance.measured(
+            f"{spec.data.name} (test)", images=results[0].images, device=view.device.upper(), seed=spec.config.seed
+        )
+    )
+
+
+def verdict(results: tuple[frames.Brought, ...], spec: FineTuneRun) -> None:
+    found = frames.compared(results)
+    if found is not None:
+        gains = {each.tag: each.gain for each in results}
+        st.markdown(
+            f"**What pruning costs: {numbers.points(found.difference)}** against the control, "
+            f"{found.interval}, {found.verdict}. The pruned network's own gain of "
+            f"{numbers.points(gains[PRUNED])} is not that number: the same training changed the control by "
+            f"{numbers.points(gains[CONTROL])}."
+        )
+    elif results and results[0].tag == PRUNED:
+        missing = "The control did not come to its first epoch." if spec.control else "No control was trained."
+        st.caption(f"{missing} So nobody can say how much of the change any network gets from training longer.")
