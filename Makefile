@@ -2,12 +2,13 @@
 # make test-zoo   the slow part: every classifier of torchvision, and timm's families (16 GB)
 # make lint   ruff and mypy alone            make lock   resolve requirements*.txt again (UPGRADE=yes: the newest)
 # make clean  forget the environment and the caches
+# make bench  side by side with peers        make methods  every method on the digits demo (15 minutes)
 # make demo-assets   train the demo networks again (CIFAR=folder with cifar10_train.zip and cifar10_test.zip adds those)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-zoo lint lock bench demo-assets clean
+.PHONY: help run test test-zoo lint lock bench methods demo-assets clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,7 +31,7 @@ TEST_READY := $(VENV)/.test-$(shell cat requirements*.txt requirements*.lock | c
 INSTALL := $(BIN)/python -m tools.packages install $(if $(filter no,$(LOCK)),--no-lock)
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile
 
 run: $(RUN_READY)
 	@exec $(BIN)/python -m streamlit run app.py --server.address=$(ADDRESS) $(if $(PORT),--server.port=$(PORT)) $(if $(MODEL),-- --model $(MODEL))
@@ -60,6 +61,10 @@ demo-assets: $(RUN_READY)
 # Side by side with what peers do, in one run; ratios, because machines differ. Takes minutes.
 bench: $(TEST_READY)
 	@for table in benchmarks/bench_*.py; do $(BIN)/python -m benchmarks.$$(basename $$table .py); done
+
+# Every method on the digits demo, one after the other.
+methods: $(TEST_READY)
+	@$(BIN)/python -m benchmarks.methods
 
 $(RUN_READY): | $(VENV)/bin/python
 	@echo "Installing what the dashboard needs (once; torch is large) ..."

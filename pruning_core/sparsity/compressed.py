@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 import torch
@@ -20,12 +21,18 @@ class _Compressed(nn.Module):
         return self
 
 
+def _rows(matrix: Tensor) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+        return matrix.detach().to_sparse_csr()
+
+
 class CompressedLinear(_Compressed):
     """x (..., in) times the rows of ``weight`` that are not zero."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        self.weight, self.bias = linear.weight.detach().to_sparse_csr(), linear.bias
+        self.weight, self.bias = _rows(linear.weight), linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
         y = torch.sparse.mm(self.weight, x.reshape(-1, x.shape[-1]).T).T.reshape(*x.shape[:-1], -1)
@@ -37,7 +44,7 @@ class CompressedConv(_Compressed):
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        self.matrix, self.bias = conv.weight.detach().flatten(1).to_sparse_csr(), conv.bias
+        self.matrix, self.bias = _rows(conv.weight.flatten(1)), conv.bias
         self.kernel, self.stride, self.dilation = conv.kernel_size, conv.stride, conv.dilation
         self.padding = conv.padding
 
