@@ -2,7 +2,7 @@
 
 Images are in the outer loop and cells in the inner one, so only one batch of activations is alive, every cell has an
 answer after the first batch, and its interval shrinks with every further one. The fast sweep measures fewer cells
-(:mod:`bisection`) on fewer images.
+(:mod:`bisection`) on fewer images. In a mended sweep what reads the group is refitted by least squares in every cell.
 Source: Li et al. 2017 (arXiv 1608.08710), section 3.2; Han et al. 2015 (arXiv 1506.02626).
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,8 @@ from pruning_core.graph import Network
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.intervals import wilson
 from pruning_core.measuring.measures import Accuracy, Cell
-from pruning_core.replay.scorers import Scorer, make_scorer, most
+from pruning_core.mending import Refits
+from pruning_core.replay.scorers import Scorer, as_it_is, make_scorer, most
 from pruning_core.storage.memory import out_of_memory
 
 # The first batch is small, so that the first cells appear at once: so many images, and so many multiply-adds of theirs.
@@ -63,6 +64,15 @@ class LeftOut:
     why: str
 
 
+@dataclass(frozen=True)
+class NotMended:
+    """A group that a mended sweep just cuts (its cells say so), or where it refits only some of the layers: ``why``."""
+
+    key: str
+    why: str
+    partly: bool = False
+
+
 def sweep(
     model: nn.Module,
     network: Network,
@@ -76,15 +86,17 @@ def sweep(
     device: str = "auto",
     seed: int = 0,
     past: Iterable[Cell] = (),
-) -> Iterator[Accuracy | Cell | LeftOut]:
+    refits: Refits | None = None,
+) -> Iterator[Accuracy | Cell | LeftOut | NotMended]:
     """Yield the unpruned accuracy and every cell, again and again, each time from more images.
 
-    Before them, groups of which nothing can be removed: they have no cells.
+    Before them, groups of which nothing can be removed: they have no cells; and those that ``refits`` cannot mend.
 
     In a fast sweep most cells are estimated from measured ones at first, and may be measured later.
     ``scores`` maps group keys to (C,) importances; the lowest go first. ``ratios`` are fractions removed, in [0, 1).
     ``images`` of the data set are used, in the order of ``seed``. ``past`` are cells of an earlier, stopped sweep with
     the same arguments: what they have seen is not computed again. A batch that does not fit into memory is halved.
+    ``refits``, of the same network, mends every cell: its images should not be among those of ``dataset``.
     Raises UserError for a ratio outside [0, 1), an unknown group, a network that does not fit the data, or when not
     even a small batch fits.
     """
@@ -97,12 +109,18 @@ def sweep(
     chosen = dataset if images is None else dataset.subset(images, seed)
     order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))
     example = chosen.normalised(chosen.images[order[:1]])
-    scorer = make_scorer(model, network, example, tuple(scores), where, rough=isinstance(mode, Fast))
+    scorer = make_scorer(
+        model, network, example, tuple(scores), where, rough=isinstance(mode, Fast), refit=refits or as_it_is
+    )
     refusals = {key: scorer.refusal(key) for key in scores}
     yield from (LeftOut(key, why) for key, why in refusals.items() if why)
     wanted = [key for key, why in refusals.items() if not why]
     if scores and not wanted:
         raise UserError(f"No channel of any of these groups can be removed. {next(iter(refusals.values()))}")
+    mended = frozenset[str]() if refits is None else refits.mended
+    if refits is not None:
+        yield from (NotMended(key, refits.unmended[key]) for key in wanted if key in refits.unmended)
+        yield from (NotMended(key, refits.partly[key], True) for key in wanted if key in refits.partly)
     rows = _rows(mode, scorer, network, wanted, ratios, tuple(past), len(order), seed)
     size = batch_size or min(scorer.at_once, most(where) // (FINER if isinstance(mode, Fast) else 1))
     first = min(size, FIRST_IMAGES, max(2, FIRST_WORK // max(1, network.cost().macs)))
@@ -110,7 +128,11 @@ def sweep(
         (row.group, c.removed): (row.group, lowest(scores[row.group], c.removed)) for row in rows for c in row.counts
     }
     base = _Base(chosen, len(order))
-    yield from _Sweep(chosen, order, scorer, rows, drops, base, isinstance(mode, Exact), where, size, first).run()
+    for event in _Sweep(chosen, order, scorer, rows, drops, base, isinstance(mode, Exact), where, size, first).run():
+        if isinstance(event, Cell) and event.group in mended and event.removed:
+            yield replace(event, mended=True)
+        else:
+            yield event
 
 
 @dataclass

@@ -80,6 +80,7 @@ class Cell:
     that the sweep had seen before it came to this cell, they are what a stopped sweep needs to go on.
     ``between`` names the ratios of two cells that lose about the same. A cell between them without images is estimated
     from theirs; one with images was measured to see how good such estimates are.
+    ``mended``: weights that read the group were refitted before.
     """
 
     group: str
@@ -99,6 +100,7 @@ class Cell:
     seconds: float
     skipped: int = 0
     between: tuple[float, float] | None = None
+    mended: bool = False
 
     @property
     def within_noise(self) -> bool:

@@ -20,7 +20,7 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan
 from pruning_core.graph.removing.attention import HeadAttention
 from pruning_core.mending.equations import Equations, Fit, fitted
-from pruning_core.mending.statistics import Moments, NormCalls
+from pruning_core.mending.statistics import Moments, NormCalls, stretched
 from pruning_core.mending.windows import POSITIONS, Linear, drawn, read, written
 from pruning_core.probe.readings import Reading, Readings
 from pruning_core.probe.shadow import shadow
@@ -28,6 +28,9 @@ from pruning_core.probe.shadow import shadow
 Report = Callable[[str, int, int], None]
 APART = 8  # one image in so many chooses how hard weights are pulled to the old ones
 BATCH = 64  # images of the first walk
+# Why a layer cannot be refitted
+HIDDEN = "what it reads is not to be seen: it runs inside one fused call, or not at all"
+REUSED = "it is used several times, and one set of weights cannot follow all uses"
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,9 @@ def mend(
         raise UserError("Mending compares images with images set apart. Choose at least two.")
     network.validate(plan)
     work = _Work(network, plan, images, positions, seed, report or (lambda what, done, total: None))
-    stand_in = _seen_through(shadow(model, change=lambda name, value: value.clone()))
+    stand_in = seen_through(shadow(model, change=lambda name, value: value.clone()))
     with torch.no_grad():
-        work.look(_seen_through(shadow(model)))
+        work.look(seen_through(shadow(model)))
         work.refit(stand_in)
     result = copy.deepcopy(model)
     changed = {**dict(stand_in.named_parameters()), **dict(stand_in.named_buffers())}
@@ -96,7 +99,7 @@ def mend(
     return Mended(result, tuple(work.layers), dict(work.unmended), len(work.moved), len(images), perf_counter() - began)
 
 
-def _seen_through(model: nn.Module) -> nn.Module:
+def seen_through(model: nn.Module) -> nn.Module:
     """Attention whose products are single calls: the fused ones hide which weight reads what."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
@@ -134,7 +137,7 @@ class _Work:
     # -- first walk ----------------------------------------------------------------------------------------------------
     def look(self, model: nn.Module) -> None:
         """What every reader writes at its positions, and what every batch norm reads, in the unpruned network."""
-        tensors = _tensors(model)
+        tensors = tensors_of(model)
         watched = {name: tensors[name] for name in self.readers if name in tensors}
         for start in range(0, len(self.images), BATCH):
             self.report("looking at the unpruned network", start, len(self.images))
@@ -164,16 +167,16 @@ class _Work:
                 model(self.images[rows])
         for name in self.readers:
             if name not in self.wanted:
-                self.unmended[name] = "what it reads is not to be seen: it runs inside one fused call, or not at all"
+                self.unmended[name] = HIDDEN
             elif self.calls.get(name, 0) > 1:
-                self.unmended[name] = "it is used several times, and one set of weights cannot follow all uses"
+                self.unmended[name] = REUSED
 
     def _dice(self, name: str) -> int:
         return self.seed * 1_000_003 + list(self.readers).index(name)
 
     # -- second walk ---------------------------------------------------------------------------------------------------
     def refit(self, model: nn.Module) -> None:
-        tensors = _tensors(model)
+        tensors = tensors_of(model)
         self._silence(tensors)
         able = {name: tensors[name] for name in self.readers if name not in self.unmended}
         owners = {f"{name}.weight" if name else "weight": module for name, module in model.named_modules()}
@@ -204,7 +207,7 @@ class _Work:
         new, errors, shifts = [], [], []
         outputs = layer.matrices(weight)[0].shape[1]
         for number, (rows, old) in enumerate(zip(read(layer, at), layer.matrices(weight))):
-            entries = layer.entries(self._inputs(name, layer, number))
+            entries = layer.entries(layer.inputs(self.readers[name], self.kept.get((name, self.readers[name])), number))
             aim = wanted[..., number * outputs : (number + 1) * outputs]
             rows = rows[..., entries]
             inner = Equations.of(rows[:-apart].flatten(0, 1), aim[:-apart].flatten(0, 1))
@@ -223,20 +226,6 @@ class _Work:
         self.layers.append(_told(name, errors))
         return True
 
-    def _inputs(self, name: str, layer: Linear, group: int) -> Tensor:
-        """Input channels of one convolution group that remain."""
-        dim = self.readers[name]
-        across = layer.reading.convolution and layer.reading.transposed  # dimension 0 runs over all groups
-        size = layer.weight.shape[dim] // (layer.groups if across else 1)
-        kept = self.kept.get((name, dim))
-        if kept is None:
-            return torch.arange(size, device=layer.weight.device)
-        kept = kept.to(layer.weight.device)
-        if not across:
-            return kept
-        inside = (kept >= group * size) & (kept < (group + 1) * size)
-        return kept[inside] - group * size
-
     def _move(self, name: str, x: Tensor, tensors: dict[str, Tensor]) -> None:
         """Move statistics by as much as what is read has moved from one network to the other, on the same images."""
         before, now = self.before.get(name), Moments()
@@ -245,8 +234,7 @@ class _Work:
             return
         mean, variance = tensors[name], tensors[name.removesuffix("running_mean") + "running_var"]
         mean.add_((now.mean - before.mean).to(mean.dtype))
-        still = before.variance > 0
-        variance.mul_(torch.where(still, now.variance / before.variance.clamp_min(1e-30), 1.0).to(variance.dtype))
+        variance.mul_(stretched(before.variance, now.variance).to(variance.dtype))
         self.moved.add(name)
         self.changed |= {name, name.removesuffix("running_mean") + "running_var"}
 
@@ -259,5 +247,6 @@ def _told(name: str, fits: list[Fit]) -> Refit:
     )
 
 
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name."""
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}

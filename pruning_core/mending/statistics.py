@@ -39,6 +39,11 @@ class Moments:
         return (self._squares / self.count - self.mean.square()).clamp_min(0)
 
 
+def stretched(before: Tensor, now: Tensor) -> Tensor:
+    """By what variances are to be multiplied when what is read went from some to others; still channels stay."""
+    return torch.where(before > 0, now / before.clamp_min(1e-30), 1.0)
+
+
 class NormCalls(TorchFunctionMode):
     """Inside this context ``observer(name, x)`` is called before a batch norm uses the statistics called ``name``.
 

@@ -54,6 +54,18 @@ class Linear:
             parts = [m.T for m in matrices]
         return torch.cat(parts).reshape(shape)
 
+    def inputs(self, dim: int, kept: Tensor | None, group: int) -> Tensor:
+        """Input channels of one convolution group that remain, where ``kept`` positions of the weight's ``dim`` do."""
+        across = self.reading.convolution and self.reading.transposed  # dimension 0 runs over all groups
+        size = self.weight.shape[dim] // (self.groups if across else 1)
+        if kept is None:
+            return torch.arange(size, device=self.weight.device)
+        kept = kept.to(self.weight.device)
+        if not across:
+            return kept
+        inside = (kept >= group * size) & (kept < (group + 1) * size)
+        return kept[inside] - group * size
+
     def entries(self, channels: Tensor) -> Tensor:
         """Rows of a matrix that belong to input channels (of one group)."""
         return (channels[:, None] * self.kernel + torch.arange(self.kernel, device=channels.device)).flatten()

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pruning_core.replay import winograd
+from pruning_core.replay.fold import Fold
 from pruning_core.replay.steps import Register, Size, Weight
 
 USUAL_BATCH = 128  # images that weights are laid out for; others work too
@@ -28,7 +29,7 @@ class FusedConvolution:
     relu: bool
     outs: tuple[int, ...]
     sizes: tuple[tuple[Size, ...], ...]
-    sources: tuple[str, ...]  # parameters it was made of
+    fold: Fold  # what it was made of
     packed: bool
     space: tuple[int, int, int, int] | None = None  # (H, W, H', W') of maps so small that one matrix does it all
     pixels: tuple[int, int] | None = None  # (H, W), where they are known
@@ -38,6 +39,11 @@ class FusedConvolution:
     @property
     def reads(self) -> tuple[int, ...]:
         return (self.x,) if self.other is None else (self.x, self.other)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Parameters it was made of."""
+        return self.fold.sources
 
     @property
     def weights(self) -> tuple[str, ...]:

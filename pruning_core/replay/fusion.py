@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from pruning_core.replay import winograd
 from pruning_core.replay.convolution import FusedConvolution
+from pruning_core.replay.fold import Fold, Norm
 from pruning_core.replay.operators import convolution_parts
 from pruning_core.replay.steps import Operation, Operations, Register, Size, Weight
 
@@ -34,10 +36,8 @@ def fused(
 class _Part:
     """A convolution with what has been folded into it so far; ``outs`` is where its result now stands."""
 
-    weight: Tensor
-    bias: Tensor
+    fold: Fold
     outs: tuple[int, ...]
-    sources: list[str]
     other: int | None = None
     relu: bool = False
 
@@ -74,22 +74,21 @@ class _Fuser:
         x, w, b, settings = convolution_parts(step)
         if not isinstance(x, Register) or not isinstance(w, Weight) or self.tensors[w.name].dtype == torch.float64:
             return None
-        weight = self.tensors[w.name]
-        bias = self.tensors[b.name] if isinstance(b, Weight) else weight.new_zeros(weight.shape[0])
-        part = _Part(weight, bias, step.outs, list(step.weights))
+        part = _Part(Fold(w.name, b.name if isinstance(b, Weight) else None), step.outs)
         self._fold_norm(part)
         self._fold_addition(part)
         self._fold_relu(part)
         pixels = None
         if x.number in self.maker:
             sides = self._shape(x.number)[2:]
-            part.weight = _crop(part.weight, settings, sides)
+            part.fold = replace(part.fold, taps=_crop(self.tensors[w.name].shape[2:], settings, sides))
             if not any(slope for _, slope in sides):
                 pixels = sides[0][0], sides[1][0]
-        name = self._named(f"folded {w.name} {i}", w.name, part)
+        weight, bias = part.fold.made(self.tensors)
+        name = self._named(f"folded {w.name} {i}", w.name, weight, bias)
         inner = self.unit_of.get((w.name, 1))
         settings |= {
-            "outputs": part.weight.shape[0],
+            "outputs": weight.shape[0],
             "whole": settings["groups"] > 1 and (inner is None or bool((inner < 0).all())),
         }
         sizes = self.recorded.steps[self.maker[part.outs[0]]].sizes[:1]
@@ -103,21 +102,21 @@ class _Fuser:
             part.relu,
             part.outs,
             sizes,
-            tuple(part.sources),
+            part.fold,
             self.pack,
             space,
             pixels,
-            self.tile and space is None and _tileable(part.weight, settings),
+            self.tile and space is None and _tileable(weight, settings),
         )
 
-    def _named(self, name: str, weight: str, part: _Part) -> str:
-        """Put the folded tensors under ``name``, with the units of the weight that they were made of."""
-        self.tensors[name], self.tensors[f"{name} bias"] = part.weight, part.bias
+    def _named(self, name: str, source: str, weight: Tensor, bias: Tensor) -> str:
+        """Put the folded tensors under ``name``, with the units of the weight ``source`` that they were made of."""
+        self.tensors[name], self.tensors[f"{name} bias"] = weight, bias
         for dim in (0, 1):
-            if (weight, dim) in self.unit_of:
-                self.unit_of[name, dim] = self.unit_of[weight, dim]
-        if (weight, 0) in self.unit_of:
-            self.unit_of[f"{name} bias", 0] = self.unit_of[weight, 0]
+            if (source, dim) in self.unit_of:
+                self.unit_of[name, dim] = self.unit_of[source, dim]
+        if (source, 0) in self.unit_of:
+            self.unit_of[f"{name} bias", 0] = self.unit_of[source, 0]
         return name
 
     # -- what may be folded in, in this order --------------------------------------------------------------------------
@@ -125,14 +124,9 @@ class _Fuser:
         step = self._only_user(part)
         if step is None or step.name != "native_batch_norm" or not isinstance(step.args[3], Weight) or step.args[5]:
             return
-        gamma, beta, mean, var = (self.tensors[a.name] if isinstance(a, Weight) else None for a in step.args[1:5])
+        gamma, beta, mean, var = (a.name if isinstance(a, Weight) else None for a in step.args[1:5])
         assert mean is not None and var is not None
-        scale = torch.rsqrt(var.float() + step.args[7]) * (gamma.float() if gamma is not None else 1.0)
-        shift = (beta.float() if beta is not None else 0.0) - mean.float() * scale
-        kind = part.weight.dtype
-        part.weight = (part.weight.float() * scale.view(-1, 1, 1, 1)).to(kind)
-        part.bias = (part.bias.float() * scale + shift).to(kind)
-        part.sources += list(step.weights)
+        part.fold = replace(part.fold, norm=Norm(gamma, beta, mean, var, step.args[7]))
         self._fold(part, step, step.outs[:1])
 
     def _fold_addition(self, part: _Part) -> None:
@@ -181,11 +175,17 @@ def _tileable(weight: Tensor, settings: dict[str, Any]) -> bool:
     return weight.shape[2:] == (3, 3) and plain == ([1, 1], [1, 1], [1, 1], 1) and winograd.worthwhile(weight)
 
 
-def _crop(weight: Tensor, settings: dict[str, Any], space: list[tuple[int, int]]) -> Tensor:
-    """Leave out the kernel positions that only ever meet padding: on a 1x1 map, eight of nine."""
-    padding = list(settings["padding"])
-    for axis, (size, slope) in enumerate(space):
-        kernel, step, spread = weight.shape[2 + axis], settings["stride"][axis], settings["dilation"][axis]
+def _crop(
+    kernel_size: Sequence[int], settings: dict[str, Any], space: list[tuple[int, int]]
+) -> tuple[tuple[int, int], ...]:
+    """(first, count) of the kernel positions per side that do not only ever meet padding: on a 1x1 map, one of three.
+
+    ``settings`` get the padding that is right for them.
+    """
+    padding, taps = list(settings["padding"]), []
+    for axis, (kernel, (size, slope)) in enumerate(zip(kernel_size, space)):
+        step, spread = settings["stride"][axis], settings["dilation"][axis]
+        taps.append((0, kernel))
         if slope or padding[axis] == 0:
             continue
         starts = range(-padding[axis], size + padding[axis] - spread * (kernel - 1), step)
@@ -195,7 +195,6 @@ def _crop(weight: Tensor, settings: dict[str, Any], space: list[tuple[int, int]]
         # the same padding on both sides must still give the same outputs
         outputs = (size + 2 * shift - spread * (last - first)) + step - 1
         if shift >= 0 and outputs // step == len(starts):
-            weight = weight.narrow(2 + axis, first, last - first + 1)
-            padding[axis] = shift
+            taps[axis], padding[axis] = (first, last - first + 1), shift
     settings["padding"] = padding
-    return weight.contiguous()
+    return tuple(taps)

@@ -6,7 +6,7 @@ Which steps run, from what, and with which weights is for others to say: :mod:`r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Self
 
@@ -100,6 +100,17 @@ class Program:
         t = t.contiguous(memory_format=torch.channels_last)
         user = self.convolutions.get(name)
         return user.pack(t) if self.packs and user is not None else t
+
+    def made_of_others(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of the steps, by name, that differ when ``parameters`` (whole) stand in place of the network's.
+
+        For the convolutions that read them they are folded as the network's own were.
+        """
+        found = {name: self._placed(tensor) for name, tensor in parameters.items()}
+        for name, convolution in self.convolutions.items():
+            if not found.keys().isdisjoint(convolution.sources):
+                found[name], found[convolution.bias] = convolution.fold.made({**self.tensors, **found})
+        return found
 
     def aligned(self, group: str, drop: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Units to leave out and units to silence in place.

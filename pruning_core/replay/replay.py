@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -87,8 +87,14 @@ class Replay(Program):
     def _has(size: Size, units: NDArray[np.bool_]) -> bool:
         return size.units is not None and bool(units[size.units].any())
 
-    def variant(self, group: str, drop: Sequence[int]) -> Variant | None:
-        """The network without units ``drop`` of ``group``; None when only real removal can tell."""
+    def variant(
+        self, group: str, drop: Sequence[int], parameters: Mapping[str, Tensor] | None = None
+    ) -> Variant | None:
+        """The network without units ``drop`` of ``group``; None when only real removal can tell.
+
+        ``parameters`` stand in place of the network's own of these names, whole, before the units go; only those of
+        what runs again are looked at.
+        """
         suffix = self.suffix(group)
         if suffix is None:
             return None
@@ -98,9 +104,10 @@ class Replay(Program):
         quiet[self.network.unit_ids[group][list(silent)]] = True
         consumed = {(m.parameter, m.dim) for m in self.network.group(group).consumers}
         names = {n for i in suffix.steps for n in self.steps[i].weights}
+        others = self.made_of_others(parameters or {})
         weights = {}
         for name in names:
-            t, changed = self.tensors[name], False
+            t, changed = others.get(name, self.tensors[name]), name in others
             for dim in range(t.dim()):
                 unit = self.unit_of.get((name, dim))
                 if unit is None:

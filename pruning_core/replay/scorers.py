@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,6 +24,13 @@ BATCH_BYTES = 1 << 29  # kept activations of one batch
 PIECE_BYTES = 24 << 20
 
 Removal = tuple[str, tuple[int, ...]]  # (group key, units removed)
+# What else a removal changes: parameters and buffers by name, whole, with zeros where removed units were read.
+Refit = Callable[[Removal], Mapping[str, Tensor]]
+
+
+def as_it_is(removal: Removal) -> Mapping[str, Tensor]:
+    """Nothing else: what is left keeps its values."""
+    return {}
 
 
 class Scorer(Protocol):
@@ -45,8 +52,9 @@ class Scorer(Protocol):
 class WholeScorer:
     """Silences (in exact groups) or really removes, and runs the whole network. Works for every network."""
 
-    def __init__(self, model: nn.Module, network: Network, device: str) -> None:
+    def __init__(self, model: nn.Module, network: Network, device: str, refit: Refit = as_it_is) -> None:
         self.model, self.network, self.device = ready(model, device), network, device
+        self.refit = refit
         self.x: Tensor = torch.empty(0)
         (shape,) = network.example_shapes[:1]
         self.at_once = min(256, default_batch_size((shape[-3], shape[-2], shape[-1]), device))
@@ -70,7 +78,8 @@ class WholeScorer:
         key, units = removal
         plan = Plan({key: units})
         if self.network.group(key).exact:
-            changed = silenced_tensors(self.model, self.network, plan)
+            anew = {name: tensor.to(self.device) for name, tensor in self.refit(removal).items()}
+            changed = silenced_tensors(self.model, self.network, plan, anew)
             pruned: nn.Module = _Substituted(self.model, changed)
         else:
             pruned = remove(self.model, self.network, plan).model.eval()
@@ -141,7 +150,7 @@ class ReplayScorer:
         if removal in self.variants:
             self.variants.move_to_end(removal)
             return self.variants[removal]
-        variant = self.variants[removal] = self.replay.variant(*removal)
+        variant = self.variants[removal] = self.replay.variant(*removal, self.fallback.refit(removal))
         self.bytes += _size(variant)
         while self.bytes > PACKED_BYTES and len(self.variants) > 1:
             _, old = self.variants.popitem(last=False)
@@ -204,10 +213,20 @@ def most(device: str) -> int:
 
 
 def make_scorer(
-    model: nn.Module, network: Network, example: Tensor, groups: Sequence[str], device: str, *, rough: bool
+    model: nn.Module,
+    network: Network,
+    example: Tensor,
+    groups: Sequence[str],
+    device: str,
+    *,
+    rough: bool,
+    refit: Refit = as_it_is,
 ) -> Scorer:
-    """The fastest scorer that this network and device allow; ``rough`` accepts quick arithmetic without rechecking."""
-    whole = WholeScorer(model, network, device)
+    """The fastest scorer that this network and device allow; ``rough`` accepts quick arithmetic without rechecking.
+
+    ``refit`` says what a removal from an exact group changes beside what it takes away.
+    """
+    whole = WholeScorer(model, network, device, refit)
     if not any(network.group(key).exact for key in groups):
         return whole
     try:

@@ -10,21 +10,28 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pruning_core.analysis.sensitivity import Exact, Fast, LeftOut, sweep
+from pruning_core.analysis.sensitivity import Exact, Fast, LeftOut, NotMended, sweep
 from pruning_core.criteria import Criterion, L1Norm
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, capture
 from pruning_core.measuring.device import choose_device
+from pruning_core.measuring.forward import precision
 from pruning_core.measuring.measures import Accuracy, Cell
+from pruning_core.mending import Refits
 from pruning_core.methods.ranking import ranked
+from pruning_core.methods.recoveries import JustCut, Mending, Recovery
 from pruning_core.runs.events import Event, Progress, Stage
+from pruning_core.runs.narrate import Report, narrated
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import fit_sample, fitted, the_model, the_split
 from pruning_core.zoo import LoadedModel, ModelRef
 
 RATIOS = tuple(round(i / 10, 1) for i in range(1, 10))
+# How a Stage says what a mended sweep does not refit
+PLAIN, PARTLY = "just cut, not mended", "mended in part"
+SWEPT = (JustCut, Mending)  # recoveries that a sweep can follow every cut with
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,10 @@ class SensitivityRun(RunSpec):
 
     ``approximate`` includes the groups whose removal is not exact. Groups that the criterion cannot judge, or that
     nobody can remove, are said in a Stage and left out.
+
+    After a ``recovery`` that mends, the weights that read the group are refitted in every cell, each layer by itself,
+    on images of the fitted part; groups where that cannot be are said in a Stage and just cut. Others would run images
+    through the network for every cell: What-if does that for one plan.
     """
 
     kind: ClassVar[str] = "sensitivity"
@@ -46,6 +57,7 @@ class SensitivityRun(RunSpec):
     approximate: bool = False
     seed: int = 0
     device: str = "auto"
+    recovery: Recovery = field(default_factory=JustCut)
 
     @property
     def title(self) -> str:
@@ -55,6 +67,7 @@ class SensitivityRun(RunSpec):
         return choose_device(self.device)
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
+        self.check_recovery()
         loaded = yield from the_model(self.model, workspace)
         data = yield from the_split(self.data, workspace)
         data = fitted(data if self.images is None else data.subset(self.images, self.seed), self.data, loaded)
@@ -63,6 +76,7 @@ class SensitivityRun(RunSpec):
         wanted = {g.key: scores[g.key] for g in network.groups if g.key in scores and (g.exact or self.approximate)}
         if not wanted:
             raise UserError("The criterion can rank no group of channels of this network. Choose another criterion.")
+        refits = yield from self._refits(loaded, network, tuple(wanted), workspace)
         yield Stage("measuring")
         cells = sweep(
             loaded.model,
@@ -74,9 +88,44 @@ class SensitivityRun(RunSpec):
             device=self.device,
             seed=self.seed,
             past=tuple(e for e in past if isinstance(e, Cell)),
+            refits=refits,
         )
         count, foreseen = len(wanted) * len(self.ratios), isinstance(self.mode, Exact)
         yield from _with_progress(cells, count, len(data), past, foreseen=foreseen)
+
+    def check_recovery(self) -> None:
+        """Raises UserError for a recovery that no sweep knows, and for one that would fit on what it measures on."""
+        if not isinstance(self.recovery, SWEPT):
+            raise UserError(
+                f"A sweep just cuts, or mends: {self.recovery.card.name} would run images through the network for "
+                "every cell. Choose it on What-if, for one plan."
+            )
+        if self.recovery.looks_at and self.data.split in ("train", "fit"):
+            raise UserError("The images that mend would be among those that measure. Choose held-out images.")
+
+    def _refits(
+        self, loaded: LoadedModel, network: Network, groups: tuple[str, ...], workspace: Workspace
+    ) -> Generator[Event, None, Refits | None]:
+        recovery = self.recovery.sized(network.cost().macs)
+        if not isinstance(recovery, Mending):
+            return None
+        fit = yield from fit_sample(self.data, loaded, workspace, recovery.looks_at, self.seed)
+        inputs = fit.normalised(fit.images, precision(loaded.model))
+
+        def begun(report: Report) -> Refits:
+            found = Refits(
+                loaded.model,
+                network,
+                groups,
+                inputs,
+                positions=recovery.positions,
+                seed=self.seed,
+                device=choose_device(self.device),
+            )
+            found.begin(report)
+            return found
+
+        return (yield from narrated(begun, "images"))
 
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
         """The last state of every cell."""
@@ -100,7 +149,12 @@ def scored(
 
 
 def _with_progress(
-    events: Iterator[Accuracy | Cell | LeftOut], cells: int, images: int, past: tuple[Event, ...], *, foreseen: bool
+    events: Iterator[Accuracy | Cell | LeftOut | NotMended],
+    cells: int,
+    images: int,
+    past: tuple[Event, ...],
+    *,
+    foreseen: bool,
 ) -> Iterator[Event]:
     """The events, with how much of the work (cells x images) is done and how long the rest takes.
 
@@ -110,7 +164,10 @@ def _with_progress(
     before, began, told = sum(done.values()), time.monotonic(), 0.0
     for event in events:
         if isinstance(event, LeftOut):
-            yield Stage(f"leaving out {event.key}: {event.why}")
+            yield Stage(f"{event.key} is left out: {event.why}")
+            continue
+        if isinstance(event, NotMended):
+            yield Stage(f"{event.key} is {PARTLY if event.partly else PLAIN}: {event.why}")
             continue
         yield event
         if isinstance(event, Cell):

@@ -26,6 +26,7 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Plan
 from pruning_core.isolation.children import Children
 from pruning_core.isolation.limits import Limits
+from pruning_core.methods.recoveries import Mending
 from pruning_core.runs import elsewhere as runs_elsewhere
 from pruning_core.runs.catalogue import Catalogue
 from pruning_core.runs.elsewhere import Elsewhere
@@ -129,6 +130,7 @@ RUNS: tuple[RunSpec, ...] = (
     SensitivityRun(DEMO, DIGITS, ratios=(0.3, 0.6), images=100),
     FineTuneRun(ModelRef("pruned", DEMO.name, base=DEMO, plan=PLAN.to_json()), DIGITS, SHORT),
     PruneRun(DEMO, DIGITS, PLAN.to_json(), images=100),
+    SensitivityRun(DEMO, DIGITS, ratios=(0.6,), images=100, recovery=Mending(images=32)),
 )
 
 

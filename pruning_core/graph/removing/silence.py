@@ -13,8 +13,12 @@ from pruning_core.graph.network import Member, Network, Role
 from pruning_core.graph.plan import Plan
 
 
-def silenced_tensors(model: nn.Module, network: Network, plan: Plan) -> dict[str, Tensor]:
+def silenced_tensors(
+    model: nn.Module, network: Network, plan: Plan, instead: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
     """The parameters that change when the plan's units are silenced, with those changes made on copies.
+
+    ``instead`` stand in place of the model's own tensors of these names, and are among those returned.
 
     A unit is silenced where it is read: the columns of every weight that sums over it become zero. A unit that is
     multiplied with another activation (attention widths) has no such weight and is silenced where it is made.
@@ -23,7 +27,7 @@ def silenced_tensors(model: nn.Module, network: Network, plan: Plan) -> dict[str
     network.validate(plan)
     tensors = named_tensors(model)
     check_fit(tensors, network)
-    changed: dict[str, Tensor] = {}
+    changed: dict[str, Tensor] = {name: tensor.detach().clone() for name, tensor in (instead or {}).items()}
     for key, units in plan.items():
         for member in silenced_members(network, key):
             value = changed.get(member.parameter)
