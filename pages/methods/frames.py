@@ -54,8 +54,9 @@ NOT_YET = "–"
 
 def what(phase: Phase) -> str:
     match phase:
-        case Train(hooks=hooks):
-            return "train, with a part of the method in every step" if hooks else "train"
+        case Train(hooks=hooks, longer=longer):
+            longer_than = f" {longer:.2f} times as long" if longer != 1 else ""
+            return f"train{longer_than}, with a part of the method in every step" if hooks else f"train{longer_than}"
         case Cut(by=by):
             return f"remove channels by {'what was learnt' if isinstance(by, Learnt) else by.card.name}"
         case Apply():

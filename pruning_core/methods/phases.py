@@ -33,7 +33,7 @@ class Train:
 
     ``objective`` None is cross-entropy with the smoothing of the settings. ``keep``: the weights of the epoch that was
     best on held-out images, or the last ones, which a method needs that shapes the weights while it trains.
-    ``name`` is what a person calls it.
+    ``longer``: so many times as many epochs as the settings give it. ``name`` is what a person calls it.
     """
 
     share: float = 1.0
@@ -41,6 +41,7 @@ class Train:
     objective: ObjectiveSpec | None = None
     keep: Keep = "best"
     name: str = ""
+    longer: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -234,9 +235,13 @@ def settings(phases: Sequence[Phase], config: FineTune) -> dict[int, FineTune]:
     """
     trainings = {number: phase for number, phase in enumerate(phases) if isinstance(phase, Train)}
     if len(trainings) < 2:
-        return dict.fromkeys(trainings, config)
+        return {number: _longer(config, phase.longer) for number, phase in trainings.items()}
     epochs = shared_out(config, [phase.share for phase in trainings.values()])
     return {
-        number: replace(config, epochs=own, seed=config.seed + place)
-        for place, (number, own) in enumerate(zip(trainings, epochs))
+        number: _longer(replace(config, epochs=own, seed=config.seed + place), phase.longer)
+        for place, ((number, phase), own) in enumerate(zip(trainings.items(), epochs))
     }
+
+
+def _longer(config: FineTune, times: float) -> FineTune:
+    return replace(config, epochs=math.floor(config.epochs * times + ROUNDING)) if times != 1 else config

@@ -27,8 +27,10 @@ from pruning_core.methods.n_of_m import NofMSparsity
 from pruning_core.methods.network_slimming import NetworkSlimming
 from pruning_core.methods.patterned_kernels import PatDNN, PConv
 from pruning_core.methods.pruning_at_start import GraspElements, SnipElements, SynFlowElements
+from pruning_core.methods.random_channels import RandomChannelPruning
 from pruning_core.methods.representatives import TrainedRepresentatives
 from pruning_core.methods.rising_clusters import ClustersWhileTraining
+from pruning_core.methods.scratch import ScratchB, ScratchE
 from pruning_core.methods.soft_channels import SoftChannelPruning
 from pruning_core.methods.soft_pruning import SoftFilterPruning, SoftGeometricMedian
 from pruning_core.methods.swarm_widths import SwarmWidths
@@ -70,4 +72,7 @@ METHODS: tuple[type[Method], ...] = (
     FilterFusion,
     ClustersWhileTraining,
     AdversarialPruning,
+    RandomChannelPruning,
+    ScratchE,
+    ScratchB,
 )
