@@ -117,21 +117,22 @@ def test_one_network_is_the_uniform_one_and_more_are_never_worse(digits: Parts) 
         (said,) = (event.text for event in events if "held-out images" in getattr(event, "text", ""))
         rights.append(int(said.split("right on ")[1].split()[0]))
         if trials == 1:
-            assert end.plan == uniform.plan
+            assert all(set(end.plan[key]) <= set(units) for key, units in uniform.plan.items()), "but for what fits"
     assert rights == sorted(rights)
 
 
 def test_test_images_choose_nothing_and_held_out_ones_do(digits: Parts) -> None:
     fit, held_out, test = digits
-    model = taught(network(), digits)
+    model = taught(residual(), digits)
 
     def chosen(*parts: Any) -> Any:
         return tried(RandomChannelPruning(trials=8), model, parts)[0].plan
 
-    wrong = dataclasses.replace(test, labels=test.labels.flip(0))
-    assert chosen(fit, held_out, test) == chosen(fit, held_out, wrong)
-    plans = {chosen(fit, held_out.subset(count, seed=9), test) for count in (12, 14, 16)}
-    assert len(plans | {chosen(fit, held_out, test)}) > 1
+    def mistaken(part: Any) -> Any:
+        return dataclasses.replace(part, labels=(part.labels + 1) % 10)
+
+    right = chosen(fit, held_out, test)
+    assert right == chosen(fit, held_out, mistaken(test)) != chosen(fit, mistaken(held_out), test)
 
 
 def test_where_nothing_may_be_drawn_smaller_every_network_is_the_uniform_one(digits: Parts) -> None:
