@@ -2,12 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import plotly.graph_objects as go
 
 from pages.methods.frames import Seen
 from pages.ui import charts, theme
+from pruning_core.measuring.measures import Accuracy
 
 HEIGHT = 240
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one run reached; ``chance``: it was a cut by chance."""
+
+    label: str
+    chance: bool
+    accuracy: Accuracy
+
+
+def beside(points: Sequence[Point]) -> go.Figure:
+    """One row for each run, best first, with its interval; behind them the band from the worst to the best chance."""
+    ordered = sorted((each for each in points if not each.chance), key=lambda each: -each.accuracy.top1)
+    lucky = [each.accuracy.top1 for each in points if each.chance]
+    best = f"; best {ordered[0].label} with {ordered[0].accuracy.top1:.1%}" if ordered else ""
+    band = f"; cuts by chance reached {min(lucky):.1%} to {max(lucky):.1%}" if lucky else ""
+    figure = charts.blank(
+        f"Test accuracy of {len(ordered)} runs{best}{band}.",
+        height=80 + charts.ROW_PX * max(3, len(ordered)),
+        x_title="Test accuracy in the end, top-1",
+        y_title="",
+    )
+    if lucky:
+        figure.add_vrect(x0=min(lucky), x1=max(lucky), fillcolor=theme.faded(theme.NEUTRAL, 0.3), line_width=0)
+        figure.add_vline(x=sum(lucky) / len(lucky), line={"color": theme.NEUTRAL, "width": 1, "dash": "dot"})
+    figure.add_scatter(
+        x=[each.accuracy.top1 for each in ordered],
+        y=[each.label for each in ordered],
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [each.accuracy.high - each.accuracy.top1 for each in ordered],
+            "arrayminus": [each.accuracy.top1 - each.accuracy.low for each in ordered],
+            "color": theme.ACCENT,
+            "thickness": 1.5,
+        },
+        mode="markers",
+        marker={"color": theme.ACCENT, "size": 8},
+        hovertemplate="%{x:.1%}<extra></extra>",
+        showlegend=False,
+    )
+    figure.update_xaxes(tickformat=".0%")
+    charts.rows(figure, [each.label for each in ordered])
+    return figure
 
 
 def watch(seen: Seen) -> go.Figure:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.methods import frames
+from pages.methods import frames, several
 from pages.ui import numbers, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.literal import literal, named
+from pages.ui.literal import literal
 from pages.ui.widgets import knob_widget, knob_widgets
 from pruning_core.allocation.budget import Budget
 from pruning_core.errors import UserError
@@ -131,25 +131,4 @@ def _buttons(desk: Desk, network: Network, method: Method, budget: Budget, confi
         started.say_when_done(spec)
         started.submit(spec, SHOWN)
     with st.expander("Run several beside each other", icon=":material/table_rows:"):
-        _several(desk, network, budget, config)
-
-
-def _several(desk: Desk, network: Network, budget: Budget, config: FineTune) -> None:
-    able = {each.card.key: each for each in METHODS if not each().obstacle(network)}
-    chosen = st.multiselect(
-        "Methods",
-        list(able),
-        default=list(able),
-        format_func=lambda key: able[key].card.name,
-        key=f"{KEY}.several",
-        wrap=True,
-    )
-    st.caption(
-        f"Each with its usual knobs, the same budget, {config.epochs} epochs in all and the same images; one after the "
-        f"other. **{named(state.loaded(desk.model).title)}** on {named(desk.data.name)}."
-    )
-    if st.button("Put them in the queue", key=f"{KEY}.queue", disabled=not chosen, icon=":material/queue:", wrap=True):
-        for key in chosen:
-            job = state.jobs().submit(MethodRun(desk.model, desk.data, able[key](), budget, config), state.owner())
-            st.session_state.setdefault(SHOWN, job)
-        st.rerun()
+        several.section(desk, network, budget, config, KEY, SHOWN)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from pages.methods import beside, frames, labels, sparse
 from pages.methods import charts as own
-from pages.methods import frames, sparse
 from pages.methods.choose import SHOWN
 from pages.ui import (
     cards,
@@ -19,14 +19,11 @@ from pages.ui import (
     numbers,
     plots,
     proofs,
-    provenance,
-    standing,
     started,
     state,
 )
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pruning_core.measuring.measures import Accuracy
 from pruning_core.methods.base import Goal
 from pruning_core.methods.phases import Phase, settings
 from pruning_core.runs.view import JobView
@@ -36,8 +33,7 @@ from pruning_core.training.config import FineTune
 from pruning_core.zoo import ModelRef
 
 POLL_S = 1.5
-NAMED = {"macs": "MACs", "parameters": "parameters"}
-COUNTED = provenance.derived("MACs and parameters counted in closed form from the shapes that remain")
+COUNTED = labels.COUNTED
 
 
 @dataclass(frozen=True)
@@ -59,8 +55,8 @@ def section(desk: Desk) -> None:
     if not found:
         st.caption("No method has run on this network yet. What it does appears here; it goes on behind other pages.")
         return
-    _beside(found)
-    chosen, spec = started.choose(found, "Run", label, shown=SHOWN)
+    beside.section(found)
+    chosen, spec = started.choose(found, "Run", labels.run, shown=SHOWN)
     with plain_errors():
         program = Program.of(spec)
         view = jobs.watch(chosen.id, key="methods", draw=lambda view: _live(view, spec, program), poll_s=POLL_S)
@@ -70,15 +66,6 @@ def section(desk: Desk) -> None:
 def origin(desk: Desk) -> ModelRef:
     """The network that the runs in view set out from: the one on the desk, or the one it was cut from here."""
     return desk.model if desk.model.base is None else desk.model.base
-
-
-def label(spec: MethodRun) -> str:
-    began = "" if spec.model.base is None else f" · of a network {standing.made(spec.model)}"
-    return f"{spec.method.card.name} · {_budget(spec)}{began} · {spec.config.epochs} epochs · seed {spec.config.seed}"
-
-
-def _budget(spec: MethodRun) -> str:
-    return f"{100 * (spec.budget.fraction or 0):.0f} % of the {NAMED[spec.budget.kind]}"
 
 
 # -- one run -----------------------------------------------------------------------------------------------------------
@@ -104,14 +91,14 @@ def _live(view: JobView, spec: MethodRun, program: Program) -> None:
     st.dataframe(rows, hide_index=True, key="methods.phases", column_config=frames.DONE)
     done = view.last(PhaseDone)
     if done is not None:
-        cards.source_line(_measured(done.accuracy, view, spec), COUNTED)
+        cards.source_line(labels.measured(done.accuracy, view, spec), COUNTED)
 
 
 def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
     end = view.last(Treated)
     if end is None:
         return
-    source, change = _measured(end.after.accuracy, view, spec), changes.paired(end.drop)
+    source, change = labels.measured(end.after.accuracy, view, spec), changes.paired(end.drop)
     places = cards.row(4)
     cards.number(
         "Accuracy", numbers.percent(end.after.accuracy.top1), source, container=places[0],
@@ -147,78 +134,3 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
     elif st.button("Keep this network", key="methods.keep", icon=":material/check:", wrap=True):
         state.choose_model(end.model)
         st.rerun()
-
-
-def _measured(accuracy: Accuracy, view: JobView, spec: MethodRun) -> provenance.Provenance:
-    return provenance.measured(
-        accuracy.dataset, images=accuracy.images, device=view.device.upper(), seed=spec.config.seed,
-        note="Top-1. Weights were chosen on held-out images, where a phase chooses.",
-    )  # fmt: skip
-
-
-# -- all of them -------------------------------------------------------------------------------------------------------
-
-
-def _beside(found: list[tuple[JobView, MethodRun]]) -> None:
-    """One row for every run of this network and data, those still waiting too."""
-    if len(found) < 2:
-        return
-    st.subheader("Beside each other")
-    several = len({spec.model for _, spec in found}) > 1
-
-    def draw(views: tuple[JobView, ...]) -> None:
-        rows = [_row(view, spec, several) for view, (_, spec) in zip(views, found)]
-        st.dataframe(
-            rows,
-            hide_index=True,
-            key="methods.matrix",
-            column_config={
-                "method": st.column_config.TextColumn("Method", pinned=True),
-                "began": st.column_config.TextColumn("Began with", help="What the network was; its budget is of that."),
-                "budget": "Budget",
-                "state": "State",
-                "before": st.column_config.TextColumn("Before", help="Test accuracy of what it began with."),
-                "cut": st.column_config.TextColumn("After the last cut"),
-                "after": st.column_config.TextColumn("In the end", help="Top-1 with its 95 % interval."),
-                "change": st.column_config.TextColumn("Change", help="Against before; paired, on the same images."),
-                "macs": "MACs",
-                "parameters": "Parameters",
-                "left": st.column_config.TextColumn(
-                    "Weights not zero", help="Of the layers that multiply, where a method sets weights to zero."
-                ),
-                "latency": st.column_config.TextColumn("Latency", help="One image at a time, median."),
-                "seconds": "Time",
-            },
-        )
-
-    views = jobs.follow([view.id for view, _ in found], draw, key="methods.all", poll_s=POLL_S)
-    ends = [(end, view, spec) for view, (_, spec) in zip(views, found) if (end := view.last(Treated))]
-    if ends:
-        cards.source_line(*(_measured(end.after.accuracy, view, spec) for end, view, spec in ends), COUNTED)
-
-
-def _row(view: JobView, spec: MethodRun, several: bool) -> dict[str, str]:
-    """`several`: they did not all begin with the same network."""
-    end = view.last(Treated)
-    row = {
-        "method": spec.method.card.name,
-        **({"began": str(standing.made(spec.model))} if several else {}),
-        "budget": f"{_budget(spec)}, {spec.config.epochs} epochs",
-        "state": str(view.state) if not view.active else jobs.advance(view).text,
-    }
-    if end is None:
-        return row | dict.fromkeys(
-            ("before", "cut", "after", "change", "macs", "parameters", "left", "latency", "seconds"), frames.NOT_YET
-        )
-    after = end.after.accuracy
-    return row | {
-        "before": numbers.percent(end.before.accuracy.top1),
-        "cut": numbers.percent(end.cut.top1) if end.cut else frames.NOT_YET,
-        "after": numbers.accuracy_text(after.top1, after.low, after.high),
-        "change": changes.paired(end.drop).text,
-        "macs": f"{end.after.cost.macs:,}",
-        "parameters": f"{end.after.cost.parameters:,}",
-        "left": sparse.left(end.after.sparsity),
-        "latency": numbers.milliseconds(end.after.latency.median_ms),
-        "seconds": numbers.duration(end.seconds),
-    }

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from pages.methods import charts, frames
 from pages.ui import numbers, standing, state
 from pages.ui.desk import recall
+from pruning_core.measuring.measures import Accuracy
 from pruning_core.methods.base import Outcome
 from pruning_core.methods.registry import METHODS
 from pruning_core.methods.scratch import ScratchB
@@ -95,14 +96,34 @@ def test_a_method_runs_to_its_end_and_its_network_can_be_kept(page):
 
 def test_several_stand_beside_each_other(page):
     short(page)
-    page.multiselect(key="methods.several").set_value(["cut-train", "sfp"])
+    page.multiselect(key="methods.several").set_value(["cut-train", "sfp"]).run()
+    assert "5 runs; how long one takes is known after the first" in words(page)
     healthy(page.button(key="methods.queue").click().run())
     for view in state.jobs().of(ME):
         assert state.jobs().wait(view.id, 240).state is State.DONE
     healthy(page.run())
     (matrix,) = (each.value for each in page.main.dataframe if "method" in each.value)
-    assert set(matrix["method"]) == {"Cut, then train", "Soft filter pruning"} and (matrix["after"] != "–").all()
-    assert set(matrix["state"]) == {"done"}
+    assert (matrix["after"] != "–").all() and set(matrix["state"]) == {"done"}
+    assert sorted(matrix["method"]) == ["Cut by chance, then train"] * 3 + ["Cut, then train", "Soft filter pruning"]
+    assert "The grey band is what cuts by chance reached" in words(page) and "All of them have run." in words(page)
+    page.number_input(key="methods.epochs").set_value(20).run()
+    assert re.search(r"5 runs, about [\d.]+\W(s|min)", words(page))
+
+
+def test_the_band_is_from_the_worst_to_the_best_cut_by_chance():
+    def accuracy(top1):
+        return Accuracy(top1, 1.0, 0.1, 100, top1 - 0.05, top1 + 0.04, 100, "x", 0.1)
+
+    named = (("first", False, 0.7), ("chance", True, 0.5), ("chance", True, 0.6), ("second", False, 0.8))
+    points = [charts.Point(name, lucky, accuracy(top1)) for name, lucky, top1 in named]
+    figure = charts.beside(points)
+    (dots,) = figure.data
+    assert list(dots.y) == ["second", "first"] and list(dots.x) == [0.8, 0.7]
+    assert list(dots.error_x.arrayminus) == pytest.approx([0.05, 0.05])
+    band, mean = figure.layout.shapes
+    assert (band.x0, band.x1) == (0.5, 0.6) and mean.x0 == pytest.approx(0.55)
+    assert "cuts by chance reached 50.0% to 60.0%" in figure.layout.meta["alt"]
+    assert not charts.beside(points[:1]).layout.shapes
 
 
 def test_too_few_epochs_are_said_beside_the_timeline(page):

@@ -1,0 +1,92 @@
+"""All runs of one network beside each other: a table, and the accuracies against what chance reaches."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.methods import chance, charts, frames, labels, sparse
+from pages.methods.charts import Point
+from pages.ui import cards, changes, jobs, numbers, plots, standing
+from pruning_core.runs.view import JobView
+from pruning_core.studies.method import MethodRun
+from pruning_core.studies.treated import Treated
+
+POLL_S = 1.5
+COUNTED = labels.COUNTED
+BAND = (
+    "Bars are 95 % intervals of these test images. The grey band is what cuts by chance reached with the same "
+    "training, from the lowest to the highest of the seeds: a method inside it has not been told from chance."
+)
+NO_BAND = (
+    "Bars are 95 % intervals of these test images. No cut by chance has run yet, so nothing says what chance reaches."
+)
+
+
+def section(found: list[tuple[JobView, MethodRun]]) -> None:
+    """One row for every run of this network and data, those still waiting too."""
+    if len(found) < 2:
+        return
+    st.subheader("Beside each other")
+    several = len({spec.model for _, spec in found}) > 1
+
+    def draw(views: tuple[JobView, ...]) -> None:
+        rows = [_row(view, spec, several) for view, (_, spec) in zip(views, found)]
+        st.dataframe(
+            rows,
+            hide_index=True,
+            key="methods.matrix",
+            column_config={
+                "method": st.column_config.TextColumn("Method", pinned=True),
+                "began": st.column_config.TextColumn("Began with", help="What the network was; its budget is of that."),
+                "budget": "Budget",
+                "state": "State",
+                "before": st.column_config.TextColumn("Before", help="Test accuracy of what it began with."),
+                "cut": st.column_config.TextColumn("After the last cut"),
+                "after": st.column_config.TextColumn("In the end", help="Top-1 with its 95 % interval."),
+                "change": st.column_config.TextColumn("Change", help="Against before; paired, on the same images."),
+                "macs": "MACs",
+                "parameters": "Parameters",
+                "left": st.column_config.TextColumn(
+                    "Weights not zero", help="Of the layers that multiply, where a method sets weights to zero."
+                ),
+                "latency": st.column_config.TextColumn("Latency", help="One image at a time, median."),
+                "seconds": "Time",
+            },
+        )
+
+    views = jobs.follow([view.id for view, _ in found], draw, key="methods.all", poll_s=POLL_S)
+    ends = [(end, view, spec) for view, (_, spec) in zip(views, found) if (end := view.last(Treated))]
+    if not ends:
+        return
+    cards.source_line(*(labels.measured(end.after.accuracy, view, spec) for end, view, spec in ends), COUNTED)
+    if len(ends) > 1:
+        points = [Point(labels.run(spec), chance.is_one(spec.method), end.after.accuracy) for end, _, spec in ends]
+        plots.show(charts.beside(points), "methods.beside")
+        st.caption(BAND if any(point.chance for point in points) else NO_BAND)
+
+
+def _row(view: JobView, spec: MethodRun, several: bool) -> dict[str, str]:
+    """`several`: they did not all begin with the same network."""
+    end = view.last(Treated)
+    row = {
+        "method": chance.title(spec.method),
+        **({"began": str(standing.made(spec.model))} if several else {}),
+        "budget": f"{labels.budget(spec)}, {spec.config.epochs} epochs",
+        "state": str(view.state) if not view.active else jobs.advance(view).text,
+    }
+    if end is None:
+        return row | dict.fromkeys(
+            ("before", "cut", "after", "change", "macs", "parameters", "left", "latency", "seconds"), frames.NOT_YET
+        )
+    after = end.after.accuracy
+    return row | {
+        "before": numbers.percent(end.before.accuracy.top1),
+        "cut": numbers.percent(end.cut.top1) if end.cut else frames.NOT_YET,
+        "after": numbers.accuracy_text(after.top1, after.low, after.high),
+        "change": changes.paired(end.drop).text,
+        "macs": f"{end.after.cost.macs:,}",
+        "parameters": f"{end.after.cost.parameters:,}",
+        "left": sparse.left(end.after.sparsity),
+        "latency": numbers.milliseconds(end.after.latency.median_ms),
+        "seconds": numbers.duration(end.seconds),
+    }

@@ -1,0 +1,30 @@
+"""What is said of a run of a method, in a few words."""
+
+from __future__ import annotations
+
+from pages.methods import chance
+from pages.ui import provenance, standing
+from pruning_core.measuring.measures import Accuracy
+from pruning_core.runs.view import JobView
+from pruning_core.studies.method import MethodRun
+
+NAMED = {"macs": "MACs", "parameters": "parameters"}
+COUNTED = provenance.derived("MACs and parameters counted in closed form from the shapes that remain")
+
+
+def run(spec: MethodRun) -> str:
+    began = "" if spec.model.base is None else f" · of a network {standing.made(spec.model)}"
+    return (
+        f"{chance.title(spec.method)} · {budget(spec)}{began} · {spec.config.epochs} epochs · seed {spec.config.seed}"
+    )
+
+
+def budget(spec: MethodRun) -> str:
+    return f"{100 * (spec.budget.fraction or 0):.0f} % of the {NAMED[spec.budget.kind]}"
+
+
+def measured(accuracy: Accuracy, view: JobView, spec: MethodRun) -> provenance.Provenance:
+    return provenance.measured(
+        accuracy.dataset, images=accuracy.images, device=view.device.upper(), seed=spec.config.seed,
+        note="Top-1. Weights were chosen on held-out images, where a phase chooses.",
+    )  # fmt: skip

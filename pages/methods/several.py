@@ -1,0 +1,50 @@
+"""Several methods under one budget, one after the other, and what chance reaches beside them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.methods import chance
+from pages.ui import numbers, state
+from pages.ui.desk import Desk
+from pages.ui.literal import named
+from pruning_core.allocation.budget import Budget
+from pruning_core.graph import Network
+from pruning_core.methods.registry import METHODS
+from pruning_core.studies.method import MethodRun
+from pruning_core.training.config import FineTune
+
+
+def section(desk: Desk, network: Network, budget: Budget, config: FineTune, key: str, shown: str) -> None:
+    able = {each.card.key: each for each in METHODS if not each().obstacle(network)}
+    chosen = st.multiselect(
+        "Methods", list(able), default=list(able), format_func=lambda name: able[name].card.name, key=f"{key}.several",
+        wrap=True,
+    )  # fmt: skip
+    beside = st.toggle(
+        f"Cuts by chance beside them, {chance.SEEDS} seeds", True, key=f"{key}.chance", persist_state="session",
+        help="The same share of every layer, chosen at random, and the same training: what a method must beat.",
+    )  # fmt: skip
+    runs = [MethodRun(desk.model, desk.data, able[name](), budget, config) for name in chosen]
+    if beside:
+        runs += [MethodRun(desk.model, desk.data, each, budget, config) for each in chance.controls()]
+    new = [run for run in runs if state.jobs().find(run) is None]
+    st.caption(
+        f"Each with its usual knobs, the same budget, {config.epochs} epochs in all and the same images; one after the "
+        f"other. **{named(state.loaded(desk.model).title)}** on {named(desk.data.name)}. {_length(desk, new, config)}"
+    )
+    if st.button("Put them in the queue", key=f"{key}.queue", disabled=not runs, icon=":material/queue:", wrap=True):
+        for run in runs:
+            st.session_state.setdefault(shown, state.jobs().submit(run, state.owner()))
+        st.rerun()
+
+
+def _length(desk: Desk, runs: list[MethodRun], config: FineTune) -> str:
+    """How long it will take, by what earlier runs on this network took."""
+    if not runs:
+        return "All of them have run."
+    seconds = chance.seconds_per_epoch(desk)
+    if seconds is None:
+        return f"{len(runs)} runs; how long one takes is known after the first."
+    whole = numbers.duration(seconds * config.epochs * len(runs))
+    return f"{len(runs)} runs, about {whole} together by what an epoch took in earlier runs, measuring included."
