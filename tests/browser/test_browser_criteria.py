@@ -21,7 +21,7 @@ def test_criteria_are_compared_and_filters_clustered(server, visitor, shoot):
     expect(page.get_by_text(re.compile("Table at a budget of"))).to_be_visible(timeout=180_000)
     status = page.get_by_test_id("stMain").get_by_text("done", exact=False).first
     expect(status).to_be_visible(timeout=180_000)
-    expect(page.get_by_text(re.compile("450 images, CPU, seed 0")).first).to_be_visible()
+    expect(page.get_by_text(re.compile("held-out images, 269 images, CPU, seed 0")).first).to_be_visible()
     shoot(page, "criteria-accuracy")
 
     page.get_by_role("tab", name="Agreement").click()

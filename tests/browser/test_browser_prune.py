@@ -98,7 +98,9 @@ def test_sweep_cancel_resume_plan_and_apply(server, page, shoot, record_property
     assert 1.0 < whole(page, "MACs by thop") / macs < 1.1
     shoot(page, "whatif-applied")
     page.get_by_role("button", name="Work on the smaller network").click()
-    expect(page.get_by_text("The plan removes nothing yet.")).to_be_visible()
+    expect(page.get_by_text("The smaller network is on the desk (cut, weights refitted).")).to_be_visible()
+    expect(page.get_by_test_id("stMain").get_by_role("link", name="Fine-tune it")).to_be_visible()
+    expect(page.get_by_text("Removed equals silenced.")).to_be_visible()  # the comparison stays
     expect(figure(page, "MACs")).to_contain_text(f"{macs:,}")
     record_property("accuracy before and after, %", f"{before} {after}")
 
