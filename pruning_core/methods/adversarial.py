@@ -22,6 +22,7 @@ from pruning_core.methods.gates import Gates
 from pruning_core.methods.ista import shrunk
 from pruning_core.methods.own_optimizer import OwnAdam
 from pruning_core.methods.phases import Cut, Learnt, Phase, Recover, Train, Within
+from pruning_core.methods.units import without_channels
 from pruning_core.taxonomy import Card, Data, Family, Paper, Published, Time
 from pruning_core.training.hooks import Hook, HookSpec, Moment
 from pruning_core.training.loss import Forward, Objective, ObjectiveSpec, training_loss
@@ -146,8 +147,8 @@ class _AdversarialMasks(Hook):
         for key, mask in self._masks.items():
             gradient = torch.zeros_like(mask) if mask.grad is None else mask.grad
             new = fista(mask, self._before[key], gradient, momentum, self._spec.rate, self._spec.sparsity)
-            largest = mask.argmax()
-            new[largest] = torch.where(new.any(), new[largest], mask[largest])  # no layer is left without a channel
+            largest = mask.argmax(0, keepdim=True)
+            new.scatter_(0, largest, torch.where(new.any(), new[largest], mask[largest]))  # no layer is left empty
             self._before[key] = mask.detach().clone()
             mask.copy_(new)
 
@@ -252,6 +253,9 @@ class AdversarialPruning(Method):
     imitation: Annotated[float, Range(0.0, 10.0, "Weight of the imitation", step=0.1)] = 1.0
     rate: Annotated[float, Range(0.001, 1.0, "Step size of masks", log=True)] = 0.03
     adversary: Annotated[bool, Toggle("Discriminator", help="off: GAL without its adversary, imitation alone")] = True
+
+    def obstacle(self, network: Network) -> str:
+        return without_channels(network)
 
     def phases(self, goal: Goal) -> Iterator[Phase]:
         masks = AdversarialMasks(self.sparsity, self.imitation, self.rate, adversary=self.adversary)

@@ -19,6 +19,7 @@ from pruning_core.methods.own_optimizer import OwnAdam
 from pruning_core.methods.phases import Cut, Learnt, Phase, Recover, Train, Within
 from pruning_core.methods.soft_cost import SoftCost, allowed
 from pruning_core.methods.staged import staged
+from pruning_core.methods.units import without_channels
 from pruning_core.taxonomy import Card, Data, Family, Paper, Published
 from pruning_core.training.hooks import Hook, HookSpec, Moment
 from pruning_core.training.watch import Watch
@@ -108,10 +109,7 @@ class _DiscreteGates(Hook):
 @torch.no_grad()
 def _drawn(thetas: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """0 or 1 with probability theta of 1; the most probable one of a group is always open."""
-    found = {key: torch.bernoulli(theta) for key, theta in thetas.items()}
-    for key, theta in thetas.items():
-        found[key][theta.argmax()] = 1
-    return found
+    return {key: torch.bernoulli(theta).scatter_(0, theta.argmax(0, keepdim=True), 1) for key, theta in thetas.items()}
 
 
 @dataclass(frozen=True)
@@ -159,6 +157,9 @@ class DiscreteCompression(Method):
         bool,
         Toggle("Drawn gates", help="open with the gate's probability in every step, not where it is above one half"),
     ] = False
+
+    def obstacle(self, network: Network) -> str:
+        return without_channels(network)
 
     def phases(self, goal: Goal) -> Iterator[Phase]:
         budget = staged(goal, 1)

@@ -18,7 +18,7 @@ from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.gates import Gates
 from pruning_core.methods.phases import Cut, Learnt, Phase, Train, Widths
 from pruning_core.methods.staged import staged
-from pruning_core.methods.units import Slices, joined, producers, uniform_counts
+from pruning_core.methods.units import Slices, joined, producers, uniform_counts, without_channels
 from pruning_core.numeric.distances import euclidean
 from pruning_core.taxonomy import Card, Data, Family, Paper, Published, Time
 from pruning_core.training.hooks import Hook, HookSpec, Moment
@@ -185,6 +185,9 @@ class FilterFusion(Method):
             0.1, 20.0, "Reach of the temperature", log=True, help="in epochs of the paper's; large: filters part soon"
         ),
     ] = 6.0
+
+    def obstacle(self, network: Network) -> str:
+        return without_channels(network)
 
     def phases(self, goal: Goal) -> Iterator[Phase]:
         counts = uniform_counts(goal.network, staged(goal, 1))

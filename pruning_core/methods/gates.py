@@ -77,8 +77,7 @@ def opened(values: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
     found = {}
     for key, own in values.items():
         gates = (own > threshold).to(own.dtype)
-        gates[own.argmax()] = 1
-        found[key] = gates
+        found[key] = gates.scatter_(0, own.argmax(0, keepdim=True), 1)
     return found
 
 

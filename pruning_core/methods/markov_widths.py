@@ -20,7 +20,7 @@ from pruning_core.methods.own_optimizer import OwnAdam
 from pruning_core.methods.phases import Cut, Learnt, Phase, Recover, Train, Within
 from pruning_core.methods.soft_cost import SoftCost, allowed
 from pruning_core.methods.staged import staged
-from pruning_core.methods.units import joined, producers
+from pruning_core.methods.units import joined, producers, without_channels
 from pruning_core.taxonomy import Card, Data, Family, Paper, Published, Time
 from pruning_core.training.hooks import Hook, HookSpec, Moment
 from pruning_core.training.watch import Watch
@@ -39,9 +39,8 @@ def chain(alphas: Tensor) -> Tensor:
 def budget_loss(share: Tensor, allowed: float) -> Tensor:
     """The paper's logarithms, of costs in hundredths of the whole network; 0 just below the budget."""
     cost, limit = 100 * share, 100 * allowed
-    if cost < BAND * limit:
-        return (cost - limit).abs().log()
-    return (cost - BAND * limit).abs().log() if cost >= limit else 0 * cost
+    above = torch.where(cost >= limit, cost - BAND * limit, torch.ones_like(cost))  # log 1 is 0, and has no slope
+    return torch.where(cost < BAND * limit, cost - limit, above).abs().log()
 
 
 @dataclass(frozen=True)
@@ -207,6 +206,9 @@ class MarkovPruning(Method):
     pace: Annotated[
         float, Range(0.1, 50.0, "Pace of the chains", help="how far an alpha can move in the first epoch", log=True)
     ] = 8.0
+
+    def obstacle(self, network: Network) -> str:
+        return without_channels(network)
 
     def phases(self, goal: Goal) -> Iterator[Phase]:
         budget = staged(goal, 1)

@@ -20,7 +20,7 @@ from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.gates import Gates
 from pruning_core.methods.phases import Cut, Learnt, Phase, Train, Within
 from pruning_core.methods.staged import staged
-from pruning_core.methods.units import Slices, cuttable
+from pruning_core.methods.units import Slices, cuttable, without_channels
 from pruning_core.numeric.trees import absorption, ward
 from pruning_core.taxonomy import Card, Data, Family, Published, Time
 from pruning_core.training.hooks import Hook, HookSpec, Moment
@@ -65,6 +65,7 @@ class _RisingClusters(Hook):
         self._network, self._kind, self._until = network, spec.budget.kind, spec.until
         self._around, self._gates = _around(model, network), Gates.of(model, network)
         self._gone: list[Entry] = []  # in the order in which they went
+        self._open: dict[str, Tensor] = {}  # (C,) 0 for what is gone, by the groups that lost something
         self._whole = self._cost(())
         self._limit = spec.budget.limit(self._whole)
         self._queue, self._height = self._absorbed(), 0.0
@@ -81,6 +82,13 @@ class _RisingClusters(Hook):
         for key, units in self._plan().items():
             for each in self._around[key]:
                 each.zero(units)
+        self._close()
+
+    def _close(self) -> None:
+        self._open = {}
+        for key, units in self._plan().items():
+            self._open[key] = torch.ones(self._gates.sizes[key], device=self._around[key][0].tensor.device)
+            self._open[key][list(units)] = 0
 
     def _absorbed(self) -> list[Entry]:
         """Channels that are left, in the order in which a rising height absorbs them; one of each group never is."""
@@ -115,11 +123,7 @@ class _RisingClusters(Hook):
         return cost.macs if self._kind == "macs" else cost.parameters
 
     def overrides(self, moment: Moment) -> Mapping[str, Tensor]:
-        found = {}
-        for key, units in self._plan().items():
-            found[key] = torch.ones(self._gates.sizes[key], device=self._around[key][0].tensor.device)
-            found[key][list(units)] = 0
-        return self._gates.exchanged(found)
+        return self._gates.exchanged(self._open)
 
     def watched(self, moment: Moment) -> Mapping[str, Tensor]:
         return {
@@ -143,6 +147,7 @@ class _RisingClusters(Hook):
     def load(self, state: Mapping[str, Any]) -> None:
         self._gone, self._queue = ([(h, key, unit) for h, key, unit in state[name]] for name in ("gone", "queue"))
         self._height = state["height"]
+        self._close()
 
 
 def _plain(entries: list[Entry]) -> list[list[Any]]:
@@ -204,6 +209,9 @@ class ClustersWhileTraining(Method):
         float,
         Range(0.1, 0.9, "Rises until", step=0.05, help="the share of the training after which the budget is kept"),
     ] = 0.5
+
+    def obstacle(self, network: Network) -> str:
+        return without_channels(network)
 
     def phases(self, goal: Goal) -> Iterator[Phase]:
         budget = staged(goal, 1)

@@ -101,11 +101,18 @@ class _SoftChannels(Hook):
 
 
 def _off(norms: list[tuple[Slices, Tensor | None]]) -> Tensor:
-    """(C,) of one group; a unit that owns several entries of a norm is off when all of them are, at most."""
+    """(C,) of one group: norms of as many entries a unit are added up; of different ones the least off counts."""
+    alike: dict[int, list[tuple[Slices, Tensor | None]]] = {}
+    for each, shift in norms:
+        alike.setdefault(each.index.shape[1], []).append((each, shift))
+    return torch.stack([_sum_off(own) for own in alike.values()]).amin(0)
+
+
+def _sum_off(norms: list[tuple[Slices, Tensor | None]]) -> Tensor:
+    """(C,): a unit that owns several entries of a norm is off when the entry is that is least so."""
     variance = torch.stack([each.rows().square() for each, _ in norms]).sum(0)  # (C, k)
-    scale = (variance + TINY**2).sqrt()
-    shifts = [each.rows(shift) if shift is not None else torch.zeros_like(scale) for each, shift in norms]
-    return switched_off(torch.stack(shifts).sum(0), scale).amin(1)
+    shifts = [torch.zeros_like(variance) if shift is None else each.rows(shift) for each, shift in norms]
+    return switched_off(torch.stack(shifts).sum(0), (variance + TINY**2).sqrt()).amin(1)
 
 
 @dataclass(frozen=True)

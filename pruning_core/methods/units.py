@@ -25,6 +25,11 @@ NO_SCALES = (
     "removed. Soft filter pruning and ADMM need none."
 )
 
+NO_CHANNELS = (
+    "No channels of this network can be removed exactly, so there is nothing for this method to decide. The Model page "
+    "says which operators are in the way."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Slices:
@@ -75,6 +80,11 @@ def without_scales(network: Network) -> str:
     """The obstacle of methods that live on batch-norm scales; "" where the network has some that can be cut."""
     found = any(_is_scale(member, network) for group in cuttable(network) for member in group.members)
     return "" if found else NO_SCALES
+
+
+def without_channels(network: Network) -> str:
+    """The obstacle of methods that decide about channels; "" where some can be cut."""
+    return "" if cuttable(network) else NO_CHANNELS
 
 
 def joined(slices: Iterable[Slices]) -> Tensor:

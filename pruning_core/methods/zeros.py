@@ -25,13 +25,14 @@ class ZerosStay(HookSpec):
     watches: ClassVar = (Watch("sizes", "Sizes of the weights that are left", "absolute value"),)
 
     def begin(self, model: nn.Module, network: Network) -> Hook:
-        return _ZerosStay([weight for weight in prunable(model, network).values() if not bool(weight.all())])
+        return _ZerosStay(list(prunable(model, network).values()))
 
 
 class _ZerosStay(Hook):
     def __init__(self, weights: list[Tensor]) -> None:
-        self._weights = weights
-        self._kept = [(weight != 0).to(weight.dtype) for weight in weights]
+        self._every = weights
+        self._weights = [weight for weight in weights if not bool(weight.all())]
+        self._kept = [(weight != 0).to(weight.dtype) for weight in self._weights]
 
     @torch.no_grad()
     def after_step(self, moment: Moment) -> None:
@@ -39,5 +40,4 @@ class _ZerosStay(Hook):
             torch._foreach_mul_(self._weights, self._kept)
 
     def watched(self, moment: Moment) -> Mapping[str, Tensor]:
-        left = [weight.detach()[kept.bool()].abs() for weight, kept in zip(self._weights, self._kept)]
-        return {"sizes": torch.cat(left)} if left else {}
+        return {"sizes": torch.cat([weight.detach()[weight != 0].abs() for weight in self._every])}

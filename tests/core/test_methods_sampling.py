@@ -11,11 +11,14 @@ from torch import nn
 
 from pruning_core.allocation.budget import Budget
 from pruning_core.graph import Plan, capture
+from pruning_core.methods.adversarial import AdversarialPruning
 from pruning_core.methods.base import Goal, Method
 from pruning_core.methods.discrete_gates import DiscreteCompression, DiscreteGates, straight_through
 from pruning_core.methods.discrete_gates import budget_loss as discrete_loss
+from pruning_core.methods.filter_fusion import FilterFusion
 from pruning_core.methods.markov_widths import MarkovPruning, MarkovWidths, budget_loss, chain
 from pruning_core.methods.perform import Done, perform
+from pruning_core.methods.rising_clusters import ClustersWhileTraining
 from pruning_core.methods.soft_channels import (
     NO_RECTIFIERS,
     SoftChannelPruning,
@@ -23,7 +26,7 @@ from pruning_core.methods.soft_channels import (
     switched_off,
 )
 from pruning_core.methods.soft_cost import SoftCost
-from pruning_core.methods.units import NO_SCALES
+from pruning_core.methods.units import NO_CHANNELS, NO_SCALES
 from tests.core.small_programs import Parts, begun, moment, network, residual, seen_by, setup, taught, trained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -144,6 +147,18 @@ def test_what_is_added_up_is_one_normal_number() -> None:
             model.get_parameter(f"{name}.weight").fill_(scale)
     off = soft(model).off()["conv1"]
     assert torch.allclose(off, torch.full((8,), 0.6554), atol=1e-4)
+
+
+def test_norms_with_more_entries_are_off_when_all_of_them_are() -> None:
+    """A norm behind a flattened picture has four entries a channel; what is least off of both norms counts."""
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.BatchNorm1d(12),
+                          nn.ReLU(), nn.Linear(12, 5)).eval()  # fmt: skip
+    with torch.no_grad():
+        model[1].bias.copy_(torch.tensor([-1.0, -2.0, 0.0]))
+        model[4].bias.copy_(torch.tensor([-3.0, -3, -3, -3, -3, -3, -3, -1, -3, -3, -3, -3]))
+    hook = SoftChannels().begin(model, capture(model, torch.zeros(1, 1, 4, 4)))
+    (off,) = hook.off().values()
+    assert torch.allclose(off, torch.tensor([0.8413, 0.8413, 0.5]), atol=1e-4)
 
 
 def test_gates_are_soft_while_it_trains_and_hard_while_it_is_measured() -> None:
@@ -281,3 +296,12 @@ def test_a_residual_network_ends_within_its_budget(method: type[Method], digits:
     ends = [event.state for event in perform(phases, state, setup(digits)) if isinstance(event, Done)]
     assert 0.3 * state.network.cost().macs < state.network.cost(ends[-1].plan).macs <= 0.5 * state.network.cost().macs
     assert ends[1].removal is not None and ends[1].removal.proof.exact
+
+
+@pytest.mark.parametrize(
+    "method", [MarkovPruning, DiscreteCompression, AdversarialPruning, FilterFusion, ClustersWhileTraining]
+)
+def test_where_nothing_can_be_removed_there_is_nothing_to_decide(method: type[Method]) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    assert method().obstacle(capture(model, torch.zeros(1, 1, 8, 8))) == NO_CHANNELS
+    assert method().obstacle(begun().network) == ""
