@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 import streamlit as st
 
+from pages.sensitivity import beside
 from pages.sensitivity.frames import Baseline
 from pages.ui import cards, changes, history, numbers, plots, provenance, state
 from pages.ui import charts as house
@@ -31,6 +32,7 @@ def show(
     base: Baseline,
     cells: Cells,
     chosen: tuple[str, float] | None,
+    other: beside.Other | None = None,
 ) -> None:
     """The chosen cell, or what the sweep says as a whole."""
     _baseline(view, spec, base)
@@ -42,8 +44,9 @@ def show(
     st.markdown(f"#### {numbers.percent(cell.ratio, 0)} of {code(cell.group)}")
     st.markdown(f"**{cell.removed} of {size} channels removed**, {size - cell.removed} kept.")
     _accuracy(_source(view, spec, cells, cell), cell)
+    st.markdown(beside.sentence(spec, cell, other))
     _cost(network, cell)
-    _curve(cells, cell.group, base)
+    _curve(cells, cell.group, base, beside.way(spec), other)
     _take(spec, network, cell)
 
 
@@ -103,13 +106,14 @@ def _source(view: JobView, spec: SensitivityRun, cells: Cells, cell: Cell) -> pr
 
 def _accuracy(source: provenance.Provenance, cell: Cell) -> None:
     change = changes.of_cell(cell)
+    done = "and refitting what reads them" if cell.mended else "nothing else done"
     first, second = st.columns(2)
     cards.number(
         "Accuracy",
         numbers.percent(cell.top1),
         source,
         detail=f"{100 * cell.low:.1f}–{100 * cell.high:.1f}",
-        help="After removing these channels, without any further training. Below: the 95 % interval.",
+        help=f"After removing these channels, {done}, no training. Below: the 95 % interval.",
         container=first,
     )
     cards.number(
@@ -142,15 +146,24 @@ def _cost(network: Network, cell: Cell) -> None:
         cards.number(name, numbers.count(new), COUNTED, detail=f"{change} fewer", container=place)
 
 
-def _curve(cells: Cells, group: str, base: Baseline) -> None:
-    mine = sorted((cell for cell in cells.values() if cell.group == group), key=lambda cell: cell.ratio)
+def _curve(cells: Cells, group: str, base: Baseline, way: str, other: beside.Other | None) -> None:
+    """The row of the heatmap as a line, and that of the sweep the other way beside it."""
+    mine = _row(cells, group)
     if len(mine) < 2:
         return
-    frame = pd.DataFrame([{"ratio": c.ratio, "top1": c.top1, "low": c.low, "high": c.high} for c in mine])
+    known = {way: mine} | ({other.way: _row(other.cells, group)} if other else {})
+    frame = pd.DataFrame(
+        [
+            {"ratio": c.ratio, "top1": c.top1, "low": c.low, "high": c.high, "way": each}
+            for each, row in known.items()
+            for c in row
+        ]
+    )
     figure = house.lines(
         frame,
         x="ratio",
         y="top1",
+        by="way" if other else None,
         low="low",
         high="high",
         x_title="Share of the channels removed",
@@ -159,12 +172,20 @@ def _curve(cells: Cells, group: str, base: Baseline) -> None:
         y_percent=True,
         baseline=(base.top1, "unpruned"),
         height=230,
-        alt=f"Accuracy of the network when only {clip(group)} is cut, from {numbers.percent(mine[0].top1)} at "
-        f"{numbers.percent(mine[0].ratio, 0)} to {numbers.percent(mine[-1].top1)} at "
-        f"{numbers.percent(mine[-1].ratio, 0)}.",
+        alt=f"Accuracy of the network when only {clip(group)} is cut. "
+        + " ".join(f"{each}: {_said(row)}." for each, row in known.items() if row),
     )
     figure.update_yaxes(tickformat=".0%")
     plots.show(figure, "sensitivity.curve")
+
+
+def _row(cells: Cells, group: str) -> list[Cell]:
+    return sorted((cell for cell in cells.values() if cell.group == group), key=lambda cell: cell.ratio)
+
+
+def _said(row: list[Cell]) -> str:
+    first, last = ((numbers.percent(c.top1), numbers.percent(c.ratio, 0)) for c in (row[0], row[-1]))
+    return f"from {first[0]} at {first[1]} to {last[0]} at {last[1]}"
 
 
 def _take(spec: SensitivityRun, network: Network, cell: Cell) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import pandas as pd
@@ -14,8 +14,10 @@ from pruning_core.studies.sensitivity import SensitivityRun
 
 COLUMNS = [
     "group", "ratio", "channels", "removed", "top1", "low", "high", "drop", "drop_low", "drop_high", "within_noise",
-    "lost", "gained", "images", "exact", "estimated", "seconds",
+    "lost", "gained", "images", "exact", "estimated", "mended", "seconds",
 ]  # fmt: skip
+
+JUST_CUT = " (just cut)"  # beside a group that a mended sweep could not mend
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,9 @@ def rows(network: Network, spec: SensitivityRun, view: JobView) -> list[str]:
     return [key for key in wanted if key in seen]
 
 
-def short(names: Sequence[str], most: int = 28) -> dict[str, str]:
-    """Labels that fit beside a figure: long names lose their middle, never their end."""
-    return {name: name if len(name) <= most else f"{name[:9]}…{name[-(most - 10) :]}" for name in names}
+def short(names: Sequence[str], most: int = 28, cut: Collection[str] = ()) -> dict[str, str]:
+    """Labels that fit beside a figure: long names lose their middle, never their end; those in `cut` are marked."""
+    return {
+        name: (name if len(name) <= most else f"{name[:9]}…{name[-(most - 10) :]}") + (JUST_CUT if name in cut else "")
+        for name in names
+    }

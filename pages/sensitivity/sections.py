@@ -6,28 +6,34 @@ from typing import Literal
 
 import streamlit as st
 
-from pages.sensitivity import charts, details, frames, settings
-from pages.ui import cards, jobs, numbers, plots, provenance, started
+from pages.sensitivity import beside, charts, details, frames, settings
+from pages.ui import cards, jobs, numbers, plots, provenance, started, state
 from pages.ui.bench import Bench
 from pages.ui.literal import literal, named
 from pages.ui.sweeps import label, sweeps
 from pruning_core.analysis.sensitivity import Fast
 from pruning_core.errors import clip
 from pruning_core.graph import Network
+from pruning_core.methods.recoveries import Mending
 from pruning_core.runs.events import Stage
 from pruning_core.runs.view import JobView
-from pruning_core.studies.sensitivity import SensitivityRun
+from pruning_core.studies.sensitivity import PARTLY, PLAIN, SensitivityRun
 
 MAP_HEIGHT = 720
 SHOWN = "sensitivity.run"
 CELL = "sensitivity.cell"
+_SHOWN = {
+    beside.CUT: "**Just cut**: the channels are gone, every weight that is left stays as it was.",
+    beside.MENDED: "**Mended**: the channels are gone, and the layers that read the group are refitted.",
+}
 POLL_S = 1.0  # a heatmap that changes is drawn anew, so not more often than one can look
 
 
 def introduction(bench: Bench) -> None:
     st.markdown(
         f"How much accuracy **{named(bench.model.title)}** keeps when one group of channels loses a share of them and "
-        f"everything else stays. Measured on the **{bench.available:,} held-out images** of "
+        "everything else stays, or, mended, when the layers that read the group are refitted. "
+        f"Measured on the **{bench.available:,} held-out images** of "
         f"{named(bench.desk.data.name)}: a "
         "part of the training data that is set apart for such choices. The test images stay unseen until a plan is "
         "applied."
@@ -74,23 +80,21 @@ def _heatmap(view: JobView, spec: SensitivityRun, network: Network) -> None:
         groups=groups,
         ratios=ratios,
         baseline=base.top1,
-        labels=frames.short(groups),
+        labels=frames.short(groups, cut=beside.only_cut(spec, cells.values())),
         selected=chosen,
     )
     height: int | Literal["content"] = MAP_HEIGHT if figure.layout.height > MAP_HEIGHT else "content"
     with left:
         with st.container(height=height, border=True):
             clicked = plots.pick(figure, "sensitivity.heatmap", charts.CELLS)
-        st.caption(
-            "Numbers in the cells and colours: accuracy lost against the unpruned network, in percentage points."
-        )
+        st.caption(f"{_SHOWN[beside.way(spec)]} Numbers and colours: accuracy lost, in percentage points.")
         cards.source_line(source(view, spec, base.images))
         _left_out(view)
     if clicked is not None:
         st.session_state[CELL] = charts.cell_at(int(clicked["point_index"]), groups, ratios)
         st.rerun()
     with right:
-        details.show(view, spec, network, base, cells, chosen)
+        details.show(view, spec, network, base, cells, chosen, beside.other(state.desk(), spec))
 
 
 def source(view: JobView, spec: SensitivityRun, images: int) -> provenance.Provenance:
@@ -107,13 +111,23 @@ def source(view: JobView, spec: SensitivityRun, images: int) -> provenance.Prove
         images=images,
         device=view.device.upper(),
         seed=spec.seed,
-        note=f"Channels ranked by {spec.criterion.label}. {mode} Intervals are 95 %.",
+        note=f"Channels ranked by {spec.criterion.label}. {mode}{_fitted(spec)} Intervals are 95 %.",
+    )
+
+
+def _fitted(spec: SensitivityRun) -> str:
+    after = spec.recovery
+    if not isinstance(after, Mending):
+        return ""
+    return (
+        f" Mended: each layer that reads the group refitted by itself, by least squares on {after.looks_at} images of "
+        f"the training part (at most {after.positions} positions each); the batch norm right behind moves along."
     )
 
 
 def _left_out(view: JobView) -> None:
     for stage in view.all(Stage):
-        if "left out" in stage.text:
+        if any(words in stage.text for words in ("left out", PLAIN, PARTLY)):
             st.caption(f":material/info: {literal(clip(stage.text, 400))}")
 
 
@@ -146,6 +160,9 @@ def _table(view: JobView, spec: SensitivityRun, network: Network) -> None:
                 "images": "Images",
                 "exact": "All images",
                 "estimated": st.column_config.CheckboxColumn("Estimated", help="From measured cells of the same group"),
+                "mended": st.column_config.CheckboxColumn(
+                    "Mended", help="The layers that read the group were refitted"
+                ),
                 "seconds": st.column_config.NumberColumn("Seconds", format="%.3f"),
             },
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.ui import recovery
 from pages.ui.desk import Desk
 from pages.ui.held_out import choose_images
 from pages.ui.ranking import choose_criterion
@@ -11,7 +12,8 @@ from pages.ui.sweeps import judged_on
 from pruning_core.analysis.sensitivity import Exact, Fast
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
-from pruning_core.studies.sensitivity import RATIOS, SensitivityRun
+from pruning_core.methods.recoveries import JustCut, Mending, Recovery
+from pruning_core.studies.sensitivity import RATIOS, SWEPT, SensitivityRun
 
 EXACT, FAST = "Exact", "Fast"
 OFFERED = (0.05, *RATIOS, 0.95)
@@ -26,6 +28,7 @@ def ask(desk: Desk, network: Network, available: int) -> SensitivityRun:
     with second:
         images = choose_images(available, "sensitivity")
         mode = _mode()
+        after = _recovery(network)
     with third:
         ratios = st.pills(
             "Ratios",
@@ -49,7 +52,18 @@ def ask(desk: Desk, network: Network, available: int) -> SensitivityRun:
         mode=mode,
         images=None if images >= available else images,
         approximate=approximate,
+        recovery=after,
     )
+
+
+def _recovery(network: Network) -> Recovery:
+    chosen = recovery.choose("sensitivity.recovery", default=JustCut, among=SWEPT).sized(network.cost().macs)
+    if isinstance(chosen, Mending):
+        st.caption(
+            f"In every cell each layer that reads the group is refitted by least squares, from what it read and wrote "
+            f"in the unpruned network on {chosen.looks_at} images of the training part. {recovery.LESSON}"
+        )
+    return chosen
 
 
 def _mode() -> Exact | Fast:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import streamlit as st
 
 from pages.ui.widgets import knob_widgets
@@ -27,12 +29,18 @@ def choose_now() -> Recovery:
     return now()
 
 
-def choose(key: str = KEY, *, trains: bool = False, default: type[Recovery] = Mending) -> Recovery:
+def choose(
+    key: str = KEY,
+    *,
+    trains: bool = False,
+    default: type[Recovery] = Mending,
+    among: Collection[type[Recovery]] = RECOVERIES,
+) -> Recovery:
     """One recovery and its hyper-parameters. `trains`: one of the trainings, else one of those that need no training.
 
     Pages that share `key` share the choice; it lasts for the session.
     """
-    classes = {cls.card.key: cls for cls in RECOVERIES if cls.trains == trains}
+    classes = {cls.card.key: cls for cls in among if cls.trains == trains}
     left, right = st.columns([5, 1], vertical_alignment="bottom")
     wanted = left.segmented_control(
         "Training" if trains else "After the cut",

@@ -9,6 +9,7 @@ from pages.ui.desk import Desk
 from pruning_core.analysis.sensitivity import Fast
 from pruning_core.criteria import Criterion
 from pruning_core.datasets import DataRef
+from pruning_core.methods.recoveries import Mending
 from pruning_core.runs.view import JobView
 from pruning_core.studies.sensitivity import SensitivityRun
 
@@ -25,6 +26,11 @@ def sweeps(desk: Desk) -> list[Found]:
     return started.mine(SensitivityRun, lambda spec: spec.model == desk.model and spec.data == judged_on(desk.data))
 
 
+def mends(spec: SensitivityRun) -> bool:
+    """Whether what reads a group is refitted in its cells."""
+    return isinstance(spec.recovery, Mending)
+
+
 def usable(desk: Desk, criterion: Criterion) -> Found | None:
     """The newest sweep with cells; one made with this criterion goes first."""
     found = [each for each in sweeps(desk) if each[0].count]
@@ -37,4 +43,5 @@ def label(spec: SensitivityRun, available: int | None = None) -> str:
     mode = f"fast, ± {100 * spec.mode.tolerance:g} points" if isinstance(spec.mode, Fast) else "exact"
     number = spec.images or available
     images = f"{number:,} images" if number else "all images"
-    return f"{spec.criterion.label} · {images} · {len(spec.ratios)} ratios · {mode}"
+    after = f" · mended on {spec.recovery.looks_at} images" if mends(spec) else ""
+    return f"{spec.criterion.label} · {images} · {len(spec.ratios)} ratios · {mode}{after}"

@@ -1,0 +1,59 @@
+"""The same sweep the other way: what just cutting leaves beside what mending does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from pages.sensitivity import frames
+from pages.ui import numbers, state
+from pages.ui.desk import Desk
+from pages.ui.sweeps import mends, sweeps
+from pruning_core.measuring.measures import Cell
+from pruning_core.studies.sensitivity import SensitivityRun
+
+CUT, MENDED = "Just cut", "Mended"
+Cells = Mapping[tuple[str, float], Cell]
+
+
+def way(spec: SensitivityRun) -> str:
+    return MENDED if mends(spec) else CUT
+
+
+@dataclass(frozen=True)
+class Other:
+    """A sweep that differs from the one in view in whether it mends, and in nothing else."""
+
+    way: str
+    cells: Cells
+
+
+def other(desk: Desk, spec: SensitivityRun) -> Other | None:
+    """The visitor's newest one that has cells."""
+    for view, each in sweeps(desk):
+        if view.count and mends(each) != mends(spec) and replace(each, recovery=spec.recovery) == spec:
+            return Other(way(each), frames.newest(state.jobs().snapshot(view.id)))
+    return None
+
+
+def sentence(spec: SensitivityRun, cell: Cell, beside: Other | None) -> str:
+    """What the same channels leave the other way."""
+    mine = way(spec)
+    if mends(spec) and not cell.mended:
+        return "Just cut: none of the layers that read this group can be refitted; the reason stands below the heatmap."
+    found = beside.cells.get((cell.group, cell.ratio)) if beside else None
+    if beside is None or found is None:
+        missing = CUT if mine == MENDED else MENDED
+        return f"Start the same sweep as **{missing}** to see both numbers here."
+    text = numbers.accuracy_text(found.top1, found.low, found.high)
+    guess = ", estimated" if found.estimated else f" on {found.images:,} images"
+    gain = cell.top1 - found.top1 if mine == MENDED else found.top1 - cell.top1
+    return f"**{beside.way}**, the same channels leave {text}{guess}. Mending brings {numbers.points(gain)}."
+
+
+def only_cut(spec: SensitivityRun, cells: Collection[Cell]) -> frozenset[str]:
+    """Groups of a mended sweep where nothing was refitted."""
+    if not mends(spec):
+        return frozenset()
+    cut = {cell.group for cell in cells if cell.removed and not cell.mended}
+    return frozenset(cut)
