@@ -33,7 +33,7 @@ class Drop(Edit):
 
     def apply(self, model: nn.Module) -> None:
         model.get_submodule(self.block)
-        _put(model, self.block, nn.Identity())
+        put(model, self.block, nn.Identity())
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,8 @@ class Regroup(Edit):
     inputs: tuple[tuple[int, ...], ...]
 
     def apply(self, model: nn.Module) -> None:
-        layer = model.get_submodule(self.layer)
-        if type(layer) is not nn.Conv2d or layer.groups != 1:
-            raise TypeError(f"{self.layer} is no plain convolution")
-        _put(model, self.layer, GroupedKernels(layer, self.filters, self.inputs))
+        layer = plain_convolution(model, self.layer)
+        put(model, self.layer, GroupedKernels(layer, self.filters, self.inputs))
 
 
 class GroupedKernels(nn.Module):
@@ -70,12 +68,7 @@ class GroupedKernels(nn.Module):
             raise ValueError("groups of equal size hold every output channel once")
         if len(inputs) != len(filters) or len({len(group) for group in inputs}) != 1:
             raise ValueError("every group reads as many input channels")
-        self.conv = nn.Conv2d(
-            sum(map(len, inputs)), whole.out_channels, _pair(whole.kernel_size), _pair(whole.stride),
-            whole.padding if isinstance(whole.padding, str) else _pair(whole.padding), _pair(whole.dilation),
-            groups=len(filters), bias=whole.bias is not None, padding_mode=whole.padding_mode,
-            dtype=whole.weight.dtype, device=whole.weight.device,
-        )  # fmt: skip
+        self.conv = convolution(whole, sum(map(len, inputs)), len(filters), whole.bias is not None)
         with torch.no_grad():
             rows = [whole.weight[list(units)][:, list(read)] for units, read in zip(filters, inputs)]
             self.conv.weight.copy_(torch.cat(rows))
@@ -103,11 +96,30 @@ def edited(model: nn.Module, edits: Iterable[Edit]) -> nn.Module:
     return new
 
 
+def plain_convolution(model: nn.Module, name: str) -> nn.Conv2d:
+    """Raises AttributeError or TypeError where there is none of that name."""
+    layer = model.get_submodule(name)
+    if type(layer) is not nn.Conv2d or layer.groups != 1:
+        raise TypeError(f"{name} is no plain convolution")
+    return layer
+
+
+def convolution(like: nn.Conv2d, inputs: int, groups: int = 1, bias: bool = False) -> nn.Conv2d:
+    """A new one that writes what ``like`` writes, out of so many input channels."""
+    return nn.Conv2d(
+        inputs, like.out_channels, _pair(like.kernel_size), _pair(like.stride),
+        like.padding if isinstance(like.padding, str) else _pair(like.padding), _pair(like.dilation),
+        groups=groups, bias=bias, padding_mode=like.padding_mode,
+        dtype=like.weight.dtype, device=like.weight.device,
+    )  # fmt: skip
+
+
 def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
-def _put(model: nn.Module, name: str, module: nn.Module) -> None:
+def put(model: nn.Module, name: str, module: nn.Module) -> None:
+    """``module`` takes the place called ``name``, in the mode of what stood there."""
     parent, _, child = name.rpartition(".")
     module.train(model.get_submodule(name).training)
     setattr(model.get_submodule(parent), child, module)

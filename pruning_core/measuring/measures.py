@@ -70,6 +70,20 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class AverageMacs:
+    """MACs that one image needs in a network whose gates open image by image, counted while ``images`` ran.
+
+    The mean, and the 10th and 90th percentile over images.
+    """
+
+    mean: float
+    p10: float
+    p90: float
+    images: int
+    dataset: str
+
+
+@dataclass(frozen=True)
 class Cell:
     """One cell of a sensitivity sweep: the accuracy with ``removed`` channels of ``group`` gone.
 

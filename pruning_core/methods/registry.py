@@ -12,6 +12,7 @@ from pruning_core.methods.channel_exploration import ChannelExploration
 from pruning_core.methods.cut_and_train import CutAndTrain
 from pruning_core.methods.discrete_gates import DiscreteCompression
 from pruning_core.methods.discrimination import DiscriminationPruning
+from pruning_core.methods.feature_boosting import FeatureBoosting
 from pruning_core.methods.filter_fusion import FilterFusion
 from pruning_core.methods.gate_decorator import GateDecorator
 from pruning_core.methods.grouped_kernels import GroupedKernelPruning
@@ -75,4 +76,5 @@ METHODS: tuple[type[Method], ...] = (
     RandomChannelPruning,
     ScratchE,
     ScratchB,
+    FeatureBoosting,
 )

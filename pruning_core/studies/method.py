@@ -16,9 +16,10 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Cost, Proof
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.evaluate import Tally, predicting
+from pruning_core.measuring.gates import counting, gated
 from pruning_core.measuring.intervals import paired_drop
 from pruning_core.measuring.latency import LEAST, measuring_latency
-from pruning_core.measuring.measures import Accuracy, Latency
+from pruning_core.measuring.measures import Accuracy, AverageMacs, Latency
 from pruning_core.methods.base import Goal, Method
 from pruning_core.methods.cut_and_train import CutAndTrain
 from pruning_core.methods.perform import Broken, Done, perform
@@ -159,12 +160,13 @@ class _Attempt:
             yield Stage("measuring accuracy")
             accuracy = (yield from self._tallied(done.state.model))[1]
         cost = _cost(done.state)
+        average = yield from self._average(done.state)
         now = time.monotonic()
         seconds, self.since = now - self.since, now
         images = done.outcome.epochs * len(self.parts[0]) if done.outcome else 0
         event = PhaseDone(
             done.number, accuracy, cost.macs, cost.parameters, done.state.plan.to_json(), seconds, images,
-            self._sparsity(done.number, done.state),
+            self._sparsity(done.number, done.state), average,
         )  # fmt: skip
         self.done.append(event)
         return event
@@ -178,11 +180,12 @@ class _Attempt:
         later = yield from self._latency(end.model)
         removals = [e for e in self.done if isinstance(self.phases[e.number], Cut | Apply | Mask | Rebuild)]
         skipping = yield from self._compressed(end)
+        average = yield from self._average(end)
         cost, sparsity = end.removal.cost if end.removal else _cost(end), self._sparsity(len(self.phases), end)
         yield Treated(
             self._ref(end),
             Standing(was, then, network.cost()),
-            Standing(now, later, cost, sparsity, skipping),
+            Standing(now, later, cost, sparsity, skipping, average),
             removals[-1].accuracy if removals else None,
             paired_drop(before, after),
             self.proof,
@@ -219,6 +222,16 @@ class _Attempt:
             if model is not None:
                 return (yield from self._latency(model))
         return None
+
+    def _average(self, state: State) -> Generator[Event, None, AverageMacs | None]:
+        """What a test image needs where gates open image by image."""
+        if not gated(state.model):
+            return None
+        test = self.parts[2]
+        yield Stage("counting what images need")
+        work = counting(state.model, state.network, test, device=self.spec.config.device)
+        gates = yield from told(work, lambda seen: (Progress(seen, len(test), "images"),))
+        return gates.average(test)
 
     def _latency(self, model: nn.Module) -> Generator[Event, None, Latency]:
         for latency in measuring_latency(model, self.loaded.input_size, device=self.spec.config.device):

@@ -12,7 +12,7 @@ from pruning_core.analysis.sensitivity import Exact, Fast
 from pruning_core.criteria import CRITERIA
 from pruning_core.datasets import DataRef
 from pruning_core.graph import Cost, LayerCost, Proof
-from pruning_core.measuring.measures import Accuracy, Cell, Drop, Latency
+from pruning_core.measuring.measures import Accuracy, AverageMacs, Cell, Drop, Latency
 from pruning_core.methods.recoveries import RECOVERIES
 from pruning_core.methods.registry import METHODS
 from pruning_core.runs.catalogue import Catalogue
@@ -68,6 +68,7 @@ VALUES: tuple[type, ...] = (
     Watched,
     Standing,
     Sparsity,
+    AverageMacs,
     Figures,
     Recovered,
     Proof,

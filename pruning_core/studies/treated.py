@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pruning_core.graph import Cost, Proof
-from pruning_core.measuring.measures import Accuracy, Drop, Latency
+from pruning_core.measuring.measures import Accuracy, AverageMacs, Drop, Latency
 from pruning_core.sparsity.weights import Sparsity
 from pruning_core.zoo import ModelRef
 
@@ -17,7 +17,8 @@ class PhaseDone:
     ``accuracy`` is that on the test images; after a training it is that of the weights that were kept. ``plan`` is the
     JSON of what is gone so far, in units of the network that the method began with. ``seconds`` since the phase before
     it was done (or the run went on), measuring included; ``images`` counts those trained on, repeated ones each time.
-    ``sparsity`` is what is left of weights with zeros in them; None before a method sets any.
+    ``sparsity`` is what is left of weights with zeros in them; None before a method sets any. ``average`` is what an
+    image needs where gates open image by image; None where there are none.
     """
 
     number: int
@@ -28,6 +29,7 @@ class PhaseDone:
     seconds: float
     images: int
     sparsity: Sparsity | None = None
+    average: AverageMacs | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Standing:
 
     ``cost`` is that of the dense network. Where a method sets weights to zero, ``sparsity`` is what of it is left, and
     ``compressed`` the latency with kernels that skip zeros, where PyTorch has them for these layers on this device.
+    ``average``: what a test image needs where gates open image by image; None for a network without gates.
     """
 
     accuracy: Accuracy
@@ -43,6 +46,7 @@ class Standing:
     cost: Cost
     sparsity: Sparsity | None = None
     compressed: Latency | None = None
+    average: AverageMacs | None = None
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 from pruning_core.errors import UserError
 from pruning_core.graph.edits import Drop, Edit, Regroup
+from pruning_core.graph.gated import Boost, GateChannels
 from pruning_core.storage.codec import Codec, UnknownClass, dump
 
 EDITS = "edits"  # among the options of a reference
-CODEC = Codec((Drop, Regroup))
+CODEC = Codec((Drop, Regroup, Boost, GateChannels))
 
 
 def told(edits: Iterable[Edit]) -> str:

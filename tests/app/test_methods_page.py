@@ -58,6 +58,7 @@ def short(app):
 DOES = {
     Outcome.SMALLER: "remove channels", Outcome.SPARSE: "set weights to zero",
     Outcome.REGROUPED: "make convolutions grouped", Outcome.SHALLOWER: "take whole blocks out",
+    Outcome.DYNAMIC: "put gates",
 }  # fmt: skip
 
 

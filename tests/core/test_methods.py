@@ -20,6 +20,7 @@ from pruning_core.criteria import L1Norm, L2Norm, TaylorGate, score
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, capture, remove
 from pruning_core.measuring.evaluate import evaluate
+from pruning_core.measuring.gates import counting
 from pruning_core.methods import base
 from pruning_core.methods.base import Goal, Outcome
 from pruning_core.methods.perform import Broken, Done, only_events, perform
@@ -114,6 +115,9 @@ def test_every_method_is_a_plan_first_and_keeps_to_its_goal(
         assert sum(p.numel() for p in end.model.parameters()) == state.network.cost(end.plan).parameters
     elif method.outcome is Outcome.SPARSE:
         assert Sparsity.of(end.model, end.network).macs <= (0.5 if method.budgeted else 0.6) * state.network.cost().macs
+    elif method.outcome is Outcome.DYNAMIC:
+        average = finished(counting(end.model, end.network, digits[2], device="cpu")).average(digits[2])
+        assert average.mean <= (0.5 if method.budgeted else 0.8) * state.network.cost().macs and end.edits
     else:
         assert end.network.cost().macs <= 0.5 * state.network.cost().macs and end.edits and not end.plan
         assert sum(p.numel() for p in end.model.parameters()) == end.network.cost().parameters
