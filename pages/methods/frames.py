@@ -11,6 +11,7 @@ import streamlit as st
 
 from pages.methods import sparse
 from pages.ui import numbers
+from pruning_core.methods.channel_gating import Gating
 from pruning_core.methods.feature_boosting import Boosting
 from pruning_core.methods.phases import (
     Apply,
@@ -80,8 +81,8 @@ def what(phase: Phase) -> str:
             return "new weights for filters that are like others"
         case Rebuild(how=WithoutBlocks()):
             return "take whole blocks out"
-        case Rebuild(how=Boosting()):
-            return "put gates around convolutions"
+        case Rebuild(how=Boosting() | Gating()):
+            return "put gates into convolutions"
         case Rebuild():
             return "make convolutions grouped"
         case Reinitialise():

@@ -20,6 +20,7 @@ from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.normed import HAS_GATES, Normed, has_gates, normed
 from pruning_core.methods.phases import Phase, Rebuild, Train
 from pruning_core.methods.rebuilding import Rebuilding, Target, Work
+from pruning_core.methods.settling import settled
 from pruning_core.methods.staged import staged
 from pruning_core.taxonomy import Card, Data, Execution, Family, Paper, Published, Time
 from pruning_core.training.hooks import Hook, HookSpec, Moment
@@ -33,12 +34,6 @@ IN_MACS = (
     "A network with gates keeps all its parameters and leaves products out, so it can keep to a budget in MACs only. "
     "Choose MACs, or a method that removes channels."
 )
-SETTLED = 0.6  # share of the training after which the gates are as they stay
-
-
-def settled(done: float) -> float:
-    """From 0 to 1 while the gates close to their target, 1 afterwards."""
-    return min(1.0, done / SETTLED)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pruning_core.methods.auto_compress import AutoCompress
 from pruning_core.methods.auto_slim import AutoSlim
 from pruning_core.methods.base import Method
 from pruning_core.methods.channel_exploration import ChannelExploration
+from pruning_core.methods.channel_gating import ChannelGating
 from pruning_core.methods.cut_and_train import CutAndTrain
 from pruning_core.methods.discrete_gates import DiscreteCompression
 from pruning_core.methods.discrimination import DiscriminationPruning
@@ -77,4 +78,5 @@ METHODS: tuple[type[Method], ...] = (
     ScratchE,
     ScratchB,
     FeatureBoosting,
+    ChannelGating,
 )

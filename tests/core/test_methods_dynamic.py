@@ -14,10 +14,11 @@ from pruning_core.datasets import DIGITS
 from pruning_core.errors import UserError
 from pruning_core.graph import capture
 from pruning_core.graph.edits import edited
-from pruning_core.graph.gated import Boost, Boosted, TopChannels, share_open
+from pruning_core.graph.gated import Boost, Boosted, GateChannels, TopChannels, share_open
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.measuring.gates import counting, gated
 from pruning_core.methods.base import Goal, Method
+from pruning_core.methods.channel_gating import ChannelGating
 from pruning_core.methods.feature_boosting import BoostTraining, FeatureBoosting
 from pruning_core.methods.normed import HAS_GATES, Normed, normed
 from pruning_core.methods.perform import Done, perform
@@ -44,8 +45,18 @@ IMAGE = torch.zeros(1, 1, 8, 8)
 BOOST = Boost("3", "4", 0.5)
 
 
+def lively() -> nn.Module:
+    """Its norms do something, as those of a trained network."""
+    model = network()
+    with torch.no_grad():
+        for norm in (model[1], model[4]):
+            for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+                tensor.copy_(0.5 + torch.rand(tensor.shape))
+    return model
+
+
 def boosted(density: float = 0.5) -> nn.Module:
-    return edited(network(), (Boost("3", "4", density),)).eval()
+    return edited(lively(), (Boost("3", "4", density),)).eval()
 
 
 def program(method: Method, state: State, share: float = 0.6) -> tuple[Phase, ...]:
@@ -58,6 +69,7 @@ def program(method: Method, state: State, share: float = 0.6) -> tuple[Phase, ..
 def test_the_largest_half_stays_and_all_others_are_exactly_zero() -> None:
     g = torch.tensor([[0.1, 0.9, 0.5, 0.0]])
     assert torch.equal(TopChannels(share_open(0.5, 4))(g), torch.tensor([[0.0, 0.9, 0.5, 0.0]]))
+    assert torch.equal(TopChannels(3)(torch.tensor([[-1.0, 0.5, -2.0]])), torch.tensor([[0.0, 0.5, 0.0]]))
     assert torch.equal(TopChannels(4)(g), g) and [share_open(d, 7) for d in (0.01, 3 / 7, 0.5, 1.0)] == [1, 3, 4, 7]
 
 
@@ -84,7 +96,7 @@ def test_outputs_of_closed_channels_are_exactly_zero_in_front_of_the_next_layer(
 
 
 def test_with_every_channel_open_and_gates_of_one_it_is_the_dense_network() -> None:
-    model, x = network(), torch.rand(4, 1, 8, 8)
+    model, x = lively(), torch.rand(4, 1, 8, 8)
     whole = boosted(1.0)
     with torch.no_grad():
         whole[3].gate.weight.zero_()
@@ -214,7 +226,7 @@ def test_the_penalty_is_the_mean_of_the_sum_of_gates(digits: Parts) -> None:
     assert small.best_model()[3].gate.bias.mean() < free.best_model()[3].gate.bias.mean()
 
 
-METHODS = (FeatureBoosting(),)
+METHODS = (FeatureBoosting(), ChannelGating())
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
@@ -247,7 +259,8 @@ def test_a_stopped_method_goes_on_exactly(method: Method, digits: Parts, tmp_pat
 
 
 def test_gates_are_text_and_come_back_with_their_weights() -> None:
-    assert edits_of(told((BOOST,))) == (BOOST,)
+    gates = (BOOST, GateChannels("3", 4, 0.5))
+    assert edits_of(told(gates)) == gates
     again = edited(network(), edits_of(told((BOOST,))))
     assert torch.equal(again[3].gate.weight, boosted()[3].gate.weight), "drawn by the seed"
     other = edited(network(), (Boost("3", "4", 0.5, seed=1),))
