@@ -10,6 +10,7 @@ draws the timeline before anything runs, and cancel, resume, checkpoints, proofs
 * ``Cut`` judges channels by a criterion, or by what hooks have learnt (``Learnt``), and really removes them, proved.
 * ``Apply``, ``Recover``, ``Mend``, ``Snapshot``, ``Rewind``: remove given units, renew statistics, refit what reads
   what is left, remember, go back. What users choose of these is a recovery (:mod:`.recoveries`).
+* ``Judge``, ``FindWidths`` decide a later ``Cut``: what a :mod:`.judgement` makes of images, which widths do best.
 
 A complete example: Network Slimming, which trains with a penalty on the scales of batch norms, cuts the channels with
 small ones, and trains again::

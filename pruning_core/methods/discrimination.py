@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import copy
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -11,12 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.criteria import DiscriminationAware
-from pruning_core.graph import Network
+from pruning_core.datasets import Dataset
+from pruning_core.graph import Group, Network
 from pruning_core.graph.modules import named_tensors
 from pruning_core.knobs import Range
+from pruning_core.measuring.device import choose_device
+from pruning_core.measuring.forward import precision
 from pruning_core.methods.base import Goal, Method, Outcome
-from pruning_core.methods.inserted_losses import AtPlace, InsertedLoss, inserted, noting
-from pruning_core.methods.phases import Cut, Learnt, Phase, Train, Widths
+from pruning_core.methods.inserted_losses import OBSTACLE, AtPlace, inserted, noting
+from pruning_core.methods.judgement import Judgement, Judging
+from pruning_core.methods.phases import Cut, Judge, Learnt, Phase, Train, Widths
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import cuttable, uniform_counts
 from pruning_core.probe.places import members_at, rows
@@ -29,115 +34,100 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class Discrimination(HookSpec):
-    """Train with ``losses`` more losses behind inner layers; then select channels by them, layer by layer.
+class InsertedLosses(HookSpec):
+    """Train with so many more losses, behind inner layers; ``weight`` (lambda) is theirs. Learnt is what they are."""
 
-    ``weight`` (lambda) is that of the inserted losses. A layer is judged by the first of them behind it, on the last
-    ``images`` that the training saw, and the layers behind all of them by the loss of the network.
-    """
-
-    watches: ClassVar = (
-        Watch("inserted", "Loss of the inserted classifiers", "nats"),
-        Watch("importance", "Order in which channels were asked for", "rounds from the end"),
-    )
+    watches: ClassVar = (Watch("inserted", "Loss of the inserted classifiers", "nats"),)
     losses: Annotated[int, Range(1, 8, "Inserted losses", step=1)] = 2
     weight: Annotated[float, Range(0.0, 10.0, "Weight of the inserted losses")] = 1.0
-    rounds: Annotated[int, Range(1, 64, "Rounds of selection", step=1)] = 4
-    images: Annotated[int, Range(8, 1024, "Images to select on", step=8)] = 64
 
     def begin(self, model: nn.Module, network: Network) -> Hook:
-        return _Discrimination(self, model, network)
+        return _InsertedLosses(self, model, network)
 
 
-class _Discrimination(Hook):
-    def __init__(self, spec: Discrimination, model: nn.Module, network: Network) -> None:
-        self._spec, self._model = spec, model
-        tensors = named_tensors(model)
-        self._members = {group.key: members_at(group, Place.CONSUMER, tensors) for group in cuttable(network)}
-        groups = [group for group in cuttable(network) if self._members[group.key]]
-        self._losses = inserted(model, network, groups, spec.losses)
-        self._at = {group.key: self._behind(number) for number, group in enumerate(groups)}
-        self._values = {group.key: torch.zeros(group.size, dtype=torch.float64) for group in groups}
-        self._chosen = False
-        self._inserted = torch.tensor(0.0)
-        self._images, self._labels = torch.zeros(0), torch.zeros(0, dtype=torch.long)
+class _InsertedLosses(Hook):
+    def __init__(self, spec: InsertedLosses, model: nn.Module, network: Network) -> None:
+        self._weight = spec.weight
+        self._losses = [loss for _, loss in inserted(model, network, judged(model, network), spec.losses)]
+        self._shown = torch.tensor(0.0)
         self._listening = ExitStack()
-        self._features = self._listening.enter_context(noting(model, [loss.layer for _, loss in self._losses]))
-        self._listening.callback(model.register_forward_pre_hook(self._reader()).remove)
-
-    def _behind(self, number: int) -> InsertedLoss | None:
-        """The first inserted loss that lies behind this group."""
-        return next((loss for before, loss in self._losses if number < before), None)
-
-    def _reader(self) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        """No method of this object: copies of the network take its hooks along, and would copy this object too."""
-
-        def read(model: nn.Module, inputs: tuple[Any, ...]) -> None:
-            if model.training:
-                self._batch: Tensor = inputs[0].detach()
-
-        return read
+        self._features = self._listening.enter_context(noting(model, [loss.layer for loss in self._losses]))
 
     def parameters(self) -> list[nn.Parameter]:
-        return [parameter for _, loss in self._losses for parameter in loss.parameters]
+        return [parameter for loss in self._losses for parameter in loss.parameters]
 
-    def penalty(self, moment: Moment) -> Tensor:
+    def penalty(self, moment: Moment) -> Tensor | None:
+        if not self._losses:  # a network with a single group has no layer between
+            return None
         assert moment.labels is not None
-        found = [loss(self._features[loss.layer], moment.labels, training=True) for _, loss in self._losses]
+        found = [loss(self._features[loss.layer], moment.labels, training=True) for loss in self._losses]
         self._features.clear()
-        self._remember(moment.labels)
         total = torch.stack(found).sum()
-        self._inserted = (total / len(found)).detach().cpu()
-        return self._spec.weight * total
-
-    def _remember(self, labels: Tensor) -> None:
-        """The last images seen: what channels are selected on."""
-        if len(self._labels):
-            self._batch = torch.cat([self._images, self._batch])
-            labels = torch.cat([self._labels, labels])
-        self._images, self._labels = self._batch[-self._spec.images :], labels[-self._spec.images :]
-
-    def epoch_end(self, moment: Moment) -> None:
-        if moment.done >= 1 and not self._chosen:
-            self._values = {key: self._selected(key).cpu() for key in self._values}
-            self._chosen = True
-
-    def _selected(self, key: str) -> Tensor:
-        members, tensors = self._members[key], named_tensors(self._model)
-        trial = AtPlace(self._model, members, self._batches, self._at[key])
-        weight = torch.cat([rows(tensors[member.parameter], member).double() for member in members], 1)
-        judge = DiscriminationAware(self._spec.rounds, images=self._spec.images)
-        return judge.score(Site(weight, key, trial=trial))
-
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        yield from zip(self._images.split(BATCH), self._labels.split(BATCH))
+        self._shown = total.detach() / len(found)
+        return self._weight * total
 
     def watched(self, moment: Moment) -> Mapping[str, Tensor]:
-        return {"inserted": self._inserted, "importance": torch.cat(list(self._values.values()))}
+        return {"inserted": self._shown.cpu()}
 
     def learnt(self) -> Mapping[str, Tensor]:
-        return self._values
+        return {
+            part_of(number, place): tensor.clone()
+            for number, loss in enumerate(self._losses)
+            for place, tensor in enumerate(loss.tensors)
+        }
 
     def stop(self, model: nn.Module) -> None:
         self._listening.close()
 
     def state(self) -> Mapping[str, Any]:
-        return {
-            "values": self._values,
-            "chosen": self._chosen,
-            "inserted": self._inserted,
-            "images": self._images,
-            "labels": self._labels,
-            "statistics": [(loss.mean, loss.variance) for _, loss in self._losses],
-        }
+        return {"shown": self._shown, "statistics": [(loss.mean, loss.variance) for loss in self._losses]}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        where = next(self._model.parameters()).device
-        self._values, self._chosen, self._inserted = dict(state["values"]), state["chosen"], state["inserted"]
-        self._images, self._labels = state["images"].to(where), state["labels"].to(where)
-        for (_, loss), (mean, variance) in zip(self._losses, state["statistics"]):
+        self._shown = state["shown"]
+        for loss, (mean, variance) in zip(self._losses, state["statistics"]):
             loss.mean.copy_(mean)
             loss.variance.copy_(variance)
+
+
+def judged(model: nn.Module, network: Network) -> list[Group]:
+    """The groups whose readers can be tried with other weights."""
+    tensors = named_tensors(model)
+    return [group for group in cuttable(network) if members_at(group, Place.CONSUMER, tensors)]
+
+
+def part_of(loss: int, place: int) -> str:
+    """The name under which a part of an inserted loss is learnt; no group has it."""
+    return f"inserted loss {loss}, tensor {place}"
+
+
+@dataclass(frozen=True)
+class DiscriminationJudgement(Judgement):
+    """Build up what reads each group from nothing, in ``rounds``, by the first inserted loss behind it.
+
+    What lies behind all of them is judged by the loss of the network itself.
+    """
+
+    losses: Annotated[int, Range(1, 8, "Inserted losses", step=1)] = 2
+    rounds: Annotated[int, Range(1, 64, "Rounds of selection", step=1)] = 4
+
+    def judging(
+        self, model: nn.Module, network: Network, images: Dataset, learnt: Mapping[str, Tensor], device: str
+    ) -> Judging:
+        where = choose_device(device)
+        run = copy.deepcopy(model).to(where)
+        groups, tensors, found = judged(run, network), named_tensors(run), {}
+        losses = inserted(run, network, groups, self.losses)
+        for number, (_, loss) in enumerate(losses):
+            loss.load(learnt[part_of(number, place)] for place in range(len(loss.tensors)))
+        for number, group in enumerate(groups):
+            at = next((loss for before, loss in losses if number < before), None)
+            members = members_at(group, Place.CONSUMER, tensors)
+            trial = AtPlace(run, members, lambda: images.batches(BATCH, where, precision(run)), at)
+            weight = torch.cat([rows(tensors[member.parameter], member).double() for member in members], 1)
+            score = DiscriminationAware(self.rounds).score(Site(weight, group.key, trial=trial))
+            found[group.key] = score.cpu()
+            yield (number + 1) / len(groups)
+        return found
 
 
 @dataclass(frozen=True)
@@ -176,9 +166,14 @@ class DiscriminationPruning(Method):
     rounds: Annotated[int, Range(1, 64, "Rounds of selection", step=1)] = 4
     images: Annotated[int, Range(8, 1024, "Images to select on", step=8)] = 64
 
+    def obstacle(self, network: Network) -> str:
+        """Layers of a program have other kinds than modules."""
+        return OBSTACLE if any(layer.kind == "Convolution" for layer in network.layer_costs()) else ""
+
     def phases(self, goal: Goal) -> Iterator[Phase]:
         counts = uniform_counts(goal.network, staged(goal, 1))
-        hook = Discrimination(self.losses, self.weight, self.rounds, self.images)
+        hook = InsertedLosses(self.losses, self.weight)
         yield Train(0.4, (hook,), keep="last", name="with inserted losses")
+        yield Judge(DiscriminationJudgement(self.losses, self.rounds), self.images, name="channels they ask for")
         yield Cut(Learnt(), Widths(counts), name="what the losses did not ask for")
         yield Train(0.6, name="what is left")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -21,13 +21,12 @@ from pruning_core.probe.site import Place
 BATCH = 64
 
 
-@torch.no_grad()
 def products(
     model: nn.Module, network: Network, groups: Iterable[Group], images: Dataset, device: str
-) -> dict[str, Tensor]:
+) -> Generator[float, None, dict[str, Tensor]]:
     """Group key -> (C, C) float64: products of the maps that are read of its channels, over all images and readers.
 
-    Groups that are read nowhere are left out.
+    Yields the share of images that were seen. Groups that are read nowhere are left out.
     """
     run = shadow(model).to(choose_device(device))
     tensors = {**dict(run.named_parameters()), **dict(run.named_buffers())}
@@ -44,16 +43,23 @@ def products(
             found[key] = found.get(key, 0) + (maps @ maps.T).cpu()
 
     dtype = precision(run)
+    seen = 0
     for x, _ in images.batches(BATCH, next(iter(tensors.values())).device, dtype):
-        with Readings({name: tensors[name] for name in readers}, read):
+        with torch.no_grad(), Readings({name: tensors[name] for name in readers}, read):
             run(x)
+        seen += len(x)
+        yield seen / len(images)
     return found
+
+
+def cosines(maps: Mapping[str, Tensor], key: str, count: int) -> Tensor:
+    """(C, C) likeness of a group's maps; where nobody saw them read (in fused attention), each is like itself alone."""
+    return likeness(maps[key]) if key in maps else torch.eye(count, dtype=torch.float64)
 
 
 def likeness(products: Tensor) -> Tensor:
     """(C, C) products -> cosines; that of a channel that is always 0 with any other is 0."""
     length = products.diagonal().clamp_min(0).sqrt()
     dead = length == 0
-    cosines = products / (length[:, None] * length).masked_fill(dead[:, None] | dead, 1)
-    cosines = cosines.masked_fill(dead[:, None] | dead, 0).clamp(-1, 1)
-    return cosines.fill_diagonal_(1)
+    alike = products / (length[:, None] * length).masked_fill(dead[:, None] | dead, 1)
+    return alike.masked_fill(dead[:, None] | dead, 0).clamp(-1, 1).fill_diagonal_(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -23,8 +23,12 @@ OBSTACLE = (
 
 
 def places(groups: int, losses: int) -> tuple[int, ...]:
-    """How many of the ``groups`` lie before each inserted loss: evenly spread, none twice."""
-    return tuple(sorted({min(groups, max(1, round(part * groups / (losses + 1)))) for part in range(1, losses + 1)}))
+    """Behind the layers that make which of the ``groups`` losses are inserted: evenly spread, none twice.
+
+    Never the first: a loss judges what was read before it, and nothing was.
+    """
+    spread = {round(part * groups / (losses + 1)) for part in range(1, losses + 1)}
+    return tuple(sorted({min(groups - 1, max(1, place)) for place in spread})) if groups > 1 else ()
 
 
 def producer(model: nn.Module, group: Group) -> str | None:
@@ -39,7 +43,7 @@ class InsertedLoss:
 
     def __init__(self, layer: str, channels: int, classes: int, device: torch.device) -> None:
         self.layer = layer
-        self.weight = nn.Parameter(torch.randn(classes, channels, device=device) / channels**0.5)
+        self.weight = nn.Parameter(torch.zeros(classes, channels, device=device))
         self.bias = nn.Parameter(torch.zeros(classes, device=device))
         self.scale = nn.Parameter(torch.ones(channels, device=device))
         self.shift = nn.Parameter(torch.zeros(channels, device=device))
@@ -48,6 +52,16 @@ class InsertedLoss:
     @property
     def parameters(self) -> list[nn.Parameter]:
         return [self.weight, self.bias, self.scale, self.shift]
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that it has learnt."""
+        return [*(parameter.detach() for parameter in self.parameters), self.mean, self.variance]
+
+    @torch.no_grad()
+    def load(self, tensors: Iterable[Tensor]) -> None:
+        for own, learnt in zip(self.tensors, tensors, strict=True):
+            own.copy_(learnt)
 
     def __call__(self, features: Tensor, labels: Tensor, training: bool) -> Tensor:
         """Statistics of the batch while it trains, those seen so far where channels are judged."""
@@ -61,28 +75,33 @@ class InsertedLoss:
 def inserted(
     model: nn.Module, network: Network, groups: Sequence[Group], losses: int
 ) -> list[tuple[int, InsertedLoss]]:
-    """(how many groups lie before it, the loss), from the front of the network to its end.
+    """(the groups before this number are judged by it, the loss), from the front of the network to its end.
 
     Raises UserError for a network whose layers are not modules.
     """
-    found = {place: producer(model, groups[place - 1]) for place in places(len(groups), losses)}
-    layers = [layer for layer in found.values() if layer]
+    able = {number: layer for number, group in enumerate(groups) if number and (layer := producer(model, group))}
+    if len(groups) > 1 and not able:
+        raise UserError(OBSTACLE)
+    wanted = places(len(groups), losses)
+    nearest = {min(able, key=lambda number: abs(number - place)) for place in wanted}
+    found = {number: able[number] for number in sorted(nearest)}
+    layers = list(found.values())
     device = next(model.parameters()).device
     run = shadow(model)
     with noting(run, layers) as features, torch.no_grad():
         scores = main_output(run(*(each.to(device) if isinstance(each, Tensor) else each for each in network.example)))
-    if not features:
+    if layers and not features:
         raise UserError(OBSTACLE)
     return [
-        (place, InsertedLoss(layer, features[layer].shape[1], scores.shape[1], device))
-        for place, layer in found.items()
+        (number, InsertedLoss(layer, features[layer].shape[1], scores.shape[1], device))
+        for number, layer in found.items()
         if layer in features
     ]
 
 
 @contextlib.contextmanager
 def noting(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """What these layers of ``model`` wrote last, inside this context."""
+    """What these layers of ``model`` wrote last, inside this context: (N, C, ...), also where channels come last."""
     found: dict[str, Tensor] = {}
     handles = [model.get_submodule(layer).register_forward_hook(_into(found, layer)) for layer in layers]
     try:
@@ -94,7 +113,7 @@ def noting(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor
 
 def _into(found: dict[str, Tensor], layer: str) -> Callable[[nn.Module, Any, Any], None]:
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
-        found[layer] = output
+        found[layer] = output.movedim(-1, 1) if isinstance(module, nn.Linear) else output
 
     return note
 

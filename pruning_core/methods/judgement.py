@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from pruning_core.datasets import Dataset
 from pruning_core.graph import Network
 from pruning_core.knobs import check_knobs
+
+Judging = Generator[float, None, Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -21,5 +23,10 @@ class Judgement(ABC):
         check_knobs(self)
 
     @abstractmethod
-    def judge(self, model: nn.Module, network: Network, images: Dataset, device: str) -> Mapping[str, Tensor]:
-        """(C,) by group key, higher = keep; 0 for a channel that must go. Neither argument is changed."""
+    def judging(
+        self, model: nn.Module, network: Network, images: Dataset, learnt: Mapping[str, Tensor], device: str
+    ) -> Judging:
+        """Returns (C,) by group key, higher = keep, 0 for a channel that must go; yields the share done now and then.
+
+        ``learnt`` is what the phases before have learnt. No argument is changed.
+        """

@@ -13,8 +13,8 @@ from pruning_core.datasets import Dataset
 from pruning_core.graph import Network
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
-from pruning_core.methods.feature_maps import likeness, products
-from pruning_core.methods.judgement import Judgement
+from pruning_core.methods.feature_maps import cosines, products
+from pruning_core.methods.judgement import Judgement, Judging
 from pruning_core.methods.phases import Cut, Diversify, Judge, Learnt, Phase, Train, Zeros
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import cuttable, joined, producers, uniform_counts
@@ -22,13 +22,13 @@ from pruning_core.numeric.trees import ward
 from pruning_core.taxonomy import Card, Data, Family, Paper, Published
 
 
-def latent(filters: Tensor, cosines: Tensor) -> Tensor:
+def latent(filters: Tensor, likeness: Tensor) -> Tensor:
     """(C, d): every filter, at length 1, mixed with those whose maps are like its own.
 
     One step of a graph convolution without weights: $D^{-1/2} (E + I) D^{-1/2} X$. Opposite maps are no neighbours.
     """
     nodes = filters / filters.norm(dim=1, keepdim=True).clamp_min(1e-300)
-    edges = cosines.clamp_min(0).fill_diagonal_(0) + torch.eye(len(nodes), dtype=nodes.dtype)
+    edges = likeness.clamp_min(0).fill_diagonal_(0) + torch.eye(len(nodes), dtype=nodes.dtype)
     degree = edges.sum(1).rsqrt()
     return (degree[:, None] * edges * degree) @ nodes
 
@@ -53,16 +53,19 @@ class LatentClusters(Judgement):
 
     left: Mapping[str, int] = field(default_factory=dict)
 
-    def judge(self, model: nn.Module, network: Network, images: Dataset, device: str) -> Mapping[str, Tensor]:
+    def judging(
+        self, model: nn.Module, network: Network, images: Dataset, learnt: Mapping[str, Tensor], device: str
+    ) -> Judging:
         made = producers(model, network)
         groups = [group for group in cuttable(network) if group.key in made]
-        maps = products(model, network, groups, images, device)
-        return {key: self._marks(key, joined(made[key]).detach().cpu().double(), maps[key]) for key in maps}
+        maps = yield from products(model, network, groups, images, device)
+        filters = {group.key: joined(made[group.key]).detach().cpu().double() for group in groups}
+        return {key: self._marks(key, rows, cosines(maps, key, len(rows))) for key, rows in filters.items()}
 
-    def _marks(self, key: str, filters: Tensor, maps: Tensor) -> Tensor:
+    def _marks(self, key: str, filters: Tensor, likeness: Tensor) -> Tensor:
         marks = torch.zeros(len(filters), dtype=torch.float64)
         keep = min(len(filters), self.left.get(key, len(filters)))
-        marks[representatives(latent(filters, likeness(maps)), keep)] = 1
+        marks[representatives(latent(filters, likeness), keep)] = 1
         return marks
 
 

@@ -135,7 +135,9 @@ def _judge(phase: Judge, state: State, setup: Setup) -> Generator[Event, None, S
     yield Stage(staged_as(phase, "judging channels"))
     fit = needed(setup.fit, "images to judge channels on")
     chosen = fit.subset(min(phase.images, len(fit)), setup.seed)
-    return replace(state, learnt=phase.by.judge(state.model, state.network, chosen, setup.device))
+    work = phase.by.judging(state.model, state.network, chosen, state.learnt, setup.device)
+    learnt = yield from told(work, lambda share: (Progress(round(100 * share), 100, "%"),))
+    return replace(state, learnt=learnt)
 
 
 def _mend(phase: Mend, state: State, setup: Setup) -> Generator[Event, None, State]:

@@ -115,8 +115,7 @@ class _WidthOrder(Hook):
         """No method of this object, which copies of the network would copy too."""
 
         def read(model: nn.Module, inputs: tuple[Any, ...]) -> None:
-            if model.training:
-                self._batch = inputs[0].detach()
+            self._batch = inputs[0].detach()  # the last one before a step's end is the step's
 
         return read
 

@@ -18,8 +18,8 @@ from pruning_core.datasets import Dataset
 from pruning_core.graph import Network
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
-from pruning_core.methods.feature_maps import likeness, products
-from pruning_core.methods.judgement import Judgement
+from pruning_core.methods.feature_maps import cosines, products
+from pruning_core.methods.judgement import Judgement, Judging
 from pruning_core.methods.phases import Cut, FindWidths, Judge, Learnt, Phase, Recover, Train, Zeros
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import cuttable, joined, producers
@@ -28,12 +28,12 @@ from pruning_core.taxonomy import Card, Data, Family, Published
 Eps = Annotated[float, Range(0.01, 0.9, "Like maps", step=0.01, help="1 - cosine, up to which two maps are neighbours")]
 
 
-def clusters(cosines: Tensor, eps: float) -> Tensor:
+def clusters(likeness: Tensor, eps: float) -> Tensor:
     """(C,) which cluster each channel lies in: channels are in one where neighbours lead from one to the other.
 
     This is clustering by density in which one neighbour is enough.
     """
-    return torch.from_numpy(connected_components((1 - cosines <= eps).numpy(), directed=False)[1])
+    return torch.from_numpy(connected_components((1 - likeness <= eps).numpy(), directed=False)[1])
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class MapClusters(Judgement):
 
     eps: Eps = 0.2
 
-    def judge(self, model: nn.Module, network: Network, images: Dataset, device: str) -> Mapping[str, Tensor]:
+    def judging(
+        self, model: nn.Module, network: Network, images: Dataset, learnt: Mapping[str, Tensor], device: str
+    ) -> Judging:
         made = producers(model, network)
         groups = [group for group in cuttable(network) if group.key in made]
-        maps = products(model, network, groups, images, device)
-        return {
-            key: standing(clusters(likeness(found), self.eps), joined(made[key]).detach().cpu().double().norm(dim=1))
-            for key, found in maps.items()
-        }
+        maps = yield from products(model, network, groups, images, device)
+        norms = {group.key: joined(made[group.key]).detach().cpu().double().norm(dim=1) for group in groups}
+        return {key: standing(clusters(cosines(maps, key, len(n)), self.eps), n) for key, n in norms.items()}
 
 
 def standing(labels: Tensor, norms: Tensor) -> Tensor:

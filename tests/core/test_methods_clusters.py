@@ -20,11 +20,12 @@ from pruning_core.graph import capture
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.methods.base import Goal, Method
 from pruning_core.methods.diversity import diversified, renewed
-from pruning_core.methods.feature_maps import likeness, products
+from pruning_core.methods.feature_maps import cosines, likeness, products
 from pruning_core.methods.latent_clusters import LatentClustering, LatentClusters, latent, representatives
 from pruning_core.methods.perform import Done, perform
 from pruning_core.methods.phases import Diversify, Judge, Train
 from pruning_core.methods.swarm_widths import ClusterSwarm, MapClusters, SwarmWidths, clusters, standing
+from pruning_core.work import finished
 from tests.core.small_programs import Parts, begun, setup
 from tests.core.small_residual import performed, residual, tensors
 
@@ -39,7 +40,7 @@ def test_maps_are_compared_over_all_images_positions_and_readers(digits: Parts) 
     model: Any = nn.Sequential(*layers)
     network = capture(model.eval(), torch.zeros(1, 1, 8, 8))
     images = digits[0].subset(70, 1)
-    found = products(model, network, network.groups, images, "cpu")
+    found = finished(products(model, network, network.groups, images, "cpu"))
     x = images.normalised(images.images)
     for key, read in zip((group.key for group in network.groups), (model[:2](x), model[:4](x))):
         rows = read.detach().double().transpose(0, 1).flatten(1)
@@ -51,7 +52,7 @@ def test_maps_are_compared_over_all_images_positions_and_readers(digits: Parts) 
 def test_the_channels_of_a_residual_stream_are_compared_wherever_they_are_read(digits: Parts) -> None:
     state = begun(residual())
     images = digits[0].subset(20, 1)
-    found = products(state.model, state.network, state.network.groups, images, "cpu")
+    found = finished(products(state.model, state.network, state.network.groups, images, "cpu"))
     model: Any = state.model
     x = images.normalised(images.images)
     stem = model[:3](x)
@@ -197,7 +198,7 @@ def test_judging_looks_at_so_many_fitted_images_and_changes_nothing(by: Any, dig
     before = tensors(state.model)
     work = perform((Judge(by, 50), Diversify(0.3)), state, setup(digits))
     judged, renewed_one = [event.state for event in work if isinstance(event, Done)]
-    expected = by.judge(state.model, state.network, digits[0].subset(50, 3), "cpu")
+    expected = finished(by.judging(state.model, state.network, digits[0].subset(50, 3), {}, "cpu"))
     assert {k: v.tolist() for k, v in judged.learnt.items()} == {k: v.tolist() for k, v in expected.items()}
     assert all(torch.equal(value, before[name]) for name, value in judged.model.state_dict().items())
     assert not torch.equal(renewed_one.model.state_dict()["5.first.weight"], before["5.first.weight"])
@@ -217,3 +218,24 @@ def test_rounds_renew_between_cut_and_training() -> None:
     first, second = (p.by.left for p in phases if isinstance(p, Judge) and isinstance(p.by, LatentClusters))
     assert all(second[key] <= first[key] for key in first) and sum(second.values()) < sum(first.values())
     assert sum(p.share for p in phases if isinstance(p, Train)) == pytest.approx(1)
+
+
+def test_channels_whose_maps_nobody_sees_are_judged_by_their_filters(digits: Parts) -> None:
+    """Fused attention hides what it reads; its heads must go too, or the budget is not kept."""
+
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.TransformerEncoderLayer(8, 4, 16, batch_first=True, dropout=0.0)
+            self.last = nn.Linear(8, 10)
+
+        def forward(self, x: Any) -> Any:
+            return self.last(self.layer(x[:, 0]).mean(1))
+
+    model = Attention().eval()
+    network = capture(model, torch.zeros(1, 1, 8, 8))
+    left = {group.key: 2 for group in network.groups}
+    for by in (LatentClusters(left), MapClusters()):
+        found = finished(by.judging(model, network, digits[0].subset(16, 1), {}, "cpu"))
+        assert found.keys() == {group.key for group in network.groups if group.exact} and len(found) == 2
+    assert cosines({}, "any", 3).tolist() == torch.eye(3).tolist()

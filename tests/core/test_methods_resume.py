@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pruning_core.allocation.budget import Budget
+from pruning_core.allocation.search import Search
 from pruning_core.criteria import TaylorGate
 from pruning_core.graph import Plan
 from pruning_core.methods import place as placing
@@ -16,6 +17,9 @@ from pruning_core.methods.perform import Done, perform
 from pruning_core.methods.phases import (
     Apply,
     Cut,
+    Diversify,
+    FindWidths,
+    Judge,
     Learnt,
     Mask,
     Mend,
@@ -26,10 +30,12 @@ from pruning_core.methods.phases import (
     Snapshot,
     Train,
     Widths,
+    Zeros,
 )
 from pruning_core.methods.place import Keeper, Place
 from pruning_core.methods.saliency import ConnectionSensitivity
 from pruning_core.methods.state import State
+from pruning_core.methods.swarm_widths import MapClusters
 from pruning_core.methods.zeros import ZerosStay
 from pruning_core.runs.events import Event
 from pruning_core.sparsity.patterns import Elements
@@ -50,7 +56,9 @@ def program(state: State) -> tuple[Phase, ...]:
         Recover(128), Train(0.25), Cut(TaylorGate(), Widths({first: 2, second: 5})),
         Mend(64, 8), Rewind("start"), Train(0.5),
         Mask(Elements(), ConnectionSensitivity(), Budget("macs", fraction=0.3), rounds=2), Train(0.5, (ZerosStay(),)),
-        Rewind("start", zeros=True), Reinitialise(),
+        Rewind("start", zeros=True), Reinitialise(), Judge(MapClusters(), 32),
+        FindWidths(Learnt(), Search(trials=2), Budget("macs", fraction=0.3), 32, 32), Cut(Learnt(), Zeros()),
+        Diversify(0.2),
     )  # fmt: skip
 
 
@@ -68,7 +76,7 @@ def equal(one: Any, other: Any) -> bool:
 
 STOPS = [
     (Epoch, 1), (Done, 1), (Done, 2), (Step, 4), (Epoch, 4), (Done, 5), (Done, 6), (Step, 8), (Done, 8), (Done, 9),
-    (Step, 10), (Done, 12),
+    (Step, 10), (Done, 12), (Done, 13), (Done, 14),
 ]  # fmt: skip
 
 
