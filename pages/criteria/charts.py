@@ -68,8 +68,8 @@ def tradeoff(frame: pd.DataFrame, *, names: Sequence[str], origins: Mapping[str,
             )  # fmt: skip
     for label, value in origins.items():
         charts.add_baseline(figure, value, label, "top left")
-    figure.update_xaxes(tickformat=".0%")
-    figure.update_yaxes(tickformat=".0%")
+    figure.update_xaxes(tickformat=theme.PERCENT)
+    figure.update_yaxes(tickformat=theme.PERCENT)
     return figure
 
 

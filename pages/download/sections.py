@@ -20,6 +20,7 @@ from pruning_core.apart.far import Far
 from pruning_core.errors import UserError
 from pruning_core.export.document import Figure
 from pruning_core.export.lineage import Cut, cut_of
+from pruning_core.graph import Plan
 from pruning_core.measuring.measures import Accuracy, Latency
 from pruning_core.runs.view import JobView
 from pruning_core.studies.measure import EvaluateRun, LatencyRun
@@ -78,6 +79,12 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
     _row("onnx", "ONNX", ONNX, ref, lambda: files.onnx(model, _far(ref)))
     st.subheader("To build on it")
     _row("weights", "Weights", _weights_text(model), ref, lambda: files.weights(model))
+    if not cut.plan:
+        st.caption(
+            "No channel was removed, so no plan, recipe or script goes with it. The files hold its weights as they "
+            "are, zeros among them."
+        )
+        return
     _plan_rows(ref, cut, figures, desk.made_by(cut.base.ref, cut.plan))
     text = "Applies the plan to the original network with nothing but PyTorch, and checks its own work." + (
         " The weights above go in with `--tuned`." if cut.tuned else ""
@@ -94,9 +101,8 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
 
 
 def _weights_text(model: LoadedModel) -> str:
-    beside = (
-        "with the plan beside it the network is built again" if model.ref.source == "pruned" else "for its own code"
-    )
+    planned = model.ref.source == "pruned" and Plan.from_json(model.ref.plan)
+    beside = "with the plan beside it the network is built again" if planned else "for its own code"
     return f"Every number of the network as safetensors, a format in which nothing can run; {beside}."
 
 
@@ -223,11 +229,9 @@ def _figures(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
             (places[1], "Parameters", before.parameters, after.parameters),
             (places[2], "MACs", before.macs, after.macs),
         ):
-            cards.number(
-                label, numbers.count(last), counted, detail=f"{numbers.fold(first, last)} fewer", container=place
-            )
-        fold = f"{numbers.fold(before.size_bytes, after.size_bytes)} smaller"
-        cards.number("Size", numbers.size_bytes(after.size_bytes), counted, detail=fold, container=places[3])
+            cards.number(label, numbers.count(last), counted, detail=_fold(first, last, "fewer"), container=place)
+        smaller = _fold(before.size_bytes, after.size_bytes, "smaller")
+        cards.number("Size", numbers.size_bytes(after.size_bytes), counted, detail=smaller, container=places[3])
         jobs.faults(views, key="download.figures")
 
     try:
@@ -242,6 +246,10 @@ def _figures(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
     accuracy = files.accuracy_figure(found[0], found[1], f"{views[1].device.upper()}, seed 0")
     latency = files.latency_figure(*(_latency(ref) for ref in pair))
     return tuple(figure for figure in (accuracy, latency) if figure is not None)
+
+
+def _fold(first: float, last: float, less: str) -> str:
+    return "as before" if first == last else f"{numbers.fold(first, last)} {less}"
 
 
 def _accuracy(views: tuple[JobView, ...], place: Any) -> None:

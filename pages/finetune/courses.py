@@ -58,7 +58,7 @@ def chart(courses: pd.DataFrame, *, chosen: str, steps: int) -> go.Figure:
             marker={"color": hue, "size": 8},
             hovertemplate=f"{name}<br>after %{{x:.0%}} of the steps: %{{y:.1%}} removed<extra></extra>",
         )
-    figure.update_xaxes(tickformat=".0%")
-    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    figure.update_xaxes(tickformat=theme.PERCENT)
+    figure.update_yaxes(tickformat=theme.PERCENT, rangemode="tozero")
     figure.update_layout(showlegend=True, legend={"font": {"size": 11}})
     return figure

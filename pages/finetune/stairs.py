@@ -83,7 +83,6 @@ def draw(view: JobView, spec: GradualRun) -> None:
         x_title="Epochs of training", y_title="Test accuracy, top-1",
         alt=f"Test accuracy over the epochs, falling at each cut. {said}.",
     )  # fmt: skip
-    figure.update_yaxes(tickformat=".0%")
     figure.update_layout(showlegend=True)
     plots.show(figure, "gradual.stairs")
     st.dataframe(

@@ -54,7 +54,7 @@ def beside(points: Sequence[Point]) -> go.Figure:
         hovertemplate="%{x:.1%}<extra></extra>",
         showlegend=False,
     )
-    figure.update_xaxes(tickformat=".0%")
+    figure.update_xaxes(tickformat=theme.PERCENT)
     charts.rows(figure, [each.label for each in ordered])
     return figure
 
@@ -108,5 +108,5 @@ def _line(seen: Seen) -> go.Figure:
         marker={"color": theme.ACCENT, "size": 7},
         showlegend=False,
     )
-    figure.update_yaxes(rangemode="tozero", tickformat=".0%" if share else None)
+    figure.update_yaxes(rangemode="tozero", tickformat=theme.PERCENT if share else None)
     return figure

@@ -38,7 +38,7 @@ from pruning_core.training.events import Epoch
 from pruning_core.training.watch import Watch, Watched
 
 DONE: dict[str, Any] = {
-    "phase": st.column_config.TextColumn("Phase"),
+    "phase": st.column_config.TextColumn("Phase", width="medium"),
     "what": st.column_config.TextColumn("What happens"),
     "epochs": st.column_config.TextColumn("Epochs", width="small"),
     "accuracy": st.column_config.TextColumn(

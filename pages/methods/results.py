@@ -81,7 +81,6 @@ def _live(view: JobView, spec: MethodRun, program: Program) -> None:
             alt=f"Test accuracy over the epochs of {spec.method.card.name}, "
             f"{numbers.percent(float(frame['top1'].iloc[-1]))} at the last one.",
         )  # fmt: skip
-        figure.update_yaxes(tickformat=".0%")
         plots.show(figure, "methods.accuracy")
     seen = frames.watched(program.phases, view.events)
     for start in range(0, len(seen), 2):

@@ -24,6 +24,7 @@ def section(desk: Desk, network: Network, budget: Budget, config: FineTune, key:
     beside = st.toggle(
         f"Cuts by chance beside them, {chance.SEEDS} seeds", True, key=f"{key}.chance", persist_state="session",
         help="The same share of every layer, chosen at random, and the same training: what a method must beat.",
+        wrap=True,
     )  # fmt: skip
     runs = [MethodRun(desk.model, desk.data, able[name](), budget, config) for name in chosen]
     if beside:

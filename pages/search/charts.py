@@ -81,7 +81,7 @@ def front(
             font={"color": theme.CUT, "size": 12},
         )  # fmt: skip
     figure.update_xaxes(tickformat=None if timed else ".1~%")
-    figure.update_yaxes(tickformat=".0%")
+    figure.update_yaxes(tickformat=theme.PERCENT)
     return figure
 
 
@@ -99,7 +99,7 @@ def progress(frame: pd.DataFrame, *, names: Sequence[str], uniform: float | None
         )  # fmt: skip
     if uniform is not None:
         charts.add_baseline(figure, uniform, "uniform")
-    figure.update_yaxes(tickformat=".0%")
+    figure.update_yaxes(tickformat=theme.PERCENT)
     figure.update_layout(showlegend=True)
     return figure
 

@@ -175,7 +175,6 @@ def _curve(cells: Cells, group: str, base: Baseline, way: str, other: beside.Oth
         alt=f"Accuracy of the network when only {clip(group)} is cut. "
         + " ".join(f"{each}: {_said(row)}." for each, row in known.items() if row),
     )
-    figure.update_yaxes(tickformat=".0%")
     plots.show(figure, "sensitivity.curve")
 
 

@@ -186,5 +186,5 @@ def coverage(values: NDArray[np.float64], *, layer: str, share: float, needed: i
         hovertemplate="%{x} filters: %{y:.1%}<extra></extra>", showlegend=False,
     )  # fmt: skip
     figure.add_vline(x=needed, line={"color": theme.CUT, "width": 2, "dash": "dash"})
-    figure.update_yaxes(tickformat=".0%", range=[0, 1.03])
+    figure.update_yaxes(tickformat=theme.PERCENT, range=[0, 1.03])
     return figure

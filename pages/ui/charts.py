@@ -87,8 +87,8 @@ def lines(
         )
     if baseline is not None:
         add_baseline(figure, *baseline)
-    figure.update_xaxes(tickformat=".0%" if x_percent else None)
-    figure.update_yaxes(tickformat=".1%" if y_percent else None)
+    figure.update_xaxes(tickformat=theme.PERCENT if x_percent else None)
+    figure.update_yaxes(tickformat=theme.PERCENT if y_percent else None)
     return figure
 
 
@@ -118,7 +118,7 @@ def curves(frame: pd.DataFrame, *, y: str, y_title: str, alt: str, y_percent: bo
             marker={"color": theme.color(index), "size": 6, "symbol": theme.SYMBOLS[index % len(theme.SYMBOLS)]},
         )
     figure.update_xaxes(rangemode="tozero")
-    figure.update_yaxes(tickformat=".0%" if y_percent else None)
+    figure.update_yaxes(tickformat=theme.PERCENT if y_percent else None)
     return figure
 
 

@@ -20,6 +20,7 @@ CATEGORICAL = (
     "#7C828C",  # grey
 )
 
+PERCENT = ".1~%"  # along axes: a digit more where the axis is short, so that no two marks read alike
 ACCENT = CATEGORICAL[0]  # what was measured, what is kept
 CUT = CATEGORICAL[1]  # what is removed, what needs attention
 NEUTRAL = CATEGORICAL[9]  # baselines, what is not selected

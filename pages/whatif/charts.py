@@ -62,16 +62,16 @@ def overview(
         barmode="overlay",
         bargap=gap,
         dragmode=False,
-        yaxis={"domain": TOP, "tickformat": ".0%", "range": [0, 1], "fixedrange": True},
+        yaxis={"domain": TOP, "tickformat": theme.PERCENT, "range": [0, 1], "fixedrange": True},
         yaxis2={
-            "domain": BOTTOM, "tickformat": ".0%", "gridcolor": theme.GRID, "zeroline": False, "rangemode": "tozero",
-            "title": "Share of MACs", "automargin": True, "fixedrange": True,
+            "domain": BOTTOM, "tickformat": theme.PERCENT, "gridcolor": theme.GRID, "zeroline": False,
+            "rangemode": "tozero", "title": "Share of MACs", "automargin": True, "fixedrange": True,
         },
         coloraxis={
             "cmin": 0.0, "cmax": max(0.05, float(frame["lost"].max())) if measured.any() else 1.0,
             "showscale": bool(measured.any()),
             "colorbar": {"title": {"text": lost_title, "side": "right"}, "thickness": 12, "outlinewidth": 0,
-                         "tickformat": ".0%"},
+                         "tickformat": theme.PERCENT},
         },
     )  # fmt: skip
     return figure

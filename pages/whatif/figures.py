@@ -25,7 +25,7 @@ def introduction(desk: Desk, model: LoadedModel) -> None:
         "applied below; then both networks are measured on the test images."
     )
     if desk.model.base is not None and st.button(
-        "Back to the network it was cut from",
+        "Back to the network it came from",
         key="whatif.back",
         icon=":material/arrow_back:",
         wrap=True,

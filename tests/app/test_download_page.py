@@ -25,7 +25,7 @@ from pruning_core.export.recipe import how_of
 from pruning_core.graph import Plan
 from pruning_core.storage.codec import dump
 from pruning_core.studies.sensitivity import captured
-from pruning_core.zoo import ModelRef
+from pruning_core.zoo import ModelRef, store_weights
 from tests.app.pruned_desk import pruned_desk
 from tests.app.test_finetune_page import healthy, one_thread, words  # noqa: F401 (one_thread is a fixture)
 from tests.core.export_nets import elsewhere, same
@@ -194,3 +194,20 @@ def test_a_plan_by_hand_names_the_criterion_only_where_it_chose_the_channels():
     kept = sorted(set(range(first.size)) - set(plan[first.key]))
     other = how.by_hand(desk, network, ranked, Plan({first.key: kept}))
     assert other.criterion is None and other.ratios == {first.key: len(kept) / first.size}
+
+
+def test_a_network_of_the_same_shape_has_no_plan_to_take_home(open_page):
+    desk = state.desk()
+    weights = {name: value.clone() for name, value in state.loaded(desk.model).model.state_dict().items()}
+    weights["conv1.weight"][:, :, 0] = 0
+    zeros = ModelRef("pruned", desk.model.name, base=desk.model, plan=Plan().to_json(),
+                     weights=store_weights(weights, state.workspace()))  # fmt: skip
+    remember(state.workspace(), ME, desk.with_model(zeros, desk.data))
+    page = open_page()
+    said = words(page)
+    assert "No channel was removed" in said and "the plan beside it" not in said and "1.00×" not in said
+    keys = {each.key for each in page.button}
+    assert {"download.weights.make", "download.pt2.make"} <= keys and "download.script.make" not in keys
+    page.button(key="download.weights.make").click().run()
+    healthy(page)
+    assert "as before" in words(page)
