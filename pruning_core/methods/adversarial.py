@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.global_threshold import GlobalThreshold
 from pruning_core.graph import Network
 from pruning_core.knobs import Range, Toggle
@@ -22,6 +23,8 @@ from pruning_core.methods.gates import Gates
 from pruning_core.methods.ista import shrunk
 from pruning_core.methods.own_optimizer import OwnAdam
 from pruning_core.methods.phases import Cut, Learnt, Phase, Recover, Train, Within
+from pruning_core.methods.soft_cost import SoftCost, allowed
+from pruning_core.methods.staged import staged
 from pruning_core.methods.units import without_channels
 from pruning_core.taxonomy import Card, Data, Family, Paper, Published, Time
 from pruning_core.training.hooks import Hook, HookSpec, Moment
@@ -29,6 +32,7 @@ from pruning_core.training.loss import Forward, Objective, ObjectiveSpec, traini
 from pruning_core.training.watch import Watch
 
 HIDDEN = (128, 256, 128)  # the discriminator's layers, as in the authors' code
+HALF = Budget("macs", fraction=0.5)
 PACE = 0.1  # how far a weight of the discriminator can move in the first epoch
 
 
@@ -65,7 +69,8 @@ class AdversarialMasks(HookSpec):
     """One soft mask per channel; the masked network imitates the one it began as, and is to be mistaken for it.
 
     ``imitation``: weight of the squared distance of scores. ``rounds`` of the masks in an epoch, each a proximal step
-    of size ``rate`` with the penalty ``sparsity``. Without an ``adversary`` imitation is all there is.
+    of size ``rate`` with the penalty ``sparsity``, which rests while what is not closed keeps to ``budget``. Without an
+    ``adversary`` imitation is all there is.
     """
 
     watches: ClassVar = (
@@ -73,9 +78,10 @@ class AdversarialMasks(HookSpec):
         Watch("zeros", "Masks that are exactly zero", "share"),
         Watch("apart", "Outputs that the discriminator told apart", "share"),
     )
-    sparsity: Annotated[float, Range(0.0, 10.0, "Penalty on masks")] = 0.6
+    budget: Budget = HALF
+    sparsity: Annotated[float, Range(0.0, 10.0, "Penalty on masks")] = 0.02
     imitation: Annotated[float, Range(0.0, 10.0, "Weight of the imitation")] = 1.0
-    rate: Annotated[float, Range(0.001, 1.0, "Step size of masks")] = 0.03
+    rate: Annotated[float, Range(0.001, 1.0, "Step size of masks")] = 0.25
     rounds: Annotated[int, Range(1, 100, "Steps of masks in an epoch", step=1)] = 10
     adversary: bool = True
 
@@ -90,6 +96,7 @@ class _AdversarialMasks(Hook):
         self._masks = {key: torch.ones(size, device=device) for key, size in self._gates.sizes.items()}
         self._before = {key: mask.clone() for key, mask in self._masks.items()}
         self._age = 1.0  # FISTA's a
+        self._cost, self._allowed = SoftCost(network, spec.budget.kind, device), allowed(network, spec.budget)
         for mask in self._masks.values():
             mask.requires_grad_(True)
         self._original = _still(model)
@@ -144,9 +151,11 @@ class _AdversarialMasks(Hook):
     def _shrink(self) -> None:
         older, self._age = self._age, (1 + sqrt(1 + 4 * self._age**2)) / 2
         momentum = (older - 1) / self._age
+        open_ = {key: (mask > 0).to(mask.dtype) for key, mask in self._masks.items()}
+        sparsity = self._spec.sparsity if self._cost.share(open_) > self._allowed else 0.0
         for key, mask in self._masks.items():
             gradient = torch.zeros_like(mask) if mask.grad is None else mask.grad
-            new = fista(mask, self._before[key], gradient, momentum, self._spec.rate, self._spec.sparsity)
+            new = fista(mask, self._before[key], gradient, momentum, self._spec.rate, sparsity)
             largest = mask.argmax(0, keepdim=True)
             new.scatter_(0, largest, torch.where(new.any(), new[largest], mask[largest]))  # no layer is left empty
             self._before[key] = mask.detach().clone()
@@ -217,8 +226,9 @@ class AdversarialPruning(Method):
     imitates the scores of the given one $f_b$, and a small discriminator $D$ that learns to tell them apart must fail.
     Labels are not needed. Masks move by proximal steps with momentum (FISTA), so that they become exactly zero.
 
-    When it fails: what it was taught by is all it learns, mistakes included. Adversarial training swings: when the
-    discriminator wins early, masks follow noise. Those that do not reach zero in a few epochs are cut by their size.
+    When it fails: what it was taught by is all it learns, mistakes included. Batch norms forget by
+    how much all channels shrink together, so masks part slowly, and statistics lag behind: the accuracy that is shown
+    falls, and comes back once they are renewed. Masks that do not reach zero in a few epochs are cut by their size.
     """
 
     card: ClassVar = Card(
@@ -244,22 +254,23 @@ class AdversarialPruning(Method):
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = (
         "The paper trains 100 epochs with a step of the masks every 200 batches, masks of channels, branches and "
-        "blocks that begin as random numbers, and a regulariser of the discriminator; here it is a few epochs with ten "
-        "larger steps of the masks in each, masks of channels alone that begin at 1, and no regulariser. The training "
-        "after the cut uses labels."
+        "blocks that begin as random numbers, a penalty of 0.001 to 0.8, and a regulariser of the discriminator; here "
+        "it is a few epochs with ten larger steps of the masks in each, masks of channels alone that begin at 1, a "
+        "penalty that rests at the budget, and no regulariser. The training after the cut uses labels."
     )
 
-    sparsity: Annotated[float, Range(0.0, 10.0, "Penalty on masks", step=0.1)] = 0.6
+    sparsity: Annotated[float, Range(1e-4, 10.0, "Penalty on masks", log=True)] = 0.02
     imitation: Annotated[float, Range(0.0, 10.0, "Weight of the imitation", step=0.1)] = 1.0
-    rate: Annotated[float, Range(0.001, 1.0, "Step size of masks", log=True)] = 0.03
+    rate: Annotated[float, Range(0.001, 1.0, "Step size of masks", log=True)] = 0.25
     adversary: Annotated[bool, Toggle("Discriminator", help="off: GAL without its adversary, imitation alone")] = True
 
     def obstacle(self, network: Network) -> str:
         return without_channels(network)
 
     def phases(self, goal: Goal) -> Iterator[Phase]:
-        masks = AdversarialMasks(self.sparsity, self.imitation, self.rate, adversary=self.adversary)
+        budget = staged(goal, 1)
+        masks = AdversarialMasks(budget, self.sparsity, self.imitation, self.rate, adversary=self.adversary)
         yield Train(0.5, (masks,), FromHooks(), keep="last", name="masks shrink")
-        yield Cut(Learnt(), Within(GlobalThreshold(normalise="none"), goal.budget), name="zero and smallest masks")
+        yield Cut(Learnt(), Within(GlobalThreshold(normalise="none"), budget), name="zero and smallest masks")
         yield Recover(name="statistics")
         yield Train(0.5, name="what is left")

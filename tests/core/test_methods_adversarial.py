@@ -144,12 +144,28 @@ def test_labels_teach_nothing(digits: Parts) -> None:
 @pytest.mark.parametrize("make", [network, residual])
 def test_masks_reach_exact_zeros(make: Any, digits: Parts) -> None:
     model = taught(make(), digits)
-    training, epochs = trained(AdversarialMasks(rate=0.05), digits, model, FromHooks(), epochs=3)
+    training, epochs = trained(AdversarialMasks(sparsity=0.1), digits, model, FromHooks(), epochs=3)
     zeros = [seen_by(epoch, "zeros")[0] for epoch in epochs]
     masks = torch.cat(list(training.learnt.values()))
     assert zeros[0] == 0 and zeros[-1] > 0.1 and masks.min() == 0 and masks.max() > 0
     assert zeros[-1] == pytest.approx(float((masks == 0).float().mean()))
     assert any(seen_by(epoch, "apart")[0] != 0.5 for epoch in epochs)
+
+
+def test_the_penalty_rests_while_the_budget_is_kept() -> None:
+    model = network()
+    hook = start(model, budget=Budget("macs", fraction=0.7), rate=0.1, sparsity=1.0, adversary=False)
+    with torch.no_grad():
+        for mask in hook._masks.values():
+            mask.copy_(torch.linspace(0.05, 1.0, len(mask)))
+    costs = []
+    for _ in range(6):
+        for key, mask in hook._masks.items():
+            hook._before[key] = mask.detach().clone()  # without momentum
+        hook._shrink()
+        costs.append(hook._cost.share({key: (mask > 0).float() for key, mask in hook._masks.items()}).item())
+    assert costs == sorted(costs, reverse=True) and costs[0] > 0.7 >= costs[-1] > 0.4
+    assert costs[-1] == costs[-2], "it goes no further"
 
 
 def test_nothing_listens_to_the_network_afterwards() -> None:
