@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ from pruning_core.methods.treatments import recalibrated
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.work import told
 
+EVERY = 0.4  # seconds between two reports inside one trial
 Found = dict[str, Tensor]
 
 
@@ -44,17 +46,16 @@ def finding(phase: FindWidths, state: State, setup: Setup) -> Generator[Event, N
     ranks = yield from ranks_of(phase.by, state, setup)
     pool = Pool.of(state.network, ranks, Limits(), fair_by(phase.by))
     budget, search = allowed(phase.budget, state), replace(phase.search, seed=setup.seed)
+    clock = _Clock(longest(search, pool, budget))
 
     def tried(plan: Plan) -> Generator[Event, None, float]:
         model = silence(state.model, state.network, plan) if plan else state.model
         work = recalibrated(model, fit, phase.statistics, setup.seed, setup.device)
-        model = yield from told(work, lambda _: ())
-        return figure(_accuracy(model, held_out, setup))
-
-    total = longest(search, pool, budget)
+        model = yield from told(work, lambda _: clock.now_and_then())
+        return figure((yield from _measured(model, held_out, setup, clock)))
 
     def counted(event: Event) -> Iterator[Event]:
-        yield Progress(event.number + 1, total, "trials") if isinstance(event, Trial) else event
+        yield clock.made(event.number + 1) if isinstance(event, Trial) else event
 
     trials = yield from told(searching(search, pool, tried, budget), counted)
     best = best_of(trials)
@@ -85,10 +86,28 @@ def given_back(pool: Pool, counts: Counts, budget: Budget) -> Counts:
         counts = max(fitting, key=lambda found: found[0])[1]
 
 
-def _accuracy(model: torch.nn.Module, data: Dataset, setup: Setup) -> Accuracy:
+@dataclass
+class _Clock:
+    """Says inside a long trial that it goes on: a place to be stopped at."""
+
+    total: int
+    done: int = 0
+    told: float = field(default_factory=time.monotonic)
+
+    def now_and_then(self) -> Iterator[Event]:
+        if time.monotonic() - self.told > EVERY:
+            yield self.made(self.done)
+
+    def made(self, done: int) -> Progress:
+        self.done, self.told = done, time.monotonic()
+        return Progress(done, self.total, "trials")
+
+
+def _measured(model: torch.nn.Module, data: Dataset, setup: Setup, clock: _Clock) -> Generator[Event, None, Accuracy]:
     tally, last = Tally(data), None
     for batch in predicting(model, data, device=setup.device):
         last = tally.add(batch)
+        yield from clock.now_and_then()
     if last is None:
         raise UserError("There are no held-out images to try widths on. Choose a larger data set.")
     return last
