@@ -42,8 +42,12 @@ def section(found: list[tuple[JobView, MethodRun]]) -> None:
                 "state": "State",
                 "before": st.column_config.TextColumn("Before", help="Test accuracy of what it began with."),
                 "cut": st.column_config.TextColumn("After the last cut"),
-                "after": st.column_config.TextColumn("In the end", help="Top-1 with its 95 % interval."),
-                "change": st.column_config.TextColumn("Change", help="Against before; paired, on the same images."),
+                "after": st.column_config.TextColumn(
+                    "In the end", help="Top-1 with its 95 % interval.", width="medium"
+                ),
+                "change": st.column_config.TextColumn(
+                    "Change", help="Against before; paired, on the same images.", width="medium"
+                ),
                 "macs": "MACs",
                 "parameters": "Parameters",
                 "left": st.column_config.TextColumn(
