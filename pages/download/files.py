@@ -20,7 +20,8 @@ from pruning_core.export.onnx_file import export_onnx
 from pruning_core.export.program import Exported, export_pt2
 from pruning_core.export.recipe import how_from, recipe_of, to_yaml
 from pruning_core.export.script import write_script
-from pruning_core.export.weights import origin_metadata, weights_bytes
+from pruning_core.export.weights import masks_bytes, origin_metadata, weights_bytes
+from pruning_core.graph import Network
 from pruning_core.measuring.measures import Accuracy, Latency
 from pruning_core.storage.codec import encode
 from pruning_core.zoo import LoadedModel, ModelRef
@@ -52,6 +53,10 @@ def stem(ref: ModelRef) -> str:
 
 def weights(model: LoadedModel) -> Built:
     return Built(f"{stem(model.ref)}.safetensors", SAFETENSORS, weights_bytes(model.model, origin_metadata(model)))
+
+
+def masks(model: LoadedModel, network: Network) -> Built:
+    return Built(f"{stem(model.ref)}.masks.safetensors", SAFETENSORS, masks_bytes(model.model, network))
 
 
 def program(model: LoadedModel, far: Far | None = None) -> Built:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages.download import files
 from pages.download.files import Built
-from pages.ui import cards, changes, jobs, links, numbers, provenance, standing, state
+from pages.ui import cards, changes, jobs, links, numbers, provenance, standing, state, zeros
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import code, literal, named
@@ -79,6 +79,7 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
     _row("onnx", "ONNX", ONNX, ref, lambda: files.onnx(model, _far(ref)))
     st.subheader("To build on it")
     _row("weights", "Weights", _weights_text(model), ref, lambda: files.weights(model))
+    _masks(desk, model)
     if not cut.plan:
         st.caption(
             "No channel was removed, so no plan, recipe or script goes with it. The files hold its weights as they "
@@ -98,6 +99,16 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
     if cut.base.ref.source == "demo" or files.codeless(cut.base.ref):
         what = "The weights before pruning, which the script starts from."
         _row("original", "Original weights", what, ref, lambda: _there(files.original(cut)))
+
+
+def _masks(desk: Desk, model: LoadedModel) -> None:
+    """Only where a method has set weights to zero."""
+    if sparsity := zeros.found(desk):
+        text = (
+            f"Which weights are not zero ({numbers.percent(1 - sparsity.zeros / sparsity.weights)} of them), as "
+            "booleans of their shapes: beside the weights, for pipelines that keep masks."
+        )
+        _row("masks", "Masks", text, desk.model, lambda: files.masks(model, state.network(desk.model)))
 
 
 def _weights_text(model: LoadedModel) -> str:

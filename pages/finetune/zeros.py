@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import numbers, state
+from pages.ui import numbers, zeros
 from pages.ui.desk import Desk
 from pruning_core.graph import Plan
-from pruning_core.sparsity.weights import Sparsity
-
-SOME = 0.01  # of the weights are zero: more than chance leaves
 
 
 def lost(desk: Desk) -> str:
@@ -20,12 +17,12 @@ def lost(desk: Desk) -> str:
 
 
 def stay(desk: Desk) -> bool:
-    """Asked where weights are exactly zero, which hardly happens by chance."""
-    found = Sparsity.of(state.loaded(desk.model).model, state.network(desk.model))
-    if found.zeros < SOME * found.weights:
+    """Asked where some weights are zero."""
+    sparsity = zeros.found(desk)
+    if sparsity is None:
         return False
     return st.toggle(
-        f"Zeros stay: {numbers.percent(found.zeros / found.weights)} of the weights",
+        f"Zeros stay: {numbers.percent(sparsity.zeros / sparsity.weights)} of the weights",
         True,
         key="finetune.zeros",
         help="Off: every weight is trained, and the network ends dense.",

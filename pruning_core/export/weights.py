@@ -12,6 +12,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from pruning_core.errors import UserError
+from pruning_core.graph import Network
+from pruning_core.sparsity.weights import prunable
 from pruning_core.zoo import LoadedModel
 from pruning_core.zoo.load import origin_of
 from pruning_core.zoo.origin import KEY, structure
@@ -33,6 +35,12 @@ def weights_bytes(model: nn.Module, metadata: Mapping[str, str] | None = None) -
     }
     said = {"format": "pt", ALIASES: json.dumps(aliases), "structure": structure(model), "torch": torch.__version__}
     return _ordered(safetensors.torch.save(stored, {**said, **(metadata or {})}))
+
+
+def masks_bytes(model: nn.Module, network: Network) -> bytes:
+    """Weight name -> bool of its shape, True where a weight is not zero, as safetensors; of weights that multiply."""
+    masks = {name: (weight != 0).cpu().contiguous() for name, weight in prunable(model, network).items()}
+    return _ordered(safetensors.torch.save(masks, {"format": "pt", "torch": torch.__version__}))
 
 
 def origin_metadata(loaded: LoadedModel) -> dict[str, str]:

@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from streamlit.testing.v1 import AppTest
 
+from pages.download import files
 from pages.methods import charts, frames
 from pages.ui import numbers, standing, state
 from pages.ui.desk import recall
@@ -159,6 +161,12 @@ def test_a_network_with_zeros_is_told_as_one_and_keeps_them_when_it_is_tuned(pag
     assert figures["Weights not zero"] == numbers.percent(1 - end.after.sparsity.zeros / end.after.sparsity.weights)
     healthy(page.button(key="methods.keep").click().run())
     assert standing.made(end.model) is standing.Made.MASKED
+    healthy(page.switch_page("pages/download/page.py").run())
+    healthy(page.button(key="download.masks.make").click().run())
+    built = files.masks(load_model(end.model, state.workspace()), state.network(end.model))
+    masks = safetensors.torch.load(built.data)
+    sparsity = end.after.sparsity
+    assert sum(int((~mask).sum()) for mask in masks.values()) == sparsity.zeros and len(masks) > 5
     healthy(page.switch_page("pages/finetune/page.py").run())
     assert page.toggle(key="finetune.zeros").value and "lost weights" in words(page)
     page.number_input(key="finetune.epochs").set_value(1)
