@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.finetune import courses, stairs
-from pages.ui import jobs, links, plots, started, state, trainable
+from pages.ui import jobs, links, plots, recovery, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal
@@ -15,6 +15,7 @@ from pruning_core.allocation.course import steps_of
 from pruning_core.allocation.schedule import SCHEDULES, Schedule
 from pruning_core.graph import Network, Plan
 from pruning_core.methods.phases import shared_out
+from pruning_core.methods.recoveries import JustCut
 from pruning_core.runs.view import JobView
 from pruning_core.studies.gradual import GradualRun
 from pruning_core.training.config import FineTune
@@ -74,6 +75,12 @@ def _start(desk: Desk, model: ModelRef, plan: Plan, network: Network) -> None:
                     seed=int(st.number_input("Seed", 0, 2**31 - 1, 0, key=f"{KEY}.seed", persist_state="session")),
                 )
             criterion = choose_criterion()
+            after = recovery.choose(f"{KEY}.recovery", default=JustCut).sized(network.cost(plan).macs)
+            if not isinstance(after, JustCut):
+                st.caption(
+                    f"After every cut, before its training, in the control too: {after.card.idea} From "
+                    f"{after.looks_at} images of the training part."
+                )
         with right:
             target = max(network.ratio(plan, key) for key in plan)
             frame = courses.frame(schedule, steps, target)
@@ -87,7 +94,7 @@ def _start(desk: Desk, model: ModelRef, plan: Plan, network: Network) -> None:
             "The same at once as the control", True, key=f"{KEY}.control", persist_state="session",
             help="One cut to the same widths by the same criterion, then as many epochs in all.", wrap=True,
         )  # fmt: skip
-        spec = GradualRun(model, desk.data, plan.to_json(), criterion, schedule, int(wanted), config, control)
+        spec = GradualRun(model, desk.data, plan.to_json(), criterion, schedule, int(wanted), config, control, after)
         pace = f"{steps} step" + ("s" if steps > 1 else "")
         shares = shared_out(config, [1.0] * steps)
         each = f"{min(shares)}" if min(shares) == max(shares) else f"{min(shares)} to {max(shares)}"

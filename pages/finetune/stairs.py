@@ -10,6 +10,7 @@ import streamlit as st
 from pages.ui import cards, changes, charts, links, numbers, plots, provenance, state
 from pages.ui.desk import Desk
 from pruning_core.measuring.measures import Accuracy, Drop
+from pruning_core.methods.recoveries import JustCut
 from pruning_core.runs.events import Event
 from pruning_core.runs.view import JobView
 from pruning_core.studies.gradual import GradualRun
@@ -20,10 +21,16 @@ COLUMNS = ["epoch", "run", "top1", "low", "high"]
 
 
 def label(spec: GradualRun) -> str:
+    after = "" if isinstance(spec.recovery, JustCut) else f" · each cut: {spec.recovery.card.name}"
     return (
         f"{spec.schedule.card.name} · {spec.steps} steps · {spec.config.epochs} epochs · {spec.criterion.label} · "
-        f"seed {spec.config.seed}"
+        f"seed {spec.config.seed}{after}"
     )
+
+
+def before(spec: GradualRun) -> str:
+    """What a step's first accuracy is measured after."""
+    return "After the cut" + ("" if isinstance(spec.recovery, JustCut) else f" and: {spec.recovery.card.name}")
 
 
 def names(spec: GradualRun) -> dict[str, str]:
@@ -97,7 +104,9 @@ def draw(view: JobView, spec: GradualRun) -> None:
             ),
             "macs": st.column_config.NumberColumn("MACs", format="localized"),
             "epochs": "Epochs",
-            "before": st.column_config.TextColumn("After the cut", help="Test accuracy with its 95 % interval."),
+            "before": st.column_config.TextColumn(
+                before(spec), help="Test accuracy with its 95 % interval, before training."
+            ),
             "after": st.column_config.TextColumn("After training", help="Of the weights best on held-out images."),
         },
     )
@@ -106,9 +115,16 @@ def draw(view: JobView, spec: GradualRun) -> None:
         cards.source_line(
             provenance.measured(
                 ends[-1].after.dataset, images=ends[-1].after.images, device=view.device.upper(), seed=spec.config.seed,
-                note="Bands are 95 % intervals. Each step begins with the full learning rate.",
+                note=f"Bands are 95 % intervals.{_recovered(spec)} Each step begins with the full learning rate.",
             )
         )  # fmt: skip
+
+
+def _recovered(spec: GradualRun) -> str:
+    if isinstance(spec.recovery, JustCut):
+        return ""
+    images = spec.recovery.looks_at
+    return f" Every cut is followed by: {spec.recovery.card.name}, on {images} images of the training part."
 
 
 def finish(view: JobView, spec: GradualRun, desk: Desk) -> None:

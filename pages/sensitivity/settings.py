@@ -28,7 +28,6 @@ def ask(desk: Desk, network: Network, available: int) -> SensitivityRun:
     with second:
         images = choose_images(available, "sensitivity")
         mode = _mode()
-        after = _recovery(network)
     with third:
         ratios = st.pills(
             "Ratios",
@@ -42,6 +41,7 @@ def ask(desk: Desk, network: Network, available: int) -> SensitivityRun:
             persist_state="session",
         )
         approximate = _approximate(network)
+        after = _recovery(network)
     if not ratios:
         raise UserError("No ratio is chosen, so there is nothing to measure. Choose at least one ratio.")
     return SensitivityRun(
@@ -61,7 +61,7 @@ def _recovery(network: Network) -> Recovery:
     if isinstance(chosen, Mending):
         st.caption(
             f"In every cell each layer that reads the group is refitted by least squares, from what it read and wrote "
-            f"in the unpruned network on {chosen.looks_at} images of the training part. {recovery.LESSON}"
+            f"in the unpruned network on {chosen.looks_at} images of the training part."
         )
     return chosen
 

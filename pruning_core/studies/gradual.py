@@ -23,7 +23,8 @@ from pruning_core.measuring.intervals import paired_drop
 from pruning_core.methods.perform import Broken, Done, perform
 from pruning_core.methods.phases import Cut, Train, shared_out
 from pruning_core.methods.place import Keeper, Place
-from pruning_core.methods.programs import in_steps, training_of
+from pruning_core.methods.programs import Numbers, in_steps
+from pruning_core.methods.recoveries import JustCut, Recovery
 from pruning_core.methods.state import Setup, State
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
@@ -43,7 +44,8 @@ class GradualRun(RunSpec):
     """Bring ``model`` to the widths of ``plan`` (JSON) in ``steps`` steps of ``schedule``, training after each.
 
     ``config.epochs`` are shared out among the steps. At every step ``criterion`` ranks the channels of the network as
-    it is then, so the channels that go need not be those of ``plan``; their numbers are. Each step begins with the full
+    it is then, so the channels that go need not be those of ``plan``; their numbers are. ``recovery`` follows every
+    cut, before its training; mending aims at the network as it was before that cut. Each step begins with the full
     learning rate.
     With ``control`` the same is done at once with as many epochs in all. One ``Shrunk`` and one ``Reached`` per step;
     training events are tagged ``tag_of(way, step)``; in the end a ``Drop`` of the steps against the control.
@@ -59,6 +61,7 @@ class GradualRun(RunSpec):
     steps: int = 5
     config: FineTune = field(default_factory=FineTune)
     control: bool = True
+    recovery: Recovery = field(default_factory=JustCut)
 
     @property
     def title(self) -> str:
@@ -82,6 +85,8 @@ class GradualRun(RunSpec):
         plan = Plan.from_json(self.plan)
         if not plan:
             raise UserError("The plan removes nothing yet. Make one on What-if or by a search first.")
+        if self.recovery.trains:
+            raise UserError("Every cut is followed by a training anyway. Choose a recovery that does not train.")
         loaded = yield from the_model(self.model, workspace)
         network = captured(loaded)
         network.validate(plan)
@@ -99,12 +104,13 @@ class GradualRun(RunSpec):
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
         """What lies before the place where each way stopped."""
         places = {way: Place.load(self.file(workspace, way)) for way in self.ways}
+        numbers = Numbers(self.recovery)
         lengths = {(e.way, e.step): e.epochs for e in past if isinstance(e, Shrunk)}
 
         def done(way: str, step: int) -> float:
             """Epochs of a step's training that need not be repeated; -1 before it begins."""
             place = places.get(way)
-            return place.epochs(training_of(step)) if place else -1.0
+            return place.epochs(numbers.training(step)) if place else -1.0
 
         def counts(event: Event) -> bool:
             match event:
@@ -112,7 +118,7 @@ class GradualRun(RunSpec):
                     return done(way, step) >= lengths.get((way, step), math.inf)
                 case Shrunk(way=way, step=step):
                     place = places.get(way)
-                    return place is not None and place.number >= training_of(step)
+                    return place is not None and place.number > numbers.cut(step)
                 case Step(tag=tag, position=position):
                     return position <= done(*way_of(tag))
                 case Epoch(tag=tag, epoch=epoch):
@@ -171,11 +177,11 @@ class _Steps:
     def _end(self, way: _Way) -> Generator[Event, None, nn.Module]:
         """The network that one way ends with."""
         fit, held_out, test = self.parts
-        setup = Setup(fit, fit, held_out, test, self.spec.config, self.spec.config.seed)
+        setup = Setup(fit, fit, held_out, test, self.spec.config, self.spec.config.seed, self.spec.config.device)
         keeper = Keeper(self.spec.file(self.workspace, way.name))
-        phases = in_steps(way.course, self.spec.criterion, way.name)
+        phases = in_steps(way.course, self.spec.criterion, way.name, self.spec.recovery)
         standing = keeper.load()
-        step = 1 + (standing.number if standing else 0) // 2
+        step = Numbers(self.spec.recovery).step(standing.number if standing else 0)
 
         def say(event: Event) -> Iterator[Event]:
             nonlocal step
@@ -193,7 +199,7 @@ class _Steps:
                     if isinstance(tagged, Epoch) and tagged.epoch == 0:
                         self.before[tagged.tag] = tagged
                     yield tagged
-                case Broken():
+                case Broken() | Done():
                     pass
                 case _:
                     yield event

@@ -61,7 +61,7 @@ class SensitivityRun(RunSpec):
 
     @property
     def title(self) -> str:
-        return f"Sensitivity of {self.model.name} on {self.data.name}"
+        return f"Sensitivity of {self.model.name} on {self.data.name}{', mended' if self.recovery.looks_at else ''}"
 
     def queue(self) -> str:
         return choose_device(self.device)

@@ -1,5 +1,6 @@
 """The fine-tune page: what it says of an unpruned network, a training beside its control, keeping the weights."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pages.finetune import courses, frames, stairs, ways
 from pages.ui import standing, state
 from pages.ui.desk import recall
 from pruning_core.allocation.schedule import SCHEDULES
+from pruning_core.methods.recoveries import JustCut, Mending
 from pruning_core.runs.view import State
 from pruning_core.studies.reached import AT_ONCE, SCHEDULED
 from pruning_core.training.events import Epoch, Step
@@ -217,3 +219,24 @@ def test_a_plan_is_reached_in_steps_and_compared_with_the_same_at_once(open_page
     assert kept.base == desk.model.base and kept != desk.model
     assert standing.made(kept) is standing.Made.STEPPED
     assert state.network(kept).cost() == state.network(desk.model).cost(), "the widths of the plan"
+
+
+def test_each_cut_is_mended_before_its_training_where_that_is_chosen(open_page):
+    pruned_desk(state.workspace(), ME, 0.5)
+    app = open_page(ways.IN_STEPS)
+    assert "After every cut" not in words(app)
+    app.slider(key="gradual.steps").set_value(2)
+    app.number_input(key="gradual.epochs").set_value(2)
+    app.toggle(key="gradual.control").set_value(False)
+    app.segmented_control(key="gradual.recovery").set_value(Mending.card.key)
+    healthy(app.run())
+    assert "After every cut, before its training" in words(app) and "128 images of the training part" in words(app)
+    healthy(app.button(key="gradual.start").click().run())
+    view = state.jobs().wait(app.session_state["gradual.job"], 180)
+    assert view.state is State.DONE, view.error
+    spec = state.jobs().spec(view.id)
+    assert spec.recovery == Mending() and "Mend (least squares)" in stairs.label(spec)
+    healthy(app.run())
+    assert "Every cut is followed by: Mend (least squares), on 128 images" in words(app)
+    assert stairs.before(spec) == "After the cut and: Mend (least squares)"
+    assert stairs.before(replace(spec, recovery=JustCut())) == "After the cut"
