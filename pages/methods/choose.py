@@ -14,7 +14,7 @@ from pruning_core.allocation.budget import Budget
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.knobs import knobs_of
-from pruning_core.methods.base import Goal, Method
+from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.phases import settings
 from pruning_core.methods.registry import METHODS
 from pruning_core.studies.method import MethodRun
@@ -23,6 +23,15 @@ from pruning_core.training.config import FineTune
 KEY = "methods"
 SHOWN = "methods.job"
 COUNTED = {"MACs": "macs", "Parameters": "parameters"}
+
+
+ENDS = {
+    "fewer channels": Outcome.SMALLER,
+    "zeros": Outcome.SPARSE,
+    "grouped kernels": Outcome.REGROUPED,
+    "fewer layers": Outcome.SHALLOWER,
+    "gates": Outcome.DYNAMIC,
+}
 
 
 @st.fragment
@@ -42,7 +51,10 @@ def section(desk: Desk) -> None:
 
 
 def _method() -> Method:
-    classes = {each.card.key: each for each in METHODS}
+    ends = st.pills(
+        "It ends in", list(ENDS), key=f"{KEY}.outcome", persist_state="session", help="Nothing chosen: all methods."
+    )
+    classes = {each.card.key: each for each in METHODS if ends is None or each.outcome is ENDS[ends]}
     wanted = st.selectbox(
         "Method",
         list(classes),
@@ -116,6 +128,8 @@ def _timeline(method: Method, goal: Goal, config: FineTune) -> None:
         what = frames.what(phase)
         lines.append(f"{number + 1}. **{phase.name}**" + (f": {what}" if what != phase.name else "") + epochs)
     st.markdown("What will be done:\n" + "\n".join(lines))
+    if not method.budgeted:
+        st.caption("How much is left is what its own knobs say; it does not look at the budget.")
 
 
 def _buttons(desk: Desk, network: Network, method: Method, budget: Budget, config: FineTune) -> None:

@@ -10,7 +10,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from pages.download import files
-from pages.methods import charts, frames
+from pages.methods import charts, choose, frames
 from pages.ui import numbers, standing, state
 from pages.ui.desk import recall
 from pruning_core.measuring.measures import Accuracy
@@ -76,6 +76,15 @@ def test_every_method_shows_its_card_and_its_phases_before_it_runs(page):
         assert sum(epochs) > 6 if method is ScratchB else sum(epochs) == 6
         assert done in timeline and f"ends in **{method.outcome}**" in words(page)
         assert not page.button(key="methods.start").disabled
+
+
+def test_methods_are_narrowed_by_what_they_end_in(page):
+    assert set(choose.ENDS.values()) == {method.outcome for method in METHODS}
+    for word, outcome in choose.ENDS.items():
+        healthy(page.pills(key="methods.outcome").set_value(word).run())
+        options = page.selectbox(key="methods.method").options
+        assert len(options) == sum(method.outcome is outcome for method in METHODS)
+        assert f"It ends in **{outcome}**" in words(page)
 
 
 def test_a_method_runs_to_its_end_and_its_network_can_be_kept(page):
