@@ -57,9 +57,14 @@ class LatentClusters(Judgement):
         self, model: nn.Module, network: Network, images: Dataset, learnt: Mapping[str, Tensor], device: str
     ) -> Judging:
         made = producers(model, network)
-        groups = [group for group in cuttable(network) if group.key in made]
+        groups = cuttable(network)
         maps = yield from products(model, network, groups, images, device)
-        filters = {group.key: joined(made[group.key]).detach().cpu().double() for group in groups}
+        filters = {
+            group.key: joined(made[group.key]).detach().cpu().double()
+            if group.key in made
+            else torch.eye(group.size, dtype=torch.float64)  # no weight makes them: their maps alone tell them apart
+            for group in groups
+        }
         return {key: self._marks(key, rows, cosines(maps, key, len(rows))) for key, rows in filters.items()}
 
     def _marks(self, key: str, filters: Tensor, likeness: Tensor) -> Tensor:

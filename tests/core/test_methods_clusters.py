@@ -18,6 +18,7 @@ from pruning_core.allocation.swarm import Swarm, velocity
 from pruning_core.allocation.trial import Trial
 from pruning_core.graph import capture
 from pruning_core.measuring.evaluate import evaluate
+from pruning_core.methods import latent_clusters
 from pruning_core.methods.base import Goal, Method
 from pruning_core.methods.diversity import diversified, renewed
 from pruning_core.methods.feature_maps import cosines, likeness, products
@@ -239,3 +240,11 @@ def test_channels_whose_maps_nobody_sees_are_judged_by_their_filters(digits: Par
         found = finished(by.judging(model, network, digits[0].subset(16, 1), {}, "cpu"))
         assert found.keys() == {group.key for group in network.groups if group.exact} and len(found) == 2
     assert cosines({}, "any", 3).tolist() == torch.eye(3).tolist()
+
+
+def test_channels_that_no_weight_makes_are_judged_by_their_maps(digits: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latent_clusters, "producers", lambda *_: {})
+    state = begun(residual())
+    by = LatentClusters({group.key: 3 for group in state.network.groups})
+    found = finished(by.judging(state.model, state.network, digits[0].subset(16, 1), {}, "cpu"))
+    assert len(found) == 3 and all(int(marks.sum()) == 3 for marks in found.values())
