@@ -12,6 +12,7 @@ from pruning_core.criteria import Criterion, L1Norm
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.phases import Cut, Phase, Within
 from pruning_core.methods.recoveries import NewStatistics, Recovery, Tuning, phases_of
+from pruning_core.methods.staged import staged
 from pruning_core.taxonomy import Card, Data, Family
 
 
@@ -41,5 +42,5 @@ class CutAndTrain(Method):
     recoveries: tuple[Recovery, ...] = (NewStatistics(), Tuning())
 
     def phases(self, goal: Goal) -> Iterator[Phase]:
-        yield Cut(self.criterion, Within(self.allocation, goal.budget), name="cut")
+        yield Cut(self.criterion, Within(self.allocation, staged(goal, 1)), name="cut")
         yield from phases_of(self.recoveries)

@@ -14,6 +14,7 @@ from pruning_core.graph import Network, Plan
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.phases import Cut, Learnt, Phase, Train, Within
+from pruning_core.methods.staged import staged
 from pruning_core.methods.units import Slices, joined, scales, without_scales
 from pruning_core.taxonomy import Card, Data, Family, Paper, Published, Time
 from pruning_core.training.hooks import Hook, HookSpec, Moment
@@ -123,5 +124,5 @@ class SparseScales(Method):
 
     def phases(self, goal: Goal) -> Iterator[Phase]:
         yield Train(0.6, (ProximalScales(self.strength),), keep="last", name="scales towards zero")
-        yield Cut(Learnt(), Within(GlobalThreshold(normalise="none"), goal.budget), name="zero and smallest scales")
+        yield Cut(Learnt(), Within(GlobalThreshold(normalise="none"), staged(goal, 1)), name="zero and smallest scales")
         yield Train(0.4, name="without the threshold")

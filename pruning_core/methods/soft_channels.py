@@ -17,6 +17,7 @@ from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.gates import Gates, measuring, opened
 from pruning_core.methods.phases import Cut, Learnt, Phase, Recover, Train, Within
+from pruning_core.methods.staged import staged
 from pruning_core.methods.units import Slices, scales, without_scales
 from pruning_core.taxonomy import Card, Data, Family, Paper, Published, Time
 from pruning_core.training.hooks import Hook, HookSpec, Moment
@@ -165,7 +166,7 @@ class SoftChannelPruning(Method):
     def phases(self, goal: Goal) -> Iterator[Phase]:
         hook = SoftChannels(self.strength, self.temperature, self.slack)
         yield Train(0.5, (hook,), keep="last", name="soft channels")
-        to = Within(GlobalThreshold(normalise="none"), goal.budget)
+        to = Within(GlobalThreshold(normalise="none"), staged(goal, 1))
         yield Cut(Learnt(), to, name="what is most probably off")
         yield Recover(name="statistics")
         yield Train(0.5, name="what is left")

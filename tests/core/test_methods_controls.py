@@ -11,13 +11,15 @@ from torch import nn
 
 from pruning_core.allocation.budget import Budget
 from pruning_core.datasets import DIGITS, load_splits
+from pruning_core.errors import UserError
 from pruning_core.graph import capture
-from pruning_core.methods.base import Goal
+from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.cut_and_train import CutAndTrain
 from pruning_core.methods.perform import Done, perform
 from pruning_core.methods.phases import Train
 from pruning_core.methods.phases import settings as settings_of
 from pruning_core.methods.random_channels import RandomChannelPruning
+from pruning_core.methods.registry import METHODS
 from pruning_core.methods.scratch import ScratchB, ScratchE
 from pruning_core.methods.state import Setup
 from pruning_core.runs.events import Event, Progress
@@ -149,3 +151,14 @@ def test_random_widths_end_within_the_budget_on_a_residual_network(digits: Parts
     end = finished(perform(phases, state, setup(digits)))
     assert 0.4 * state.network.cost().macs < state.network.cost(end.plan).macs <= 0.5 * state.network.cost().macs
     assert capture(end.model, torch.zeros(1, 1, 8, 8)).cost().macs == state.network.cost(end.plan).macs
+
+
+# -- the budget, for all methods that end in a smaller network ---------------------------------------------------------
+
+SMALLER = [method for method in METHODS if method.outcome is Outcome.SMALLER]
+
+
+@pytest.mark.parametrize("method", SMALLER, ids=lambda m: m.card.key)
+def test_a_budget_of_time_is_refused_before_anything_runs(method: type[Method]) -> None:
+    with pytest.raises(UserError, match="in MACs or parameters"):
+        tuple(method().phases(Goal(begun().network, Budget("latency", fraction=0.5))))
