@@ -36,7 +36,7 @@ def section(found: list[tuple[JobView, MethodRun]]) -> None:
             hide_index=True,
             key="methods.matrix",
             column_config={
-                "method": st.column_config.TextColumn("Method", pinned=True),
+                "method": st.column_config.TextColumn("Method", pinned=True, width="medium"),
                 "began": st.column_config.TextColumn("Began with", help="What the network was; its budget is of that."),
                 "budget": "Budget",
                 "state": "State",

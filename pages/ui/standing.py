@@ -62,6 +62,15 @@ def badge(ref: ModelRef) -> str:
     return "" if found is Made.WHOLE else f":blue-badge[{found}]"
 
 
+def called(ref: ModelRef) -> str:
+    """What the network is, as it begins a sentence."""
+    from pruning_core.graph import Plan
+
+    if ref.source == "rebuilt":
+        return "The rebuilt network"
+    return "The smaller network" if ref.plan and Plan.from_json(ref.plan) else "The network with other weights"
+
+
 def application(desk: Desk) -> PruneRun:
     """The run that applies the plan on the desk; judged on the test images, which no choice has looked at."""
     from pages.ui import recovery

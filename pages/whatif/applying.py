@@ -8,7 +8,7 @@ from pages.ui import cards, changes, jobs, latencies, links, numbers, proofs, pr
 from pages.ui.desk import Desk
 from pages.ui.literal import literal, named
 from pages.whatif import figures, outcome, plans
-from pruning_core.graph import Network, Plan
+from pruning_core.graph import Network
 from pruning_core.measuring.measures import Accuracy, Drop
 from pruning_core.runs.view import JobView
 from pruning_core.studies.pruned import Pruned
@@ -54,9 +54,8 @@ def _cut(desk: Desk) -> None:
     """The smaller network is on the desk: what comes next, and what cutting it has cost."""
     made = standing.made(desk.model)
     tuned = made.trained
-    what = "The smaller network" if Plan.from_json(desk.model.plan) else "The network with other weights"
     st.success(
-        f"{what} is on the desk ({made}). "
+        f"{standing.called(desk.model)} is on the desk ({made}). "
         + ("Download it" if tuned else "Fine-tune it to make up for what it lost, or download it")
         + "; the sliders above would cut it further.",
         icon=":material/check:",

@@ -14,8 +14,10 @@ from pages.ui.cookie import USER_COOKIE, UserCookie
 from pages.ui.errors import plain_errors, report
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan
+from pruning_core.graph.edits import Drop, edited
 from pruning_core.studies.pruned import Pruned
-from pruning_core.zoo import store_weights
+from pruning_core.zoo import ModelRef, store_weights
+from pruning_core.zoo.rebuilt import EDITS, told
 
 ROOT = Path(__file__).parents[2]
 
@@ -180,3 +182,21 @@ def test_what_is_on_the_desk_is_planned_then_applied_then_cut(monkeypatch):
     assert standing.made(tuned) is standing.Made.CHANGED
     assert standing.came_from(found.model)[1] == standing.came_from(found.recovered.model)[1] == found
     assert standing.came_from(tuned)[1] == found and standing.came_from(first.model) is None
+
+
+def test_a_rebuilt_network_has_no_plan_and_is_told_as_one(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    first = state.desk()
+    weights = edited(state.loaded(first.model).model, (Drop("layer1.0"),)).state_dict()
+    ref = ModelRef("rebuilt", first.model.name, store_weights(weights, state.workspace()),
+                   options=((EDITS, told((Drop("layer1.0"),))),), base=first.model)  # fmt: skip
+    for page in ("model", "whatif", "methods", "finetune", "download"):
+        run = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        run.session_state["desk"] = first.with_model(ref, first.data)
+        run.run()
+        if page != "model":
+            run.switch_page(f"pages/{page}/page.py").run()
+        assert not run.exception and not run.error, page
+        assert f"-badge[{standing.Made.REBUILT}]" in " ".join(each.value for each in run.sidebar.markdown)
+        if page == "whatif":
+            assert "The rebuilt network is on the desk" in run.success[0].value
