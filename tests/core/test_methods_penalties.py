@@ -17,7 +17,6 @@ from pruning_core.methods.ista import ProximalScales, SparseScales, shrunk
 from pruning_core.methods.network_slimming import NetworkSlimming, ScalePenalty
 from pruning_core.methods.perform import Done, perform
 from pruning_core.methods.phases import Cut, Train
-from pruning_core.methods.registry import METHODS
 from pruning_core.methods.soft_pruning import SoftFilterPruning, SoftGeometricMedian, SoftZeros
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import NO_SCALES, producers, scales
@@ -255,46 +254,3 @@ def test_a_tick_moves_norms_and_the_last_layer_alone(digits: Parts) -> None:
     after = trained(GateEffects(), digits)[0].best_model().state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert not {"0.weight", "3.weight"} & moved and {"1.weight", "4.bias", "9.weight"} <= moved
-
-
-# -- all of them -------------------------------------------------------------------------------------------------------
-
-
-def hooks_of(method: type[Method]) -> list[HookSpec]:
-    phases = method().phases(Goal(begun().network, Budget("macs", fraction=0.5)))
-    return [hook for phase in phases if isinstance(phase, Train) for hook in phase.hooks]
-
-
-WITH_HOOKS = [method for method in METHODS if hooks_of(method)]
-
-
-@pytest.mark.parametrize("method", WITH_HOOKS, ids=lambda m: m.card.key)
-def test_what_a_hook_shows_is_what_it_declares(method: type[Method], digits: Parts) -> None:
-    for spec in hooks_of(method):
-        _, epochs = trained(spec, digits)
-        assert all({watched.key for watched in e.watched} == {watch.key for watch in spec.watches} for e in epochs)
-
-
-@pytest.mark.parametrize("method", WITH_HOOKS, ids=lambda m: m.card.key)
-@pytest.mark.parametrize("stop", [2, 5])
-def test_a_method_goes_on_exactly(method: type[Method], stop: int, digits: Parts) -> None:
-    """Cancelled inside the training with its hooks, and gone on with, it ends with the same weights."""
-    state = begun()
-    fit, held_out, test = digits
-    config = FineTune(epochs=2, batch_size=128, lr=0.05, seed=3, device="cpu")
-    (spec, *_) = hooks_of(method)
-
-    def training(start: Any = None) -> Training:
-        return fine_tune(state.model, fit, test, config, (spec,), held_out, start, network=state.network, keep="last")
-
-    whole = training()
-    list(whole)
-    part = training()
-    for _ in range(stop):
-        next(part)
-    part.close()
-    rest = training(part.checkpoint())
-    list(rest)
-    for name, value in whole.best_model().state_dict().items():
-        assert torch.equal(value, rest.best_model().state_dict()[name]), name
-    assert {k: v.tolist() for k, v in whole.learnt.items()} == {k: v.tolist() for k, v in rest.learnt.items()}
