@@ -171,9 +171,9 @@ def _around(model: nn.Module, network: Network) -> dict[str, list[Slices]]:
 class ClustersWhileTraining(Method):
     r"""Cluster channels at a height that rises while the network trains, keep one of each cluster, stop at the budget.
 
-    $t(e) = k\,e$ in Ward's trees of $f_c = (\|W_{c,i}\|_F)_i \oplus (\|W'_{o,c}\|_F)_o$: at the start of each epoch,
-    channels whose clusters join below the height $t$ are alike, and the one of largest $\|f\|_2$ stands for them from
-    then on. One height for all layers, so each finds its own width, and one training is all it takes.
+    $t(e) = k\,e, \quad f_c = (\|W_{c,i}\|_F)_i \oplus (\|W'_{o,c}\|_F)_o$: at the start of each epoch, channels whose
+    clusters in Ward's trees of $f$ join below the height $t$ are alike, and the one of largest $\|f\|_2$ stands for
+    them from then on. One height for all layers, so each finds its own width, and one training is all it takes.
 
     When it fails: norms forget the sign and the shape of kernels, so different detectors can look alike. The training
     that is left after the last cut must be long enough to get over it.
