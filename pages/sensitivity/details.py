@@ -22,6 +22,7 @@ from pruning_core.runs.view import JobView
 from pruning_core.studies.sensitivity import SensitivityRun
 
 Cells = Mapping[tuple[str, float], Cell]
+WIDE_PX = 384  # of the column beside the heatmap
 COUNTED = provenance.derived("counted in closed form, exactly, for the network with only this group cut")
 
 
@@ -107,7 +108,7 @@ def _source(view: JobView, spec: SensitivityRun, cells: Cells, cell: Cell) -> pr
 def _accuracy(source: provenance.Provenance, cell: Cell) -> None:
     change = changes.of_cell(cell)
     done = "and refitting what reads them" if cell.mended else "nothing else done"
-    first, second = st.columns(2)
+    first, second = cards.pair(WIDE_PX)
     cards.number(
         "Accuracy",
         numbers.percent(cell.top1),
@@ -137,7 +138,7 @@ def _accuracy(source: provenance.Provenance, cell: Cell) -> None:
 def _cost(network: Network, cell: Cell) -> None:
     # The units of a group are interchangeable, so which ones go does not matter to the cost.
     before, after = network.cost(), network.cost(Plan({cell.group: range(cell.removed)}))
-    first, second = st.columns(2)
+    first, second = cards.pair(WIDE_PX)
     for place, name, old, new in (
         (first, "MACs if applied", before.macs, after.macs),
         (second, "Parameters if applied", before.parameters, after.parameters),

@@ -22,6 +22,15 @@ def row(count: int) -> list[DeltaGenerator]:
         return [st.container(width=width, height="stretch") for _ in range(count)]
 
 
+def pair(within: int) -> list[DeltaGenerator]:
+    """The same for two cards in a column that is `within` pixels wide on a usual screen.
+
+    Each is as high as it needs: what stretches inside a column that it wraps in would cover what comes below.
+    """
+    with st.container(horizontal=True, gap="small"):
+        return [st.container(width=(within - GAP_PX) // 2) for _ in range(2)]
+
+
 def badge(provenance: Provenance) -> str:
     """The small coloured word, as Markdown for any label or caption."""
     return f":{provenance.mark.color}-badge[{provenance.mark.value}]"
