@@ -24,8 +24,8 @@ SHOWN = "sensitivity.run"
 CELL = "sensitivity.cell"
 _SHOWN = {
     beside.CUT: "**Just cut**: the channels are gone, every weight that is left stays as it was.",
-    beside.MENDED: "**Mended**: the channels are gone, and the layers that read the group are refitted, each by itself. "
-    "Where nearly all go, What-if can keep more: it refits them one after the other, and moves every batch norm.",
+    beside.MENDED: "**Mended**: the channels are gone, and the layers that read the group are refitted, each by "
+    "itself. Where nearly all go, What-if can keep more: it refits them in turn, and moves every batch norm.",
 }
 POLL_S = 1.0  # a heatmap that changes is drawn anew, so not more often than one can look
 
