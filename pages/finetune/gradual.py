@@ -98,7 +98,8 @@ def _start(desk: Desk, model: ModelRef, plan: Plan, network: Network) -> None:
         pace = f"{steps} step" + ("s" if steps > 1 else "")
         shares = shared_out(config, [1.0] * steps)
         each = f"{min(shares)}" if min(shares) == max(shares) else f"{min(shares)} to {max(shares)}"
-        st.caption(f"{pace} of {each} epochs to the widths of the plan: {len(plan)} groups lose channels.")
+        groups = "1 group loses" if len(plan) == 1 else f"{len(plan)} groups lose"
+        st.caption(f"{pace} of {each} epochs to the widths of the plan: {groups} channels.")
         if misfit := trainable.why_not(model, desk.data):
             st.error(literal(misfit), icon=":material/error:")
         if st.button(

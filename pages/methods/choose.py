@@ -52,7 +52,12 @@ def section(desk: Desk) -> None:
 
 def _method() -> Method:
     ends = st.pills(
-        "It ends in", list(ENDS), key=f"{KEY}.outcome", persist_state="session", help="Nothing chosen: all methods."
+        "It ends in",
+        list(ENDS),
+        key=f"{KEY}.outcome",
+        persist_state="session",
+        help="Nothing chosen: all methods.",
+        wrap=True,
     )
     classes = {each.card.key: each for each in METHODS if ends is None or each.outcome is ENDS[ends]}
     wanted = st.selectbox(

@@ -121,7 +121,7 @@ def _accuracy(source: provenance.Provenance, cell: Cell) -> None:
         "Change",
         numbers.points(change.difference),
         source,
-        detail=f"{numbers.points(change.low)} to {numbers.points(change.high)}",
+        detail=numbers.span(change.low, change.high),
         help="Against the unpruned network on the same images; below: the 95 % interval of the paired difference.",
         container=second,
     )

@@ -66,7 +66,7 @@ class Clusters:
 
 def ask(desk: Desk, groups: tuple[Group, ...]) -> Clusters:
     """The widgets, and the clusters they describe. Raises UserError when the activations cannot be observed."""
-    first, second, third, fourth = st.columns([4, 3, 4, 4], gap="medium")
+    first, second, third, fourth = st.columns([3, 3, 5, 4], gap="medium")
     by_key = {group.key: group for group in groups}
     with first:
         key = st.selectbox("Layer", list(by_key), key="similarity.layer", persist_state="session")

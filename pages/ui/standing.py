@@ -113,13 +113,18 @@ def plan(desk: Desk) -> str:
 
 
 def _cuts(base: ModelRef, plan: str) -> list[tuple[JobView, Pruned]]:
-    """The visitor's applications of this plan that came to their end, newest first."""
+    """The visitor's applications of this plan that came to their end, newest first.
+
+    Not what was only measured on held-out images, to choose by: that is no application.
+    """
     from pages.ui import started
     from pruning_core.studies.prune import PruneRun
     from pruning_core.studies.pruned import Pruned
 
     found = []
-    for listed, _ in started.mine(PruneRun, lambda spec: (spec.model, spec.plan) == (base, plan)):
+    for listed, _ in started.mine(
+        PruneRun, lambda spec: (spec.model, spec.plan, spec.data.split) == (base, plan, "test")
+    ):
         view = state.jobs().snapshot(listed.id)
         if end := view.last(Pruned):
             found.append((view, end))

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from pages.ui import server, standing, state
 from pages.ui.cookie import USER_COOKIE, UserCookie
 from pages.ui.errors import plain_errors, report
+from pages.ui.sweeps import judged_on
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan
 from pruning_core.graph.edits import Drop, edited
@@ -169,12 +170,15 @@ def test_what_is_on_the_desk_is_planned_then_applied_then_cut(monkeypatch):
 
     assert "nothing planned" in said(first) and "cut" not in said(first)
     assert "**4** of 6 groups planned" in said(planned) and "not applied yet" in said(planned)
+    looked = replace(standing.application(planned), data=judged_on(planned.data))
+    monkeypatch.setattr(state, "owner", lambda: "me")
+    state.jobs().wait(state.jobs().submit(looked, "me"), 120)
+    assert "not applied yet" in said(planned), "measured to choose by is not applied"
     job = state.jobs().submit(standing.application(planned), "me")
     found = state.jobs().wait(job, 120).last(Pruned)
     assert "not applied yet" not in said(planned) and "applied" in said(planned)
     cut = first.with_model(found.model, first.data)
     assert "-badge[cut]" in said(cut) and "nothing more planned" in said(cut)
-    monkeypatch.setattr(state, "owner", lambda: "me")  # without it nobody knows who made these weights
     assert standing.made(found.recovered.model) is standing.Made.REFITTED
     state_dict = {name: value.clone() for name, value in state.loaded(found.model).model.state_dict().items()}
     state_dict["conv1.weight"] += 1
