@@ -177,6 +177,7 @@ class Training(Iterator[TrainEvent]):
         pace.open_window()
         moment, quiet = None, True
         for x, y in batches:
+            quiet = True
             moment = self._moment(learner)
             loss, penalty = learner.learn(x, y, moment, derived(config.seed, self._epoch, self._step, STEP))
             self._step += 1
@@ -189,7 +190,7 @@ class Training(Iterator[TrainEvent]):
                 quiet = False
             if config.minutes and self._done() >= 1.0:
                 break
-        if quiet and moment is not None:  # an epoch shorter than that says something once
+        if quiet and moment is not None:  # whoever follows hears of the last step too
             yield self._told(learner, moment)
         self._finite(self._loss.total)
         pace.close_window()
