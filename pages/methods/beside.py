@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.methods import chance, charts, frames, labels, sparse
+from pages.methods import chance, charts, dynamic, frames, gate_charts, labels, sparse
 from pages.methods.charts import Point
 from pages.ui import cards, changes, jobs, numbers, plots, standing
 from pruning_core.runs.view import JobView
@@ -62,11 +62,28 @@ def section(found: list[tuple[JobView, MethodRun]]) -> None:
     ends = [(end, view, spec) for view, (_, spec) in zip(views, found) if (end := view.last(Treated))]
     if not ends:
         return
-    cards.source_line(*(labels.measured(end.after.accuracy, view, spec) for end, view, spec in ends), COUNTED)
+    gates = (
+        dynamic.counted(end.after.average, spec.config.seed, view.device.upper())
+        for end, view, spec in ends
+        if end.after.average
+    )
+    cards.source_line(*(labels.measured(end.after.accuracy, view, spec) for end, view, spec in ends), COUNTED, *gates)
     if len(ends) > 1:
         points = [Point(labels.run(spec), chance.is_one(spec.method), end.after.accuracy) for end, _, spec in ends]
         plots.show(charts.beside(points), "methods.beside")
         st.caption(BAND if any(point.chance for point in points) else NO_BAND)
+    if any(end.after.average for end, _, _ in ends):
+        plots.show(gate_charts.against_macs([_reached(end, spec) for end, _, spec in ends]), "methods.against")
+        st.caption(
+            "MACs of an image: the mean over test images where gates open image by image, counted while they ran; else "
+            "the same for every image. Zeros inside weights are not left out of them."
+        )
+
+
+def _reached(end: Treated, spec: MethodRun) -> gate_charts.Reached:
+    after, average = end.after.accuracy, end.after.average
+    macs = float(end.after.cost.macs) if average is None else average.mean
+    return gate_charts.Reached(labels.run(spec), macs, after.top1, after.low, after.high, average is not None)
 
 
 def _row(view: JobView, spec: MethodRun, several: bool) -> dict[str, str]:
@@ -88,7 +105,7 @@ def _row(view: JobView, spec: MethodRun, several: bool) -> dict[str, str]:
         "cut": numbers.percent(end.cut.top1) if end.cut else frames.NOT_YET,
         "after": numbers.accuracy_text(after.top1, after.low, after.high),
         "change": changes.paired(end.drop).text,
-        "macs": f"{end.after.cost.macs:,}",
+        "macs": dynamic.text(end.after.average, end.after.cost.macs),
         "parameters": f"{end.after.cost.parameters:,}",
         "left": sparse.left(end.after.sparsity),
         "latency": numbers.milliseconds(end.after.latency.median_ms),

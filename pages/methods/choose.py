@@ -79,6 +79,8 @@ def _card(method: Method) -> None:
     if card.paper:
         where = f"{card.paper.authors}: {card.paper.title}. {card.paper.venue} {card.paper.year}"
         st.caption(f"[{where}]({card.paper.url})" if card.paper.url else where)
+    if not method.budgeted:
+        st.caption(":material/tune: It keeps to no budget: its own settings say how much is left.")
     if method.scaled_down:
         st.caption(f":material/compress: **Smaller than in the paper:** {method.scaled_down}")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.methods import sparse
+from pages.methods import dynamic, sparse
 from pages.ui import numbers
 from pruning_core.methods.channel_gating import Gating
 from pruning_core.methods.feature_boosting import Boosting
@@ -110,7 +110,7 @@ def performed(rows: list[dict[str, str]], events: Iterable[Event]) -> list[dict[
         each = done[number]
         return {
             "accuracy": numbers.accuracy_text(each.accuracy.top1, each.accuracy.low, each.accuracy.high),
-            "macs": f"{each.macs:,}",
+            "macs": dynamic.text(each.average, each.macs),
             "parameters": f"{each.parameters:,}",
             "left": sparse.left(each.sparsity),
             "seconds": numbers.duration(each.seconds),

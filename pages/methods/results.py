@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from pages.methods import beside, frames, labels, sparse
+from pages.methods import beside, dynamic, frames, labels, sparse
 from pages.methods import charts as own
 from pages.methods.choose import SHOWN
 from pages.ui import (
@@ -90,7 +90,8 @@ def _live(view: JobView, spec: MethodRun, program: Program) -> None:
     st.dataframe(rows, hide_index=True, key="methods.phases", column_config=frames.DONE)
     done = view.last(PhaseDone)
     if done is not None:
-        cards.source_line(labels.measured(done.accuracy, view, spec), COUNTED)
+        gates = [dynamic.counted(done.average, spec.config.seed, view.device.upper())] if done.average else []
+        cards.source_line(labels.measured(done.accuracy, view, spec), COUNTED, *gates)
 
 
 def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
@@ -107,6 +108,9 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
     )  # fmt: skip
     if end.after.sparsity is not None:
         sparse.cards_of(end.after.sparsity, places[1:3])
+    elif end.after.average is not None:
+        gates = dynamic.counted(end.after.average, spec.config.seed, view.device.upper())
+        dynamic.cards_of(end.before, end.after, gates, places[1:3])
     else:
         for place, name, old, new in (
             (places[1], "MACs", end.before.cost.macs, end.after.cost.macs),
@@ -119,6 +123,8 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
     latencies.card("Latency", end.after.latency, end.before.latency, places[3])
     if end.after.sparsity is not None:
         sparse.explain(end.before, end.after)
+    if end.after.average is not None:
+        dynamic.explain(end.before, end.after)
     cut = f"Right after the last cut it had {numbers.percent(end.cut.top1)}. " if end.cut else ""
     st.caption(
         f"{cut}{end.images:,} training images seen (repeated ones each time), {numbers.duration(end.seconds)} in all, "
@@ -126,6 +132,8 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
     )
     if end.proof is not None:
         proofs.show(end.proof, "images that it was fitted on")
+    if end.after.average is not None:
+        dynamic.images(end.model, spec.data, end.before.cost.macs)
     if desk.model == end.model:
         st.success("This network is on the desk.", icon=":material/check:")
         links.to_fine_tune()

@@ -71,7 +71,7 @@ class TopChannels(nn.Module):
     def forward(self, g: Tensor) -> Tensor:
         g = g.relu()
         places = g.detach().argsort(dim=1, descending=True).argsort(dim=1)
-        return g.masked_fill(places >= self.kept, 0.0)
+        return torch.where(places < self.kept, g, torch.zeros_like(g))
 
 
 class Boosted(nn.Module):

@@ -57,7 +57,10 @@ class Gating(Rebuilding):
 class GateTraining(HookSpec):
     """Thresholds rise to where they are learned, and are drawn to ``target`` by ``strength`` times their distance²."""
 
-    watches: ClassVar = (Watch("open", "Outputs computed in full", "share"), Watch("thresholds", "Thresholds", "value"))
+    watches: ClassVar = (
+        Watch("open", "Outputs computed in full", "share"),
+        Watch("threshold", "Mean threshold in use", "deviations"),
+    )
     target: Annotated[float, Range(-4.0, 4.0, "Target of thresholds")] = 0.5
     strength: Annotated[float, Range(0.0, 1.0, "Pull of thresholds to their target")] = 1e-4
 
@@ -77,7 +80,7 @@ class _GateTraining(Hook):
 
     def overrides(self, moment: Moment) -> dict[str, Tensor]:
         self.shares.clear()
-        below = BELOW * (1 - settled(moment.done))
+        below = self._below(moment)
         return {f"{name}.threshold": each.threshold - below for name, each in self.decisions.items()}
 
     def penalty(self, moment: Moment) -> Tensor:
@@ -86,11 +89,14 @@ class _GateTraining(Hook):
 
     def watched(self, moment: Moment) -> dict[str, Tensor]:
         thresholds = torch.cat([each.threshold.detach() for each in self.decisions.values()])
-        return {"open": torch.stack(self.shares).double().mean(), "thresholds": thresholds}
+        return {"open": torch.stack(self.shares).double().mean(), "threshold": thresholds.mean() - self._below(moment)}
 
     def stop(self, model: nn.Module) -> None:
         for handle in self.handles:
             handle.remove()
+
+    def _below(self, moment: Moment) -> float:
+        return BELOW * (1 - settled(moment.done))
 
     def _note(self, decision: Decision, given: tuple[Tensor], decided: Tensor) -> None:
         if not decision.training:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.graph import Network
+from pruning_core.graph.edits import put
 from pruning_core.graph.modules import modules_by_name
-from pruning_core.measuring.forward import precision
+from pruning_core.measuring.forward import main_output, precision
 from pruning_core.probe.shadow import shadow
 
 GATES = frozenset({"TopChannels", "Decision"})
@@ -30,7 +31,32 @@ def has_gates(network: Network) -> bool:
 
 @torch.no_grad()
 def normed(model: nn.Module, network: Network) -> list[Normed]:
-    """In the order in which they run, those that run once; a pair counts where the norm alone is given that tensor."""
+    """In the order in which they run, those that run once; a pair counts where nothing else is given that tensor.
+
+    Whether that is so is tried: with the norm moved to right behind its convolution, the network must say the same.
+    """
+    generator = torch.Generator().manual_seed(0)
+    given = [torch.randn(shape, generator=generator).to(precision(model)) for shape in network.example_shapes]
+    pairs = _pairs(model, given)
+    says = main_output(shadow(model)(*given))
+
+    def same(some: list[Normed]) -> bool:
+        return torch.allclose(main_output(_moved(model, some)(*given)), says, rtol=1e-4, atol=1e-5)
+
+    return pairs if same(pairs) else [pair for pair in pairs if same([pair])]
+
+
+def _moved(model: nn.Module, pairs: list[Normed]) -> nn.Module:
+    moved = shadow(model)
+    for pair in pairs:
+        conv, norm = moved.get_submodule(pair.conv), moved.get_submodule(pair.norm)
+        put(moved, pair.norm, nn.Identity())
+        put(moved, pair.conv, nn.Sequential(conv, norm))
+    return moved
+
+
+def _pairs(model: nn.Module, given: list[Tensor]) -> list[Normed]:
+    """Those of which exactly one norm reads what the convolution wrote."""
     run = shadow(model)
     wrote: dict[str, Tensor] = {}
     read: dict[str, Tensor] = {}
@@ -45,8 +71,7 @@ def normed(model: nn.Module, network: Network) -> list[Normed]:
                 kept[name] = value
 
             module.register_forward_hook(note)
-    generator = torch.Generator().manual_seed(0)
-    run(*(torch.randn(shape, generator=generator).to(precision(run)) for shape in network.example_shapes))
+    run(*given)
     found = []
     for conv, made in wrote.items():
         readers = [norm for norm, given in read.items() if given is made]

@@ -103,6 +103,7 @@ def test_thresholds_rise_to_their_target_and_are_learned(digits: Parts) -> None:
     spec = GateTraining(target=1.0)
     training, epochs = trained(spec, digits, gated(1.0), epochs=5)
     shares = [seen_by(epoch, "open")[0] for epoch in epochs]
+    assert [seen_by(epoch, "threshold")[0] for epoch in epochs[:2]] == pytest.approx([-3, -3 + 4 / 3], abs=0.1)
     assert shares[0] > 0.9 and shares[1] > shares[-1] and 0.02 < shares[-1] < 0.6
     learned = training.best_model()[3].decision.threshold.detach()
     assert len(set(learned.tolist())) == 12 and float((learned - 1.0).abs().max()) < 1.5

@@ -1,0 +1,91 @@
+"""Figures of gates that open image by image. No streamlit here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from pages.ui import charts, theme
+from pages.ui.literal import distinct
+
+
+def channels(rows: Mapping[str, Sequence[float]], of: str) -> go.Figure:
+    """Layer name -> the share of positions at which each channel ran: one row a layer, one cell a channel."""
+    width = max(len(row) for row in rows.values())
+    cells = np.full((len(rows), width), np.nan)
+    for place, row in enumerate(rows.values()):
+        cells[place, : len(row)] = row
+    ran = sum(sum(row) for row in rows.values()) / sum(len(row) for row in rows.values())
+    names = distinct(list(rows))
+    figure = charts.blank(
+        f"Which channels ran for {of} in {len(rows)} layers: {100 * ran:.0f} % of them on average.",
+        height=120 + charts.ROW_PX * len(rows),
+        x_title="Channel",
+        y_title="",
+    )
+    figure.add_heatmap(
+        z=cells,
+        x=list(range(width)),
+        y=names,
+        zmin=0.0,
+        zmax=1.0,
+        xgap=1,
+        ygap=2,
+        hoverongaps=False,
+        colorbar={"title": {"text": "ran"}, "tickformat": ".0%", "thickness": 12},
+        hovertemplate="%{y}, channel %{x}: ran at %{z:.0%} of the positions<extra></extra>",
+    )
+    charts.rows(figure, names)
+    figure.update_xaxes(showgrid=False)
+    return figure
+
+
+@dataclass(frozen=True)
+class Reached:
+    """One network: what an image needs of it on average, and its accuracy with the bounds of its interval."""
+
+    name: str
+    macs: float
+    top1: float
+    low: float
+    high: float
+    gates: bool
+
+
+def against_macs(found: Sequence[Reached]) -> go.Figure:
+    """Accuracy against average MACs; networks with gates differ from those that need the same for every image."""
+    best = max(found, key=lambda each: each.top1)
+    figure = charts.blank(
+        f"Accuracy against the MACs of an image, {len(found)} networks. {best.name} is right most often: "
+        f"{100 * best.top1:.1f} % with {best.macs:,.0f} MACs.",
+        height=340,
+        x_title="MACs of an image, on average",
+        y_title="Test accuracy, top-1",
+    )
+    for index, (name, gates) in enumerate((("the same for every image", False), ("gates, image by image", True))):
+        own = [each for each in found if each.gates is gates]
+        if not own:
+            continue
+        figure.add_scatter(
+            x=[each.macs for each in own],
+            y=[each.top1 for each in own],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [each.high - each.top1 for each in own],
+                "arrayminus": [each.top1 - each.low for each in own],
+                "thickness": 1.2,
+            },
+            text=[each.name for each in own],
+            name=name,
+            mode="markers",
+            marker={"color": theme.color(index), "size": 9, "symbol": theme.SYMBOLS[index]},
+            hovertemplate="%{text}<br>%{x:,.0f} MACs, %{y:.1%}<extra></extra>",
+        )
+    figure.update_xaxes(rangemode="tozero", tickformat="~s")
+    figure.update_yaxes(tickformat=".0%")
+    figure.update_layout(showlegend=True)
+    return figure
