@@ -67,8 +67,8 @@ def _recovery(network: Network) -> Recovery:
 
 
 def _mode() -> Exact | Fast:
-    left, right = st.columns(2, vertical_alignment="bottom")
-    mode = left.segmented_control(
+    place = st.container(horizontal=True, vertical_alignment="bottom")
+    mode = place.segmented_control(
         "Mode",
         (EXACT, FAST),
         default=EXACT,
@@ -82,7 +82,7 @@ def _mode() -> Exact | Fast:
     )
     if mode != FAST:
         return Exact()
-    tolerance = right.select_slider(
+    tolerance = place.select_slider(
         "Interval",
         TOLERANCES,
         Fast().tolerance,

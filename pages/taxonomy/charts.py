@@ -12,6 +12,7 @@ from pages.ui.literal import plotted
 
 NODES = "nodes"  # the trace that takes the clicks
 PAPERS = "papers"
+LONGEST = 28  # characters of a label
 
 
 def icicle(nodes: pd.DataFrame, *, selected: str | None) -> go.Figure:
@@ -37,6 +38,8 @@ def icicle(nodes: pd.DataFrame, *, selected: str | None) -> go.Figure:
         ids=nodes["id"],
         parents=nodes["parent"],
         labels=nodes["label"],
+        text=[_short(label) for label in nodes["label"]],
+        textinfo="text",
         values=nodes["count"],
         customdata=nodes["id"],
         branchvalues="total",
@@ -57,6 +60,11 @@ def icicle(nodes: pd.DataFrame, *, selected: str | None) -> go.Figure:
     )
     figure.update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0})
     return figure
+
+
+def _short(label: str) -> str:
+    """What fits: a longer one would be drawn too small to be read. The whole name is in the tooltip."""
+    return label if len(label) <= LONGEST else f"{label[: LONGEST - 1].rstrip()}…"
 
 
 def timeline(frame: pd.DataFrame, *, families: Sequence[str], selected: str | None) -> go.Figure:

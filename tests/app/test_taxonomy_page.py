@@ -58,6 +58,7 @@ def test_every_label_of_the_picture_can_be_read_on_either_page():
     figure = charts.icicle(frames.tree(frames.table(registry.cards()), AXES, "all"), selected=None)
     nodes = figure.data[0]
     assert min(contrast(nodes.textfont.color, color) for color in nodes.marker.colors) >= 4.5
+    assert max(map(len, nodes.text)) <= charts.LONGEST < max(map(len, nodes.labels)), "else it is drawn too small"
 
 
 def test_a_node_narrows_the_table_to_what_is_below_it():
