@@ -94,7 +94,9 @@ def described(key: str, method: Method, end: Treated, seconds: float) -> dict[st
 
 
 def left(standing: Standing) -> tuple[float, float, int]:
-    """MACs, parameters and bytes; of zeros those that skipping them would leave, stored as a bit mask."""
+    """MACs, parameters and bytes; of zeros those that skipping them would leave, of gates those of an average image."""
+    if standing.average is not None:
+        return standing.average.mean, standing.cost.parameters, standing.cost.size_bytes
     if standing.sparsity is not None:
         return standing.sparsity.macs, standing.sparsity.parameters, standing.sparsity.bitmask
     return standing.cost.macs, standing.cost.parameters, standing.cost.size_bytes
@@ -140,7 +142,8 @@ def table(rows: list[dict[str, Any]], epochs: int) -> str:
             "five of them. *Latency* is that of one image as a multiple of the unpruned network's.",
             "",
             "*MACs* and *parameters* of sparse networks count what is not zero, and their *size* is that of a bit mask "
-            "and the other values; ordinary kernels multiply by zeros too, and the latency says so. Every method is "
+            "and the other values; those of dynamic ones are what an average test image needed. Ordinary kernels "
+            "multiply by zeros and behind closed gates too, and the latency says so. Every method is "
             "scaled down from its paper, as its card on the Methods page says: this table shows that each runs and "
             "ends where it says it does, and not which is best.",
             "",
