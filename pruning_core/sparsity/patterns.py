@@ -46,9 +46,9 @@ class Blocks(Pattern):
     def blocks(self, tensor: Tensor) -> Tensor:
         """(blocks, size), a rearrangement of a weight (out, in, ...)."""
 
-    @abstractmethod
     def placed(self, blocks: Tensor, like: Tensor) -> Tensor:
         """The inverse of :meth:`blocks`: the weight's shape again."""
+        return blocks.reshape(like.shape)
 
     def levels(self, importance: Mapping[str, Tensor]) -> dict[str, Tensor]:
         parts = {name: self.blocks(tensor) for name, tensor in importance.items()}
@@ -87,9 +87,6 @@ class Elements(Blocks):
     def blocks(self, tensor: Tensor) -> Tensor:
         return tensor.reshape(-1, 1)
 
-    def placed(self, blocks: Tensor, like: Tensor) -> Tensor:
-        return blocks.reshape(like.shape)
-
 
 @dataclass(frozen=True)
 class Vectors(Blocks):
@@ -101,9 +98,6 @@ class Vectors(Blocks):
     def blocks(self, tensor: Tensor) -> Tensor:
         return tensor.reshape(-1, tensor.shape[-1] if tensor.dim() > 2 else 1)
 
-    def placed(self, blocks: Tensor, like: Tensor) -> Tensor:
-        return blocks.reshape(like.shape)
-
 
 @dataclass(frozen=True)
 class Kernels(Blocks):
@@ -114,9 +108,6 @@ class Kernels(Blocks):
 
     def blocks(self, tensor: Tensor) -> Tensor:
         return tensor.reshape(tensor.shape[0] * tensor.shape[1], -1)
-
-    def placed(self, blocks: Tensor, like: Tensor) -> Tensor:
-        return blocks.reshape(like.shape)
 
 
 @dataclass(frozen=True)
