@@ -110,6 +110,8 @@ def images(model: ModelRef, data: DataRef, dense: int) -> None:
         rows = {layer.name: layer.ran[image].tolist() for layer in seen.gates.layers}
         of = f"the image “{_label(seen, image)}” ({wanted or 'least 1'})"
         plots.show(gate_charts.channels(rows, of), "methods.gates.channels")
+        if any(layer.always for layer in seen.gates.layers):
+            st.caption("The first part of a layer's inputs is read everywhere; shown is where the rest was read too.")
         cards.source_line(
             provenance.measured(
                 f"{seen.data.name} (test)",

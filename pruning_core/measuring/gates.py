@@ -25,14 +25,16 @@ from pruning_core.measuring.measures import AverageMacs
 class GatedLayer:
     """One layer with gates, over N images in the order in which they ran.
 
-    ``dense``: its MACs for one image with every gate open. ``used`` (N,): those that an image needed. ``ran`` (N, C):
-    the share of the positions at which each output channel was computed (in full, where some of it always is).
+    ``dense``: its MACs for one image with every gate open. ``used`` (N,): those that an image needed, ``always`` of
+    them whatever its gates say. ``ran`` (N, C): the share of the positions at which each output channel was computed,
+    in full where some of it always is.
     """
 
     name: str
     dense: int
     used: Tensor
     ran: Tensor
+    always: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +119,7 @@ class _Counted:
         share = ran.double().mean(1) * read.double()
         if self._decided is None:
             return GatedLayer(name, self._always, self._always * share, ran)
-        return GatedLayer(name, self._always + self._decided, self._always + self._decided * share, ran)
+        return GatedLayer(name, self._always + self._decided, self._always + self._decided * share, ran, self._always)
 
 
 def _opened(counted: _Counted) -> Callable[[nn.Module, Any, Tensor], None]:

@@ -88,7 +88,7 @@ def test_macs_are_those_of_the_decisions(digits: Parts) -> None:
         x = model[:3](images.normalised(images.images))
         decided = model[3].decision(model[3].norm(model[3].base(x[:, :2])))
     (layer,) = gates.layers
-    assert layer.dense == 64 * 12 * 8 * 9 and gates.other == 64 * 8 * 9 + 48 * 10
+    assert layer.dense == 4 * layer.always == 64 * 12 * 8 * 9 and gates.other == 64 * 8 * 9 + 48 * 10
     expected = layer.dense * (1 / 4 + 3 / 4 * decided.double().mean((1, 2, 3)))[gates.indices]
     assert torch.allclose(layer.used, expected) and torch.allclose(layer.ran, decided.mean((2, 3))[gates.indices])
     assert 0.3 * layer.dense < float(layer.used.mean()) < 0.99 * layer.dense
