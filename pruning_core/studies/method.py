@@ -180,11 +180,11 @@ class _Attempt:
         later = yield from self._latency(end.model)
         removals = [e for e in self.done if isinstance(self.phases[e.number], Cut | Apply | Mask | Rebuild)]
         skipping = yield from self._compressed(end)
-        average = yield from self._average(end)
+        before_average, average = (yield from self._average(self.start)), (yield from self._average(end))
         cost, sparsity = end.removal.cost if end.removal else _cost(end), self._sparsity(len(self.phases), end)
         yield Treated(
             self._ref(end),
-            Standing(was, then, network.cost()),
+            Standing(was, then, network.cost(), average=before_average),
             Standing(now, later, cost, sparsity, skipping, average),
             removals[-1].accuracy if removals else None,
             paired_drop(before, after),

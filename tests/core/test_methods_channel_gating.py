@@ -13,9 +13,10 @@ from pruning_core.graph.edits import edited
 from pruning_core.graph.gated import ChannelGated, Decision, GateChannels
 from pruning_core.measuring.gates import counting
 from pruning_core.methods.base import Goal
-from pruning_core.methods.channel_gating import ChannelGating, GateTraining
+from pruning_core.methods.channel_gating import ChannelGating, GateTraining, Gating
 from pruning_core.methods.normed import HAS_GATES
 from pruning_core.methods.perform import perform
+from pruning_core.methods.rebuilding import Target
 from pruning_core.training.recalibrate import recalibrate
 from pruning_core.work import finished
 from tests.core.small_programs import Parts, begun, blocks, moment, network, seen_by, setup, trained
@@ -136,6 +137,12 @@ def test_a_higher_target_leaves_more_out(digits: Parts) -> None:
 
     found = [average(target) for target in (-4.0, 0.0, 4.0)]
     assert found[0] > 0.95 > found[1] > 0.45 > found[2] > 0.25
+
+
+def test_the_first_layer_stays_whole_whatever_it_reads(digits: Parts) -> None:
+    model = nn.Sequential(nn.Conv2d(4, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(128, 3)).eval()
+    work = Gating(4, 0.5).edits(model, capture(model, torch.zeros(1, 4, 8, 8)), Target("macs", 1.0), digits[0], 0)
+    assert finished(work) == (GateChannels("2", 4, 0.5),)
 
 
 def test_the_norm_of_the_partial_sums_gets_statistics(digits: Parts) -> None:

@@ -21,6 +21,7 @@ from pruning_core.measuring.evaluate import evaluate
 from pruning_core.measuring.gates import counting
 from pruning_core.methods.base import Method
 from pruning_core.methods.channel_gating import ChannelGating
+from pruning_core.methods.cut_and_train import CutAndTrain
 from pruning_core.methods.feature_boosting import FeatureBoosting
 from pruning_core.methods.perform import Done, perform
 from pruning_core.methods.phases import Train
@@ -119,6 +120,20 @@ def test_a_network_with_gates_is_measured_stored_and_comes_back(ended: tuple) ->
     assert float(counted.right.double().mean()) == pytest.approx(end.after.accuracy.top1)
     for event in events:
         assert PRODUCT.checked_event(dump(event)) == event
+
+
+def test_what_began_with_gates_is_counted_before_and_after_a_cut(ended: tuple) -> None:
+    workspace, events, method = ended
+    (first,) = [event for event in events if isinstance(event, Treated)]
+    config = FineTune(epochs=1, batch_size=256, lr=0.02, device="cpu")
+    spec = MethodRun(first.model, DIGITS, CutAndTrain(), Budget("macs", fraction=0.8), config)
+    if isinstance(method, FeatureBoosting):
+        with pytest.raises(UserError, match="No layer of this network may lose a channel"):
+            list(spec.run(workspace))
+        return
+    (end,) = [event for event in spec.run(workspace) if isinstance(event, Treated)]
+    assert end.before.average == first.after.average and end.after.average is not None
+    assert end.after.average.mean < end.before.average.mean and end.after.average.mean < end.after.cost.macs
 
 
 def test_it_is_exported_and_the_program_says_the_same(ended: tuple) -> None:
