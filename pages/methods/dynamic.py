@@ -104,7 +104,12 @@ def images(model: ModelRef, data: DataRef, dense: int) -> None:
         names = {f"least {place}": image for place, image in enumerate(least, 1)}
         names |= {f"most {place}": image for place, image in enumerate(most, 1)}
         wanted = st.segmented_control(
-            "Channels that ran for", list(names), default="least 1", required=True, key="methods.gates.image"
+            "Channels that ran for",
+            list(names),
+            default="least 1",
+            required=True,
+            key="methods.gates.image",
+            wrap=True,
         )
         image = names[wanted or "least 1"]
         rows = {layer.name: layer.ran[image].tolist() for layer in seen.gates.layers}

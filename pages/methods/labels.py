@@ -20,6 +20,8 @@ def run(spec: MethodRun) -> str:
 
 
 def budget(spec: MethodRun) -> str:
+    if not spec.method.budgeted:
+        return "no budget"
     return f"{100 * (spec.budget.fraction or 0):.0f} % of the {NAMED[spec.budget.kind]}"
 
 

@@ -78,7 +78,7 @@ def test_references_survive_json_and_hash_by_value():
             ModelRef.from_json(text)
     with pytest.raises(UserError, match="no model source 'web'"):
         ModelRef("web", "x")
-    with pytest.raises(UserError, match="names the network it was cut from"):
+    with pytest.raises(UserError, match="names the network it was made from"):
         ModelRef("pruned", "x")
     with pytest.raises(UserError, match="no architecture called"):
         architecture("nothing")
