@@ -194,3 +194,29 @@ def test_a_program_of_a_real_network_is_an_ordinary_module(name: str) -> None:
         optimizer.step()
         losses.append(float(loss.detach()))
     assert min(losses[-3:]) < 0.95 * losses[0], losses
+
+
+class Shuffling(nn.Module):
+    """Writes the sizes that it meets into a reshape: a program recorded on a large image takes no small one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.head = nn.Conv2d(3, 8, 3, 4), nn.Conv2d(8, 6, 1), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.a(x).relu()
+        n, _, h, w = y.shape
+        y = y.view(n, 2, 4, h, w).transpose(1, 2).reshape(n, 8, h, w)
+        return self.head(self.b(y).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("side", [64, 128])
+def test_a_program_is_proved_on_images_as_large_as_it_was_recorded_on(side: int) -> None:
+    torch.manual_seed(0)
+    model = Shuffling().eval()
+    network = capture(model, torch.zeros(1, 3, side, side))
+    plan = Plan({group.key: range(group.size // 2) for group in network.groups})
+    removal = remove(model, network, plan)
+    assert removal.form == "program" and removal.proof.exact and not removal.proof.unproven
+    x = torch.rand(3, 3, side, side)
+    assert torch.allclose(removal.model(x), silence(model, network, plan)(x), atol=1e-5)

@@ -79,7 +79,7 @@ class Examination:
         """
         reference, subject = self.reference, self._subject(candidate)
         with self._bound(subject):
-            scene = self._scene(subject, reference.number, reference.way, whole=whole)
+            number, scene = self._first(subject, whole=whole)
         cost = cost_of(subject, reference, scene, self.network, self.plan, whole=whole)
         agreements, images = [scene.agreement], images_in(scene.arguments)
         if reference.inputs.given is not None or scene.theirs.seen.reads_values:
@@ -89,7 +89,9 @@ class Examination:
         if whole:
             check_copying(subject, scene.arguments)
             scenes += trained_scenes(subject, reference, scene, self.kept)
-        blind, inner = blind_groups(subject, reference, self.network, self.plan, scenes, self._others(subject, scene))
+        blind, inner = blind_groups(
+            subject, reference, self.network, self.plan, scenes, self._others(subject, number, scene)
+        )
         worst = max([*agreements, *inner], key=lambda a: a.max_rel)
         return Finding(worst, images, blind, cost, scene.theirs.seen.random)
 
@@ -99,10 +101,9 @@ class Examination:
         Raises Unlike, or whatever the candidate raises.
         """
         reference, subject = self.reference, self._subject(candidate)
-        arguments = reference.inputs.every[reference.number]
-        theirs = reference.run(reference.number, reference.way)
         with self._bound(subject):
-            ours = subject.run(arguments, reference.way)
+            number, ours = self._run(subject, whole=whole)
+            arguments, theirs = reference.inputs.every[number], reference.run(number, reference.way)
             check_reading(ours.seen, theirs.seen, self.kept, whole=whole)
         scene = Scene(arguments, reference.way, ours, theirs, compared(ours.outputs, theirs.outputs))
         cost = cost_of(subject, reference, scene, self.network, self.plan, whole=whole)
@@ -113,18 +114,36 @@ class Examination:
         check_tensors(subject, self.reference.tensors, self.kept)
         return subject
 
+    def _first(self, subject: Subject, *, whole: bool) -> tuple[int, Scene]:
+        """The comparison that shows most, and the number of its input."""
+        number, ours = self._run(subject, whole=whole)
+        return number, self._compared(number, self.reference.way, ours, whole=whole)
+
+    def _run(self, subject: Subject, *, whole: bool) -> tuple[int, Run]:
+        """A recorded program may have the captured sizes written into it, where the original takes small images too."""
+        inputs, number, way = self.reference.inputs, self.reference.number, self.reference.way
+        try:
+            return number, subject.run(inputs.every[number], way)
+        except RuntimeError:
+            if whole or number >= inputs.full:
+                raise
+        return inputs.full, subject.run(inputs.captured, way)
+
     def _scene(self, subject: Subject, number: int, way: Way, *, whole: bool) -> Scene:
         """Both networks on one of the inputs. Raises Unlike when they differ by more than rounding."""
+        ours = subject.run(self.reference.inputs.every[number], way)
+        return self._compared(number, way, ours, whole=whole)
+
+    def _compared(self, number: int, way: Way, ours: Run, *, whole: bool) -> Scene:
         arguments, theirs = self.reference.inputs.every[number], self.reference.run(number, way)
-        ours = subject.run(arguments, way)
         check_reading(ours.seen, theirs.seen, self.kept, whole=whole)
         return Scene(arguments, way, ours, theirs, self.reference.agreeing(arguments, way, ours, theirs))
 
-    def _others(self, subject: Subject, first: Scene) -> Iterator[Scene]:
+    def _others(self, subject: Subject, done: int, first: Scene) -> Iterator[Scene]:
         """The same on inputs of the captured sizes, for what has not shown yet."""
         reference = self.reference
         for number in range(reference.inputs.full, len(reference.inputs.every)):
-            if number == reference.number:
+            if number == done:
                 yield first
                 continue
             try:
