@@ -220,3 +220,26 @@ def test_a_program_is_proved_on_images_as_large_as_it_was_recorded_on(side: int)
     assert removal.form == "program" and removal.proof.exact and not removal.proof.unproven
     x = torch.rand(3, 3, side, side)
     assert torch.allclose(removal.model(x), silence(model, network, plan)(x), atol=1e-5)
+
+
+class Aided(nn.Module):
+    """A second head that only trains, and only on images that are large enough."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(3, 8, 3, 8), nn.Conv2d(8, 6, 1), nn.Conv2d(8, 6, 9)
+        self.head, self.other = nn.Linear(6, 4), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        y = self.a(x).relu()
+        out = self.head(self.b(y).relu().mean((2, 3)))
+        return (out, self.other(self.c(y).relu().mean((2, 3)))) if self.training else out
+
+
+def test_what_only_trains_is_proved_on_images_that_it_takes() -> None:
+    torch.manual_seed(0)
+    model = Aided().eval()
+    network = capture(model, torch.zeros(1, 3, 128, 128))
+    assert "c" in {group.key for group in network.groups}
+    removal = remove(model, network, Plan({group.key: range(group.size // 2) for group in network.groups}))
+    assert removal.proof.exact and not removal.proof.unproven

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ def trained_scenes(subject: Subject, reference: Reference, scene: Scene, kept: K
     Everywhere else both networks are compared in training mode, with random numbers that hold still: the comparison, if
     there was one. Raises Unlike.
     """
-    for arguments in (scene.arguments, doubled(scene.arguments)):  # batch norm may want two
+    for arguments in _tried(scene, reference):
         try:
             theirs: Seen | None = _path(reference.subject, arguments, training=True)
         except NeedsValues:
@@ -41,6 +42,15 @@ def trained_scenes(subject: Subject, reference: Reference, scene: Scene, kept: K
             raise Unlike(f"in training mode: {type(error).__name__}: {first_line(error)}") from error
         return [] if steady else _compared(subject, reference, doubled(arguments), scene.way, kept)
     return []
+
+
+def _tried(scene: Scene, reference: Reference) -> Iterator[tuple[Any, ...]]:
+    """Batch norm may want two images, and what only trains may want larger ones than what is evaluated."""
+    for arguments in (scene.arguments, reference.inputs.captured):
+        yield arguments
+        yield doubled(arguments)
+        if scene.arguments is reference.inputs.captured:
+            return
 
 
 def _path(subject: Subject, arguments: tuple[Any, ...], *, training: bool) -> Seen:
