@@ -12,6 +12,7 @@ from pruning_core.methods.channel_exploration import ChannelExploration
 from pruning_core.methods.channel_gating import ChannelGating
 from pruning_core.methods.cut_and_train import CutAndTrain
 from pruning_core.methods.discrete_gates import DiscreteCompression
+from pruning_core.methods.discriminated_kernels import DiscriminatedKernels
 from pruning_core.methods.discrimination import DiscriminationPruning
 from pruning_core.methods.feature_boosting import FeatureBoosting
 from pruning_core.methods.filter_fusion import FilterFusion
@@ -59,6 +60,7 @@ METHODS: tuple[type[Method], ...] = (
     NofMSparsity,
     PConv,
     PatDNN,
+    DiscriminatedKernels,
     GroupedKernelPruning,
     LayerPrune,
     DiscriminationBlocks,

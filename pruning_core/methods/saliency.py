@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
@@ -91,6 +92,32 @@ class GradientFlow(Saliency):
                 flow = torch.stack([(gradients[name] * mean[name]).sum() for name in gradients]).sum()
                 for name, push in asked.gradients(flow, False).items():
                     found[name] += asked.weights[name].detach() * push * len(asked.labels[part]) / len(asked.labels)
+        return found
+
+
+@dataclass(frozen=True)
+class FirstStep(Saliency):
+    """How steeply the loss falls when a weight of an emptied layer begins to grow: its squared gradient there.
+
+    The first step of a greedy choice (discrimination-aware pruning; Zhuang et al., 2018), layer by layer, while the
+    others keep their weights. Layers without kernels are not emptied: their weights come first.
+    """
+
+    images: ClassVar = True
+
+    def scores(self, model: nn.Module, network: Network, images: Dataset | None, seed: int) -> Weights:
+        if images is None:
+            raise ValueError("this saliency needs images")
+        stand_in, x = shadow(model), images.normalised(images.images)
+        found: Weights = {}
+        for name, weight in prunable(model, network).items():
+            if weight.dim() < 3:
+                found[name] = torch.full_like(weight, float("inf"))
+                continue
+            empty = torch.zeros_like(weight, requires_grad=True)
+            with torch.enable_grad():
+                loss = CrossEntropy().loss(logits_of(functional_call(stand_in, {name: empty}, (x,))), images.labels)
+                found[name] = torch.autograd.grad(loss, empty)[0].square()
         return found
 
 

@@ -30,7 +30,7 @@ class Pattern(ABC):
 
     @abstractmethod
     def levels(self, importance: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Weight name -> levels of the same shape; importance of the same shape, higher is kept, -inf is gone."""
+        """Weight name -> levels of its shape; importance of the same shape, higher is kept; -inf is gone, inf stays."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,12 @@ def _mean(part: Tensor) -> Tensor:
 
 
 def _ranked(scores: Tensor, sizes: Tensor) -> Tensor:
-    """The share of all elements that the better blocks and this one make up; infinity for what is gone."""
+    """The share of all elements that the better blocks and this one make up; infinity for what is gone, 0 for what
+    stays in any case."""
     order = scores.argsort(descending=True, stable=True)
     levels = torch.empty_like(scores)
     levels[order] = sizes[order].cumsum(0) / sizes.sum()
-    return levels.masked_fill(scores == -NEVER, NEVER)
+    return levels.masked_fill(scores == -NEVER, NEVER).masked_fill(scores == NEVER, 0.0)
 
 
 @dataclass(frozen=True)

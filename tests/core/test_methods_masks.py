@@ -13,6 +13,7 @@ from pruning_core.allocation.budget import Budget
 from pruning_core.errors import UserError
 from pruning_core.graph import capture
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.discriminated_kernels import DiscriminatedKernels
 from pruning_core.methods.lottery_ticket import EARLY, LotteryTicket
 from pruning_core.methods.magnitude_pruning import PATTERNS, MagnitudePruning
 from pruning_core.methods.masking import reinitialised
@@ -23,7 +24,7 @@ from pruning_core.methods.perform import Done, perform
 from pruning_core.methods.phases import Mask, Reinitialise, Rewind, Snapshot, Train
 from pruning_core.methods.pruning_at_start import SnipElements, SynFlowElements
 from pruning_core.methods.registry import METHODS
-from pruning_core.methods.saliency import ConnectionSensitivity, Flow, GradientFlow, Magnitude
+from pruning_core.methods.saliency import ConnectionSensitivity, FirstStep, Flow, GradientFlow, Magnitude
 from pruning_core.methods.state import Setup, State
 from pruning_core.methods.zeros import ZerosStay
 from pruning_core.sparsity.patterns import Elements, NofM
@@ -118,6 +119,29 @@ def test_flow_in_one_round_empties_a_layer_and_in_a_hundred_does_not(digits: Par
         (end,) = [e.state for e in perform((phase,), state, Setup(digits[0])) if isinstance(e, Done)]
         lost[rounds] = any(bool(mask.all()) for mask in zeros(end.model).values())
     assert lost == {1: True, 100: False}
+
+
+def test_a_first_step_is_the_gradient_of_an_emptied_layer(digits: Parts) -> None:
+    model = network()
+    captured, images = capture(model, torch.zeros(1, 1, 8, 8)), digits[0].subset(64, 0)
+    before = model[3].weight.detach().clone()
+    found = FirstStep().scores(model, captured, images, 0)
+    assert torch.equal(model[3].weight, before) and model[3].weight.grad is None
+    assert bool(found["9.weight"].isinf().all()), "a linear layer is not emptied"
+    with torch.no_grad():
+        model[3].weight.zero_()
+    loss = nn.functional.cross_entropy(model(images.normalised(images.images)), images.labels)
+    (gradient,) = torch.autograd.grad(loss, [model[3].weight])
+    assert torch.allclose(found["3.weight"], gradient.square(), rtol=1e-4)
+
+
+def test_whole_kernels_of_every_layer_go_and_linear_layers_stay(digits: Parts) -> None:
+    end = states(reaching(DiscriminatedKernels(), 0.5), digits)[0]
+    first, second, last = zeros(end.model).values()
+    for mask in (first, second):
+        kernels = mask.flatten(2)
+        assert bool((kernels.all(2) | ~kernels.any(2)).all())
+    assert not bool(last.any()) and float(first.float().mean()) == pytest.approx(float(second.float().mean()), abs=0.13)
 
 
 # -- zeros that stay ---------------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ def test_exactly_so_many_are_kept_also_among_equals() -> None:
 def test_what_is_gone_stays_gone_at_every_share() -> None:
     importance = {"a": torch.tensor([[1.0, -NEVER, -3.0, 2.0]])}
     assert gone(kept(Elements().levels(importance), 1.0)) == {"a": [1]}
+    assert gone(kept(Elements().levels({"a": torch.tensor([[1.0, NEVER, 2.0]])}), 0.0)) == {"a": [0, 2]}
     half = {"a": torch.tensor([[[[1.0, -NEVER, 0.0]]], [[[-NEVER] * 3]]])}
     assert gone(kept(Vectors().levels(half), 1.0)) == {"a": [3, 4, 5]}
 
