@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,8 +139,12 @@ def test_sliders_get_the_same_accuracies_and_another_child_when_theirs_ends(
     assert (near.images, near.units) == (there.images, there.units)
     with pytest.raises(UserError, match="no group named"):
         list(slider.measuring(Plan({"nowhere": (0,)})))
-    for pid in map(int, Path(f"/proc/{house._process.pid}/task/{house._process.pid}/children").read_text().split()):
-        os.kill(pid, signal.SIGKILL)
+    killed = Path(f"/proc/{house._process.pid}/task/{house._process.pid}/children").read_text().split()
+    for pid in killed:
+        os.kill(int(pid), signal.SIGKILL)
+    until = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in killed) and time.monotonic() < until:
+        time.sleep(0.01)  # one that waits for its first order may still take it while it dies
     with pytest.raises(UserError, match="ended its reader"):
         list(slider.measuring(next_plan))
     assert list(slider.measuring(next_plan))[-1].accuracy.complete
