@@ -44,6 +44,16 @@ class Budget:
         assert self.fraction is not None
         return self.fraction * full
 
+    def counts(self, macs: float, parameters: float) -> float:
+        """Whichever of the two it is in. Raises UserError for a latency, which nobody can keep to by counting."""
+        if self.kind == "latency":
+            raise UserError("A method keeps to a budget in MACs or parameters. Choose one of them.")
+        return macs if self.kind == "macs" else parameters
+
+    def allowed(self, whole: Cost) -> float:
+        """The amount allowed when the unpruned network costs ``whole``."""
+        return self.limit(self.counts(whole.macs, whole.parameters))
+
 
 @dataclass(frozen=True)
 class Reach:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +92,9 @@ def _hands_on(model: nn.Module, name: str, network: Network) -> bool:
     return len(seen) == 1 and torch.equal(*seen[0]) and bool(seen[0][0].any())
 
 
-def _input(model: nn.Module, network: Network) -> Iterator[Tensor]:
+def _input(model: nn.Module, network: Network) -> Iterator[Any]:
+    """Noise in the shapes of the capture; whole numbers, such as tokens, as they were."""
     generator = torch.Generator().manual_seed(0)
-    for shape in network.example_shapes:
-        yield torch.randn(shape, generator=generator).to(precision(model))
+    for value in network.example:
+        noisy = isinstance(value, Tensor) and value.is_floating_point()
+        yield torch.randn(value.shape, generator=generator).to(precision(model)) if noisy else value

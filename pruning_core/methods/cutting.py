@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 from torch import Tensor
 
-from pruning_core.allocation.budget import UNITS, Budget, allocate
+from pruning_core.allocation.budget import Budget, allocate
 from pruning_core.allocation.lowest import lowest
 from pruning_core.allocation.pool import Pool
 from pruning_core.criteria import Criterion
@@ -91,10 +91,8 @@ def _within(phase: Cut, state: State, ranks: dict[str, Tensor]) -> Plan:
 
 def allowed(budget: Budget, state: State) -> Budget:
     """``budget``, whose fraction is of the program's first network, as an amount. Raises UserError for a latency."""
-    if budget.kind == "latency":
-        raise UserError(f"A method keeps to a budget in {UNITS['macs']} or {UNITS['parameters']}. Choose one of them.")
     cost = state.origin.network.cost()
-    return Budget(budget.kind, amount=budget.limit(cost.macs if budget.kind == "macs" else cost.parameters))
+    return Budget(budget.kind, amount=budget.allowed(cost))
 
 
 def fair_by(by: Criterion | Learnt) -> str:

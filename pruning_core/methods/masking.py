@@ -8,7 +8,7 @@ from collections.abc import Generator
 import torch
 from torch import Tensor, nn
 
-from pruning_core.allocation.budget import UNITS, Budget
+from pruning_core.allocation.budget import Budget
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
@@ -34,13 +34,9 @@ def masked(
     left ignores the budget. Raises UserError for a budget out of reach.
     """
     pattern, saliency, budget, rounds = phase.pattern, phase.saliency, phase.to, phase.rounds
-    if budget.kind == "latency":
-        raise UserError(f"A method keeps to a budget in {UNITS['macs']} or {UNITS['parameters']}. Choose one of them.")
     copied = copy.deepcopy(model)
     weights, bill = prunable(copied, network), Bill.of(copied, network)
-    cost = full.cost()
-    whole = cost.macs if budget.kind == "macs" else cost.parameters
-    limit = budget.limit(whole)
+    limit = budget.allowed(full.cost())
     images = fit.subset(IMAGES, seed) if fit is not None and saliency.images else None
     begin = _standing(bill, weights, budget)
     for number in range(1, rounds + 1):
@@ -57,7 +53,7 @@ def masked(
 
 def _standing(bill: Bill, weights: dict[str, Tensor], budget: Budget) -> float:
     macs, parameters = bill.left({name: int(weight.count_nonzero()) for name, weight in weights.items()})
-    return macs if budget.kind == "macs" else parameters
+    return budget.counts(macs, parameters)
 
 
 def _alive(scores: Tensor, weight: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class _RefinedStraightThrough(Hook):
         pattern = NofM(spec.n, spec.m)
         self._weights = {name: weight for name, weight in weights.items() if pattern.fits(weight)}
         self._pattern, self._decay = pattern, spec.decay
-        self._before = self._masks()
+        self._before = self._now = self._masks()
 
     @torch.no_grad()
     def _masks(self) -> dict[str, Tensor]:
@@ -56,12 +56,12 @@ class _RefinedStraightThrough(Hook):
         return {name: mask.to(self._weights[name]) for name, mask in kept(levels, 1.0).items()}
 
     def overrides(self, moment: Moment) -> Mapping[str, Tensor]:
-        masks = self._masks()
-        return {name: w + (w * masks[name] - w).detach() for name, w in self._weights.items()}
+        self._now = self._masks()
+        return {name: w + (w * self._now[name] - w).detach() for name, w in self._weights.items()}
 
     @torch.no_grad()
     def after_backward(self, moment: Moment) -> None:
-        for name, mask in self._masks().items():
+        for name, mask in self._now.items():  # those of this step's forward pass
             weight = self._weights[name]
             if weight.grad is not None:
                 weight.grad += self._decay * (1 - mask) * weight

@@ -40,8 +40,7 @@ class NearPattern(HookSpec):
 class _NearPattern(Hook):
     def __init__(self, spec: NearPattern, model: nn.Module, network: Network) -> None:
         self._spec, self._weights, self._bill = spec, prunable(model, network), Bill.of(model, network)
-        cost = network.cost()
-        self._limit = spec.budget.limit(cost.macs if spec.budget.kind == "macs" else cost.parameters)
+        self._limit = spec.budget.allowed(network.cost())
         self._rho = spec.rho
         self._dual = {name: torch.zeros_like(weight) for name, weight in self._weights.items()}
         self._sparse = self._projected()

@@ -185,8 +185,7 @@ def _mask(phase: Mask, state: State, setup: Setup) -> Generator[Event, None, Sta
 
 def _rebuild(phase: Rebuild, state: State, setup: Setup) -> Generator[Event, None, State]:
     yield Stage(staged_as(phase, "changing the build"))
-    cost, kind = state.origin.network.cost(), phase.to.kind
-    target = Target(kind, phase.to.limit(cost.macs if kind == "macs" else cost.parameters))
+    target = Target(phase.to.kind, phase.to.allowed(state.origin.network.cost()))
     images = needed(setup.fit, "images to judge by").subset(JUDGED_ON, setup.seed)
     work = phase.how.edits(state.model, state.network, target, images, setup.seed)
     edits = yield from told(work, lambda share: (Progress(round(100 * share), 100, "%"),))

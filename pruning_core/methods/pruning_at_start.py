@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -30,8 +31,9 @@ class PruningAtStart(Method):
         bool, Toggle("From new random weights", help="as in the paper; off: from the weights of the given network")
     ] = True
 
+    @abstractmethod
     def saliency(self) -> Saliency:
-        raise NotImplementedError
+        """What weights are judged by."""
 
     def times(self) -> int:
         return 1

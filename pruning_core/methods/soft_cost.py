@@ -58,7 +58,7 @@ class SoftCost:
 def allowed(network: Network, budget: Budget) -> float:
     """The share of the whole network's cost that ``budget`` allows, at most 1."""
     cost = network.cost()
-    whole = cost.macs if budget.kind == "macs" else cost.parameters
+    whole = budget.counts(cost.macs, cost.parameters)
     return min(1.0, budget.limit(whole) / whole)
 
 

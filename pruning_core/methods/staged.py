@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pruning_core.allocation.budget import UNITS, Budget
-from pruning_core.errors import UserError
+from pruning_core.allocation.budget import Budget
 from pruning_core.methods.base import Goal
 
 
@@ -15,8 +14,6 @@ def staged(goal: Goal, part: float) -> Budget:
     1 is the goal itself. Raises UserError for a latency, which a method cannot keep to while it trains.
     """
     cost = goal.network.cost()
-    if goal.budget.kind == "latency":
-        raise UserError(f"A method keeps to a budget in {UNITS['macs']} or {UNITS['parameters']}. Choose one of them.")
-    full = cost.macs if goal.budget.kind == "macs" else cost.parameters
+    full = goal.budget.counts(cost.macs, cost.parameters)
     share = min(1.0, goal.budget.limit(full) / full)
     return goal.budget if part == 1 else replace(goal.budget, fraction=share**part, amount=None)

@@ -26,7 +26,7 @@ def share_within(levels: Mapping[str, Tensor], bill: Bill, budget: Budget, limit
 
     def cost(share: float) -> float:
         macs, parameters = bill.left({name: int((level <= share).sum()) for name, level in levels.items()})
-        return macs if budget.kind == "macs" else parameters
+        return budget.counts(macs, parameters)
 
     if cost(1.0) <= limit:
         return 1.0

@@ -179,9 +179,9 @@ class _Attempt:
         then = yield from self._latency(self.start.model)
         later = yield from self._latency(end.model)
         removals = [e for e in self.done if isinstance(self.phases[e.number], Cut | Apply | Mask | Rebuild)]
-        skipping = yield from self._compressed(end)
-        before_average, average = (yield from self._average(self.start)), (yield from self._average(end))
         cost, sparsity = end.removal.cost if end.removal else _cost(end), self._sparsity(len(self.phases), end)
+        skipping = (yield from self._compressed(end)) if sparsity else None
+        before_average, average = (yield from self._average(self.start)), (yield from self._average(end))
         yield Treated(
             self._ref(end),
             Standing(was, then, network.cost(), average=before_average),
@@ -217,7 +217,7 @@ class _Attempt:
         return Sparsity.of(state.model, state.network) if masks else None
 
     def _compressed(self, end: State) -> Generator[Event, None, Latency | None]:
-        if choose_device(self.spec.config.device) == "cpu" and self._sparsity(len(self.phases), end):
+        if choose_device(self.spec.config.device) == "cpu":
             model = compressed(end.model, end.network)
             if model is not None:
                 return (yield from self._latency(model))
