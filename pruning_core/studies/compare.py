@@ -38,6 +38,7 @@ from pruning_core.studies.sensitivity import captured
 from pruning_core.training.config import FineTune
 from pruning_core.work import told
 from pruning_core.zoo import LoadedModel, ModelRef
+from pruning_core.zoo.titles import called
 
 BUDGETS = (0.8, 0.65, 0.5, 0.35)
 EVERY = 0.4  # seconds between two reports inside one measurement
@@ -76,7 +77,7 @@ class CompareRun(RunSpec):
 
     @property
     def title(self) -> str:
-        return f"{len(self.criteria)} criteria compared on {self.model.name}"
+        return f"{len(self.criteria)} criteria compared on {called(self.model)}"
 
     def queue(self) -> str:
         return choose_device(self.device)

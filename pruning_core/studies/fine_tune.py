@@ -31,6 +31,7 @@ from pruning_core.training.events import Checking, Epoch, Step, TrainOutcome
 from pruning_core.work import told
 from pruning_core.zoo import LoadedModel, ModelRef, load_model, store_weights
 from pruning_core.zoo.rebuilt import EDITS, edits_of
+from pruning_core.zoo.titles import called
 
 PRUNED, CONTROL = "pruned", "control"
 SAFETENSORS = "application/x-safetensors"
@@ -61,7 +62,7 @@ class FineTuneRun(RunSpec):
 
     @property
     def title(self) -> str:
-        return f"Fine-tuning of {self.model.name} on {self.data.name}"
+        return f"Fine-tuning of {called(self.model)} on {self.data.name}"
 
     def queue(self) -> str:
         return choose_device(self.config.device)

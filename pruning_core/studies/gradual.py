@@ -37,6 +37,7 @@ from pruning_core.training.config import FineTune
 from pruning_core.training.events import Checking, Epoch, Step
 from pruning_core.work import told
 from pruning_core.zoo import ModelRef, store_weights
+from pruning_core.zoo.titles import called
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class GradualRun(RunSpec):
 
     @property
     def title(self) -> str:
-        return f"{self.schedule.card.name} pruning of {self.model.name}"
+        return f"{self.schedule.card.name} pruning of {called(self.model)}"
 
     def queue(self) -> str:
         return choose_device(self.config.device)

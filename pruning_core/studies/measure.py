@@ -16,6 +16,7 @@ from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import fitted, the_model, the_split
 from pruning_core.zoo import ModelRef
+from pruning_core.zoo.titles import called
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class EvaluateRun(RunSpec):
 
     @property
     def title(self) -> str:
-        return f"Accuracy of {self.model.name} on {self.data.name}"
+        return f"Accuracy of {called(self.model)} on {self.data.name}"
 
     def queue(self) -> str:
         return choose_device(self.device)
@@ -68,7 +69,7 @@ class LatencyRun(RunSpec):
 
     @property
     def title(self) -> str:
-        return f"Latency of {self.model.name}"
+        return f"Latency of {called(self.model)}"
 
     def queue(self) -> str:
         return choose_device(self.device)

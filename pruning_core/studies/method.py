@@ -41,6 +41,7 @@ from pruning_core.work import told
 from pruning_core.zoo import LoadedModel, ModelRef, store_weights
 from pruning_core.zoo.rebuilt import EDITS
 from pruning_core.zoo.rebuilt import told as told_edits
+from pruning_core.zoo.titles import called
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class MethodRun(RunSpec):
 
     @property
     def title(self) -> str:
-        return f"{self.method.card.name} on {self.model.name}"
+        return f"{self.method.card.name} on {called(self.model)}"
 
     def queue(self) -> str:
         return choose_device(self.config.device)

@@ -32,6 +32,7 @@ from pruning_core.studies.pruned import Figures, Pruned, Recovered
 from pruning_core.studies.sensitivity import captured
 from pruning_core.work import told
 from pruning_core.zoo import ModelRef, store_weights
+from pruning_core.zoo.titles import called
 
 WHEN = {"before": "before", "after": "after", "recovered": "after the recovery"}
 
@@ -55,7 +56,7 @@ class PruneRun(RunSpec):
 
     @property
     def title(self) -> str:
-        return f"Removing channels from {self.model.name}"
+        return f"Removing channels from {called(self.model)}"
 
     def queue(self) -> str:
         return choose_device(self.device)

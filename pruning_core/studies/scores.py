@@ -28,6 +28,7 @@ from pruning_core.studies.sensitivity import captured
 from pruning_core.taxonomy import Family
 from pruning_core.work import told
 from pruning_core.zoo import LoadedModel, ModelRef
+from pruning_core.zoo.titles import called
 
 SEED_KNOB = "seed"
 NAMES = ":names"  # the member with the names of the groups, as JSON in their order
@@ -79,7 +80,7 @@ class ScoresRun(RunSpec):
     @property
     def title(self) -> str:
         by = self.criteria[0].label if len(self.criteria) == 1 else f"{len(self.criteria)} criteria"
-        return f"Scoring {self.model.name} by {by}"
+        return f"Scoring {called(self.model)} by {by}"
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
         if not self.criteria:

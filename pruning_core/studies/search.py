@@ -36,6 +36,7 @@ from pruning_core.studies.sensitivity import captured, scored
 from pruning_core.studies.tried import UNIFORM, Finalist, Tried
 from pruning_core.work import told
 from pruning_core.zoo import LoadedModel, ModelRef
+from pruning_core.zoo.titles import called
 
 EVERY = 0.4  # seconds between two reports inside one trial
 RECONSTRUCTION_IMAGES = 128  # of the fitted part, for criteria whose paper mends the next layers
@@ -68,7 +69,7 @@ class SearchRun(RunSpec):
 
     @property
     def title(self) -> str:
-        return f"{self.search.explorer.card.name} over the widths of {self.model.name}"
+        return f"{self.search.explorer.card.name} over the widths of {called(self.model)}"
 
     def queue(self) -> str:
         return choose_device(self.device)

@@ -27,6 +27,7 @@ from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import fit_sample, fitted, the_model, the_split
 from pruning_core.zoo import LoadedModel, ModelRef
+from pruning_core.zoo.titles import called
 
 RATIOS = tuple(round(i / 10, 1) for i in range(1, 10))
 # How a Stage says what a mended sweep does not refit
@@ -61,7 +62,7 @@ class SensitivityRun(RunSpec):
 
     @property
     def title(self) -> str:
-        return f"Sensitivity of {self.model.name} on {self.data.name}{', mended' if self.recovery.looks_at else ''}"
+        return f"Sensitivity of {called(self.model)} on {self.data.name}{', mended' if self.recovery.looks_at else ''}"
 
     def queue(self) -> str:
         return choose_device(self.device)

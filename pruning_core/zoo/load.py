@@ -30,6 +30,7 @@ from pruning_core.zoo.origin import Cut, Origin, cuts_of, recut, scores_of
 from pruning_core.zoo.output import look
 from pruning_core.zoo.rebuilt import EDITS, edits_of
 from pruning_core.zoo.ref import PROGRAMS, ModelRef, Source
+from pruning_core.zoo.titles import PRUNED, REBUILT
 from pruning_core.zoo.weight_sets import WeightSet
 
 
@@ -167,9 +168,6 @@ def _whole(ref: ModelRef, path: Path) -> LoadedModel:
     size = ref.input_size or program.input_size
     looks = told_by(ref.options, ref.num_classes or 0) or look(model, size)
     return LoadedModel(model, ref, ref.name, True, size, looks.width, notes=notes + looks.notes, looks=looks)
-
-
-PRUNED, REBUILT = " (pruned)", " (rebuilt)"
 
 
 def _pruned(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:

@@ -52,7 +52,7 @@ def test_sweep_cancel_resume_plan_and_apply(server, page, shoot, record_property
     expect(page.get_by_text("269 held-out images")).to_be_visible()
     page.get_by_role("button", name="Start the sweep").click()
     cancel = page.get_by_role("button", name="Cancel", exact=True)
-    done = page.get_by_test_id("stMarkdown").filter(has_text=re.compile(r"done\s*Sensitivity of digits_resnet"))
+    done = page.get_by_test_id("stMarkdown").filter(has_text=re.compile(r"done\s*Sensitivity of ResNet on digits"))
     expect(cancel.or_(done).first).to_be_visible()
     if cancel.is_visible():  # a fast machine may be through before anybody can click
         cancel.click()
@@ -61,7 +61,7 @@ def test_sweep_cancel_resume_plan_and_apply(server, page, shoot, record_property
         stopped = resume.is_visible()
         page.reload()
         # the reload lost nothing
-        expect(page.get_by_test_id("stMain").get_by_text("Sensitivity of digits_resnet")).to_be_visible()
+        expect(page.get_by_test_id("stMain").get_by_text("Sensitivity of ResNet on digits")).to_be_visible()
         if stopped:
             resume.click()
     expect(done).to_be_visible()
@@ -112,7 +112,7 @@ def test_a_click_is_answered_while_a_sweep_runs(server, page, record_property):
     settle(page)
     idle = answered_within(page)
     page.get_by_role("button", name="Start the sweep").click()
-    expect(page.get_by_test_id("stMain").get_by_text("Sensitivity of digits_resnet")).to_be_visible()
+    expect(page.get_by_test_id("stMain").get_by_text("Sensitivity of ResNet on digits")).to_be_visible()
     busy = answered_within(page)
     print(f"a click is answered in {busy:.2f} s while a sweep runs, {idle:.2f} s before")
     record_property("click during a sweep, s", round(busy, 2))

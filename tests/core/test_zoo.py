@@ -9,6 +9,7 @@ import torch
 from pruning_core.datasets import load_splits
 from pruning_core.errors import UserError
 from pruning_core.measuring.evaluate import evaluate
+from pruning_core.studies.measure import EvaluateRun
 from pruning_core.zoo import (
     ARCHITECTURES,
     DEMOS,
@@ -22,6 +23,7 @@ from pruning_core.zoo import (
     torchvision_names,
 )
 from pruning_core.zoo.resnet import PadShortcut
+from pruning_core.zoo.titles import called
 from tools.train_demo import RECIPES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -206,6 +208,9 @@ def test_a_pruned_network_is_cut_again_from_its_plan(tmp_path):
     once = ModelRef("pruned", DEMOS[0].ref.name, base=DEMOS[0].ref, plan=plan.to_json())
     twice = ModelRef("pruned", once.name, base=once, plan=Plan({group.key: (0,)}).to_json())
     assert {load_model(each, tmp_path).title for each in (once, twice)} == {"ResNet on digits (pruned)"}
+    for each in (ref, once, twice, *(item.ref for item in available_demos()[:2])):
+        assert called(each) == load_model(each, tmp_path).title, "runs call it what the page calls it"
+    assert EvaluateRun(once, DEMOS[0].data).title == "Accuracy of ResNet on digits (pruned) on digits"
 
 
 class Gives(torch.nn.Module):
