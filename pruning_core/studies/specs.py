@@ -17,9 +17,11 @@ from pruning_core.methods.recoveries import RECOVERIES
 from pruning_core.methods.registry import METHODS
 from pruning_core.runs.catalogue import Catalogue
 from pruning_core.sparsity.weights import Sparsity
+from pruning_core.studies.answers import Answered, AnswersRun
 from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.embed import EmbedRun
 from pruning_core.studies.fine_tune import FineTuneRun
+from pruning_core.studies.front import FrontPoint, FrontRun
 from pruning_core.studies.gradual import GradualRun
 from pruning_core.studies.measure import EvaluateRun, LatencyRun
 from pruning_core.studies.method import MethodRun
@@ -49,6 +51,8 @@ RUNS: tuple[type, ...] = (
     GradualRun,
     EmbedRun,
     MethodRun,
+    AnswersRun,
+    FrontRun,
 )
 VALUES: tuple[type, ...] = (
     ModelRef,
@@ -96,6 +100,8 @@ EVENTS: tuple[type, ...] = (
     Pruned,
     PhaseDone,
     Treated,
+    Answered,
+    FrontPoint,
 )
 
 PRODUCT = Catalogue(RUNS, VALUES, EVENTS)

@@ -1,0 +1,87 @@
+"""What a network says of every image, as a run: the accuracy, and the answers behind it as a file."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from pruning_core.datasets import DataRef
+from pruning_core.errors import UserError
+from pruning_core.measuring.answers import Answers
+from pruning_core.measuring.device import choose_device
+from pruning_core.measuring.evaluate import Tally, predicting
+from pruning_core.measuring.measures import Accuracy
+from pruning_core.runs.events import Event, Stage
+from pruning_core.runs.narrate import throttled
+from pruning_core.runs.spec import RunSpec
+from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.inputs import fitted, the_model, the_split
+from pruning_core.zoo import ModelRef
+from pruning_core.zoo.titles import called
+
+
+@dataclass(frozen=True)
+class Answered:
+    """All images were seen; ``digest`` names the file of the answers (``read_answers``)."""
+
+    accuracy: Accuracy
+    digest: str
+
+
+@dataclass(frozen=True)
+class AnswersRun(RunSpec):
+    """What ``model`` says of the split that ``data`` names: partial Accuracy events, then one ``Answered``."""
+
+    kind: ClassVar[str] = "answers"
+    unasked: ClassVar[bool] = True
+    model: ModelRef
+    data: DataRef
+    device: str = "auto"
+
+    @property
+    def title(self) -> str:
+        return f"Answers of {called(self.model)} on {self.data.name}"
+
+    def queue(self) -> str:
+        return choose_device(self.device)
+
+    def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
+        loaded = yield from the_model(self.model, workspace)
+        data = fitted((yield from the_split(self.data, workspace)), self.data, loaded)
+        yield Stage("evaluating")
+        tally, accuracy = Tally(data), None
+        for accuracy in throttled(tally.add(batch) for batch in predicting(loaded.model, data, device=self.device)):
+            yield accuracy
+        assert accuracy is not None  # no data set is empty
+        best = tally.scores.softmax(1).max(1)
+        predicted, labels = best.indices.int().numpy(), data.labels.cpu().int().numpy()
+        yield Answered(accuracy, write_answers(workspace, Answers(predicted, best.values.float().numpy(), labels)))
+
+    def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
+        return ()  # a few seconds of work: simpler to begin again
+
+
+def write_answers(workspace: Workspace, answers: Answers) -> str:
+    """The digest of the stored file."""
+    out = io.BytesIO()
+    np.savez(out, predicted=answers.predicted, confidence=answers.confidence, labels=answers.labels)
+    return workspace.artifacts.put(out.getvalue())
+
+
+def read_answers(workspace: Workspace, digest: str, classes: int) -> Answers:
+    """Raises UserError when the file is gone or damaged, or names a class beyond ``classes``: a child wrote it."""
+    data = workspace.artifacts.read(digest)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            predicted, confidence, labels = (file[name] for name in ("predicted", "confidence", "labels"))
+        for numbers in (predicted, labels):
+            if numbers.dtype != np.int32 or numbers.ndim != 1 or numbers.min() < 0 or numbers.max() >= classes:
+                raise ValueError("no class numbers")
+        return Answers(predicted, confidence, labels)
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise UserError("The stored answers cannot be read. Measure them again.") from error
