@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from pruning_core.allocation.budget import told as told_of
 from pruning_core.apart.far import Far
 from pruning_core.criteria import CRITERIA
 from pruning_core.datasets import DataRef
@@ -138,8 +139,8 @@ def told(how: How) -> str:
         parts.append(f"on {how.images} images of {clip(how.data.name)}, seed {how.seed}")
     if how.allocation is not None:
         parts.append(f"ratios: {how.allocation.card.name}")
-    if how.budget is not None and how.budget.fraction is not None:
-        parts.append(f"at most {100 * how.budget.fraction:.0f} % of the {how.budget.kind}")
+    if how.budgets:
+        parts.append(f"at most {told_of(how.budgets)}")
     return "; ".join(parts) or "picked by hand"
 
 

@@ -6,7 +6,8 @@ import streamlit as st
 
 from pages.search import frames
 from pages.search.frames import Place
-from pages.ui import charts, history, links, numbers, plots, state
+from pages.ui import budgets, charts, history, links, numbers, plots, state
+from pruning_core.allocation.budget import kept
 from pruning_core.graph import Network, Plan
 from pruning_core.measuring.measures import Accuracy
 from pruning_core.studies.search import SearchRun
@@ -28,11 +29,12 @@ def place(found: dict[Place, Tried], spec: SearchRun, origin: Accuracy | None) -
     return (best.by, best.trial.number) if best is not None else list(found)[-1]
 
 
-def show(each: Tried, network: Network) -> None:
+def show(each: Tried, network: Network, spec: SearchRun) -> None:
     trial = each.trial
     st.markdown(f"**{frames.name_of(each.by)}, trial {trial.number}**")
     full = network.cost()
     timed = f", {numbers.milliseconds(trial.latency_ms)}" if trial.latency_ms is not None else ""
+    timed += f", {numbers.milliseconds(trial.compiled_ms)} compiled" if trial.compiled_ms is not None else ""
     st.markdown(
         f"Top-1 **{numbers.accuracy_text(trial.accuracy, each.low, each.high)}** with "
         f"**{numbers.percent(trial.macs / full.macs)}** of the MACs ({numbers.count(trial.macs)}) and "
@@ -40,6 +42,7 @@ def show(each: Tried, network: Network) -> None:
         + ("" if trial.within else " :orange-badge[over the budget]")
     )
     plan = Plan(trial.plan)
+    budgets.standing(kept(spec.budgets, full, network.cost(plan)), "Its budgets")
     if state.desk().plan == plan:
         st.success("This plan is on the desk." if plan else "Nothing is removed.", icon=":material/check:")
         links.to_what_if("Apply it on What-if")

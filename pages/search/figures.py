@@ -50,8 +50,8 @@ def draw(view: JobView, spec: SearchRun, network: Network) -> None:
         chosen.choose(places[int(clicked["point_index"])])
         st.rerun()
     with right:
-        chosen.show(found[wanted], network)
-        if spec.budget is not None:
+        chosen.show(found[wanted], network, spec)
+        if spec.budgets:
             first = found.get((spec.explorers[-1], 0))
             uniform = first.trial.accuracy if first and first.trial.within else None
             plots.show(charts.progress(frames.best_so_far(frame), names=names, uniform=uniform), "search.progress")
@@ -99,7 +99,7 @@ def _best(
         return
     top1, few = numbers.percent(best.trial.accuracy), f"of {number} trials"
     interval = f"{100 * best.low:.1f}–{100 * best.high:.1f}"
-    if spec.budget is not None:
+    if spec.budgets:
         cards.number(
             f"Best of {name}", top1, on, detail=f"{interval}, {few}", container=place,
             help="The most accurate network within the budget so far.",
@@ -113,9 +113,9 @@ def _best(
 
 
 def _timed(spec: SearchRun) -> bool:
-    return spec.budget is not None and spec.budget.kind == "latency"
+    return any(each.timed for each in spec.budgets)
 
 
 def _limit(spec: SearchRun) -> float | None:
     """The budget on the x axis, where it counts what the axis shows."""
-    return spec.budget.fraction if spec.budget is not None and spec.budget.kind == "macs" else None
+    return next((each.fraction for each in spec.budgets if each.kind == "macs" and not _timed(spec)), None)

@@ -74,6 +74,7 @@ def table(view: JobView, spec: SearchRun, network: Network) -> None:
                 "macs": st.column_config.NumberColumn("MACs", format="localized"),
                 "parameters": st.column_config.NumberColumn("Parameters", format="localized"),
                 "latency_ms": st.column_config.NumberColumn("Latency", format="%.3g ms"),
+                "compiled_ms": st.column_config.NumberColumn("Latency, compiled", format="%.3g ms"),
                 "within": "Within the budget",
                 "front": "On the front",
                 "seconds": st.column_config.NumberColumn("Seconds", format="%.2f"),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from pages.ui.literal import plotted
+from pruning_core.allocation.budget import told as told_of
 from pruning_core.allocation.search import EXPLORERS
 from pruning_core.allocation.trial import Trial, best_of, on_front
 from pruning_core.graph import Network
@@ -17,8 +18,8 @@ from pruning_core.studies.search import SearchRun
 from pruning_core.studies.tried import UNIFORM, Finalist, Tried
 
 COLUMNS = [
-    "by", "name", "number", "top1", "low", "high", "images", "macs", "share", "parameters", "latency_ms", "cost",
-    "within", "front", "seconds",
+    "by", "name", "number", "top1", "low", "high", "images", "macs", "share", "parameters", "latency_ms", "compiled_ms",
+    "cost", "within", "front", "seconds",
 ]  # fmt: skip
 TOLERATED = 0.02  # accuracy that a smaller network may lose and still count as one like the unpruned
 GROUPS_TOLD = 8  # ratios in the text of one point
@@ -56,7 +57,8 @@ def table(found: Iterable[Tried], network: Network) -> pd.DataFrame:
                 "share": each.trial.macs / full,
                 "parameters": each.trial.parameters,
                 "latency_ms": each.trial.latency_ms,
-                "cost": each.trial.macs / full if each.trial.latency_ms is None else each.trial.latency_ms,
+                "compiled_ms": each.trial.compiled_ms,
+                "cost": each.trial.macs / full if each.trial.timed_ms is None else each.trial.timed_ms,
                 "within": each.trial.within,
                 "front": front[each.by, each.trial.number],
                 "seconds": each.trial.seconds,
@@ -86,6 +88,7 @@ def told(each: Tried, network: Network) -> str:
         f"top-1 {100 * trial.accuracy:.1f} % (95 % interval {100 * each.low:.1f}–{100 * each.high:.1f})",
         f"{trial.macs:,} MACs ({100 * trial.macs / network.cost().macs:.1f} %), {trial.parameters:,} parameters",
         *([f"{trial.latency_ms:.3g} ms"] if trial.latency_ms is not None else []),
+        *([f"{trial.compiled_ms:.3g} ms compiled"] if trial.compiled_ms is not None else []),
         *([] if trial.within else ["over the budget"]),
         *(ratios or ["nothing removed"]),
         *([f"and {more} more groups"] if more > 0 else []),
@@ -107,7 +110,7 @@ def best_so_far(frame: pd.DataFrame) -> pd.DataFrame:
 def best(found: dict[Place, Tried], by: str, spec: SearchRun, origin: Accuracy | None) -> Tried | None:
     """The most accurate trial of one explorer within the budget; without a budget, the cheapest that lost little."""
     own = [each.trial for each in found.values() if each.by == by]
-    if spec.budget is None:
+    if not spec.budgets:
         floor = origin.top1 - TOLERATED if origin else 1.0
         winner = min((t for t in own if t.accuracy >= floor), key=lambda t: (t.cost, t.number), default=None)
     else:
@@ -132,9 +135,8 @@ def widths(trial: Trial, network: Network) -> pd.DataFrame:
 
 def label(spec: SearchRun) -> str:
     """What tells this search from another one of the same network."""
-    budget = "no budget" if spec.budget is None else f"{100 * (spec.budget.fraction or 0):.0f} % {_unit(spec)}"
     parts = [
-        spec.search.explorer.card.name, budget, f"{spec.search.trials} trials", spec.criterion.label,
+        spec.search.explorer.card.name, told_of(spec.budgets), f"{spec.search.trials} trials", spec.criterion.label,
         f"seed {spec.search.seed}",
     ]  # fmt: skip
     if spec.limits.multiple > 1:
@@ -142,7 +144,3 @@ def label(spec: SearchRun) -> str:
     if spec.limits.protected:
         parts.append(f"{len(spec.limits.protected)} protected")
     return " · ".join(parts)
-
-
-def _unit(spec: SearchRun) -> str:
-    return {"macs": "MACs", "parameters": "parameters", "latency": "latency"}[spec.budget.kind] if spec.budget else ""

@@ -7,12 +7,12 @@ import dataclasses
 import streamlit as st
 import torch
 
-from pages.ui import numbers, recovery
+from pages.ui import budgets, recovery
 from pages.ui.desk import Desk
 from pages.ui.held_out import choose_images
 from pages.ui.ranking import choose_criterion
 from pages.ui.widgets import knob_widget, knob_widgets
-from pruning_core.allocation.budget import UNITS, Budget, Kind
+from pruning_core.allocation.budget import Budget, told
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.search import BASELINE, EXPLORERS, Search, reach
@@ -22,7 +22,10 @@ from pruning_core.methods.recoveries import NewStatistics
 from pruning_core.studies.search import SearchRun
 
 KEY = "search"
-KINDS: dict[str, Kind | None] = {"MACs": "macs", "Parameters": "parameters", "Latency": "latency", "No budget": None}
+FRONT = (
+    "Every trial is scaled to use the budgets up. Without any, the search looks for the whole front: the best accuracy "
+    "at every size."
+)
 TRIALS = (10, 20, 40, 60, 100, 150, 200, 300, 500, 1000)
 USUAL = 60
 
@@ -34,7 +37,7 @@ def ask(desk: Desk, network: Network, available: int) -> SearchRun | None:
         explorer = _explorer()
         control = _control(explorer)
     with second:
-        budget = _budget()
+        wanted = budgets.ask(KEY, more=FRONT)
         trials = _trials(explorer)
     with third:
         criterion = choose_criterion()
@@ -45,18 +48,18 @@ def ask(desk: Desk, network: Network, available: int) -> SearchRun | None:
             chosen = recovery.choose("search.recovery", default=NewStatistics).sized(network.cost().macs)
             seed = int(st.number_input("Seed", 0, 2**31 - 2, 0, key=f"{KEY}.seed", persist_state="session"))
     search = Search(explorer, trials, least, seed)
-    if not _reachable(search, network, limits, budget):
+    if not _reachable(search, network, limits, wanted):
         return None
     return SearchRun(
         desk.model,
         desk.data,
         criterion,
         search,
-        budget,
         limits,
         control,
         None if images >= available else images,
         chosen,
+        budgets=wanted,
     )
 
 
@@ -91,19 +94,6 @@ def _control(explorer: Explorer) -> bool:
     )
 
 
-def _budget() -> Budget | None:
-    name = st.segmented_control(
-        "The budget counts", list(KINDS), default="MACs", required=True, key=f"{KEY}.kind", persist_state="session",
-        help="Without a budget the search looks for the whole front: the best accuracy at every size.", wrap=True,
-    )  # fmt: skip
-    kind = KINDS[name or "MACs"]
-    percent = st.slider(
-        "Keep at most", 1, 100, 50, format="%d %%", key=f"{KEY}.budget", disabled=kind is None,
-        persist_state="session", help="Of the unpruned network. Every trial is scaled to use the budget up.",
-    )  # fmt: skip
-    return None if kind is None else Budget(kind, fraction=percent / 100)
-
-
 def _trials(explorer: Explorer) -> int:
     return int(
         st.select_slider(
@@ -126,33 +116,24 @@ def _limits(network: Network) -> Limits:
     return dataclasses.replace(limits, protected=tuple(protected))
 
 
-def _reachable(search: Search, network: Network, limits: Limits, budget: Budget | None) -> bool:
-    """Says what the budget allows and whether it can be had, before anything runs."""
+def _reachable(search: Search, network: Network, limits: Limits, wanted: tuple[Budget, ...]) -> bool:
+    """Says what the budgets allow and whether they can be had, before anything runs."""
     # Which channels go does not matter to the cost, so nothing needs to be scored for this.
     level = {group.key: torch.zeros(group.size, dtype=torch.float64) for group in network.groups}
     pool = Pool.of(network, level, limits)
-    if budget is None:
+    if not wanted:
         if not search.explorer.pareto:
             st.warning(
                 f"{search.explorer.card.name} needs a budget. Set one, or choose another search.",
                 icon=":material/block:",
             )
         return search.explorer.pareto
-    share = numbers.percent(budget.fraction or 0.0, 0)
-    if budget.kind == "latency":
+    timed = [each for each in wanted if each.timed]
+    if timed:
+        compiled = any(each.kind == "compiled" for each in timed)
         st.caption(
-            f":material/timer: At most {share} of the unpruned network's latency. What can be reached is timed before "
-            "the first trial, and a budget out of reach is refused then, with the range."
+            f":material/timer: {told(timed)} of the unpruned network: what can be reached is timed before the first "
+            "trial, and a budget out of reach is refused then, with the range."
+            + (" Every plan that is timed is compiled first, some seconds each." if compiled else "")
         )
-        return True
-    found = reach(search, pool, budget.kind)
-    limit = budget.limit(found.high)
-    asked = f"At most {share}: {numbers.count(limit)} {UNITS[budget.kind]}"
-    if limit < found.low:
-        st.warning(
-            f"{asked} cannot be reached. Within these limits the network can have {found.text}.",
-            icon=":material/block:",
-        )
-        return False
-    st.markdown(f":green-badge[:material/check: can be reached] {asked}. The network can have {found.text}.")
-    return True
+    return budgets.feasible([(each, reach(search, pool, each.kind)) for each in wanted if not each.timed])

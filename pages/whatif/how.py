@@ -15,10 +15,16 @@ from pruning_core.methods.ranking import SCORED_ON
 
 
 def computed(
-    desk: Desk, network: Network, ranked: Ranking, plan: Plan, allocation: Allocation, limits: Limits, budget: Budget
+    desk: Desk,
+    network: Network,
+    ranked: Ranking,
+    plan: Plan,
+    allocation: Allocation,
+    limits: Limits,
+    budgets: tuple[Budget, ...],
 ) -> How:
-    """For a plan under a budget."""
-    return _how(desk, network, ranked, plan, allocation, limits, budget)
+    """For a plan under budgets."""
+    return _how(desk, network, ranked, plan, allocation, limits, budgets)
 
 
 def by_hand(desk: Desk, network: Network, ranked: Ranking, plan: Plan) -> How:
@@ -35,11 +41,11 @@ def _how(
     plan: Plan,
     allocation: Allocation,
     limits: Limits | None = None,
-    budget: Budget | None = None,
+    budgets: tuple[Budget, ...] = (),
 ) -> How:
     sees = ranked.criterion.needs_images
     return How(
-        ranked.criterion, allocation, limits, budget,
+        ranked.criterion, allocation, limits, budgets,
         data=desk.data if sees else None, images=SCORED_ON if sees else None, ratios=_ratios(network, plan),
     )  # fmt: skip
 

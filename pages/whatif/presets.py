@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pruning_core.allocation.base import Allocation
-from pruning_core.allocation.budget import Allocated, Budget, Kind, allocate
-from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan
@@ -54,8 +52,3 @@ def completed(allocation: Allocation, given: Material) -> Allocation:
         if not getattr(given, name):
             raise UserError(f"{allocation.card.name}: this {LACKING[name]}")
     return dataclasses.replace(allocation, **{name: getattr(given, name) for name in wanted})
-
-
-def solved(allocation: Allocation, pool: Pool, kind: Kind, fraction: float) -> Allocated:
-    """The least removal that keeps to the budget. Raises UserError, with the range in reach, when none does."""
-    return allocate(allocation, pool, Budget(kind, fraction=fraction))

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import history, numbers, state
+from pages.ui import budgets, history, state
 from pages.ui.literal import literal
 from pages.ui.ranking import Ranking
 from pages.ui.sweeps import Found, label, usable
 from pages.ui.widgets import knob_widgets
 from pages.whatif import how, presets
-from pruning_core.allocation.budget import Allocated, Budget, Kind, Reach, reachable
+from pruning_core.allocation.budget import allocate, kept, reachable
 from pruning_core.allocation.global_threshold import OWN
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.pool import Pool
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
-
-KINDS: dict[str, Kind] = {"MACs": "macs", "Parameters": "parameters"}
 
 
 def form(network: Network, ranked: Ranking) -> None:
@@ -41,15 +39,7 @@ def _form(network: Network, ranked: Ranking) -> None:
         if getattr(allocation, "normalise", None) == OWN:
             st.caption(f":material/balance: {ranked.criterion.card.name}: {ranked.criterion.fair.sentence}.")
     with right:
-        name = st.segmented_control(
-            "The budget counts", list(KINDS), default="MACs", required=True, key="whatif.budget.kind",
-            persist_state="session", wrap=True,
-        )  # fmt: skip
-        kind = KINDS[name or "MACs"]
-        percent = st.slider(
-            "Keep at most", 1, 100, 50, format="%d %%", key="whatif.budget", persist_state="session",
-            help="Of the unpruned network.",
-        )  # fmt: skip
+        wanted = budgets.ask("whatif.budget", budgets.COUNTED)
         with st.popover("Limits", icon=":material/straighten:", width="stretch", wrap=True):
             limits = knob_widgets(Limits, "whatif.limits")
     sweep = usable(state.desk(), ranked.criterion)
@@ -58,20 +48,21 @@ def _form(network: Network, ranked: Ranking) -> None:
     if sweep and hasattr(complete, "table"):
         _say_sweep(sweep, ranked)
     pool = Pool.of(network, ranked.values, limits, ranked.criterion.fair.by)
-    reach = reachable(complete, pool, kind)
-    feasible = _feasibility(reach, percent / 100, name or "MACs")
+    counted = [each for each in wanted if not each.timed]
+    feasible = budgets.feasible([(each, reachable(complete, pool, each.kind)) for each in counted])
     if st.button(
-        "Put this on the sliders", key="whatif.preset.use", type="primary", disabled=not feasible,
+        "Put this on the sliders", key="whatif.preset.use", type="primary", disabled=not feasible or not wanted,
         icon=":material/tune:", wrap=True,
     ):  # fmt: skip
-        found = presets.solved(complete, pool, kind, percent / 100)
-        budget = Budget(kind, fraction=percent / 100)
-        made = how.computed(state.desk(), network, ranked, found.plan, complete, limits, budget)
+        found = allocate(complete, pool, *wanted)
+        made = how.computed(state.desk(), network, ranked, found.plan, complete, limits, wanted)
         if history.change(found.plan, how=made):
-            st.session_state["whatif.said"] = _said(found, network, kind)
+            st.session_state["whatif.said"] = literal(" ".join(found.notes))
         st.rerun()
-    if said := st.session_state.pop("whatif.said", None):
-        st.success(said, icon=":material/check:")
+    if (said := st.session_state.pop("whatif.said", None)) is not None:
+        st.success(f"The plan is on the sliders. {said}".rstrip(), icon=":material/check:")
+    whole = network.cost()
+    budgets.standing(kept(counted, whole, network.cost(state.desk().plan)), "The plan on the sliders")
 
 
 def _say_sweep(sweep: Found, ranked: Ranking) -> None:
@@ -82,22 +73,3 @@ def _say_sweep(sweep: Found, ranked: Ranking) -> None:
     if spec.criterion != ranked.criterion:
         text += f" It was measured with {spec.criterion.label}; the channels are now chosen by another criterion."
     st.caption(f":material/grid_on: {text}")
-
-
-def _feasibility(reach: Reach, fraction: float, name: str) -> bool:
-    lowest = reach.low / reach.high
-    asked = f"At most {numbers.percent(fraction, 0)} of the {name}, {numbers.count(fraction * reach.high)}"
-    within = f"Within these limits the network can have {reach.text}."
-    if fraction < lowest:
-        st.warning(f"{asked}: this cannot be reached. {within}", icon=":material/block:")
-        return False
-    st.markdown(f":green-badge[:material/check: can be reached] {asked}. {within}")
-    return True
-
-
-def _said(found: Allocated, network: Network, kind: Kind) -> str:
-    whole = network.cost()
-    now, before = getattr(found.cost, kind), getattr(whole, kind)
-    unit = {"macs": "MACs", "parameters": "parameters"}[kind]
-    notes = literal(" ".join(found.notes))
-    return f"The plan keeps {numbers.percent(now / before, 2)} of the {unit} ({numbers.count(now)}). {notes}".rstrip()

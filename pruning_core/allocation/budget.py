@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -11,16 +12,23 @@ from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.errors import UserError
 from pruning_core.graph import Cost, Plan
 
-Kind = Literal["macs", "parameters", "latency"]
-UNITS: dict[str, str] = {"macs": "MACs", "parameters": "parameters", "latency": "ms"}
+Kind = Literal["macs", "parameters", "bytes", "latency", "compiled"]
+UNITS: dict[str, str] = {
+    "macs": "MACs", "parameters": "parameters", "bytes": "bytes", "latency": "ms", "compiled": "ms compiled",
+}  # fmt: skip
+TIMED: tuple[Kind, ...] = ("latency", "compiled")  # measured, as PyTorch runs it and after torch.compile
+NAMES: dict[str, str] = {
+    "macs": "MACs", "parameters": "parameters", "bytes": "bytes", "latency": "latency", "compiled": "compiled latency",
+}  # fmt: skip
 STEPS = 64  # halvings of the strength: down to neighbouring floating-point numbers
 
 
 @dataclass(frozen=True)
 class Budget:
-    """At most ``fraction`` of what the unpruned network costs, or ``amount`` (MACs of one input, parameters, ms).
+    """At most ``fraction`` of what the unpruned network costs, or ``amount`` (MACs of one input, bytes, ms …).
 
-    Exactly one of the two is given. Raises UserError for anything else, and for a fraction outside (0, 1].
+    ``bytes`` are those of parameters and buffers as they are stored. Exactly one of the two is given. Raises UserError
+    for anything else, and for a fraction outside (0, 1].
     """
 
     kind: Kind = "macs"
@@ -44,15 +52,33 @@ class Budget:
         assert self.fraction is not None
         return self.fraction * full
 
+    @property
+    def text(self) -> str:
+        """In a few words: "50 % of the MACs"."""
+        if self.amount is not None:
+            return f"{self.amount:,g} {UNITS[self.kind]}"
+        assert self.fraction is not None
+        return f"{100 * self.fraction:.0f} % of the {NAMES[self.kind]}"
+
+    @property
+    def timed(self) -> bool:
+        """Whether plans must be built and timed to keep to it; all others have a closed form."""
+        return self.kind in TIMED
+
     def counts(self, macs: float, parameters: float) -> float:
-        """Whichever of the two it is in. Raises UserError for a latency, which nobody can keep to by counting."""
-        if self.kind == "latency":
+        """Whichever of the two it is in. Raises UserError for one of another kind."""
+        if self.kind not in ("macs", "parameters"):
             raise UserError("A method keeps to a budget in MACs or parameters. Choose one of them.")
         return macs if self.kind == "macs" else parameters
 
     def allowed(self, whole: Cost) -> float:
         """The amount allowed when the unpruned network costs ``whole``."""
         return self.limit(self.counts(whole.macs, whole.parameters))
+
+
+def told(budgets: Sequence[Budget]) -> str:
+    """All of them in a few words."""
+    return " and ".join(each.text for each in budgets) or "no budget"
 
 
 @dataclass(frozen=True)
@@ -66,14 +92,14 @@ class Reach:
     @property
     def text(self) -> str:
         unit = UNITS[self.kind]
-        low, high = (f"{v:.2f}" if self.kind == "latency" else f"{int(v):,}" for v in (self.low, self.high))
+        low, high = (f"{v:.2f}" if self.kind in TIMED else f"{int(v):,}" for v in (self.low, self.high))
         return f"between {low} and {high} {unit} ({100 * self.low / self.high:.1f} % to 100 % of the unpruned network)"
 
     def check(self, budget: Budget) -> float:
         """The amount allowed. Raises UserError when not even the most removal keeps to it."""
         limit = budget.limit(self.high)
         if limit < self.low:
-            asked = f"{limit:.2f}" if self.kind == "latency" else f"{limit:,.0f}"
+            asked = f"{limit:.2f}" if self.kind in TIMED else f"{limit:,.0f}"
             raise UserError(
                 f"A budget of {asked} {UNITS[self.kind]} cannot be reached: within the limits this network can "
                 f"have {self.text}. Choose a budget in that range, or loosen the limits."
@@ -94,15 +120,51 @@ class Allocated:
         return {key: len(units) for key, units in self.plan.items()}
 
 
-def gauge(pool: Pool, kind: Kind) -> Callable[[Counts], float]:
-    """The closed-form cost of counts. Raises ValueError for a latency, which has no closed form."""
+@dataclass(frozen=True)
+class Kept:
+    """How a plan stands to one budget: ``found`` of the ``limit`` allowed, in the budget's unit."""
+
+    budget: Budget
+    limit: float
+    found: float
+
+    @property
+    def met(self) -> bool:
+        return self.found <= self.limit
+
+    @property
+    def spare(self) -> float:
+        """The share of the limit that is left, negative where it is exceeded."""
+        return 1 - self.found / self.limit
+
+
+def kept(budgets: Sequence[Budget], whole: Cost, cost: Cost) -> tuple[Kept, ...]:
+    """Of a plan that costs ``cost``, for those that have a closed form."""
+    counted = [each for each in budgets if not each.timed]
+    return tuple(Kept(b, b.limit(figure(whole, b.kind)), figure(cost, b.kind)) for b in counted)
+
+
+def figure(cost: Cost, kind: Kind) -> float:
+    """What a budget of this kind counts. Raises ValueError for a latency, which has no closed form."""
     match kind:
         case "macs":
-            return lambda counts: pool.cost(counts).macs
+            return cost.macs
         case "parameters":
-            return lambda counts: pool.cost(counts).parameters
-        case "latency":
-            raise ValueError("a latency is measured, not derived: use fitting_latency")
+            return cost.parameters
+        case "bytes":
+            return cost.size_bytes
+        case _:
+            raise ValueError("a latency is measured, not derived: use fitting")
+
+
+def gauge(pool: Pool, kind: Kind) -> Callable[[Counts], float]:
+    """The closed-form cost of counts. Raises ValueError for a latency."""
+    return lambda counts: figure(pool.cost(counts), kind)
+
+
+def load(found: float, limit: float) -> float:
+    """``found`` in shares of ``limit``; above 1 exactly when it exceeds it, whatever rounding does to the quotient."""
+    return found / limit if found <= limit else max(found / limit, math.nextafter(1.0, 2.0))
 
 
 def reachable(allocation: Allocation, pool: Pool, kind: Kind = "macs") -> Reach:
@@ -116,20 +178,43 @@ def reach_of(dial: Dial, pool: Pool, kind: Kind) -> Reach:
     return Reach(kind, cost(pool.settled(dial.at(dial.high))), cost({}))
 
 
-def allocate(allocation: Allocation, pool: Pool, budget: Budget | None = None) -> Allocated:
-    """The plan of ``allocation`` as its knobs say, or the least removal that keeps to ``budget``.
+def allocate(allocation: Allocation, pool: Pool, *budgets: Budget) -> Allocated:
+    """The plan of ``allocation`` as its knobs say, or the least removal that keeps to every one of ``budgets``.
 
-    The cost of the plan never exceeds the budget: widths are rounded before they are counted. Raises UserError for a
-    budget out of reach, with the range that is in reach.
+    The cost of the plan never exceeds any of them: widths are rounded before they are counted. Raises UserError for a
+    budget out of reach, with the range that is in reach, and ValueError for one that must be timed.
     """
     dial = allocation.dial(pool)
-    if budget is None:
+    if not budgets:
         strength = float(getattr(allocation, allocation.strength))
         wanted = dial.at(strength)
         return _allocated(pool, pool.settled(wanted), strength, _said(pool, wanted))
-    limit = reach_of(dial, pool, budget.kind).check(budget)
-    counts, strength = least(dial, pool, gauge(pool, budget.kind), limit)
+    counts, strength = keeping(dial, pool, limits_of(dial, pool, budgets))
     return _allocated(pool, counts, strength, ())
+
+
+def limits_of(dial: Dial, pool: Pool, budgets: Sequence[Budget]) -> dict[Kind, float]:
+    """The tightest amount per kind. Raises UserError for a budget out of reach, ValueError for one to be timed."""
+    limits: dict[Kind, float] = {}
+    for each in budgets:
+        limit = reach_of(dial, pool, each.kind).check(each)
+        limits[each.kind] = min(limit, limits.get(each.kind, limit))
+    return limits
+
+
+def keeping(dial: Dial, pool: Pool, limits: Mapping[Kind, float]) -> tuple[Counts, float]:
+    """The least removal that keeps to every limit, each of which the most removal keeps to; and its strength.
+
+    Every cost only falls with the strength, so the heaviest of their loads does too.
+    """
+    if not limits:
+        return pool.settled(dial.at(dial.low)), dial.low
+
+    def heaviest(counts: Counts) -> float:
+        cost = pool.cost(counts)
+        return max(load(figure(cost, kind), limit) for kind, limit in limits.items())
+
+    return least(dial, pool, heaviest, 1.0)
 
 
 def least(dial: Dial, pool: Pool, cost: Callable[[Counts], float], limit: float) -> tuple[Counts, float]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from pruning_core.allocation.annealing import Annealing
-from pruning_core.allocation.budget import Budget, Kind, Reach, gauge, least, reach_of
+from pruning_core.allocation.budget import Budget, Kind, Reach, figure, keeping, limits_of, reach_of
 from pruning_core.allocation.greedy import Greedy
 from pruning_core.allocation.latency import Measure, Running, Stopwatch, settle
 from pruning_core.allocation.pool import Counts, Pool
@@ -19,7 +19,7 @@ from pruning_core.allocation.space import Draw, Explorer, Space
 from pruning_core.allocation.swarm import Swarm
 from pruning_core.allocation.trial import Trial, on_front
 from pruning_core.errors import UserError
-from pruning_core.graph import Plan
+from pruning_core.graph import Cost, Plan
 from pruning_core.knobs import Range, check_knobs
 
 EXPLORERS: tuple[type[Explorer], ...] = (Tpe, RandomWidths, Nsga2, Annealing, Swarm, Greedy)
@@ -53,24 +53,25 @@ def searching(
     search: Search,
     pool: Pool,
     objective: Objective,
-    budget: Budget | None = None,
+    budgets: Sequence[Budget] = (),
     *,
-    measure: Measure | None = None,
+    measures: Mapping[Kind, Measure] | None = None,
     past: Sequence[Trial] = (),
 ) -> Running[tuple[Trial, ...]]:
-    """Yield one Trial per plan tried, among the events of ``objective`` and ``measure``; return all trials.
+    """Yield one Trial per plan tried, among the events of ``objective`` and ``measures``; return all trials.
 
-    With a budget every draw is scaled to use it up, never rejected, and accuracy alone decides; without one, accuracy
-    and MACs do. ``measure`` times a plan and is needed for a latency budget. ``past`` are the trials of an earlier
-    attempt with the same arguments: they are not repeated, and the search goes on exactly as if never interrupted.
+    With budgets every draw is scaled to use them up as far as all of them allow, never rejected, and accuracy alone
+    decides; without one, accuracy and MACs do. ``measures`` time a plan, by the kinds of the budgets to be timed.
+    ``past`` are the trials of an earlier attempt with the same arguments: they are not repeated, and the search goes on
+    exactly as if never interrupted.
 
     Raises UserError for a budget out of reach (before any trial), an explorer that needs a budget, and for ``past``
     trials of another search.
     """
-    if budget is None and not search.explorer.pareto:
+    if not budgets and not search.explorer.pareto:
         raise UserError(f"{search.explorer.card.name} needs a budget. Set one, or choose another search.")
-    space = Space(pool, search.least, search.trials, budget is not None)
-    fitter = _Fitter(space, budget, measure)
+    space = Space(pool, search.least, search.trials, bool(budgets))
+    fitter = _Fitter(space, tuple(budgets), measures or {})
     walk = search.explorer.walk(space, search.seed)
     most = search.explorer.longest(space)
     trials = list(past[:most])
@@ -87,7 +88,7 @@ def searching(
     yield from fitter.prepare()
     while len(trials) < most:
         began = time.perf_counter()
-        counts, latency_ms = yield from fitter.fit(draw)
+        counts, times = yield from fitter.fit(draw)
         plan = pool.plan(counts)
         accuracy = yield from settle(objective(plan))
         if not math.isfinite(accuracy):
@@ -100,11 +101,12 @@ def searching(
             plan=dict(plan),
             macs=cost.macs,
             parameters=cost.parameters,
-            latency_ms=latency_ms,
+            latency_ms=times.get("latency"),
             accuracy=float(accuracy),
-            within=fitter.within(counts, latency_ms),
+            within=fitter.within(cost, times),
             front=False,
             seconds=time.perf_counter() - began,
+            compiled_ms=times.get("compiled"),
         )
         trial = dataclasses.replace(tried, front=on_front((*trials, tried))[-1])
         trials.append(trial)
@@ -117,13 +119,13 @@ def searching(
     return tuple(trials)
 
 
-def longest(search: Search, pool: Pool, budget: Budget | None = None) -> int:
+def longest(search: Search, pool: Pool, budgets: Sequence[Budget] = ()) -> int:
     """How many trials :func:`searching` makes at most."""
-    return search.explorer.longest(Space(pool, search.least, search.trials, budget is not None))
+    return search.explorer.longest(Space(pool, search.least, search.trials, bool(budgets)))
 
 
 def reach(search: Search, pool: Pool, kind: Kind) -> Reach:
-    """The budgets that any search of ``pool`` can keep to; for MACs and parameters, which have closed forms."""
+    """The budgets that any search of ``pool`` can keep to; for those that have closed forms."""
     space = Space(pool, search.least, search.trials, True)
     return reach_of(space.dial((1.0,) * len(space.keys)), pool, kind)
 
@@ -134,41 +136,41 @@ def _same(a: Sequence[float], b: Sequence[float]) -> bool:
 
 @dataclass
 class _Fitter:
-    """Turns draws into counts that use up the budget."""
+    """Turns draws into counts that use up the budgets."""
 
     space: Space
-    budget: Budget | None
-    measure: Measure | None
-    limit: float = math.inf
-    watch: Stopwatch | None = None
+    budgets: tuple[Budget, ...]
+    measures: Mapping[Kind, Measure]
+    counted: dict[Kind, float] = field(default_factory=dict)
+    timed: dict[Kind, float] = field(default_factory=dict)
+    watch: Stopwatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        if lacking := {each.kind for each in self.budgets if each.timed} - set(self.measures):
+            raise ValueError(f"a budget of {', '.join(sorted(lacking))} needs a measure")
+        self.watch = Stopwatch(self.space.pool, self.measures)
 
     def prepare(self) -> Running[None]:
-        """Raises UserError when the budget is out of reach."""
+        """Raises UserError when a budget is out of reach."""
         pool, whole = self.space.pool, self.space.dial((1.0,) * len(self.space.keys))
-        match self.budget:
-            case None:
-                return
-            case Budget(kind="latency"):
-                if self.measure is None:
-                    raise ValueError("a latency budget needs a measure")
-                self.watch = Stopwatch(pool, self.measure)
-                self.limit = (yield from self.watch.reach(whole)).check(self.budget)
-            case _:
-                self.limit = reach_of(whole, pool, self.budget.kind).check(self.budget)
+        self.counted = limits_of(whole, pool, [each for each in self.budgets if not each.timed])
+        self.timed = yield from self.watch.limits(whole, [each for each in self.budgets if each.timed])
 
-    def fit(self, draw: Draw) -> Running[tuple[Counts, float | None]]:
-        dial = self.space.dial(draw.shares)
-        if self.budget is None or not draw.fit:
+    def fit(self, draw: Draw) -> Running[tuple[Counts, dict[Kind, float]]]:
+        """The counts, and their milliseconds where a budget is in them."""
+        if not self.budgets or not draw.fit:
             counts = self.space.counts(draw.shares)
-        elif self.watch:
-            counts, _ = yield from self.watch.fit(dial, self.limit, LATENCY_STEPS)
         else:
-            counts, _ = least(dial, self.space.pool, gauge(self.space.pool, self.budget.kind), self.limit)
-        return counts, (yield from self.watch.time(counts)) if self.watch else None
+            dial = self.space.dial(draw.shares)
+            counts, strength = keeping(dial, self.space.pool, self.counted)
+            if self.timed:
+                counts, _ = yield from self.watch.fit(dial, self.timed, LATENCY_STEPS, (counts, strength))
+        times: dict[Kind, float] = {}
+        for kind in self.timed:
+            times[kind] = yield from self.watch.time(kind, counts)
+        return counts, times
 
-    def within(self, counts: Counts, latency_ms: float | None) -> bool:
-        if self.budget is None:
-            return True
-        if latency_ms is not None:
-            return latency_ms <= self.limit
-        return gauge(self.space.pool, self.budget.kind)(counts) <= self.limit
+    def within(self, cost: Cost, times: Mapping[Kind, float]) -> bool:
+        return all(figure(cost, kind) <= limit for kind, limit in self.counted.items()) and all(
+            times[kind] <= limit for kind, limit in self.timed.items()
+        )

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LatencyStep:
-    """One plan that was built and timed: the median of its passes, and whether it keeps to the budget."""
+    """One plan that was built and timed: the median of its passes, and whether it keeps to the budget of ``kind``."""
 
     strength: float
     removed: int
     macs: int
     latency_ms: float
     within: bool
+    kind: str = "latency"
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class Trial:
 
     ``draw`` is what the explorer proposed: the share kept of each group, before it was fitted to the budget. ``ratios``
     is what was really removed and ``plan`` which units (Plan(trial.plan) makes a plan of it). ``accuracy`` in [0, 1] is
-    the objective's, ``latency_ms`` None unless the budget is one. ``within`` says whether the budget is kept, ``front``
-    whether no earlier trial was both cheaper and better. ``seconds`` is what the trial took.
+    the objective's; ``latency_ms`` and ``compiled_ms`` are None unless a budget is one of them. ``within`` says whether
+    all budgets are kept, ``front`` whether no earlier trial was both cheaper and better. ``seconds`` is what the trial
+    took.
     """
 
     number: int
@@ -38,11 +40,17 @@ class Trial:
     within: bool
     front: bool
     seconds: float
+    compiled_ms: float | None = None
+
+    @property
+    def timed_ms(self) -> float | None:
+        """The latency that was measured; as PyTorch runs it where both were."""
+        return self.compiled_ms if self.latency_ms is None else self.latency_ms
 
     @property
     def cost(self) -> float:
         """What the Pareto front is drawn over: the latency where it was measured, else MACs."""
-        return self.macs if self.latency_ms is None else self.latency_ms
+        return self.macs if self.timed_ms is None else self.timed_ms
 
 
 def on_front(trials: Sequence[Trial]) -> tuple[bool, ...]:

@@ -60,7 +60,7 @@ class How:
     criterion: Any = None
     allocation: Any = None
     limits: Any = None
-    budget: Any = None
+    budgets: tuple[Any, ...] = ()
     data: Any = None
     images: int | None = None
     seed: int = 0

@@ -73,7 +73,7 @@ class Recipe:
                 "This plan was picked by hand: there is no allocation to repeat. Apply the plan as it stands."
             )
         fair = how.criterion.fair.by if how.criterion is not None else "mean"
-        return allocate(how.allocation, Pool.of(network, scores, how.limits, fair), how.budget)
+        return allocate(how.allocation, Pool.of(network, scores, how.limits, fair), *how.budgets)
 
     def _zeros(self, model: nn.Module) -> Any:
         shapes = self.content.get("base", {}).get("input_shapes") or []
@@ -97,8 +97,11 @@ def how_of(content: Mapping[str, Any], classes: Iterable[type] = ()) -> How:
     Raises UserError when it names something that this version does not know.
     """
     codec = Codec((How, Limits, Budget, *ALLOCATIONS, *classes))
+    said = content.get("how")
+    if isinstance(said, dict) and said.get("budget") is not None:  # files of when there was one at most
+        said = {**said, "budgets": [said["budget"]]}
     try:
-        found = codec.load(json.dumps(content.get("how")))
+        found = codec.load(json.dumps(said))
     except (UnknownClass, TypeError, ValueError) as error:
         raise UserError(f"This recipe cannot be repeated by this version of PruneScope: {error}.") from error
     if not isinstance(found, How):

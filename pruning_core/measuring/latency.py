@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from pruning_core.errors import UserError
+from pruning_core.measuring.compiling import compiled
 from pruning_core.measuring.device import choose_device, device_title
 from pruning_core.measuring.forward import class_scores, precision, ready
 from pruning_core.measuring.measures import Latency
@@ -26,11 +27,13 @@ def measuring_latency(
     batch_size: int = 1,
     runs: int = LEAST,
     device: str = "auto",
+    compile: bool = False,
 ) -> Iterator[Latency]:
     """Yield the latency of a batch of random images (C, H, W) after every timed pass; at least 30 are made.
 
-    The device is synchronised around each pass; percentiles are over the passes so far. Raises UserError when the
-    network cannot read such images or the memory is not enough.
+    The device is synchronised around each pass; percentiles are over the passes so far. With ``compile`` it is what
+    torch.compile made of the network, which takes seconds to minutes before the first pass. Raises UserError when the
+    network cannot read such images, the memory is not enough, or it cannot be compiled here.
     """
     where = choose_device(device)
     network = ready(model, where)
@@ -38,10 +41,13 @@ def measuring_latency(
     x = torch.randn(batch_size, *input_size, generator=generator).to(where, precision(network))
     times: list[float] = []
     _warm_up(network, x)
+    if compile:
+        network = compiled(network, x)
+        _warm(network, x)
     for _ in range(max(LEAST, runs)):
         times.append(_time(network, x))
         p10, median, p90 = (float(value) for value in np.percentile(times, (10, 50, 90)))
-        yield Latency(median, p10, p90, len(times), batch_size, device_title(where), torch.get_num_threads())
+        yield Latency(median, p10, p90, len(times), batch_size, device_title(where), torch.get_num_threads(), compile)
 
 
 def measure_latency(
@@ -65,6 +71,10 @@ def _warm_up(network: nn.Module, x: torch.Tensor) -> None:
         if out_of_memory(error):
             raise UserError(f"The memory is not enough for a batch of {len(x)}. Choose a smaller batch.") from None
         raise
+    _warm(network, x)
+
+
+def _warm(network: nn.Module, x: torch.Tensor) -> None:
     end = time.perf_counter() + 1.0
     for _ in range(WARM_UP):
         _time(network, x)

@@ -58,7 +58,10 @@ class Drop:
 
 @dataclass(frozen=True)
 class Latency:
-    """Time of one forward pass of one batch: median and 10th/90th percentile over ``runs`` timed passes, in ms."""
+    """Time of one forward pass of one batch: median and 10th/90th percentile over ``runs`` timed passes, in ms.
+
+    ``compiled``: of what torch.compile made of the network; compiling itself is not in it.
+    """
 
     median_ms: float
     p10_ms: float
@@ -67,6 +70,7 @@ class Latency:
     batch_size: int
     device: str
     threads: int
+    compiled: bool = False
 
 
 @dataclass(frozen=True)

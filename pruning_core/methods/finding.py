@@ -46,7 +46,7 @@ def finding(phase: FindWidths, state: State, setup: Setup) -> Generator[Event, N
     ranks = yield from ranks_of(phase.by, state, setup)
     pool = Pool.of(state.network, ranks, Limits(), fair_by(phase.by))
     budget, search = allowed(phase.budget, state), replace(phase.search, seed=setup.seed)
-    clock = _Clock(longest(search, pool, budget))
+    clock = _Clock(longest(search, pool, (budget,)))
 
     def tried(plan: Plan) -> Generator[Event, None, float]:
         model = silence(state.model, state.network, plan) if plan else state.model
@@ -57,7 +57,7 @@ def finding(phase: FindWidths, state: State, setup: Setup) -> Generator[Event, N
     def counted(event: Event) -> Iterator[Event]:
         yield clock.made(event.number + 1) if isinstance(event, Trial) else event
 
-    trials = yield from told(searching(search, pool, tried, budget), counted)
+    trials = yield from told(searching(search, pool, tried, (budget,)), counted)
     best = best_of(trials)
     if best is None:
         raise UserError("No width that was tried keeps to the budget. Try more widths, or choose a larger budget.")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor, nn
 
-from pruning_core.allocation.budget import Budget
-from pruning_core.allocation.latency import Running
+from pruning_core.allocation.budget import TIMED, Budget, Kind
+from pruning_core.allocation.latency import Measure, Running
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.search import BASELINE, MOST, Search, longest, searching
@@ -50,17 +51,17 @@ class SearchRun(RunSpec):
     ``control`` random widths take turns with the search, so that both have had as many trials at any moment. An
     ``Accuracy`` tells the unpruned network's.
 
-    With a budget the best of each, the uniform allocation and the unpruned network are measured on the test images in
+    With budgets the best of each, the uniform allocation and the unpruned network are measured on the test images in
     the end (``Finalist``): the best of many trials is partly luck on the images that chose it.
     """
 
     kind: ClassVar[str] = "search"
-    version: ClassVar[int] = 2  # since the images that a criterion looks at are drawn as in ScoresRun
+    version: ClassVar[int] = 3  # since there may be several budgets
     model: ModelRef
     data: DataRef
     criterion: Criterion = field(default_factory=L1Norm)
     search: Search = field(default_factory=Search)
-    budget: Budget | None = field(default_factory=lambda: Budget("macs", fraction=0.5))
+    budgets: tuple[Budget, ...] = field(kw_only=True)  # required: an older run, of one budget, is not read as of none
     limits: Limits = field(default_factory=Limits)
     control: bool = True
     images: int | None = None
@@ -125,7 +126,7 @@ class _Contest:
             yield accuracy
         yield Stage("trying widths")
         yield from self._tries()
-        if self.spec.budget is not None:
+        if self.spec.budgets:
             yield Stage("measuring the best on the test images")
             yield from self._tests()
         done = sum(map(len, self.trials.values()))
@@ -158,11 +159,12 @@ class _Contest:
             # Another seed: some searches begin with draws of their own at random, which would be the same ones.
             search = replace(search, explorer=BASELINE(), trials=min(self._most, MOST), seed=search.seed + 1)
         past = tuple(self.trials[key])
-        return searching(search, self.pool, self._judged, self.spec.budget, measure=self._latency, past=past)
+        measures: dict[Kind, Measure] = {kind: partial(self._latency, kind) for kind in TIMED}
+        return searching(search, self.pool, self._judged, self.spec.budgets, measures=measures, past=past)
 
     @property
     def _most(self) -> int:
-        return longest(self.spec.search, self.pool, self.spec.budget)
+        return longest(self.spec.search, self.pool, self.spec.budgets)
 
     def _judged(self, plan: Plan) -> Running[float]:
         """Removal, recovery, accuracy on the held-out images."""
@@ -170,9 +172,10 @@ class _Contest:
         self.latest, _ = yield from self._measured(model, self.held_out)
         return self.latest.top1
 
-    def _latency(self, plan: Plan) -> Running[float]:
+    def _latency(self, kind: Kind, plan: Plan) -> Running[float]:
         model, median = (yield from self._shown(self._cut(plan))), 0.0
-        for latency in measuring_latency(model, self.loaded.input_size, device=self.spec.device):
+        compile = kind == "compiled"
+        for latency in measuring_latency(model, self.loaded.input_size, device=self.spec.device, compile=compile):
             median = latency.median_ms
             yield from self._alive()
         return median

@@ -167,18 +167,18 @@ def test_the_plan_says_how_it_was_made_and_is_read_back(open_page, criterion):
     ranked = ranking(desk.model, network, criterion, desk.data)
     budget, limits = Budget("macs", fraction=0.6), Limits()
     found = allocate(Uniform(), Pool.of(network, ranked.values, limits, criterion.fair.by), budget)
-    made = how.computed(desk, network, ranked, found.plan, Uniform(), limits, budget)
+    made = how.computed(desk, network, ranked, found.plan, Uniform(), limits, (budget,))
     kept = desk.with_plan(found.plan, dump(made))
     pruned = ModelRef("pruned", desk.model.name, base=desk.model, plan=found.plan.to_json())
     remember(state.workspace(), ME, kept.with_model(pruned, desk.data))
     app = open_page()
-    assert f"ranked by {criterion.label}" in words(app) and "at most 60 % of the macs" in words(app)
+    assert f"ranked by {criterion.label}" in words(app) and "at most 60 % of the MACs" in words(app)
     from pages.download.sections import _document
 
     cut = cut_of(state.loaded(pruned), state.loaded)
     text = files.plan(cut, _document(pruned, kept.made_by(desk.model, found.plan))).data.decode()
     back = how_of(read_document(text), (DataRef, *CRITERIA))
-    assert back == made and back.criterion == criterion and back.budget == budget
+    assert back == made and back.criterion == criterion and back.budgets == (budget,)
     assert back.ratios == {key: network.ratio(found.plan, key) for key in found.plan}
     sample = (desk.data, 128, 0) if criterion.needs_images else (None, None, 0)
     assert (back.data, back.images, back.seed) == sample

@@ -100,7 +100,7 @@ def runs(desk: Desk) -> list:
         PruneRun(desk.model, replace(desk.data, split="test"), desk.plan.to_json()),
         FineTuneRun(desk.model, desk.data, once, False),
         GradualRun(desk.model, desk.data, desk.plan.to_json(), norm, steps=2, config=replace(once, epochs=2)),
-        SearchRun(desk.model, desk.data, norm, Search(EXPLORERS[0](), 2)),
+        SearchRun(desk.model, desk.data, norm, Search(EXPLORERS[0](), 2), budgets=(Budget("macs", 0.5),)),
         CompareRun(desk.model, judged_on(desk.data), (norm,), (0.75,)),
         MethodRun(desk.model, desk.data, CutAndTrain(), Budget("macs", fraction=0.5), FineTune(epochs=1, device="cpu")),
     ]

@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.search import charts, frames
 from pages.ui import state
+from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.search import BASELINE, EXPLORERS
 from pruning_core.allocation.trial import best_of
 from pruning_core.graph import Plan
@@ -62,15 +63,15 @@ def test_every_search_of_the_registry_is_offered_and_explained(page):
 
 def test_a_budget_out_of_reach_is_said_before_anything_runs_and_cannot_be_started(page):
     page.multiselect[0].set_value([g.key for g in state.network(state.desk().model).groups[:-1]])
-    page.slider(key="search.budget").set_value(5).run()
+    page.slider(key="search.share.macs").set_value(5).run()
     assert "cannot be reached" in page.warning[0].value and "between" in page.warning[0].value
     assert not [each for each in page.button if each.key == "search.start"]
-    page.slider(key="search.budget").set_value(95).run()
+    page.slider(key="search.share.macs").set_value(95).run()
     assert not page.warning and page.button(key="search.start")
 
 
 def test_a_search_without_budget_is_only_offered_to_those_that_can(page):
-    page.button_group(key="search.kind").set_value("No budget").run()
+    page.button_group(key="search.kinds").set_value([]).run()
     assert page.button(key="search.start")
     greedy = next(each for each in EXPLORERS if not each.pareto)
     page.selectbox(key="search.explorer").set_value(greedy.card.key).run()
@@ -169,6 +170,9 @@ def test_without_a_budget_the_smallest_that_lost_little_stands_out():
     desk = state.desk()
     origin = Accuracy(0.97, None, 0.1, 100, 0.9, 0.99, 100, "d", 0.1)
     found = {("x", n): tried("x", n, top1, macs) for n, (top1, macs) in enumerate([(0.97, 9), (0.955, 5), (0.9, 1)])}
-    free = SearchRun(desk.model, desk.data, budget=None)
+    free = SearchRun(desk.model, desk.data, budgets=())
     assert frames.best(found, "x", free, origin).trial.number == 1
-    assert frames.best(found, "x", SearchRun(desk.model, desk.data), origin).trial.number == 0
+    assert (
+        frames.best(found, "x", SearchRun(desk.model, desk.data, budgets=(Budget("macs", 0.5),)), origin).trial.number
+        == 0
+    )

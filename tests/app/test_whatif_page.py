@@ -104,7 +104,7 @@ def test_requested_and_actual_stand_side_by_side(page):
 
 
 def test_a_budget_in_reach_is_kept_to_and_one_out_of_reach_is_said_before(page):
-    page.slider(key="whatif.budget").set_value(40).run()
+    page.slider(key="whatif.budget.share.macs").set_value(40).run()
     assert "can be reached" in text_of(page)
     page.button(key="whatif.preset.use").click().run()
     cost = network().cost(desk(page).plan)
@@ -112,7 +112,7 @@ def test_a_budget_in_reach_is_kept_to_and_one_out_of_reach_is_said_before(page):
     page.button(key="whatif.undo").click().run()
     assert not desk(page).plan
     page.slider(key="whatif.limits.Limits.floor").set_value(0.9).run()
-    page.slider(key="whatif.budget").set_value(5).run()
+    page.slider(key="whatif.budget.share.macs").set_value(5).run()
     assert "this cannot be reached" in page.warning[0].value and "between" in page.warning[0].value
     assert page.button(key="whatif.preset.use").disabled
 
@@ -120,7 +120,7 @@ def test_a_budget_in_reach_is_kept_to_and_one_out_of_reach_is_said_before(page):
 def test_the_criterion_says_how_layers_compare_and_layers_of_a_kind_can_be_ranked_together(page):
     page.button_group(key="whatif.preset").set_value("alloc-global").run()
     assert CRITERIA[0].fair.sentence in text_of(page)
-    page.slider(key="whatif.budget").set_value(50).run()
+    page.slider(key="whatif.budget.share.macs").set_value(50).run()
     page.button(key="whatif.preset.use").click().run()
     together = desk(page).plan
     kinds = next(each for each in page.toggle if each.key == "whatif.preset.GlobalThreshold.isomorphic")
@@ -143,7 +143,7 @@ def test_an_allocation_that_needs_a_sweep_says_so_and_takes_one(page, monkeypatc
     assert state.jobs().wait(job, 120).state is State.DONE
     page.run()
     assert "Drops from the sweep: L1 norm · 32 images" in text_of(page)
-    page.slider(key="whatif.budget").set_value(60).run()
+    page.slider(key="whatif.budget.share.macs").set_value(60).run()
     page.button(key="whatif.preset.use").click().run()
     assert network().cost(desk(page).plan).macs <= 0.60 * network().cost().macs
 
@@ -312,7 +312,11 @@ def test_every_way_to_a_plan_says_how_and_an_undo_brings_it_back(page):
     page.button(key="whatif.preset.use").click().run()
     now = desk(page)
     said = json.loads(now.made_by(now.model, now.plan))
-    assert said["budget"]["fraction"] == 0.5 and said["limits"] and said["allocation"]["$"] != "ByHand"
+    assert (
+        [each["fraction"] for each in said["budgets"]] == [0.5]
+        and said["limits"]
+        and said["allocation"]["$"] != "ByHand"
+    )
     page.button(key="whatif.undo").click().run()
     again = desk(page)
     assert again.made_by(again.model, again.plan) == by_hand.made_by(by_hand.model, by_hand.plan)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pruning_core.allocation.base import Allocation
-from pruning_core.allocation.budget import Budget, allocate, least, reachable
+from pruning_core.allocation.budget import Budget, allocate, figure, kept, least, load, reachable
 from pruning_core.allocation.by_hand import ByHand
 from pruning_core.allocation.by_sensitivity import BySensitivity
 from pruning_core.allocation.global_threshold import NORMALISE, GlobalThreshold
-from pruning_core.allocation.latency import fitting_latency
+from pruning_core.allocation.latency import fitting
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.lowest import lowest
 from pruning_core.allocation.pool import Pool
@@ -179,11 +181,11 @@ def test_a_latency_budget_is_fitted_by_measuring():
         asked.append(plan)
         return 10.0 * network.cost(plan).macs / full
 
-    steps, done = run(fitting_latency(Uniform(), pool, Budget("latency", 0.5), measure))
+    steps, done = run(fitting(Uniform(), pool, (Budget("latency", 0.5),), {"latency": measure}))
     assert all(isinstance(step, LatencyStep) for step in steps)
     assert len(asked) == len(set(asked)) <= len(steps) + 2  # nothing is timed twice
     assert 4.2 < 10.0 * done.cost.macs / full <= 5.0
-    assert "Measured" in done.notes[-1]
+    assert "Measured" in done.notes[-1] and not [step for step in steps if step.kind != "latency"]
 
 
 def test_a_latency_fit_returns_a_plan_that_was_measured_within_the_budget():
@@ -197,7 +199,7 @@ def test_a_latency_fit_returns_a_plan_that_was_measured_within_the_budget():
         seen[plan] = 10.0 * network.cost(plan).macs / network.cost().macs + float(torch.rand((), generator=noise))
         return seen[plan]
 
-    events, done = run(fitting_latency(Uniform(), pool, Budget("latency", amount=6.0), measure))
+    events, done = run(fitting(Uniform(), pool, (Budget("latency", amount=6.0),), {"latency": measure}))
     assert "a heartbeat" in events
     assert seen[done.plan] <= 6.0
 
@@ -207,7 +209,8 @@ def test_an_unreachable_latency_is_refused_after_two_measurements():
     pool = Pool.of(network, random_scores(network))
     count = []
     with pytest.raises(UserError, match=r"between 5.00 and 5.00 ms"):
-        run(fitting_latency(Uniform(), pool, Budget("latency", amount=1.0), lambda plan: count.append(plan) or 5.0))
+        measures = {"latency": lambda plan: count.append(plan) or 5.0}
+        run(fitting(Uniform(), pool, (Budget("latency", amount=1.0),), measures))
     assert len(count) == 2
 
 
@@ -217,3 +220,63 @@ def test_least_costs_few_evaluations():
     count = []
     least(Uniform().dial(pool), pool, lambda c: count.append(c) or pool.cost(c).macs, 0.5 * network.cost().macs)
     assert len(count) <= 25
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+@pytest.mark.parametrize("cls", ALLOCATIONS)
+def test_a_plan_keeps_to_every_one_of_several_budgets_and_the_tightest_is_used_up(cls, data):
+    network = residual_network()
+    pool = Pool.of(network, random_scores(network, data.draw(st.integers(0, 9))), data.draw(limits))
+    allocation = data.draw(allocations[cls])
+    budgets = []
+    for kind in ("macs", "parameters", "bytes"):
+        reach = reachable(allocation, pool, kind)
+        budgets.append(Budget(kind, amount=reach.low + data.draw(st.floats(0, 1)) * (reach.high - reach.low)))
+    done = allocate(allocation, pool, *budgets)
+    found = kept(budgets, network.cost(), done.cost)
+    assert [(each.budget, each.limit) for each in found] == [(each, each.amount) for each in budgets]
+    assert all(each.met and each.found == figure(done.cost, each.budget.kind) for each in found)
+    single = [allocate(allocation, pool, each).strength for each in budgets]
+    assert done.strength == max(single), "no more is removed than the tightest one asks for"
+
+
+def test_of_two_budgets_of_one_kind_the_tighter_rules_and_the_order_does_not_matter():
+    network = residual_network()
+    pool = Pool.of(network, random_scores(network))
+    two = (Budget("macs", 0.7), Budget("macs", 0.4), Budget("bytes", 0.9))
+    assert allocate(Uniform(), pool, *two) == allocate(Uniform(), pool, *two[::-1])
+    assert allocate(Uniform(), pool, *two).plan == allocate(Uniform(), pool, Budget("macs", 0.4)).plan
+
+
+def test_how_a_plan_stands_to_budgets_it_was_not_made_for():
+    network = residual_network()
+    pool = Pool.of(network, random_scores(network))
+    cost = allocate(Uniform(), pool, Budget("macs", 0.5)).cost
+    half, tiny, timed = Budget("macs", 0.5), Budget("bytes", amount=100.0), Budget("latency", 0.5)
+    first, second = kept((half, tiny, timed), network.cost(), cost)
+    assert first.met and first.spare == 1 - cost.macs / (0.5 * network.cost().macs) >= 0
+    assert not second.met and second.spare == 1 - cost.size_bytes / 100 < 0
+    assert (half.text, tiny.text) == ("50 % of the MACs", "100 bytes")
+
+
+def test_a_latency_beside_other_budgets_is_fitted_from_where_they_end():
+    """A clock that is content leaves the plan of the others alone; one that is not goes on from there."""
+    network = residual_network()
+    pool = Pool.of(network, random_scores(network))
+    full = network.cost().macs
+    clock = {"latency": lambda plan: 10.0 * network.cost(plan).macs / full, "compiled": lambda plan: 3.0}
+    half = allocate(Uniform(), pool, Budget("macs", 0.5)).plan
+    budgets = (Budget("macs", 0.5), Budget("latency", 0.9), Budget("compiled", amount=4.0))
+    steps, done = run(fitting(Uniform(), pool, budgets, clock))
+    assert done.plan == half and not steps, "nothing but the ends and the plan is timed"
+    steps, done = run(fitting(Uniform(), pool, (Budget("macs", 0.5), Budget("latency", 0.3)), clock))
+    assert 0.2 < done.cost.macs / full <= 0.3
+    assert all(step.macs <= 0.5 * full for step in steps), "no plan over the MACs is timed"
+    with pytest.raises(ValueError, match="closed forms"):
+        run(fitting(Uniform(), pool, (Budget("macs", 0.5),), clock))
+
+
+def test_what_exceeds_a_limit_never_rounds_to_what_keeps_to_it():
+    assert load(3.0, 3.0) == 1.0 and load(1.0, 4.0) == 0.25
+    assert all(load(math.nextafter(x, 9e9), x) > 1 for x in (1.0, 1.9999999999999998, 3.0, 1e9 - 1, 1 / 3))

@@ -48,7 +48,7 @@ def trials_of(generator) -> list[Trial]:
 @pytest.mark.parametrize("explorer", EXPLORERS)
 def test_every_trial_keeps_to_the_budget_and_uses_it(explorer, pool):
     search = Search(explorer(), trials=12, seed=3)
-    found = trials_of(searching(search, pool, smooth(pool), HALF))
+    found = trials_of(searching(search, pool, smooth(pool), (HALF,)))
     full = pool.network.cost().macs
     assert [trial.number for trial in found] == list(range(len(found)))
     for trial in found:
@@ -70,7 +70,7 @@ def test_a_search_repeats_and_resumes_as_if_never_interrupted(explorer, pool):
     def run(past=()):
         calls = []
         found = trials_of(
-            searching(search, pool, lambda plan: calls.append(plan) or smooth(pool)(plan), HALF, past=past)
+            searching(search, pool, lambda plan: calls.append(plan) or smooth(pool)(plan), (HALF,), past=past)
         )
         return [dataclasses.replace(t, seconds=0.0) for t in found], len(calls)
 
@@ -86,19 +86,19 @@ def test_a_search_repeats_and_resumes_as_if_never_interrupted(explorer, pool):
 
 @pytest.mark.parametrize("explorer", [RandomWidths, Tpe, Nsga2])
 def test_another_seed_draws_other_networks(explorer, pool):
-    one, two = (trials_of(searching(Search(explorer(), 5, seed=s), pool, smooth(pool), HALF)) for s in (0, 1))
+    one, two = (trials_of(searching(Search(explorer(), 5, seed=s), pool, smooth(pool), (HALF,))) for s in (0, 1))
     assert one[0].draw == two[0].draw
     assert one[1].draw != two[1].draw
 
 
 def test_trials_of_another_search_are_not_taken_over(pool):
-    past = trials_of(searching(Search(RandomWidths(), 4, seed=0), pool, smooth(pool), HALF))
+    past = trials_of(searching(Search(RandomWidths(), 4, seed=0), pool, smooth(pool), (HALF,)))
     with pytest.raises(UserError, match="another search"):
-        list(searching(Search(RandomWidths(), 4, seed=1), pool, smooth(pool), HALF, past=past))
+        list(searching(Search(RandomWidths(), 4, seed=1), pool, smooth(pool), (HALF,), past=past))
 
 
 def test_tpe_beats_the_uniform_allocation_it_starts_from(pool):
-    found = trials_of(searching(Search(Tpe(), 40), pool, smooth(pool), HALF))
+    found = trials_of(searching(Search(Tpe(), 40), pool, smooth(pool), (HALF,)))
     best = best_of(found)
     assert best is not None
     assert best.accuracy > found[0].accuracy + 0.05
@@ -107,8 +107,8 @@ def test_tpe_beats_the_uniform_allocation_it_starts_from(pool):
 
 def test_the_best_of_more_trials_is_never_worse(pool):
     """A longer search begins with the shorter one's trials."""
-    found = trials_of(searching(Search(RandomWidths(), 20), pool, smooth(pool), HALF))
-    shorter = trials_of(searching(Search(RandomWidths(), 8), pool, smooth(pool), HALF))
+    found = trials_of(searching(Search(RandomWidths(), 20), pool, smooth(pool), (HALF,)))
+    shorter = trials_of(searching(Search(RandomWidths(), 8), pool, smooth(pool), (HALF,)))
     assert [t.draw for t in shorter] == [t.draw for t in found[:8]]
     bests = [best_of(found[:n]).accuracy for n in range(1, 21)]
     assert bests == sorted(bests)
@@ -149,13 +149,13 @@ def test_a_budget_out_of_reach_is_refused_before_any_trial(pool):
     tight = Pool.of(network, random_scores(network), Limits(floor=0.9))
     calls = []
     with pytest.raises(UserError, match="cannot be reached"):
-        list(searching(Search(trials=3), tight, lambda plan: calls.append(plan) or 0.5, HALF))
+        list(searching(Search(trials=3), tight, lambda plan: calls.append(plan) or 0.5, (HALF,)))
     assert not calls
 
 
 def test_an_objective_must_be_a_number(pool):
     with pytest.raises(UserError, match="not a finite number"):
-        list(searching(Search(trials=1), pool, lambda plan: float("nan"), HALF))
+        list(searching(Search(trials=1), pool, lambda plan: float("nan"), (HALF,)))
 
 
 def test_events_of_the_objective_pass_through(pool):
@@ -163,7 +163,7 @@ def test_events_of_the_objective_pass_through(pool):
         yield "half-way"
         return 0.7
 
-    events = list(searching(Search(trials=2), pool, objective, HALF))
+    events = list(searching(Search(trials=2), pool, objective, (HALF,)))
     assert [e if isinstance(e, str) else e.accuracy for e in events] == ["half-way", 0.7, "half-way", 0.7]
     assert list(settle(3)) == []
 
@@ -175,7 +175,8 @@ def test_a_latency_budget_is_kept_by_measuring(explorer, pool):
     def clock(plan):
         return 8.0 * pool.network.cost(plan).macs / full
 
-    events = list(searching(Search(explorer(), 6), pool, smooth(pool), Budget("latency", amount=4.0), measure=clock))
+    budgets = (Budget("latency", amount=4.0),)
+    events = list(searching(Search(explorer(), 6), pool, smooth(pool), budgets, measures={"latency": clock}))
     found = [e for e in events if isinstance(e, Trial)]
     assert any(isinstance(e, LatencyStep) for e in events)
     assert len(found) == 6
@@ -196,7 +197,10 @@ def test_greedy_shrinks_the_layer_that_hurts_least():
 
     found = trials_of(
         searching(
-            Search(Greedy(step=0.5), 10), pool, accuracy, Budget("macs", amount=1 + network.cost(Plan({"0": [0]})).macs)
+            Search(Greedy(step=0.5), 10),
+            pool,
+            accuracy,
+            (Budget("macs", amount=1 + network.cost(Plan({"0": [0]})).macs),),
         )
     )
     widths = [tuple(2 - len(trial.plan.get(key, ())) for key in ("0", "3")) for trial in found]
@@ -210,9 +214,9 @@ def test_greedy_goes_on_until_the_budget_is_kept(pool):
     budget = Budget("macs", amount=tight.cost(tight.most).macs)
     low = tight.cost(tight.most).macs
     search = Search(Greedy(step=0.25), trials=2)
-    found = trials_of(searching(search, tight, lambda plan: 0.5, budget))
+    found = trials_of(searching(search, tight, lambda plan: 0.5, (budget,)))
     assert found[-1].within
-    assert 2 < len(found) <= longest(search, tight, budget) == 1 + 2 * (2 + 2)
+    assert 2 < len(found) <= longest(search, tight, (budget,)) == 1 + 2 * (2 + 2)
     assert found[-1].macs == low
 
 
@@ -228,7 +232,7 @@ def test_the_front_of_trials_worked_by_hand():
 
 
 def test_a_trial_survives_the_store(pool):
-    (first, *_) = trials_of(searching(Search(trials=1), pool, smooth(pool), HALF))
+    (first, *_) = trials_of(searching(Search(trials=1), pool, smooth(pool), (HALF,)))
     assert Codec((Trial,)).load(dump(first)) == first
 
 

@@ -13,14 +13,14 @@ from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.pool import Pool
 from pruning_core.errors import UserError
 from pruning_core.export.document import Base, How, plan_document
-from pruning_core.export.recipe import read_recipe, recipe_of, to_yaml
+from pruning_core.export.recipe import how_of, read_recipe, recipe_of, to_yaml
 from pruning_core.graph import capture, remove
 from tests.core.allocation_nets import Residual, random_scores
 from tests.core.export_nets import Attention
 
 HOW = How(
     allocation=GlobalThreshold(normalise="L2", penalty=0.25), limits=Limits(multiple=4, protected=("b1",)),
-    budget=Budget("macs", 0.6), images=128, seed=4,
+    budgets=(Budget("macs", 0.6), Budget("bytes", 0.9)), images=128, seed=4,
 )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def made():
     model = Residual().eval()
     network = capture(model, torch.zeros(1, 1, 8, 8))
     scores = random_scores(network)
-    plan = allocate(HOW.allocation, Pool.of(network, scores, HOW.limits), HOW.budget).plan
+    plan = allocate(HOW.allocation, Pool.of(network, scores, HOW.limits), *HOW.budgets).plan
     removal = remove(model, network, plan)
     document = plan_document(Base("a network", "", "Residual()", model.state_dict()), network, plan, removal, how=HOW)
     return model, network, scores, plan, removal, recipe_of(document)
@@ -88,3 +88,8 @@ BOMB = "format: &a [x, x]\nplan: [*a, *a]\n"
 def test_what_is_no_recipe_is_a_sentence(text):
     with pytest.raises(UserError):
         read_recipe(text)
+
+
+def test_a_file_of_when_there_was_one_budget_at_most_is_read_with_it() -> None:
+    content = {"how": {"$": "How", "budget": {"$": "Budget", "kind": "macs", "fraction": 0.25, "amount": None}}}
+    assert how_of(content).budgets == (Budget("macs", 0.25),)

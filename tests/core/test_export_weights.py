@@ -87,7 +87,7 @@ def document_of(case, weights=b"", **more):
 def test_a_document_says_what_was_cut_and_what_it_is_worth():
     case = cut(Residual)
     weights = weights_bytes(case.removal.model)
-    how = How(allocation=Uniform(0.4), limits=Limits(multiple=4), budget=Budget("macs", 0.5), images=100, seed=3)
+    how = How(allocation=Uniform(0.4), limits=Limits(multiple=4), budgets=(Budget("macs", 0.5),), images=100, seed=3)
     figures = [Figure("top-1 accuracy", "share", 0.97, 0.96, "measured", "450 test images, CPU", (0.94, 0.98))]
     document = json.loads(to_json(document_of(case, weights, how=how, figures=figures)))
     assert plan_of(document) == case.plan

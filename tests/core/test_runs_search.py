@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def quick(explorer=None, trials: int = 3, **given) -> SearchRun:
-    settings = {"budget": HALF, "images": 80, "recovery": NewStatistics(images=64), "device": "cpu", **given}
+    settings = {"budgets": (HALF,), "images": 80, "recovery": NewStatistics(images=64), "device": "cpu", **given}
     return SearchRun(DEMO, DIGITS, search=Search(explorer or Tpe(), trials=trials), **settings)
 
 
@@ -108,14 +108,14 @@ def test_a_stopped_search_goes_on_with_the_same_trials_and_makes_none_twice(stop
 
 
 def test_without_a_budget_a_front_is_searched_and_nothing_is_tested(workspace: Workspace) -> None:
-    events = list(quick(RandomWidths(), trials=3, budget=None).run(workspace))
+    events = list(quick(RandomWidths(), trials=3, budgets=()).run(workspace))
     assert {e.by for e in tried(events)} == {BASELINE.card.key}, "chance is its own control"
     assert not tried(events)[0].trial.plan, "it begins with the whole network"
     assert not [event for event in events if isinstance(event, Finalist)], "the front is chosen from, not one network"
 
 
 def test_a_budget_out_of_reach_is_refused_before_any_trial_with_the_range(workspace: Workspace) -> None:
-    spec = quick(limits=Limits(floor=0.8), budget=Budget("parameters", fraction=0.3))
+    spec = quick(limits=Limits(floor=0.8), budgets=(Budget("parameters", fraction=0.3),))
     events: list[Event] = []
     with pytest.raises(UserError, match="cannot be reached: within the limits this network can have between"):
         events.extend(spec.run(workspace))
@@ -138,15 +138,15 @@ def test_limits_hold_in_every_trial(workspace: Workspace) -> None:
 
 
 def test_a_latency_budget_is_kept_by_timing_every_trial(workspace: Workspace) -> None:
-    events = list(quick(trials=2, control=False, budget=Budget("latency", amount=1e6)).run(workspace))
+    events = list(quick(trials=2, control=False, budgets=(Budget("latency", amount=1e6),)).run(workspace))
     assert all(e.trial.latency_ms is not None and 0 < e.trial.latency_ms <= 1e6 for e in tried(events))
     assert len(tried(events)) == 2
     with pytest.raises(UserError, match=r"between .* ms"):
-        list(quick(budget=Budget("latency", amount=1e-6)).run(workspace))
+        list(quick(budgets=(Budget("latency", amount=1e-6),)).run(workspace))
 
 
 def test_a_greedy_search_ends_by_itself_and_chance_gets_as_many_trials(workspace: Workspace) -> None:
-    events = list(quick(Greedy(step=0.5), trials=2, budget=Budget("macs", fraction=0.8)).run(workspace))
+    events = list(quick(Greedy(step=0.5), trials=2, budgets=(Budget("macs", fraction=0.8),)).run(workspace))
     own, chance = ([e for e in tried(events) if e.by == key] for key in ("autoslim", BASELINE.card.key))
     assert len(own) > 2 and len(chance) in (len(own), len(own) - 1) and own[-1].trial.within
     assert all(e.seconds_left is None for e in events[:-1] if isinstance(e, Progress)), "nobody knows how long it takes"
