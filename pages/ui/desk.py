@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan
+from pruning_core.storage.artifacts import replacing
 from pruning_core.storage.opening import ended_the_server
 from pruning_core.storage.workspace import Workspace
 from pruning_core.zoo import DEMOS, ModelRef
@@ -84,12 +84,9 @@ def first_desk() -> Desk:
 
 
 def remember(workspace: Workspace, owner: str, desk: Desk) -> None:
-    """Write the desk down; a full disk or a reader at the same moment does no harm."""
-    path = _path(workspace, owner)
-    path.parent.mkdir(exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(desk.to_json(), encoding="utf-8")
-    draft.replace(path)
+    """Write the desk down; a full disk, a reader or another tab at the same moment does no harm."""
+    with replacing(_path(workspace, owner)) as file:
+        file.write(desk.to_json().encode())
 
 
 def recall(workspace: Workspace, owner: str) -> Desk:

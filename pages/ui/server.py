@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -106,7 +107,23 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
     # link that arrives before would get a "Page not found" dialog.
     PagesManager.uses_pages_directory = False
     WARM_UP.start()
-    yield
+    try:
+        yield
+    finally:
+        # Here and not at the interpreter's exit, to which a process that ends by SIGTERM (a container, a service
+        # manager) never comes.
+        await asyncio.to_thread(_close)
+
+
+def _close() -> None:
+    """Running work writes down where it stands, then its processes end."""
+    from pages.ui import state
+    from pruning_core.apart import household
+
+    state.close()
+    house = household.children()
+    if house is not None:
+        house.close()
 
 
 def on_script_error(error: Exception) -> bool:

@@ -17,6 +17,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.ui.cookie import USER_COOKIE
+from pages.ui.once import Once
 
 if TYPE_CHECKING:
     from pages.ui.desk import Desk
@@ -107,6 +108,24 @@ def _keep(changed: Desk) -> bool:
 # -- shared by all visitors --------------------------------------------------------------------------------------------
 
 
+def _make_workspace(root: str) -> Workspace:
+    from pruning_core.storage.workspace import Workspace
+
+    return Workspace(root)
+
+
+def _make_jobs(root: str) -> Jobs:
+    from pruning_core.apart import household
+    from pruning_core.runs.jobs import Jobs
+    from pruning_core.studies.specs import PRODUCT
+
+    return Jobs(_workspace(root), PRODUCT, elsewhere=household.elsewhere())
+
+
+_workspace: Once[Workspace] = Once(_make_workspace)
+_jobs: Once[Jobs] = Once(_make_jobs)
+
+
 def workspace() -> Workspace:
     """The data directory; one object per directory and process."""
     from pruning_core.storage.workspace import default_root
@@ -119,6 +138,12 @@ def jobs() -> Jobs:
     from pruning_core.storage.workspace import default_root
 
     return _jobs(str(default_root()))
+
+
+def close() -> None:
+    """The server ends: running work stops where it can be taken up again."""
+    for each in _jobs.made():
+        each.close()
 
 
 def loaded(ref: ModelRef) -> LoadedModel:
@@ -152,22 +177,6 @@ def _busy(text: str) -> AbstractContextManager[None]:
 
 # Cached by text and directory, not by object: a class that is defined anew when its file is edited must not empty the
 # cache, and two directories (as in the tests) must not share one.
-
-
-@st.cache_resource(show_spinner=False)
-def _workspace(root: str) -> Workspace:
-    from pruning_core.storage.workspace import Workspace
-
-    return Workspace(root)
-
-
-@st.cache_resource(show_spinner=False)
-def _jobs(root: str) -> Jobs:
-    from pruning_core.apart import household
-    from pruning_core.runs.jobs import Jobs
-    from pruning_core.studies.specs import PRODUCT
-
-    return Jobs(_workspace(root), PRODUCT, elsewhere=household.elsewhere())
 
 
 @st.cache_resource(show_spinner=False, max_entries=MODELS_KEPT)

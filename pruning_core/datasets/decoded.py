@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from pruning_core.datasets.ref import DataRef
 from pruning_core.storage.artifacts import replacing
 from pruning_core.storage.codec import digest
 
-VERSION = 2  # raise it when decoding changes, so that old copies are not read
+VERSION = 3  # raise it when decoding changes, so that old copies are not read
 TYPES = {"torch.uint8": "U8", "torch.int64": "I64"}  # how the format names them
 
 
@@ -39,7 +41,11 @@ def save(path: Path, raw: Raw) -> None:
             "test_images": raw.test_images,
         }
     header = {
-        "__metadata__": {"classes": json.dumps(raw.classes), "findings": findings.written(raw.findings)},
+        "__metadata__": {
+            "classes": json.dumps(raw.classes),
+            "findings": findings.written(raw.findings),
+            "sha256": _hashed(tensors),
+        },
         **_offsets(tensors),
     }
     text = json.dumps(header).encode()
@@ -48,6 +54,14 @@ def save(path: Path, raw: Raw) -> None:
         file.write(len(text).to_bytes(8, "little") + text)
         for tensor in tensors.values():
             file.write(tensor.contiguous().numpy().data)
+
+
+def _hashed(tensors: dict[str, Tensor]) -> str:
+    """Of all their bytes; images that changed on the disk must not be measured."""
+    hasher = hashlib.sha256()
+    for _, tensor in sorted(tensors.items()):
+        hasher.update(tensor.contiguous().numpy().data)
+    return hasher.hexdigest()
 
 
 def _offsets(tensors: dict[str, Tensor]) -> dict[str, object]:
@@ -69,6 +83,10 @@ def load(path: Path) -> Raw | None:
         with safe_open(path, framework="pt") as file:
             text = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping: it has no iterator)
+            if _hashed(tensors) != text["sha256"]:
+                raise ValueError("not what was written")
+            with suppress(OSError):  # a child may not
+                os.utime(path)  # it is in use: nobody cleans it away
             return Raw(
                 tensors["images"],
                 tensors["labels"],

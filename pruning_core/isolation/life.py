@@ -24,6 +24,7 @@ from pruning_core.isolation.limits import GIVEN, ORDER, ORDERS, TEXT, Limits
 from pruning_core.isolation.talk import Stopped, Talk, Task
 from pruning_core.isolation.wire import Kind
 from pruning_core.storage.memory import out_of_memory
+from pruning_core.storage.trouble import sentence_of
 
 PARENT_DEATH = 1  # PR_SET_PDEATHSIG
 SAID = "said.txt"
@@ -64,6 +65,8 @@ def _work(task: Task, talk: Talk, given: Any, folder: Path) -> int:
         if out_of_memory(error):
             error.__traceback__ = None  # whatever filled the memory hangs on its frames
             talk.send(Kind.MEMORY, None)
+        elif sentence := sentence_of(error):
+            talk.send(Kind.REFUSED, sentence)
         else:
             talk.send(Kind.BROKE, "".join(traceback.format_exception(error))[-TEXT:])
     else:

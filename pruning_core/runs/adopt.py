@@ -10,7 +10,6 @@ from pruning_core.runs.elsewhere import Supervisor
 from pruning_core.runs.events import Event
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.store import Job, Store
-from pruning_core.runs.view import State
 from pruning_core.storage.presence import is_alive
 from pruning_core.storage.workspace import Workspace
 
@@ -21,18 +20,16 @@ def adopt(
     servers: Path,
     log: logging.Logger,
     outside: Callable[[RunSpec], Supervisor | None] = lambda spec: None,
+    but: str = "",
 ) -> None:
     """Mark the unfinished jobs of dead servers; those of living ones are left alone. ``servers``: their lock files.
 
-    ``outside``: what runs it, for runs that have a process of their own.
+    ``outside``: what runs it, for runs that have a process of their own. ``but``: the server that asks.
     """
     unfinished = store.unfinished()
-    dead = {server for server in {server for _, server in unfinished} if not is_alive(servers, server)}
+    dead = {server for server in {server for _, server in unfinished} - {but} if not is_alive(servers, server)}
     for job_id, server in unfinished:
-        job = store.load(job_id) if server in dead else None
-        if job is not None:
-            job.state = State.INTERRUPTED
-            store.save(job)
+        if server in dead and store.interrupt(job_id, server) and (job := store.load(job_id)) is not None:
             _salvage(job, store, workspace, log, outside)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import sqlite3
 from collections.abc import Callable, Iterator
 
 from pruning_core.errors import UserError
 from pruning_core.runs.events import Event
 from pruning_core.runs.view import State
 from pruning_core.storage.memory import out_of_memory
+from pruning_core.storage.trouble import sentence_of
 
 NO_MEMORY = "The memory was not enough for this run. Choose a smaller batch or fewer images, then try again."
 
@@ -45,9 +44,8 @@ def sentence(error: BaseException, log: logging.Logger, reference: str) -> str:
     log.error("run %s failed", reference, exc_info=error)
     if out_of_memory(error):
         return NO_MEMORY
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or (isinstance(error, sqlite3.Error) and "disk is full" in str(error)):
-        return "The disk of the data directory is full. Free some space, then resume the run."
+    if known := sentence_of(error):
+        return known
     return (
         f"Something unexpected went wrong ({type(error).__name__}). "
         f"The server's log file has the details under {reference}."

@@ -21,9 +21,11 @@ from pruning_core.runs.intent import Intent
 from pruning_core.runs.log import open_log
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.store import Job, Store
+from pruning_core.runs.upkeep import Upkeep
 from pruning_core.runs.view import Cancel, JobView, State
 from pruning_core.runs.worker import Worker, spare_threads
-from pruning_core.storage.presence import Presence
+from pruning_core.storage.cleaning import clean
+from pruning_core.storage.presence import LOCKS, Presence
 from pruning_core.storage.workspace import Workspace
 
 REMEMBERED = 200  # finished jobs whose events stay in memory
@@ -52,9 +54,10 @@ class Jobs:
         self._workers: dict[str, Worker] = {}
         self._closing = False
         self._log = open_log(workspace.log_path)
-        servers = workspace.root / "servers"
-        self._presence = Presence(servers)
-        adopt(self._store, workspace, servers, self._log, self._outside)
+        self._presence = Presence(workspace.root / LOCKS)
+        self._adopt()
+        self._upkeep = Upkeep(self._adopt, lambda: clean(workspace.root, self._store.needed), self._log)
+        self._upkeep.start()
         atexit.register(_close_at_exit, weakref.ref(self))  # daemon threads may not run on into a dying interpreter
 
     # -- what pages call ---------------------------------------------------------------------------------------------
@@ -159,6 +162,7 @@ class Jobs:
         """Stop all work within ``timeout`` seconds; unfinished jobs can be resumed by the next server."""
         with self._lock:
             self._closing = True
+            self._upkeep.stop()
             for queue in self._queues.values():
                 while queue:
                     self._end(self._jobs[queue.popleft()], State.INTERRUPTED)
@@ -260,6 +264,10 @@ class Jobs:
         job.state, job.error, job.finished, job.intent = state, error, now, Intent.GO_ON
         self._save(job)
         self._wake.notify_all()
+
+    def _adopt(self) -> None:
+        servers = self.workspace.root / LOCKS
+        adopt(self._store, self.workspace, servers, self._log, self._outside, self._presence.id)
 
     def _outside(self, spec: RunSpec) -> Supervisor | None:
         """What runs it in a process of its own; None where it stays in this one."""

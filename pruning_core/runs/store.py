@@ -126,12 +126,25 @@ class Store:
         ).fetchone()
         return row["id"] if row else None
 
+    def needed(self, key: str) -> bool | None:
+        """Whether a run of this key may still be taken up; None where there is none."""
+        rows = self._database.connection.execute("SELECT state FROM jobs WHERE key = ?", (key,)).fetchall()
+        return any(row["state"] != State.DONE for row in rows) if rows else None
+
     def unfinished(self) -> list[tuple[str, str]]:
         """(job id, server) of every job that is queued or running."""
         rows = self._database.connection.execute(
             "SELECT id, server FROM jobs WHERE state IN (?, ?)", (State.QUEUED, State.RUNNING)
         )
         return [(row["id"], row["server"]) for row in rows]
+
+    def interrupt(self, job_id: str, server: str) -> bool:
+        """Say that the job ended with ``server``; False where another server was first, or it goes on elsewhere."""
+        changed = self._database.connection.execute(
+            "UPDATE jobs SET state = ?, finished = ? WHERE id = ? AND server = ? AND state IN (?, ?)",
+            (State.INTERRUPTED, time.time(), job_id, server, State.QUEUED, State.RUNNING),
+        )
+        return changed.rowcount == 1
 
     def listed(self, owner: str) -> list[tuple[Job, int]]:
         """The jobs of an owner, newest first, without their events but with how many there are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from pathlib import Path
 from weakref import WeakSet
 
 from pruning_core.errors import UserError
+from pruning_core.storage.trouble import DAMAGED, FOREIGN, sentence_of
 
+OURS = 0x50525343  # "PRSC": says in the file whose database it is
 # One entry per schema version, applied in order; entries are never edited once released.
 MIGRATIONS = (
     """
@@ -38,7 +41,10 @@ class _Connection(sqlite3.Connection):
 
 
 class Database:
-    """One SQLite file; every thread gets a connection of its own, closed when the thread ends."""
+    """One SQLite file; every thread gets a connection of its own, closed when the thread ends.
+
+    A file that is damaged, another program's or a newer version's is left as it is. Raises UserError for it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,7 +52,14 @@ class Database:
         self._open: WeakSet[_Connection] = WeakSet()
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._migrate()
+        try:
+            _look(path)
+            self._migrate()
+        except sqlite3.Error as error:
+            self.close()
+            if sentence := sentence_of(error):
+                raise UserError(sentence) from error
+            raise
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -89,13 +102,28 @@ class Database:
     def _migrate(self) -> None:
         with self.transaction() as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > len(MIGRATIONS):
-                raise UserError(
-                    "The data directory was written by a newer version of PruneScope. "
-                    "Update this one, or set PRUNESCOPE_DATA to another directory."
-                )
+            connection.execute(f"PRAGMA application_id = {OURS}")
             for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
                 for statement in script.split(";"):  # executescript would commit the transaction
                     if statement.strip():
                         connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _look(path: Path) -> None:
+    """Before anything is written: whose file it is, and whether it is whole. Raises UserError or sqlite3.Error."""
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection:
+        owner = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if owner not in (0, OURS) or (tables and not {"jobs", "events", "owners"} <= tables):
+            raise UserError(FOREIGN)
+        if version > len(MIGRATIONS):
+            raise UserError(
+                "The data directory was written by a newer version of PruneScope. "
+                "Update this one, or set PRUNESCOPE_DATA to another directory."
+            )
+        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise UserError(DAMAGED)

@@ -13,6 +13,9 @@ except ImportError:  # not a POSIX system: every other server counts as gone
     fcntl = None  # type: ignore[assignment]  # the module is typed as always there
 
 
+LOCKS = "servers"  # folder of the data directory
+
+
 class Presence:
     """Holds a lock on a file of its own until it is closed or the process dies, however it dies."""
 
@@ -42,3 +45,9 @@ def is_alive(folder: Path, server: str) -> bool:
             return True
         path.unlink(missing_ok=True)
     return False
+
+
+def sweep(folder: Path) -> None:
+    """Remove the files of dead servers."""
+    for path in folder.glob("*.lock"):
+        is_alive(folder, path.stem)

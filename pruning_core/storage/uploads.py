@@ -52,7 +52,7 @@ def keeping(root: Root, *files: Path | BinaryIO) -> Iterator[tuple[str, ...]]:
         yield tuple(digests)
     except BaseException:
         for digest in fresh:
-            store.path(digest).unlink(missing_ok=True)
+            store.drop(digest)
         raise
 
 
