@@ -13,7 +13,8 @@ from pages.ui.sidebar import Entry
 if __name__ == "__main__":
     sections = {
         "": [
-            Entry(st.Page("pages/model/page.py", title="Model", default=True), ":material/deployed_code:"),
+            Entry(st.Page("pages/home/page.py", title="Home", default=True), ":material/home:"),
+            Entry(st.Page("pages/model/page.py", title="Model", url_path="model"), ":material/deployed_code:"),
             Entry(st.Page("pages/choose/page.py", title="Load", url_path="load"), ":material/folder_open:"),
             Entry(
                 st.Page("pages/sensitivity/page.py", title="Sensitivity", url_path="sensitivity"),
@@ -26,6 +27,7 @@ if __name__ == "__main__":
                 st.Page("pages/finetune/page.py", title="Fine-tune", url_path="finetune"), ":material/model_training:"
             ),
             Entry(st.Page("pages/download/page.py", title="Download", url_path="download"), ":material/download:"),
+            Entry(st.Page("pages/show/page.py", title="Show", url_path="show"), ":material/co_present:"),
             Entry(st.Page("pages/criteria/page.py", title="Criteria", url_path="criteria"), ":material/balance:"),
             Entry(st.Page("pages/similarity/page.py", title="Similarity", url_path="similarity"), ":material/hub:"),
             Entry(st.Page("pages/taxonomy/page.py", title="Taxonomy", url_path="taxonomy"), ":material/account_tree:"),

@@ -1,45 +1,82 @@
-"""What the first visitor sees while PyTorch is still loading: the demo network's figures, as its training wrote them.
+"""What stands on the first page before PyTorch is there: what this is, where to go, and a result that was prepared.
 
 The frame of the page imports no torch, so it is on screen a second or two after the page was opened on a cold server;
-these figures follow before the network itself is loaded.
+this follows before the network itself is loaded, and stays when it is.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import streamlit as st
 
-from pages.ui import cards, numbers, provenance
+from pages.ui import links
+from pages.ui.sizes import SHOWN_FIRST, prepared
 
-DEMO = Path(__file__).resolve().parents[2] / "assets" / "digits_resnet.json"  # a test holds it equal to the first demo
+WHAT = (
+    "PruneScope makes a trained neural network smaller by removing parts of it that it hardly needs, and measures what "
+    "that costs and gains. Every number says whether it was measured, derived, estimated or published, and the smaller "
+    "network is a file to take home."
+)
 
 
 def draw() -> None:
-    from pruning_core.measuring.intervals import wilson  # late: the frame around this must not wait for it
+    st.title("PruneScope")
+    st.markdown(WHAT)
+    _doors()
+    _prepared()
 
-    facts = json.loads(DEMO.read_text(encoding="utf-8"))
-    accuracy = facts["accuracy"]
-    images = accuracy["test_images"]
-    low, high = wilson(round(accuracy["test"] * images), images)
-    trained = provenance.measured(
-        f"{facts['data']['name']} (test)",
-        images=images,
-        device=facts["device"],
-        seed=facts["seed"],
-        note=f"Written down by its training on {facts['date']}; it is measured again here as soon as PyTorch is there.",
+
+def _doors() -> None:
+    with st.container(horizontal=True, gap="small"):
+        for heading, text, ways in (
+            ("My network", "Load a network and images of yours, see what can go, and cut it.",
+             (lambda: links.to_load("Load a network"), lambda: links.to_what_if("Try a cut"))),
+            ("Learn", "What pruning is, method by method, each of them running here.",
+             (lambda: links.to_taxonomy("Walk through the methods"), lambda: links.to_sensitivity("See one at work"))),
+            ("Show", "One screen for a meeting: before, after, and the images that tell.",
+             (lambda: links.to_show("Open the show"), lambda: links.to_download("Take it home"))),
+        ):  # fmt: skip
+            with st.container(border=True, width=320, height="stretch", gap="xsmall"):
+                st.markdown(f"**{heading}**  \n{text}")
+                for way in ways:
+                    way()
+
+
+def _prepared() -> None:
+    from pages.ui import cards, changes, numbers, provenance  # late: the frame around this must not wait for them
+
+    found = prepared()
+    whole = found.whole
+    after = next(each for each in found.sizes if each.share == SHOWN_FIRST)
+    assert after.drop is not None  # only the whole network has none
+    st.subheader("What it looks like: a prepared result")
+    st.caption(
+        f"{found.title}, {found.how}. It was measured when this copy was made, not now; the Show page has all sizes."
     )
-    counted = provenance.derived("counted when it was trained")
-    st.title(facts["title"])
+    counted = provenance.derived("counted in the network")
     places = cards.row(4)
     cards.number(
-        "Top-1 accuracy",
-        numbers.percent(accuracy["test"]),
-        trained,
-        detail=numbers.interval_text(low, high),
+        "Accuracy after the cut",
+        numbers.percent(after.accuracy.top1),
+        found.measured,
+        detail=f"{100 * after.accuracy.low:.1f}–{100 * after.accuracy.high:.1f}, before "
+        f"{numbers.percent(whole.accuracy.top1)}",
+        change=changes.paired(after.drop),
+        help="Share of test images that it gets right. Below: the 95 % interval.",
         container=places[0],
     )
-    cards.number("Parameters", numbers.count(facts["parameters"]), counted, container=places[1])
-    cards.number("Classes", numbers.count(len(facts["classes"])), counted, container=places[2])
-    cards.number("Trained on", f"{facts['data']['training_images']:,}", trained, detail="images", container=places[3])
+    for place, label, first, last, show in (
+        (places[1], "Work for one image", whole.macs, after.macs, numbers.count),
+        (places[2], "Size", whole.size_bytes, after.size_bytes, numbers.size_bytes),
+    ):
+        cards.number(
+            label, show(last), counted, detail=f"of {show(first)}",
+            delta=numbers.percent(last / first - 1, 0), delta_color="inverse",
+            help="Multiply-accumulates (MACs)." if place is places[1] else "Of the weights, as numbers of 32 bits.",
+            container=place,
+        )  # fmt: skip
+    first, last = whole.latency, after.latency
+    cards.number(
+        f"Time for {last.batch_size} images", numbers.milliseconds(last.median_ms), found.timed,
+        detail=f"of {numbers.milliseconds(first.median_ms)}",
+        delta=numbers.percent(last.median_ms / first.median_ms - 1, 0), delta_color="inverse", container=places[3],
+    )  # fmt: skip

@@ -5,6 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 
+def to_load(label: str = "Load a network") -> None:
+    st.page_link("pages/choose/page.py", label=label, icon=":material/folder_open:")
+
+
+def to_sensitivity(label: str = "See what each layer tolerates") -> None:
+    st.page_link("pages/sensitivity/page.py", label=label, icon=":material/grid_on:")
+
+
 def to_what_if(label: str = "Remove channels on What-if") -> None:
     st.page_link("pages/whatif/page.py", label=label, icon=":material/content_cut:")
 
@@ -15,3 +23,11 @@ def to_fine_tune(label: str = "Fine-tune it") -> None:
 
 def to_download(label: str = "Take it home") -> None:
     st.page_link("pages/download/page.py", label=label, icon=":material/download:")
+
+
+def to_show(label: str = "Show it") -> None:
+    st.page_link("pages/show/page.py", label=label, icon=":material/co_present:")
+
+
+def to_taxonomy(label: str = "Walk through the methods") -> None:
+    st.page_link("pages/taxonomy/page.py", label=label, icon=":material/account_tree:")

@@ -35,9 +35,16 @@ def metrics(app):
     return {metric.label: metric.value for metric in app.metric}
 
 
-def test_the_first_page_shows_the_demo(app):
-    assert app.title[0].value == "ResNet on digits"
-    shown = metrics(app)
+@pytest.fixture
+def model_page(app):
+    run = app.switch_page("pages/model/page.py").run()
+    assert not run.exception and not run.error
+    return run
+
+
+def test_the_model_page_shows_the_demo(model_page):
+    assert model_page.title[0].value == "ResNet on digits"
+    shown = metrics(model_page)
     network = state.network(state.desk().model)
     assert shown["Parameters"] == f"{network.cost().parameters:,}"
     assert shown["MACs"] == f"{network.cost().macs:,}"
@@ -61,14 +68,16 @@ def test_nothing_moves_when_the_server_has_warmed_up(monkeypatch):
     assert first and place() == first
 
 
-def test_every_figure_on_the_page_says_where_it_comes_from(app):
+@pytest.mark.parametrize("page", ["home", "model", "show"])
+def test_every_figure_on_the_page_says_where_it_comes_from(app, page):
+    app.switch_page(f"pages/{page}/page.py").run()
     said = [*app.main.markdown, *app.main.caption]  # a caption says what a figure waits for
     marks = [each.value for each in said if "-badge[" in each.value]
     assert len(marks) >= len(app.metric)
 
 
-def test_the_layer_table_adds_up_to_the_figures(app):
-    table = app.dataframe[0].value
+def test_the_layer_table_adds_up_to_the_figures(model_page):
+    table = model_page.dataframe[0].value
     cost = state.network(state.desk().model).cost()
     assert table["parameters"].sum() == cost.parameters
     assert table["macs"].sum() == cost.macs
@@ -198,8 +207,7 @@ def test_a_rebuilt_network_has_no_plan_and_is_told_as_one(monkeypatch):
         run = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
         run.session_state["desk"] = first.with_model(ref, first.data)
         run.run()
-        if page != "model":
-            run.switch_page(f"pages/{page}/page.py").run()
+        run.switch_page(f"pages/{page}/page.py").run()
         assert not run.exception and not run.error, page
         assert f"-badge[{standing.Made.REBUILT}]" in " ".join(each.value for each in run.sidebar.markdown)
         if page == "whatif":

@@ -49,8 +49,9 @@ def test_no_other_page_starts_what_failed(misfit, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(state, "owner", lambda: ME)
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    app.switch_page("pages/model/page.py").run()
     accuracy(misfit)
-    for name in ("sensitivity", "whatif", "search", "finetune", "download", "criteria", "similarity"):
+    for name in ("home", "show", "sensitivity", "whatif", "search", "finetune", "download", "criteria", "similarity"):
         app.switch_page(f"pages/{name}/page.py").run()
         before = [(view.id, view.attempt) for view in state.jobs().of(ME)]
         app.run()

@@ -1,18 +1,18 @@
 """What a visitor chose is found again; what cannot be read is not a crash."""
 
-import json
 import subprocess
 import sys
 
 import pytest
 
-from pages.ui import first_paint
+from pages.ui import sizes
 from pages.ui.desk import Desk, first_desk, lost, recall, remember
 from pruning_core.datasets import DataRef
 from pruning_core.graph import Plan
 from pruning_core.storage import Workspace
 from pruning_core.storage.opening import noted
 from pruning_core.zoo import DEMOS, ModelRef
+from tools.prepared import PATH
 
 OTHER = ModelRef("torchvision", "resnet18", weights="random", num_classes=10)
 
@@ -28,8 +28,8 @@ def test_a_new_visitor_finds_the_first_demo(workspace):
 
 
 def test_the_first_paint_shows_that_same_demo():
-    assert DEMOS[0].provenance_path == first_paint.DEMO
-    assert json.loads(first_paint.DEMO.read_text())["title"] == DEMOS[0].title
+    assert sizes.PATH == PATH and sizes.prepared().title == DEMOS[0].title and sizes.is_prepared(first_desk())
+    assert not sizes.is_prepared(first_desk().with_model(OTHER, DEMOS[0].data))
 
 
 def test_a_desk_survives_the_server(workspace):

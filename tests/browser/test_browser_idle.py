@@ -58,7 +58,7 @@ def test_an_idle_server_rests(own_server: Server, page: Page) -> None:
     alone = shares(process.pid)
     assert alone[-1] < SHARE, f"without a visitor: {alone}"
 
-    page.goto(own_server.url)
+    page.goto(f"{own_server.url}/model")
     page.get_by_text("MACs").first.wait_for()
     settle(page)
     looked_at = shares(process.pid)

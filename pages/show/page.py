@@ -1,0 +1,22 @@
+"""One screen for a meeting: how small, how fast, how good, and the images that tell."""
+
+import streamlit as st
+
+from pages.show import sections, sources
+from pages.ui import sizes, state
+from pages.ui.literal import named
+from pruning_core.zoo.titles import called
+
+desk = state.desk()
+
+st.title(f"{named(called(desk.model.origin))}, made smaller")
+if desk.model.base is not None:
+    sections.own(desk)
+else:
+    run = sources.front(desk)
+    found = sections.several(desk, run)
+    if found is None and sizes.is_prepared(desk):
+        found = sizes.prepared()
+    if found is not None:
+        sections.screen(desk, found)
+    sections.offer(desk, run, prepared=found is not None)

@@ -1,0 +1,70 @@
+"""Images of a data set as they lie in memory, for a page or a file that fetches nothing. No streamlit."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+
+from pages.ui import theme
+from pruning_core.datasets import Dataset
+from pruning_core.errors import clip
+
+WIDEST = 96  # pixels: what is larger is made smaller, so that a page of pictures stays small
+
+
+@dataclass(frozen=True)
+class Caption:
+    """Below a picture: what was said of it, and whether that is right; None for words that are neither."""
+
+    text: str
+    right: bool | None = None
+
+
+def uri(image: torch.Tensor) -> str:
+    """(C, H, W) uint8, grey or colour -> a PNG as a data URI."""
+    shown = image.cpu()
+    pixels = shown[0].numpy() if shown.shape[0] != 3 else shown.permute(1, 2, 0).contiguous().numpy()
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((WIDEST, WIDEST))
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def class_name(data: Dataset, number: int) -> str:
+    return clip(data.classes[number], 24)
+
+
+def gallery(data: Dataset, numbers: Sequence[int], captions: Sequence[Sequence[Caption]], side: int = 72) -> str:
+    """HTML: the images with these numbers, each with its captions below; names in it are text."""
+    cells = []
+    for number, lines in zip(numbers, captions, strict=True):
+        right = html.escape(class_name(data, int(data.labels[number])), quote=True)
+        picture = f'<img src="{uri(data.images[number])}" alt="test image {number}, {right}">'
+        cells.append(f"<figure>{picture}<figcaption>{''.join(map(_line, lines))}</figcaption></figure>")
+    return f'<div class="ps-gallery">{_style(side)}{"".join(cells)}</div>'
+
+
+def _line(caption: Caption) -> str:
+    sign, kind = {None: ("", "plain"), True: ("✓ ", "right"), False: ("✗ ", "wrong")}[caption.right]
+    return f'<div class="{kind}">{sign}{html.escape(caption.text, quote=True)}</div>'
+
+
+def _style(side: int) -> str:
+    """A sign beside the colour, for those who cannot tell the colours apart."""
+    return (
+        "<style>"
+        ".ps-gallery{display:flex;flex-wrap:wrap;gap:.7rem;align-items:flex-start}"
+        f".ps-gallery figure{{margin:0;width:{side}px;font-size:.78rem;line-height:1.3;text-align:center}}"
+        f".ps-gallery img{{width:{side}px;height:{side}px;object-fit:contain;image-rendering:pixelated;"
+        "border-radius:.3rem;background:#000;display:block}"
+        ".ps-gallery figcaption{overflow-wrap:anywhere;padding-top:.15rem}"
+        f".ps-gallery .right{{color:{theme.ACCENT}}}.ps-gallery .wrong{{color:{theme.CUT};font-weight:650}}"
+        "</style>"
+    )
