@@ -1,12 +1,15 @@
 """What recoveries bring after every kind of criterion, and after Torch-Pruning, at the same MACs, in one run.
 
     python -m benchmarks.bench_mending [--data FOLDER] [--only SUBJECT ...] [--seeds 3] [--no-epochs] [--rows FILE]
+    python -m benchmarks.bench_mending --table [--rows FILE]
 
 The digits demos need nothing else; for the CIFAR-10 demo FOLDER holds cifar10_train.zip and cifar10_test.zip, without
 it that part is left out and said so. Every criterion removes by the same uniform ratio; all networks are measured on
 the same test images. Mending and new statistics see images of the fitted part without their labels. One seed is one
 draw of those images, of chance and of the epoch's order. Measured rows are appended to FILE, so that a run goes on
-where another ended, and the table is made of all of them.
+where another ended, and the table is made of all of them; with --table nothing else happens. Networks that
+Torch-Pruning cut get new statistics and an epoch alone: our mending refits what a plan of ours leaves, which they have
+none of. Seconds are of the processor: the machine may have other work.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ from pruning_core.criteria import (
 from pruning_core.datasets import Dataset, hold_out, load_splits
 from pruning_core.graph import Network, Plan, capture, remove
 from pruning_core.measuring.evaluate import evaluate
+from pruning_core.mending.together import batches
 from pruning_core.methods.recoveries import Mending, NewStatistics, Recovery
 from pruning_core.methods.treatments import recalibrated, tuned
 from pruning_core.storage.workspace import Workspace
@@ -58,7 +62,7 @@ RESULT = Path(__file__).parent / "results" / "mending.md"
 CIFAR, SUBJECTS = "cifar_resnet20", ("digits_resnet", "digits_vgg", "cifar_resnet20")
 SHARES = (0.5, 0.3)
 CRITERIA: tuple[type[Criterion], ...] = (
-    L1Norm, L2Norm, ClusterPruning, GeometricMedian, TaylorGate, Random, LassoReconstruction, ChannelSurgeon,
+    ClusterPruning, ChannelSurgeon, Random, L2Norm, L1Norm, TaylorGate, GeometricMedian, LassoReconstruction,
 )  # fmt: skip
 RIVALS = {
     "Torch-Pruning, magnitude": torch_pruning.importance.GroupMagnitudeImportance,
@@ -68,7 +72,7 @@ RIVALS = {
 SCORED, POSITIONS, TESTED = 128, 10, 2000
 TUNE = FineTune(epochs=1, lr=0.01, batch_size=64, device="cpu")
 TUNED_ON = 2560
-COLUMNS = ("cut", "statistics", "mended 128", "mended 1024", "epoch", "mended, then epoch", "seconds")
+COLUMNS = ("cut", "statistics", "mended 128", "mended 1024", "epoch", "mended, then epoch", "seconds", "forwards")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +107,9 @@ def rows(one: Subject, share: float, seed: int, epochs: bool, known: set[str]) -
         criterion: Criterion = Random(seed=seed) if cls is Random else cls()
         if cls.card.name in known:
             continue
-        began = time.perf_counter()
+        began = time.process_time()
         values = score(one.model, one.network, [criterion], one.fit, images=SCORED, seed=seed)[criterion].values
-        scored = time.perf_counter() - began
+        scored = time.process_time() - began
         plan = allocate(Uniform(), Pool.of(one.network, values), Budget("macs", fraction=share)).plan
         left = one.network.cost(plan).macs / one.network.cost().macs
         row = head | {"criterion": cls.card.name, "left": left, "scored": scored}
@@ -126,14 +130,27 @@ def measured(one: Subject, plan: Plan, seed: int, epochs: bool) -> dict[str, flo
     found["statistics"] = evaluate(after(NewStatistics()), one.test, device="cpu").top1
     mended = pruned
     for images in (128, 1024):
-        began = time.perf_counter()
+        once = forward_seconds(one, images, seed)
+        began = time.process_time()
         mended = after(Mending(images, POSITIONS))
-        found["seconds"] = time.perf_counter() - began
+        found["seconds"] = time.process_time() - began
+        found["forwards"] = found["seconds"] / once
         found[f"mended {images}"] = evaluate(mended, one.test, device="cpu").top1
     if epochs:
         found["epoch"] = trained(one, pruned, seed)
         found["mended, then epoch"] = trained(one, mended, seed)
     return found
+
+
+def forward_seconds(one: Subject, images: int, seed: int) -> float:
+    """Of the processor, for one plain forward of as many images as are mended with, as many at a time."""
+    chosen = one.fit.subset(images, seed)
+    x = chosen.normalised(chosen.images)
+    began = time.process_time()
+    with torch.no_grad():
+        for rows in batches(x):
+            one.model(x[rows])
+    return time.process_time() - began
 
 
 def trained(one: Subject, model: nn.Module, seed: int) -> float:
@@ -188,35 +205,48 @@ def table(found: list[dict[str, Any]]) -> list[str]:
     for subject_name, share, criterion in sorted(places, key=lambda p: (SUBJECTS.index(p[0]), -p[1])):
         group = [r for r in found if (r["subject"], r["share"], r["criterion"]) == (subject_name, share, criterion)]
         cells = [cell([row[column] for row in group if column in row], column) for column in COLUMNS]
-        left = statistics.mean(row["left"] for row in group if "left" in row)
-        lines.append(
-            f"| {subject_name} | {share:.0%} | {criterion} | {left:.1%} | {' | '.join(cells)} | {len(group)} |"
-        )
+        shares = [row["left"] for row in group if "left" in row]
+        left = f"{statistics.mean(shares):.1%}" if shares else "not reached"
+        lines.append(f"| {subject_name} | {share:.0%} | {criterion} | {left} | {' | '.join(cells)} | {len(group)} |")
     return lines
 
 
 def cell(values: list[float], column: str) -> str:
     if not values:
         return "–"
-    scale, digits = (1, 1) if column == "seconds" else (100, 1)
-    mean = f"{scale * statistics.mean(values):.{digits}f}"
-    return f"{mean} ± {scale * statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+    scale = 1 if column in ("seconds", "forwards") else 100
+    mean = f"{scale * statistics.mean(values):.1f}"
+    return f"{mean} ± {scale * statistics.stdev(values):.1f}" if len(values) > 1 else mean
 
 
-def written(found: list[dict[str, Any]], missing: list[str]) -> str:
-    left_out = f" Not run: {'; '.join(missing)}." if missing else ""
+def written(found: list[dict[str, Any]]) -> str:
     return "\n".join(
         [
-            f"Top-1 on the test part in per cent (CIFAR-10: {TESTED:,} of its images), mean ± deviation over seeds; "
-            f"{datetime.date.today().isoformat()}, torch {torch.__version__}, "
+            f"Top-1 on the test part in per cent (CIFAR-10: {TESTED:,} of its images), mean ± deviation over as many "
+            f"seeds as the last column says; {datetime.date.today().isoformat()}, torch {torch.__version__}, "
             f"Torch-Pruning {torch_pruning.__version__}, one thread of a shared machine. Equal ratios in all layers. "
             f"Statistics from 512 images, mending from 128 and 1,024 at {POSITIONS} positions each, an epoch over at "
-            f"most {TUNED_ON:,} images; seconds are those of mending with 1,024 images, the proof included.{left_out}",
+            f"most {TUNED_ON:,} images. Seconds are the processor's for mending with 1,024 images, the proof included, "
+            "and forwards the same in plain forwards of these images, measured right before. Networks that "
+            f"Torch-Pruning cut are not mended: our mending needs a plan of ours. {wanting(found)}",
             "",
             *table(found),
             "",
         ]
     )
+
+
+def wanting(found: list[dict[str, Any]]) -> str:
+    """What of all combinations was not run, in a sentence."""
+    known = {(row["subject"], row["share"], row["criterion"]) for row in found}
+    names = [*(cls.card.name for cls in CRITERIA), *RIVALS]
+    lines = [
+        f"{subject_name} at {share:.0%} ({', '.join(gone) if len(gone) < len(names) else 'all'})"
+        for subject_name in SUBJECTS
+        for share in SHARES
+        if (gone := [name for name in names if (subject_name, share, name) not in known])
+    ]
+    return f"Not run: {'; '.join(lines)}." if lines else "Everything was run."
 
 
 def main() -> None:
@@ -226,17 +256,24 @@ def main() -> None:
     parser.add_argument("--shares", nargs="+", type=float, default=list(SHARES))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--no-epochs", action="store_true")
+    parser.add_argument("--table", action="store_true", help="of the rows that are there")
     parser.add_argument("--rows", type=Path, default=Path("data/mending.jsonl"))
     parser.add_argument("--store", type=Path, default=Path("data"), help="where the images are kept once read")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     chosen.store.mkdir(parents=True, exist_ok=True)
     found = [json.loads(line) for line in chosen.rows.read_text().splitlines()] if chosen.rows.exists() else []
-    missing = ["training after the recoveries"] if chosen.no_epochs else []
+    if not chosen.table:
+        measure(chosen, found)
+    RESULT.write_text(written(found), encoding="utf-8")
+
+
+def measure(chosen: argparse.Namespace, found: list[dict[str, Any]]) -> None:
+    """Append to ``found``, and to the file of rows, what is not there yet."""
     for name in chosen.only:
         one = subject(name, chosen.data, chosen.store)
         if one is None:
-            missing.append(f"{name}, because --data names no images of it")
+            print(f"{name} is left out, because --data names no images of it", flush=True)
             continue
         for seed in range(chosen.seeds):
             for share in chosen.shares:
@@ -246,7 +283,6 @@ def main() -> None:
                     print(json.dumps(row), flush=True)
                     with chosen.rows.open("a") as out:
                         out.write(json.dumps(row) + "\n")
-    RESULT.write_text(written(found, missing), encoding="utf-8")
 
 
 if __name__ == "__main__":

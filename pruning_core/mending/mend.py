@@ -1,15 +1,16 @@
 """One walk through the unpruned network, one through the pruned one, refitting every layer that reads a cut group.
 
-The second walk takes all images at once and stops at every such layer: what it reads there has come through the layers
-refitted before it, what it should write is known from the first walk. Source: the reconstruction of He, Zhang, Sun,
-Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017 (arXiv 1707.06168), there for the channels of a
-LASSO, here after any criterion, with the pull to the old weights chosen on images set apart.
+The second walk stops at every such layer until all images have come to it: what it reads there has come through the
+layers refitted before it, what it should write is known from the first walk. Source: the reconstruction of He, Zhang,
+Sun, Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017 (arXiv 1707.06168), there for the channels of
+a LASSO, here after any criterion, with the pull to the old weights chosen on images set apart.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -19,15 +20,15 @@ from torch import Tensor, nn
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan
 from pruning_core.graph.removing.attention import HeadAttention
-from pruning_core.mending.equations import Equations, Fit, fitted
+from pruning_core.mending.equations import Fit, System, fitted, system
 from pruning_core.mending.statistics import Moments, NormCalls, stretched
+from pruning_core.mending.together import Halt, batches, together
 from pruning_core.mending.windows import POSITIONS, Linear, drawn, read, written
-from pruning_core.probe.readings import Reading, Readings
+from pruning_core.probe.readings import Arrivals, Reading, Readings
 from pruning_core.probe.shadow import shadow
 
 Report = Callable[[str, int, int], None]
 APART = 8  # one image in so many chooses how hard weights are pulled to the old ones
-BATCH = 64  # images of the first walk
 # Why a layer cannot be refitted
 HIDDEN = "what it reads is not to be seen: it runs inside one fused call, or not at all"
 REUSED = "it is used several times, and one set of weights cannot follow all uses"
@@ -77,9 +78,9 @@ def mend(
     """Refit every weight that reads a group of ``plan``; no labels and no gradients are needed.
 
     ``images`` (N, ...) are inputs of the network, normalised, on its device; at most ``positions`` output positions of
-    each are looked at. The second walk holds the activations of all of them at once. ``report(what, done, total)`` is
-    called before each layer and may raise. The caller's model is untouched. Raises UserError when the plan does not fit
-    the network, or there are fewer than two images.
+    each are looked at. The second walk holds, of all of them, the activations that are still needed where it stands.
+    ``report(what, done, total)`` is called before each layer and may raise. The caller's model is untouched. Raises
+    UserError when the plan does not fit the network, or there are fewer than two images.
     """
     began = perf_counter()
     if len(images) < 2:
@@ -118,7 +119,8 @@ class _Work:
     positions: int
     seed: int
     report: Report
-    wanted: dict[str, list[Tensor]] = field(default_factory=dict)  # weight -> (n, P, O) per batch of the first walk
+    wanted: dict[str, list[Tensor]] = field(default_factory=dict)  # weight -> (n, P, O) per batch
+    shapes: dict[str, torch.Size] = field(default_factory=dict)  # of what a weight writes
     at: dict[str, Tensor] = field(default_factory=dict)  # weight -> (N, P)
     calls: dict[str, int] = field(default_factory=dict)
     normed: set[str] = field(default_factory=set)  # weights whose output goes straight into a batch norm
@@ -129,6 +131,7 @@ class _Work:
     unmended: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.batches = batches(self.images)
         self.kept = {at: torch.from_numpy(index) for at, index in self.network.kept(self.plan).items()}
         cut = [self.network.group(key) for key in self.plan]
         self.readers = {m.parameter: m.dim for group in cut for m in group.consumers}
@@ -139,9 +142,8 @@ class _Work:
         """What every reader writes at its positions, and what every batch norm reads, in the unpruned network."""
         tensors = tensors_of(model)
         watched = {name: tensors[name] for name in self.readers if name in tensors}
-        for start in range(0, len(self.images), BATCH):
-            self.report("looking at the unpruned network", start, len(self.images))
-            rows = slice(start, min(start + BATCH, len(self.images)))
+        for rows in self.batches:
+            self.report("looking at the unpruned network", rows.start, len(self.images))
             self.calls = dict.fromkeys(watched, 0)
             makers: dict[int, tuple[Tensor, str]] = {}
 
@@ -154,6 +156,7 @@ class _Work:
                     return
                 if name not in self.at:
                     self.at[name] = drawn(reading, len(self.images), self.positions, self._dice(name))
+                    self.shapes[name] = reading.output.shape
                 self.wanted.setdefault(name, []).append(written(reading, self.at[name][rows]))
 
             def norm(name: str, x: Tensor, makers: dict[int, tuple[Tensor, str]] = makers) -> None:
@@ -181,16 +184,23 @@ class _Work:
         able = {name: tensors[name] for name in self.readers if name not in self.unmended}
         owners = {f"{name}.weight" if name else "weight": module for name, module in model.named_modules()}
 
-        def solve(name: str, reading: Reading) -> bool:
-            self.report("refitting the layers that read what is left", len(self.layers), len(able))
-            bias = getattr(owners.get(name), "bias", None)
-            return self._solve(name, tensors[name], bias if isinstance(bias, Tensor) else None, reading)
+        def run(batch: Tensor, halt: Halt[tuple[str, Reading | Tensor]]) -> None:
+            def stand(name: str, what: Reading | Tensor) -> None:
+                halt((name, what))
 
-        def norm(name: str, x: Tensor) -> None:
-            self._move(name, x, tensors)
+            with torch.no_grad(), NormCalls(tensors, stand), Arrivals(able, self.shapes, stand):
+                model(batch)
 
-        with NormCalls(tensors, norm), Readings(able, solve):
-            model(self.images)
+        with closing(together(run, [self.images[rows] for rows in self.batches])) as halts:
+            for halted in halts:
+                (name,) = {name for name, _ in halted}
+                if name in able:
+                    self.report("refitting the layers that read what is left", len(self.layers), len(able))
+                    bias = getattr(owners.get(name), "bias", None)
+                    readings = [what for _, what in halted if isinstance(what, Reading)]
+                    self._solve(name, tensors[name], bias if isinstance(bias, Tensor) else None, readings)
+                else:
+                    self._move(name, [what for _, what in halted if isinstance(what, Tensor)], tensors)
 
     def _silence(self, tensors: dict[str, Tensor]) -> None:
         for group_key, units in self.plan.items():
@@ -199,20 +209,17 @@ class _Work:
                 tensors[member.parameter].index_fill_(member.dim, index, 0)
                 self.changed.add(member.parameter)
 
-    def _solve(self, name: str, weight: Tensor, bias: Tensor | None, reading: Reading) -> bool:
-        layer = Linear(weight, reading)
-        at, wanted = self.at[name], torch.cat(self.wanted.pop(name))
-        apart = max(1, len(self.images) // APART)
+    def _solve(self, name: str, weight: Tensor, bias: Tensor | None, readings: list[Reading]) -> None:
+        layer, wanted = Linear(weight, readings[0]), self.wanted.pop(name)
         free = bias is not None or name in self.normed
         new, errors, shifts = [], [], []
-        outputs = layer.matrices(weight)[0].shape[1]
-        for number, (rows, old) in enumerate(zip(read(layer, at), layer.matrices(weight))):
+        seen = [read(Linear(weight, reading), self.at[name][rows]) for reading, rows in zip(readings, self.batches)]
+        aims = [part.chunk(layer.groups, dim=-1) for part in wanted]
+        for number, old in enumerate(layer.matrices(weight)):
             entries = layer.entries(layer.inputs(self.readers[name], self.kept.get((name, self.readers[name])), number))
-            aim = wanted[..., number * outputs : (number + 1) * outputs]
-            rows = rows[..., entries]
-            inner = Equations.of(rows[:-apart].flatten(0, 1), aim[:-apart].flatten(0, 1))
-            outer = Equations.of(rows[-apart:].flatten(0, 1), aim[-apart:].flatten(0, 1))
-            fit = fitted(inner, outer, old[entries].double(), shift=free)
+            x = [parts[number].index_select(2, entries) for parts in seen]
+            y = [parts[number] for parts in aims]
+            fit = fitted(*self._systems(x, y), old[entries].double(), shift=free)
             whole = old.clone()
             whole[entries] = fit.weight.to(old.dtype)
             new.append(whole)
@@ -224,12 +231,25 @@ class _Work:
             bias.copy_(torch.cat(shifts).to(bias.dtype))
             self.changed.add(name.removesuffix("weight") + "bias")
         self.layers.append(_told(name, errors))
-        return True
 
-    def _move(self, name: str, x: Tensor, tensors: dict[str, Tensor]) -> None:
+    def _systems(self, x: list[Tensor], y: list[Tensor]) -> tuple[System, System]:
+        """Of rows (n, P, ...) per batch: from images to fit, and from those set apart."""
+        first = len(self.images) - max(1, len(self.images) // APART)
+        sides: tuple[tuple[list[Tensor], list[Tensor]], ...] = ([], []), ([], [])
+        for rows, a, b in zip(self.batches, x, y):
+            inside = max(0, min(first - rows.start, len(a)))
+            for (xs, ys), part in zip(sides, (slice(0, inside), slice(inside, None))):
+                if len(a[part]):
+                    xs.append(a[part].flatten(0, 1))
+                    ys.append(b[part].flatten(0, 1))
+        inner, outer = sides
+        return system(*inner), system(*outer)
+
+    def _move(self, name: str, reads: list[Tensor], tensors: dict[str, Tensor]) -> None:
         """Move statistics by as much as what is read has moved from one network to the other, on the same images."""
         before, now = self.before.get(name), Moments()
-        now.add(x)
+        for x in reads:
+            now.add(x)
         if before is None or before.count != now.count or before.same_as(now):
             return
         mean, variance = tensors[name], tensors[name.removesuffix("running_mean") + "running_var"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,12 +40,11 @@ class Reading:
 class Readings(TorchFunctionMode):
     """Inside this context ``observer(name, reading)`` is called whenever a watched weight reads an activation.
 
-    An observer that changed the weight returns True: the call is then made again. ``watched`` maps names to the
-    parameters themselves. Works on modules and on exported programs alike, because calls are recognised by the weight
-    they are given. A fused call that hides its products (attention) is not seen.
+    ``watched`` maps names to the parameters themselves. Works on modules and on exported programs alike, because calls
+    are recognised by the weight they are given. A fused call that hides its products (attention) is not seen.
     """
 
-    def __init__(self, watched: Mapping[str, Tensor], observer: Callable[[str, Reading], bool | None]) -> None:
+    def __init__(self, watched: Mapping[str, Tensor], observer: Callable[[str, Reading], object]) -> None:
         super().__init__()
         self.names = {id(tensor): name for name, tensor in watched.items()}
         self.observer = observer
@@ -57,9 +56,37 @@ class Readings(TorchFunctionMode):
         name = self.names.get(id(weight))
         if name is not None and isinstance(out, Tensor):
             parse = _PARSERS.get(getattr(func, "__name__", "").partition(".")[0])
-            if parse is not None and self.observer(name, parse(weight, out, args, kwargs)):
-                return func(*args, **kwargs)
+            if parse is not None:
+                self.observer(name, parse(weight, out, args, kwargs))
         return out
+
+
+class Arrivals(TorchFunctionMode):
+    """Inside this context ``observer(name, reading)`` is called before a watched weight reads an activation.
+
+    What it does to the weight, the call sees. ``shapes`` are those of what the weights write: the reading's output has
+    this shape and no values. Otherwise as :class:`Readings`.
+    """
+
+    def __init__(
+        self,
+        watched: Mapping[str, Tensor],
+        shapes: Mapping[str, Sequence[int]],
+        observer: Callable[[str, Reading], None],
+    ) -> None:
+        super().__init__()
+        self.names = {id(tensor): name for name, tensor in watched.items()}
+        self.outputs = {name: torch.empty(*shapes[name], device="meta") for name in watched}
+        self.observer = observer
+
+    def __torch_function__(self, func: Any, types: Iterable[type], args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        weight = kwargs["weight"] if "weight" in kwargs else args[1] if len(args) > 1 else None
+        name = self.names.get(id(weight))
+        parse = _PARSERS.get(getattr(func, "__name__", "").partition(".")[0]) if name is not None else None
+        if name is not None and parse is not None:
+            self.observer(name, parse(weight, self.outputs[name], args, kwargs))
+        return func(*args, **kwargs)
 
 
 def _arguments(args: Any, kwargs: Any, *names: str) -> dict[str, Any]:
