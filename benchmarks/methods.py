@@ -1,11 +1,14 @@
 """Every method of the registry on the digits demo, under one budget and one length of training: a table.
 
     python -m benchmarks.methods [--epochs 8] [--seeds 3] [--only KEY ...] [--rows FILE]     (make methods)
+    python -m benchmarks.methods --data FOLDER [--images 2000] [--table] ...           (the best known, on CIFAR-10)
 
 Beside them the same training after a cut by chance, as the random control; the scratch controls stand in the registry.
-A method whose network cannot come down to the budget says so in its row. Every accuracy is that of the 450 test images
+A method whose network cannot come down to the budget says so in its row. Every accuracy is that of the test images
 of the demo; weights are chosen on held-out ones. A seed draws the images that are scored, chance, and the order of
-training. Measured rows are appended to FILE, so that a run goes on where another ended.
+training. Measured rows are appended to FILE, so that a run goes on where another ended; ``--table`` only writes the
+table of what stands there. FOLDER holds cifar10_train.zip and cifar10_test.zip, of which the first images of every
+class are taken, so that a processor gets through.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ import os
 import platform
 import statistics
 import time
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,9 +30,10 @@ from typing import Any
 import torch
 
 from pruning_core.allocation.budget import Budget
-from pruning_core.criteria import Random
-from pruning_core.datasets import DIGITS
+from pruning_core.criteria import FeatureMapRank, Random
+from pruning_core.datasets import DIGITS, DataRef, import_data
 from pruning_core.errors import UserError
+from pruning_core.measuring.device import bfloat16_is_fast
 from pruning_core.methods.base import Method, Outcome
 from pruning_core.methods.cut_and_train import CutAndTrain
 from pruning_core.methods.registry import METHODS
@@ -34,11 +41,15 @@ from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.method import MethodRun
 from pruning_core.studies.treated import Standing, Treated
 from pruning_core.training.config import FineTune
-from pruning_core.zoo import DEMOS
+from pruning_core.zoo import DEMOS, ModelRef
+from pruning_core.zoo.demos import demo
 
-RESULT = Path(__file__).parent / "results" / "methods.md"
+RESULTS = Path(__file__).parent / "results"
+KNOWN = ("cut-train", "netslim", "sfp", "fpgm-soft", "gbn", "mag", "nm", "dbp", "autoslim-trained", "scratch-b")
+RANKED = "hrank"
 SHARE, LESS = 0.5, 0.65
 CHANCE = "random control"
+NAMED = {CHANCE: "Cut by chance, then train", RANKED: "HRank, then train"}
 HEAD = (
     "| method | family | ends in | MACs left | parameters left | size | right after | in the end | "
     "against random | latency | seconds |",
@@ -50,17 +61,78 @@ SHORT = {
 }  # fmt: skip
 
 
-def entries(seed: int) -> dict[str, Method]:
-    """By key: the random control first, so that the others can be held against it."""
-    found: dict[str, Method] = {CHANCE: CutAndTrain(criterion=Random(seed=seed))}
-    return found | {method.card.key: method() for method in METHODS}
+@dataclass(frozen=True)
+class Ground:
+    """What all are tried on. ``keys``: of methods; none means all of them."""
+
+    name: str
+    ref: ModelRef
+    data: DataRef
+    config: FineTune
+    file: Path
+    said: str
+    keys: tuple[str, ...] = ()
+
+    def entries(self, seed: int) -> dict[str, Method]:
+        """By key: the random control first, so that the others can be held against it."""
+        found: dict[str, Method] = {CHANCE: CutAndTrain(criterion=Random(seed=seed))}
+        if not self.keys:
+            return found | {method.card.key: method() for method in METHODS}
+        classes = {method.card.key: method for method in METHODS}
+        return found | {key: classes[key]() for key in self.keys} | {RANKED: CutAndTrain(criterion=FeatureMapRank())}
 
 
-def row(key: str, method: Method, config: FineTune, workspace: Workspace) -> dict[str, Any]:
+def digits(epochs: int) -> Ground:
+    said = "450 test images: a point is four or five of them."
+    config = FineTune(epochs=epochs, device="cpu")
+    return Ground("the digits demo", DEMOS[0].ref, DIGITS, config, RESULTS / "methods.md", f"ResNet on digits, {said}")
+
+
+def cifar(folder: Path, store: Path, images: int, epochs: int) -> Ground:
+    """``images`` of the training part, half as many of the test part; the same in every run."""
+    parts = [
+        _first(folder / f"cifar10_{part}.zip", store, many) for part, many in (("train", images), ("test", images // 2))
+    ]
+    ref = import_data(parts[0], parts[0].name, store, test_file=parts[1])
+    products = "bfloat16" if bfloat16_is_fast("cpu") else "float32"
+    config = FineTune(
+        epochs=epochs, lr=0.02, batch_size=64, augment="shift and flip", precision=products, device="cpu"
+    )  # fmt: skip
+    said = (
+        f"ResNet-20 on CIFAR-10, trained here on {images:,} of the 50,000 training images (papers train on all, "
+        f"for 40 to 300 epochs; products in {products}), measured on {images // 2:,} test images."
+    )
+    return Ground(
+        "CIFAR-10, the ten best known",
+        demo("cifar_resnet20").ref,
+        ref,
+        config,
+        RESULTS / "methods_cifar.md",
+        said,
+        KNOWN,
+    )
+
+
+def _first(file: Path, store: Path, many: int) -> Path:
+    """A zip with the first images of every class, ``many`` in all."""
+    small = store / f"first-{many}-{file.name}"
+    with zipfile.ZipFile(file) as whole, zipfile.ZipFile(small, "w") as part:
+        names = sorted(name for name in whole.namelist() if not name.endswith("/"))
+        taken: dict[str, int] = {}
+        for name in names:
+            label = name.split("/")[0]
+            taken[label] = taken.get(label, 0) + 1
+            if taken[label] <= many // 10:
+                part.writestr(zipfile.ZipInfo(name), whole.read(name))
+    return small
+
+
+def row(key: str, method: Method, ground: Ground, seed: int, workspace: Workspace) -> dict[str, Any]:
     """What came of one method, or why nothing did. A budget out of reach is tried once more, less strict."""
     for share in (SHARE, LESS):
         began = time.perf_counter()
-        spec = MethodRun(DEMOS[0].ref, DIGITS, method, Budget("macs", fraction=share), config)
+        config = replace(ground.config, seed=seed)
+        spec = MethodRun(ground.ref, ground.data, method, Budget("macs", fraction=share), config)
         try:
             events = list(spec.run(workspace))
         except UserError as error:
@@ -76,8 +148,8 @@ def described(key: str, method: Method, end: Treated, seconds: float) -> dict[st
     full = end.before.cost
     return {
         "key": key,
-        "name": method.card.name if key != CHANCE else "Cut by chance, then train",
-        "family": method.card.family if key != CHANCE else "control",
+        "name": NAMED.get(key, method.card.name),
+        "family": "control" if key == CHANCE else method.card.family,
         "ends": SHORT[method.outcome],
         "macs": macs / full.macs,
         "parameters": parameters / full.parameters,
@@ -123,7 +195,7 @@ def line(runs: list[dict[str, Any]], chance: float | None) -> str:
     )
 
 
-def table(rows: list[dict[str, Any]], epochs: int) -> str:
+def table(rows: list[dict[str, Any]], ground: Ground) -> str:
     runs: dict[str, list[dict[str, Any]]] = {}
     for each in rows:
         runs.setdefault(each["key"], []).append(each)
@@ -131,15 +203,14 @@ def table(rows: list[dict[str, Any]], epochs: int) -> str:
     chance = [each["after"] for each in measured if each["key"] == CHANCE]
     return "\n".join(
         [
-            "# Every method on the digits demo",
+            f"# {'Methods on' if ground.keys else 'Every method on'} {ground.name}",
             "",
             f"`python -m benchmarks.methods`, {datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores, "
             f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f} at the end; "
-            f"{sum(each['seconds'] for each in measured) / 60:.0f} minutes for all. ResNet on digits "
-            f"({100 * measured[0]['before']:.1f} % before), at most {100 * SHARE:.0f} % of the MACs ({100 * LESS:.0f} "
-            f"% where that is out of reach), {epochs} epochs in all for each, "
-            f"{max(map(len, runs.values()))} seeds (mean ± standard deviation), 450 test images: a point is four or "
-            "five of them. *Latency* is that of one image as a multiple of the unpruned network's.",
+            f"{sum(each['seconds'] for each in measured) / 60:.0f} minutes for all. {ground.said} "
+            f"{100 * measured[0]['before']:.1f} % before; at most {100 * SHARE:.0f} % of the MACs ({100 * LESS:.0f} "
+            f"% where that is out of reach), {ground.config.epochs} epochs in all for each, "
+            f"{_seeds(runs.values())}. *Latency* is that of one image as a multiple of the unpruned network's.",
             "",
             "*MACs* and *parameters* of sparse networks count what is not zero, and their *size* is that of a bit mask "
             "and the other values; those of dynamic ones are what an average test image needed. Ordinary kernels "
@@ -154,30 +225,40 @@ def table(rows: list[dict[str, Any]], epochs: int) -> str:
     )
 
 
+def _seeds(runs: Iterable[list[dict[str, Any]]]) -> str:
+    least, most = min(map(len, runs)), max(map(len, runs))
+    many = f"{most} seed{'s' if most > 1 else ''}" if least == most else f"{least} to {most} seeds"
+    return many + (" (mean ± standard deviation)" if most > 1 else "")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--rows", type=Path)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--table", action="store_true")
     asked = parser.parse_args()
     rows: list[dict[str, Any]] = []
     if asked.rows and asked.rows.exists():
         rows = [json.loads(text) for text in asked.rows.read_text().splitlines()]
     with TemporaryDirectory() as folder:
-        for seed in range(asked.seeds):
-            for key, method in entries(seed).items():
+        workspace = Workspace(Path(folder))
+        ground = cifar(asked.data, workspace.root, asked.images, asked.epochs) if asked.data else digits(asked.epochs)
+        for seed in range(0 if asked.table else asked.seeds):
+            for key, method in ground.entries(seed).items():
                 known = any((each["key"], each["seed"]) == (key, seed) for each in rows)
                 if known or (asked.only and key not in asked.only):
                     continue
-                config = FineTune(epochs=asked.epochs, seed=seed, device="cpu")
-                rows.append(row(key, method, config, Workspace(Path(folder))) | {"seed": seed})
+                rows.append(row(key, method, ground, seed, workspace) | {"seed": seed})
                 print(line(rows[-1:], None), flush=True)
                 if asked.rows:
                     with asked.rows.open("a") as file:
                         file.write(json.dumps(rows[-1]) + "\n")
-    RESULT.write_text(table(rows, asked.epochs), encoding="utf-8")
-    print(f"{RESULT.name}: {len(rows)} rows")
+    ground.file.write_text(table(rows, ground), encoding="utf-8")
+    print(f"{ground.file.name}: {len(rows)} rows")
 
 
 if __name__ == "__main__":

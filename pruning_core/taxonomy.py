@@ -37,6 +37,7 @@ class Family(StrEnum):
     KERNELS = "kernels"
     SEARCH = "search"
     RATIOS = "ratio per layer"
+    SHORTCUTS = "residual connections"
     SCHEDULE = "schedule"
     RECOVERY = "recovery"
     INITIALISATION = "at initialisation"

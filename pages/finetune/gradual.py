@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.finetune import courses, stairs
-from pages.ui import jobs, links, plots, recovery, started, state, trainable
+from pages.ui import jobs, links, plots, recovery, shortcuts, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal
@@ -51,10 +51,14 @@ def aim(desk: Desk) -> tuple[ModelRef, Plan] | None:
     return None
 
 
-def _start(desk: Desk, model: ModelRef, plan: Plan, network: Network) -> None:
+def _start(desk: Desk, model: ModelRef, whole: Plan, network: Network) -> None:
     with st.container(border=True):
         left, right = st.columns([3, 2], gap="medium")
         with left:
+            plan = shortcuts.choose(network, f"{KEY}.shortcuts").of_plan(whole, network)
+            if not plan:
+                st.warning("The plan removes coupled channels only. Choose to cut them too.", icon=":material/block:")
+                return
             schedule = _schedule()
             places = st.columns(2)
             with places[0]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.methods import frames, several
-from pages.ui import numbers, started, state, trainable
+from pages.ui import numbers, shortcuts, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal
 from pages.ui.widgets import knob_widget, knob_widgets
 from pruning_core.allocation.budget import Budget
+from pruning_core.allocation.shortcuts import Coupled
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.knobs import knobs_of
@@ -45,9 +46,15 @@ def section(desk: Desk) -> None:
                 method = _method()
                 _card(method)
             with right:
-                budget, config = _budget(network), _training()
-                _timeline(method, Goal(network, budget), config)
-            _buttons(desk, network, method, budget, config)
+                budget = _budget(network)
+                chosen = shortcuts.choose(network, f"{KEY}.shortcuts") if method.of_channels else Coupled()
+                config = _training()
+                goal = Goal(chosen.narrowed(network), budget)
+                obstacle = chosen.why_not(network) or method.obstacle(goal.network)
+                _timeline(method, goal, config, obstacle)
+            _buttons(MethodRun(desk.model, desk.data, method, budget, config, chosen), obstacle)
+            with st.expander("Run several beside each other", icon=":material/table_rows:"):
+                several.section(desk, network, budget, config, chosen, KEY, SHOWN)
 
 
 def _method() -> Method:
@@ -117,9 +124,9 @@ def _training() -> FineTune:
     return FineTune(epochs=int(epochs), seed=int(seed), **values)
 
 
-def _timeline(method: Method, goal: Goal, config: FineTune) -> None:
+def _timeline(method: Method, goal: Goal, config: FineTune, obstacle: str) -> None:
     """What will be done, before anything runs."""
-    if obstacle := method.obstacle(goal.network):
+    if obstacle:
         st.warning(literal(obstacle), icon=":material/block:")
         return
     try:
@@ -139,17 +146,14 @@ def _timeline(method: Method, goal: Goal, config: FineTune) -> None:
         st.caption("How much is left is what its own knobs say; it does not look at the budget.")
 
 
-def _buttons(desk: Desk, network: Network, method: Method, budget: Budget, config: FineTune) -> None:
-    spec = MethodRun(desk.model, desk.data, method, budget, config)
-    obstacle = method.obstacle(network)  # it stands in the timeline
-    misfit = trainable.why_not(desk.model, desk.data)
+def _buttons(spec: MethodRun, obstacle: str) -> None:
+    """``obstacle``: it stands in the timeline."""
+    misfit = trainable.why_not(spec.model, spec.data)
     if misfit:
         st.error(literal(misfit), icon=":material/error:")
     if st.button(
-        f"Run {method.card.name}", type="primary", key=f"{KEY}.start", icon=":material/play_arrow:",
+        f"Run {spec.method.card.name}", type="primary", key=f"{KEY}.start", icon=":material/play_arrow:",
         disabled=bool(obstacle or misfit), wrap=True,
     ):  # fmt: skip
         started.say_when_done(spec)
         started.submit(spec, SHOWN)
-    with st.expander("Run several beside each other", icon=":material/table_rows:"):
-        several.section(desk, network, budget, config, KEY, SHOWN)

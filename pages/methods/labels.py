@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pages.methods import chance
 from pages.ui import provenance, standing
+from pruning_core.allocation.shortcuts import Coupled
 from pruning_core.measuring.measures import Accuracy
 from pruning_core.runs.view import JobView
 from pruning_core.studies.method import MethodRun
@@ -14,9 +15,9 @@ COUNTED = provenance.derived("MACs and parameters counted in closed form from th
 
 def run(spec: MethodRun) -> str:
     began = "" if spec.model.base is None else f" · of a network {standing.made(spec.model)}"
-    return (
-        f"{chance.title(spec.method)} · {budget(spec)}{began} · {spec.config.epochs} epochs · seed {spec.config.seed}"
-    )
+    kept = "" if isinstance(spec.shortcuts, Coupled) else f" · {spec.shortcuts.card.name.lower()}"
+    title, config = chance.title(spec.method), spec.config
+    return f"{title} · {budget(spec)}{kept}{began} · {config.epochs} epochs · seed {config.seed}"
 
 
 def budget(spec: MethodRun) -> str:

@@ -9,14 +9,19 @@ from pages.ui import numbers, state
 from pages.ui.desk import Desk
 from pages.ui.literal import named
 from pruning_core.allocation.budget import Budget
+from pruning_core.allocation.shortcuts import Coupled, Shortcuts
 from pruning_core.graph import Network
 from pruning_core.methods.registry import METHODS
 from pruning_core.studies.method import MethodRun
 from pruning_core.training.config import FineTune
 
 
-def section(desk: Desk, network: Network, budget: Budget, config: FineTune, key: str, shown: str) -> None:
-    able = {each.card.key: each for each in METHODS if not each().obstacle(network)}
+def section(
+    desk: Desk, network: Network, budget: Budget, config: FineTune, kept: Shortcuts, key: str, shown: str
+) -> None:
+    """``kept``: for those that remove channels."""
+    narrow = kept.narrowed(network)
+    able = {each.card.key: each for each in METHODS if not each().obstacle(narrow if each().of_channels else network)}
     chosen = st.multiselect(
         "Methods", list(able), default=list(able), format_func=lambda name: able[name].card.name, key=f"{key}.several",
         wrap=True,
@@ -26,9 +31,11 @@ def section(desk: Desk, network: Network, budget: Budget, config: FineTune, key:
         help="The same share of every layer, chosen at random, and the same training: what a method must beat.",
         wrap=True,
     )  # fmt: skip
-    runs = [MethodRun(desk.model, desk.data, able[name](), budget, config) for name in chosen]
-    if beside:
-        runs += [MethodRun(desk.model, desk.data, each, budget, config) for each in chance.controls()]
+    methods = [able[name]() for name in chosen] + (chance.controls() if beside else [])
+    runs = [
+        MethodRun(desk.model, desk.data, each, budget, config, kept if each.of_channels else Coupled())
+        for each in methods
+    ]
     new = [run for run in runs if state.jobs().find(run) is None]
     st.caption(
         f"Each with its usual knobs, the same budget, {config.epochs} epochs in all and the same images; one after the "

@@ -9,6 +9,7 @@ import pandas as pd
 from pages.ui.literal import plotted
 from pruning_core.allocation.budget import told as told_of
 from pruning_core.allocation.search import EXPLORERS
+from pruning_core.allocation.shortcuts import Coupled
 from pruning_core.allocation.trial import Trial, best_of, on_front
 from pruning_core.graph import Network
 from pruning_core.measuring.measures import Accuracy
@@ -141,6 +142,8 @@ def label(spec: SearchRun) -> str:
     ]  # fmt: skip
     if spec.limits.multiple > 1:
         parts.append(f"multiples of {spec.limits.multiple}")
+    if not isinstance(spec.limits.shortcuts, Coupled):
+        parts.append(spec.limits.shortcuts.card.name.lower())
     if spec.limits.protected:
         parts.append(f"{len(spec.limits.protected)} protected")
     return " · ".join(parts)

@@ -7,7 +7,7 @@ import dataclasses
 import streamlit as st
 import torch
 
-from pages.ui import budgets, recovery
+from pages.ui import budgets, recovery, shortcuts
 from pages.ui.desk import Desk
 from pages.ui.held_out import choose_images
 from pages.ui.ranking import choose_criterion
@@ -41,8 +41,9 @@ def ask(desk: Desk, network: Network, available: int) -> SearchRun | None:
         trials = _trials(explorer)
     with third:
         criterion = choose_criterion()
+        kept = shortcuts.choose(network, f"{KEY}.shortcuts")
         with st.popover("Limits and settings", icon=":material/straighten:", width="stretch", wrap=True):
-            limits = _limits(network)
+            limits = dataclasses.replace(_limits(network), shortcuts=kept)
             least = knob_widget(Search, "least", KEY)
             images = choose_images(available, KEY)
             chosen = recovery.choose("search.recovery", default=NewStatistics).sized(network.cost().macs)

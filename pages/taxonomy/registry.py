@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pages.ui.registry import by_key
 from pruning_core.allocation.schedule import SCHEDULES
 from pruning_core.allocation.search import EXPLORERS
+from pruning_core.allocation.shortcuts import SHORTCUTS
 from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.methods.recoveries import RECOVERIES
 from pruning_core.methods.registry import METHODS
@@ -31,6 +32,7 @@ class Home:
 
 HOMES = (
     (ALLOCATIONS, Home("pages/whatif/page.py", "under a budget on What-if", "whatif.preset")),
+    (SHORTCUTS, Home("pages/whatif/page.py", "under a budget on What-if", "whatif.shortcuts")),
     (EXPLORERS, Home("pages/search/page.py", "on Search", "search.explorer")),
     (SCHEDULES, Home("pages/finetune/page.py", "in steps on Fine-tune", "gradual.schedule", IN_STEPS)),
     (
@@ -60,6 +62,7 @@ def counted() -> str:
     """How many there are of each sort, in Markdown."""
     return (
         f"**{len(by_key())} criteria**, **{len(ALLOCATIONS)} ways to share out ratios**, "
+        f"**{len(SHORTCUTS)} ways with shortcuts**, "
         f"**{len(EXPLORERS)} searches**, **{len(SCHEDULES)} schedules**, **{len(RECOVERIES)} recoveries** and "
         f"**{len(METHODS)} methods**"
     )

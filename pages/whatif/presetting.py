@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import streamlit as st
 
-from pages.ui import budgets, history, state
+from pages.ui import budgets, history, shortcuts, state
 from pages.ui.literal import literal
 from pages.ui.ranking import Ranking
 from pages.ui.sweeps import Found, label, usable
@@ -40,8 +42,9 @@ def _form(network: Network, ranked: Ranking) -> None:
             st.caption(f":material/balance: {ranked.criterion.card.name}: {ranked.criterion.fair.sentence}.")
     with right:
         wanted = budgets.ask("whatif.budget", budgets.COUNTED)
+        coupled = shortcuts.choose(network, "whatif.shortcuts")
         with st.popover("Limits", icon=":material/straighten:", width="stretch", wrap=True):
-            limits = knob_widgets(Limits, "whatif.limits")
+            limits = dataclasses.replace(knob_widgets(Limits, "whatif.limits"), shortcuts=coupled)
     sweep = usable(state.desk(), ranked.criterion)
     view = state.jobs().snapshot(sweep[0].id) if sweep else None
     complete = presets.completed(allocation, presets.material(network, state.desk().plan, view))

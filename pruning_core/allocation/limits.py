@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from pruning_core.allocation.lowest import removed_count
+from pruning_core.allocation.shortcuts import Coupled, Shortcuts
 from pruning_core.errors import UserError
 from pruning_core.knobs import Choice, Range, Toggle, check_knobs
 
@@ -19,6 +20,7 @@ class Limits:
     removed than asked; a group with no more channels than one multiple keeps them all. ``floor``: the share of its
     channels that every group keeps at least. ``protected``: keys of groups that keep all. ``caps``: the highest ratio
     of single groups, as a mapping or as pairs. ``approximate``: also prune the groups that cannot be cut exactly.
+    ``shortcuts``: what becomes of groups that an addition couples.
 
     Raises UserError for a cap outside [0, 1).
     """
@@ -28,6 +30,7 @@ class Limits:
     approximate: Annotated[bool, Toggle("Prune approximate groups too")] = False
     protected: tuple[str, ...] = ()
     caps: tuple[tuple[str, float], ...] = ()
+    shortcuts: Shortcuts = field(default_factory=Coupled)
 
     def __post_init__(self) -> None:
         check_knobs(self)

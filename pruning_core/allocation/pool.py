@@ -44,12 +44,14 @@ class Pool:
         limits = limits or Limits()
         for key in (*limits.protected, *(key for key, _ in limits.caps), *scores):
             network.group(key)
-        left = [g for g in network.groups if g.key not in limits.protected]
+        network = limits.shortcuts.narrowed(network)
+        left = [g for g in network.groups if g.key not in limits.protected and g.key not in network.whole]
         inexact = [g for g in left if not g.exact and not limits.approximate]
         unscored = [g for g in left if g not in inexact and g.key not in scores]
         open_ = [g for g in left if g not in inexact and g not in unscored]
         stuck = [g for g in open_ if limits.most(g.key, g.size) == 0]
-        notes = _notes(len(network.groups) - len(left), inexact, unscored, stuck, limits)
+        protected = [key for key in limits.protected if key not in network.whole]
+        notes = _notes(len(protected), len(network.whole), inexact, unscored, stuck, limits)
         free = [g for g in open_ if g not in stuck]
         if not free:
             raise UserError(
@@ -115,9 +117,16 @@ def _check(group: Group, scores: Tensor) -> None:
 
 
 def _notes(
-    protected: int, inexact: Iterable[Group], unscored: Iterable[Group], stuck: Iterable[Group], limits: Limits
+    protected: int,
+    coupled: int,
+    inexact: Iterable[Group],
+    unscored: Iterable[Group],
+    stuck: Iterable[Group],
+    limits: Limits,
 ) -> tuple[str, ...]:
     notes = [f"{_count(protected)} protected."] if protected else []
+    if coupled:
+        notes.append(f"{_count(coupled)} left whole, because an addition couples {'it' if coupled == 1 else 'them'}.")
     for groups, reason in ((inexact, "only be cut approximately"), (unscored, "not be judged by this criterion")):
         if number := len(list(groups)):
             notes.append(f"{_count(number)} left whole, because {'it' if number == 1 else 'they'} can {reason}.")

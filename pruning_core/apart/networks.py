@@ -48,6 +48,7 @@ class PlainNetwork:
     operators: int
     seconds: float
     notes: tuple[str, ...]
+    whole: frozenset[str]
 
 
 def network_packed(network: Network) -> tuple[Any, Arrays]:
@@ -93,7 +94,7 @@ def _check(plain: PlainNetwork) -> None:
 def _check_groups(plain: PlainNetwork) -> None:
     places = plain.layout.unit_of
     keys = [group.key for group in plain.groups]
-    _demand(len(set(keys)) == len(keys) and set(plain.unit_ids) == set(keys))
+    _demand(len(set(keys)) == len(keys) and set(plain.unit_ids) == set(keys) >= plain.whole)
     for group in plain.groups:
         ids = plain.unit_ids[group.key]
         _demand(ids.shape == (group.size,) and group.size > 0 and _within(ids, 0, plain.layout.units))

@@ -15,6 +15,7 @@ from pruning_core.allocation.base import Allocation
 from pruning_core.allocation.budget import Allocated, Budget, allocate
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.pool import Pool
+from pruning_core.allocation.shortcuts import SHORTCUTS
 from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.errors import UserError
 from pruning_core.export.document import How, checked, plan_of
@@ -96,7 +97,7 @@ def how_of(content: Mapping[str, Any], classes: Iterable[type] = ()) -> How:
 
     Raises UserError when it names something that this version does not know.
     """
-    codec = Codec((How, Limits, Budget, *ALLOCATIONS, *classes))
+    codec = Codec((How, Limits, Budget, *SHORTCUTS, *ALLOCATIONS, *classes))
     said = content.get("how")
     if isinstance(said, dict) and said.get("budget") is not None:  # files of when there was one at most
         said = {**said, "budgets": [said["budget"]]}

@@ -53,6 +53,7 @@ class Group:
     members: tuple[Member, ...]
     exact: bool
     reason: str = ""  # why it is only approximate
+    coupled: bool = False  # several layers make its units, and an addition (of a shortcut) ties them together
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -101,7 +102,10 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Network:
-    """The outcome of :func:`pruning_core.graph.capture`."""
+    """The outcome of :func:`pruning_core.graph.capture`.
+
+    ``whole``: keys of groups that somebody decided to leave whole; everything else about them stays as it is.
+    """
 
     groups: tuple[Group, ...]
     blocked: tuple[Blocked, ...]
@@ -111,6 +115,7 @@ class Network:
     operators: int
     seconds: float
     notes: tuple[str, ...] = ()
+    whole: frozenset[str] = frozenset()
 
     @property
     def example_shapes(self) -> tuple[tuple[int, ...], ...]:

@@ -143,6 +143,11 @@ class Method(ABC):
     def __post_init__(self) -> None:
         check_knobs(self)
 
+    @property
+    def of_channels(self) -> bool:
+        """Whether it removes channels, so that it matters what becomes of those that an addition couples."""
+        return self.outcome is Outcome.SMALLER
+
     def obstacle(self, network: Network) -> str:
         """ "" when it can run on this network, else the sentence that says why it cannot."""
         return ""

@@ -54,7 +54,8 @@ def ranks_of(by: Criterion | Learnt, state: State, setup: Setup) -> Generator[Ev
     images = None
     if by.needs_images:
         images = needed(setup.fit, "images to score on").subset(SCORED_ON, setup.seed)
-    return (yield from ranked(state.model, state.network, by, images, setup.seed))
+    ranks = yield from ranked(state.model, state.network, by, images, setup.seed)
+    return {key: values for key, values in ranks.items() if key not in state.network.whole}
 
 
 def _chosen(phase: Cut, state: State, ranks: dict[str, Tensor]) -> Plan:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
+from pruning_core.allocation.shortcuts import Coupled, Shortcuts
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, Removal, capture, remove
@@ -47,16 +48,18 @@ class Origin:
     """The network that a program begins with, on the CPU in evaluation mode. Never changed.
 
     ``example``: the arguments that it is captured with, as soon as somebody asks, where ``known`` is not its capture.
+    ``shortcuts`` says which groups stay whole, in this network and in all that are made of it.
     """
 
     model: nn.Module
     example: Tensor | tuple[Any, ...]
     known: Network | None = None
+    shortcuts: Shortcuts = field(default_factory=Coupled)
 
     @cached_property
     def network(self) -> Network:
         """Raises UserError when the network cannot be captured."""
-        return self.known or capture(self.model, self.example)
+        return self.shortcuts.narrowed(self.known or capture(self.model, self.example))
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -98,9 +101,9 @@ class State:
     edits: tuple[Edit, ...] = ()
 
     @staticmethod
-    def of(model: nn.Module, network: Network) -> State:
+    def of(model: nn.Module, network: Network, shortcuts: Shortcuts | None = None) -> State:
         """A program begins: ``network`` is the capture of ``model``."""
-        return State(Origin(model, network.example, network), model)
+        return State(Origin(model, network.example, network, shortcuts or Coupled()), model)
 
     @staticmethod
     def begun(model: nn.Module, example: Tensor | tuple[Any, ...]) -> State:
@@ -110,8 +113,9 @@ class State:
     @cached_property
     def network(self) -> Network:
         """The capture of ``model`` as it is now; made when somebody asks."""
-        changed = self.plan or self.edits
-        return capture(self.model, self.origin.network.example) if changed else self.origin.network
+        if not self.plan and not self.edits:
+            return self.origin.network
+        return self.origin.shortcuts.narrowed(capture(self.model, self.origin.network.example))
 
     def without(self, plan: Plan, model: nn.Module, removal: Removal | None) -> State:
         """``model`` is the network after the removal of ``plan``, counted in units of the network as it is now."""

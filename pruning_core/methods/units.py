@@ -93,8 +93,8 @@ def joined(slices: Iterable[Slices]) -> Tensor:
 
 
 def cuttable(network: Network) -> list[Group]:
-    """The groups that a method may cut: those whose removal is exact."""
-    return [group for group in network.groups if group.exact]
+    """The groups that a method may cut: those whose removal is exact, without those that were left whole."""
+    return [group for group in network.groups if group.exact and group.key not in network.whole]
 
 
 def uniform_counts(network: Network, budget: Budget) -> Mapping[str, int]:

@@ -11,6 +11,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from pruning_core.allocation.budget import Budget
+from pruning_core.allocation.shortcuts import Coupled, Shortcuts
 from pruning_core.datasets import DataRef, Dataset, hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Cost, Proof
@@ -48,6 +49,8 @@ from pruning_core.zoo.titles import called
 class MethodRun(RunSpec):
     """Bring ``model`` within ``budget`` by ``method``; ``config`` is shared out among its trainings.
 
+    ``shortcuts`` says what becomes of channels that an addition couples.
+
     A ``PhaseDone`` after every phase, training events tagged with the number of their phase, one ``Treated`` in the
     end. Weights are chosen on the held-out split of ``data``, all accuracies are those of its test split.
     """
@@ -58,6 +61,7 @@ class MethodRun(RunSpec):
     method: Method = field(default_factory=CutAndTrain)
     budget: Budget = field(default_factory=lambda: Budget("macs", fraction=0.5))
     config: FineTune = field(default_factory=FineTune)
+    shortcuts: Shortcuts = field(default_factory=Coupled)
 
     @property
     def title(self) -> str:
@@ -70,8 +74,8 @@ class MethodRun(RunSpec):
         if self.config.minutes:
             raise UserError("A method shares out epochs and counts the images that it saw. Set epochs, and no minutes.")
         loaded = yield from the_model(self.model, workspace)
-        network = captured(loaded)
-        if obstacle := self.method.obstacle(network):
+        network = self.shortcuts.narrowed(captured(loaded))
+        if obstacle := self.shortcuts.why_not(network) or self.method.obstacle(network):
             raise UserError(obstacle)
         phases = tuple(self.method.phases(Goal(network, self.budget)))
         settings(phases, self.config)  # too few epochs are said before anything is loaded
@@ -79,7 +83,9 @@ class MethodRun(RunSpec):
         train.check_trainable()
         fit, held_out = hold_out(train, self.data)
         parts = tuple(fitted(part, self.data, loaded) for part in (fit, held_out, test))
-        yield from _Attempt(self, workspace, loaded, State.of(loaded.model, network), phases, parts, past).run()
+        yield from _Attempt(
+            self, workspace, loaded, State.of(loaded.model, network, self.shortcuts), phases, parts, past
+        ).run()
 
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
         """What lies before the place where it stopped."""

@@ -6,6 +6,7 @@ from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.schedule import SCHEDULES
 from pruning_core.allocation.search import EXPLORERS, Search
+from pruning_core.allocation.shortcuts import SHORTCUTS
 from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.allocation.trial import LatencyStep, Trial
 from pruning_core.analysis.sensitivity import Exact, Fast
@@ -62,6 +63,7 @@ VALUES: tuple[type, ...] = (
     Fast,
     Budget,
     Limits,
+    *SHORTCUTS,
     Search,
     *EXPLORERS,
     *SCHEDULES,

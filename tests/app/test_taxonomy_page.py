@@ -12,6 +12,7 @@ from pages.ui import state
 from pruning_core import criteria
 from pruning_core.allocation.schedule import SCHEDULES
 from pruning_core.allocation.search import EXPLORERS
+from pruning_core.allocation.shortcuts import SHORTCUTS
 from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.criteria import CRITERIA, L1Norm
 from pruning_core.graph import Plan
@@ -39,7 +40,7 @@ def page(monkeypatch):
     return open_page()
 
 
-ALL = (*CRITERIA, *ALLOCATIONS, *EXPLORERS, *SCHEDULES, *RECOVERIES, *METHODS)
+ALL = (*CRITERIA, *ALLOCATIONS, *SHORTCUTS, *EXPLORERS, *SCHEDULES, *RECOVERIES, *METHODS)
 
 
 def test_all_that_runs_has_its_place_once():

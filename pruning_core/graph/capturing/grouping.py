@@ -107,7 +107,9 @@ def find_groups(
             n += 1
             key = f"{base}#{n}"
         reason = f"{note.operator}: {note.reason}" if note else ""
-        groups.append(Group(key, len(ids), tuple(ordered), note is None, reason))
+        makers = {member.layer for member in ordered if member.role is Role.PRODUCER}
+        coupled = len(makers) > 1 and bool(units.coupled[ids].any())
+        groups.append(Group(key, len(ids), tuple(ordered), note is None, reason, coupled))
         unit_ids[key] = ids
     return tuple(groups), unit_ids, np.where(grouped[unit], unit, -1)
 

@@ -26,6 +26,7 @@ class Universe:
 
     size: int = 0
     edges: list[Edge] = field(default_factory=list)
+    sums: list[Edge] = field(default_factory=list)  # edges too: made where activations were added
     pins: list[Note] = field(default_factory=list)
     inexact: list[Note] = field(default_factory=list)
     rectangles: list[Plane] = field(default_factory=list)
@@ -106,14 +107,24 @@ class Universe:
         Of several dimensions that could stay free, the longest does: it gives the finest units.
         """
         component = self._merge(*self._joined_blocks())
+        apart = component  # what would be units if nothing were added
+        component = self._merge(component, self.sums)
         component = self._merge(component, self._decide_meetings(component))
         open_planes = self.rectangles
         while True:
             pins = Notes(self.pins, component)
             ties, open_planes = self._tie_rectangles(component, pins.noted, open_planes)
             if not ties:
-                return Units(component, pins, Notes(self.inexact, component))
+                return Units(component, pins, Notes(self.inexact, component), self._coupled(component, apart))
             component = self._merge(component, ties)  # every pass merges labels, so this ends
+
+    def _coupled(self, component: Plane, apart: Plane) -> NDArray[np.bool_]:
+        """One flag per unit: whether an addition tied together what was apart."""
+        coupled = np.zeros(int(component.max(initial=-1)) + 1, dtype=bool)
+        for a, b in self.sums:
+            different = apart[a] != apart[b]
+            coupled[np.broadcast_to(component[a], different.shape)[different]] = True
+        return coupled
 
     def _joined_blocks(self) -> tuple[Plane, list[Edge]]:
         """Components after joining every label of one block with its like in another, and the edges that are left.
@@ -239,6 +250,7 @@ class Units:
     of: Plane
     pins: Notes
     inexact: Notes
+    coupled: NDArray[np.bool_]  # one flag per unit: an addition ties together what would be several units
 
     @property
     def count(self) -> int:

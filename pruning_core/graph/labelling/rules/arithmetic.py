@@ -22,7 +22,12 @@ from pruning_core.graph.labelling.rules.reducing import normalised
 # -- position by position ---------------------------------------------------------------------------------------------
 def elementwise(c: Call) -> Labelled | list[Labelled]:
     operands = c.tensors()
-    return c.with_extras(joined(c.universe, operands, c.shape, zero=_stays_zero(c, operands)))
+    before = len(c.universe.edges)
+    result = joined(c.universe, operands, c.shape, zero=_stays_zero(c, operands))
+    if c.name.removesuffix("_") in ("add", "sub") and all(x.origin is Origin.ACTIVATION for x in operands):
+        c.universe.sums += c.universe.edges[before:]
+        del c.universe.edges[before:]
+    return c.with_extras(result)
 
 
 def many(c: Call) -> list[Labelled]:
