@@ -97,7 +97,8 @@ class Card:
     The prose stands once, in the docstring of that class: the first paragraph is the ``idea``, what stands between the
     first two dollar signs the ``formula`` (LaTeX), and the paragraph that begins with "When it fails:" says when it
     ``fails``. ``cost`` is the order of growth in words. What most have in common (whole channels, once for all inputs,
-    of a trained network) is the default.
+    of a trained network) is the default. ``builds_on``: keys of the cards whose idea its paper takes up, extends or
+    answers.
     """
 
     key: str
@@ -111,6 +112,7 @@ class Card:
     execution: Execution = Execution.STATIC
     paper: Paper | None = None
     published: tuple[Published, ...] = ()
+    builds_on: tuple[str, ...] = ()
     idea: str = field(default="", init=False)
     formula: str = field(default="", init=False)
     fails: str = field(default="", init=False)

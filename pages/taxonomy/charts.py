@@ -1,76 +1,103 @@
-"""The picture of the survey's axes, and the years."""
+"""The picture of the survey's axes, the years with who builds on whom, and the scores of one layer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from pages.taxonomy.frames import Line
 from pages.ui import charts, theme
 from pages.ui.literal import plotted
 
 NODES = "nodes"  # the trace that takes the clicks
 PAPERS = "papers"
-LONGEST = 28  # characters of a label
+FIRST = 2014  # the year at the left edge: the few older ones would press the others together
+LONGEST = 15  # characters of a line of text at a dot
+HEIGHT = 640  # of a table: as the picture, which fits one screen
+COLUMNS, FEWEST, ROW_PX = 3, 16, 14
+INDENT, SHARES = (0.0, 0.012, 0.03), (0.62, 0.36, 0.13)  # by depth: of a column, and how strong its colour is
 
 
-def icicle(nodes: pd.DataFrame, *, selected: str | None) -> go.Figure:
-    """Axes from left to right, methods at the right end. `nodes` as `frames.tree` makes them.
-
-    A click lands on the trace `NODES`, whose customdata is the node's id.
-    """
-    branches = list(dict.fromkeys(branch for branch in nodes["branch"] if branch))
+def outline(lines: Sequence[Line], *, selected: str | None) -> go.Figure:
+    """The axes as a list in columns: a band for each value of the outer axis, in it those of the inner one and the
+    methods. A click lands on the trace `NODES`, whose customdata is the line's id."""
+    places, tall = _columns(lines)
+    branches = list(dict.fromkeys(line.path[0] for line in lines))
     hue = {branch: theme.color(i) for i, branch in enumerate(branches)}
-    deepest = max(1, int(nodes["depth"].max()))
-    colors = [
-        theme.tinted(hue.get(row.branch, theme.NEUTRAL), 0.85 - 0.6 * row.depth / deepest if row.branch else 0.25)
-        for row in nodes.itertuples(index=False)
-    ]
-    leaves = int((nodes["depth"] == deepest).sum())
+    methods = sum(line.depth == 2 for line in lines)
     figure = charts.blank(
-        f"Icicle of {leaves} methods along {deepest - 1} axes of the survey.",
-        height=max(320, 24 * leaves + 20),
+        f"Map of {methods} methods: {len(branches)} parts by the outer axis ({', '.join(branches)}), each divided by "
+        "the inner axis, one line for each method.",
+        height=8 + ROW_PX * tall,
         x_title="",
         y_title="",
     )
-    figure.add_icicle(
-        ids=nodes["id"],
-        parents=nodes["parent"],
-        labels=nodes["label"],
-        text=[_short(label) for label in nodes["label"]],
-        textinfo="text",
-        values=nodes["count"],
-        customdata=nodes["id"],
-        branchvalues="total",
-        sort=False,
+    figure.add_bar(
+        orientation="h",
+        base=[column + INDENT[line.depth] for line, (column, _) in zip(lines, places)],
+        x=[0.985 - INDENT[line.depth] for line in lines],
+        y=[row for _, row in places],
+        width=0.94,
         marker={
-            "colors": colors,
+            "color": [theme.tinted(hue[line.path[0]], SHARES[line.depth]) for line in lines],
             "line": {
-                "width": [3 if node == selected else 1 for node in nodes["id"]],
-                "color": [theme.CUT if node == selected else "rgba(255,255,255,0.55)" for node in nodes["id"]],
+                "width": [2.5 if line.id == selected else 0 for line in lines],
+                "color": theme.CUT,
             },
         },
-        leaf={"opacity": 1},  # else the page shines through, and text that is read on a tint is not
-        tiling={"orientation": "h", "pad": 1},
-        pathbar={"visible": False},
-        textfont={"size": 13, "color": theme.ON_TINT},
-        hovertemplate="<b>%{label}</b><br>%{value} of them<extra></extra>",
+        text=[f"<b>{line.label}</b> {line.count}" if line.depth < 2 else line.label for line in lines],
+        textposition="inside",
+        insidetextanchor="start",
+        constraintext="none",
+        textangle=0,
+        textfont={"size": 11, "color": theme.ON_TINT},
+        cliponaxis=True,
+        customdata=[line.id for line in lines],
+        hovertext=[line.name if line.depth == 2 else f"{line.name}: {line.count}" for line in lines],
+        hovertemplate="%{hovertext}<extra></extra>",
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
         name=NODES,
+        showlegend=False,
     )
-    figure.update_layout(margin={"l": 0, "r": 0, "t": 0, "b": 0})
+    figure.update_xaxes(visible=False, range=[0, max(1 + column for column, _ in places)])
+    figure.update_yaxes(visible=False, range=[tall - 0.4, -0.6])
+    figure.update_layout(
+        margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode=False, hovermode="closest", barmode="overlay"
+    )
     return figure
 
 
-def _short(label: str) -> str:
-    """What fits: a longer one would be drawn too small to be read. The whole name is in the tooltip."""
-    return label if len(label) <= LONGEST else f"{label[: LONGEST - 1].rstrip()}…"
+def _columns(lines: Sequence[Line]) -> tuple[list[tuple[int, int]], int]:
+    """((column, row) of every line, rows of a column): in columns of equal height, no heading alone at the end."""
+    tall = max(FEWEST, -(-len(lines) // COLUMNS))
+    places, column, row = [], 0, 0
+    for number, line in enumerate(lines):
+        left = tall - row
+        heading = line.depth < 2
+        follows = 2 - line.depth if heading and number + 1 < len(lines) else 0  # lines that must stand below it
+        if left <= follows and column + 1 < COLUMNS:
+            column, row = column + 1, 0
+        places.append((column, row))
+        row += 1
+    return places, max(tall, max(row for _, row in places) + 1)
 
 
-def timeline(frame: pd.DataFrame, *, families: Sequence[str], selected: str | None) -> go.Figure:
+def _lines(label: str) -> str:
+    """In short lines."""
+    return "<br>".join(textwrap.wrap(label, LONGEST))
+
+
+def timeline(
+    frame: pd.DataFrame, *, families: Sequence[str], selected: str | None, lineage: Sequence[tuple[str, str]] = ()
+) -> go.Figure:
     """A dot per paper: year against family. Columns `key`, `name`, `year`, `venue`, `family`.
 
-    A click lands on the trace `PAPERS`, whose customdata is the card's key.
+    `lineage`: pairs (older, newer) of keys, drawn as thin lines; those of the selected one stand out. Years before
+    `FIRST` are drawn at the left edge. A click lands on the trace `PAPERS`, whose customdata is the card's key.
     """
     dated = frame.dropna(subset=["year"]).copy()
     dated["year"] = dated["year"].astype(int)
@@ -78,20 +105,31 @@ def timeline(frame: pd.DataFrame, *, families: Sequence[str], selected: str | No
     # Papers of one family and year stand side by side.
     place = dated.groupby(["family", "year"]).cumcount()
     many = dated.groupby(["family", "year"])["key"].transform("count")
-    dated["x"] = dated["year"] + (place - (many - 1) / 2) * 0.2
+    dated["x"] = dated["year"].clip(lower=FIRST) + (place - (many - 1) / 2) * (0.8 / many.clip(lower=4))
+    at = {each.key: (each.x, row[each.family]) for each in dated.itertuples(index=False)}
+    drawn = [(old, new) for old, new in lineage if old in at and new in at]
     figure = charts.blank(
         f"Timeline of {len(dated)} papers"
-        + (f" from {dated['year'].min()} to {dated['year'].max()}." if len(dated) else "."),
-        height=90 + 30 * len(families),
+        + (f" from {dated['year'].min()} to {dated['year'].max()}" if len(dated) else "")
+        + f", and {len(drawn)} lines from a paper to one that it builds on.",
+        height=max(260, 100 + 30 * len(families)),
         x_title="Year of the paper",
         y_title="",
     )
+    mine = [pair for pair in drawn if selected in pair]
+    _add_lineage(figure, [pair for pair in drawn if pair not in mine], at, theme.faded(theme.NEUTRAL, 0.35), 1)
+    _add_lineage(figure, mine, at, theme.CUT, 2.5)
+    near = {selected, *(key for pair in mine for key in pair)}
+    names = dict(zip(dated["key"], dated["name"]))
     figure.add_scatter(
         x=dated["x"],
         y=[row[family] for family in dated["family"]],
-        mode="markers",
+        mode="markers+text",
+        text=[_lines(names[key]) if key in near else "" for key in dated["key"]],
+        textposition="top center",
+        textfont={"size": 11},
         marker={
-            "size": [19 if key == selected else 13 for key in dated["key"]],
+            "size": [17 if key == selected else 11 for key in dated["key"]],
             "color": [theme.color(row[family]) for family in dated["family"]],
             "symbol": [theme.SYMBOLS[row[family] % len(theme.SYMBOLS)] for family in dated["family"]],
             "line": {"width": [3 if key == selected else 0 for key in dated["key"]], "color": theme.CUT},
@@ -104,29 +142,50 @@ def timeline(frame: pd.DataFrame, *, families: Sequence[str], selected: str | No
         name=PAPERS,
         showlegend=False,
     )
-    span = int(dated["year"].max() - dated["year"].min()) if len(dated) else 1
-    figure.update_xaxes(dtick=1 if span <= 10 else 5, tickformat="d")
+    last = int(dated["year"].max()) if len(dated) else FIRST + 1
+    marks = list(range(FIRST, last + 1, 2 if last - FIRST <= 14 else 5))
+    early = bool(len(dated)) and int(dated["year"].min()) < FIRST
+    figure.update_xaxes(
+        tickvals=marks, ticktext=[f"{'until ' if early and mark == FIRST else ''}{mark}" for mark in marks]
+    )
     figure.update_yaxes(
-        tickvals=list(row.values()), ticktext=list(row), range=[len(families) - 0.4, -0.6], showgrid=True
+        tickvals=list(row.values()), ticktext=list(row), range=[len(families) - 0.4, -0.8], showgrid=True
     )
     figure.update_layout(dragmode=False, hovermode="closest")
     return figure
 
 
+def _add_lineage(
+    figure: go.Figure, pairs: Sequence[tuple[str, str]], at: Mapping[str, tuple[float, int]], color: str, width: float
+) -> None:
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for old, new in pairs:
+        x += [at[old][0], at[new][0], None]
+        y += [at[old][1], at[new][1], None]
+    figure.add_scatter(
+        x=x, y=y, mode="lines", line={"color": color, "width": width}, hoverinfo="skip", showlegend=False
+    )
+
+
 def scores(frame: pd.DataFrame, *, title: str, layer: str) -> go.Figure:
-    """What one criterion says of one layer, channels in order of their score. Columns `channel`, `score`."""
+    """What one criterion says of one layer, in order of the scores. Columns `channel`, `score`, `cut` (bool)."""
     ordered = frame.sort_values("score", kind="stable")
     figure = charts.blank(
-        f"Scores of {len(frame)} channels of {layer} by {title}: from {ordered['score'].iloc[0]:.4g} to "
-        f"{ordered['score'].iloc[-1]:.4g}.",
-        height=300,
-        x_title=f"Channels of {plotted(layer)}, least important first",
+        f"Scores of {len(frame)} channels of {layer} by {title}, {int(frame['cut'].sum())} of them cut: from "
+        f"{ordered['score'].iloc[0]:.4g} to {ordered['score'].iloc[-1]:.4g}.",
+        height=220,
+        x_title=f"Channels of {plotted(layer)}, orange ones go",
         y_title=f"Score: {title}",
     )
     figure.add_bar(
         x=list(range(len(ordered))),
         y=ordered["score"],
-        marker={"color": theme.ACCENT, "line": {"width": 0}},
+        marker={
+            "color": [theme.CUT if cut else theme.ACCENT for cut in ordered["cut"]],
+            "pattern": {"shape": ["/" if cut else "" for cut in ordered["cut"]]},
+            "line": {"width": 0},
+        },
         customdata=ordered["channel"],
         hovertemplate="channel %{customdata}: %{y:.4g}<extra></extra>",
         showlegend=False,

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
+from pages.taxonomy.words import AXES, named_as
 from pruning_core.taxonomy import Card
 
-AXES: Mapping[str, str] = {
-    "data": "Data needed",
-    "time": "When",
-    "family": "Family",
-    "granularity": "Granularity",
-    "structure": "Structure",
-    "execution": "Execution",
-}
-SEPARATOR = "\x1f"  # between the parts of a node's id: no name holds it
+SEPARATOR = "\x1f"  # between the parts of a line's id: no name holds it
+MOST = 24  # characters of a word in brackets that may stand for the name
 
 
 def table(found: Iterable[Card]) -> pd.DataFrame:
-    """One row per card: `key`, `name`, one column per axis, `cost`, `year` (None without a paper), `venue`, `url`."""
+    """One row per card: `key`, `name`, one column per axis, `cost`, `year` (None without a paper), `venue`, `url`.
+
+    `text`: all that a search looks in, in small letters.
+    """
     return pd.DataFrame(
         [
             {
@@ -32,47 +31,100 @@ def table(found: Iterable[Card]) -> pd.DataFrame:
                 "year": card.paper.year if card.paper else None,
                 "venue": card.paper.venue if card.paper else None,
                 "url": card.paper.url if card.paper else None,
+                "text": _text(card),
             }
             for card in found
         ]
     )
 
 
-def tree(frame: pd.DataFrame, axes: Sequence[str], root: str) -> pd.DataFrame:
-    """The nodes of the picture: `id`, `parent`, `label`, `depth`, `count` of methods below, `branch` (first part).
+def _text(card: Card) -> str:
+    paper = (card.paper.title, card.paper.authors, card.paper.venue, str(card.paper.year)) if card.paper else ()
+    return " ".join((card.name, card.key, card.idea, card.fails, named_as(card.key), *paper)).lower()
 
-    A node's id is the path to it, so a click says everything: `members` reads it.
-    """
-    counts: dict[tuple[str, ...], int] = {(): 0}
-    for row in frame.to_dict("records"):
-        path = tuple(row[axis] for axis in axes)
-        for depth in range(len(path) + 1):
-            counts[path[:depth]] = counts.get(path[:depth], 0) + 1
-        counts[(*path, row["name"])] = 1
-    return pd.DataFrame(
-        [
-            {
-                "id": SEPARATOR.join((root, *path)),
-                "parent": SEPARATOR.join((root, *path[:-1])) if path else "",
-                "label": path[-1] if path else root,
-                "depth": len(path),
-                "count": count,
-                "branch": path[0] if path else "",
-            }
-            for path, count in counts.items()
-        ]
+
+def found(frame: pd.DataFrame, words: str, wanted: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Rows that hold every word, and on each axis one of the wanted values (an axis without any asks nothing)."""
+    keep = pd.Series(True, index=frame.index)
+    for word in words.lower().split():
+        keep &= frame["text"].str.contains(word, regex=False)
+    for axis, values in wanted.items():
+        if values:
+            keep &= frame[axis].isin(values)
+    return frame[keep]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the picture. ``path``: the values on the two axes, and of a method its key; ``depth`` 0, 1 or 2."""
+
+    path: tuple[str, ...]
+    label: str
+    count: int
+    name: str
+
+    @property
+    def depth(self) -> int:
+        return len(self.path) - 1
+
+    @property
+    def id(self) -> str:
+        return SEPARATOR.join(self.path)
+
+
+def outline(frame: pd.DataFrame, axes: Sequence[str]) -> list[Line]:
+    """Everything in order: the values of the outer axis, in each those of the inner one, in each the methods."""
+    lines = []
+    for outer, part in frame.groupby(axes[0], sort=False):
+        lines.append(Line((str(outer),), str(outer), len(part), str(outer)))
+        for inner, few in part.groupby(axes[1], sort=False):
+            lines.append(Line((str(outer), str(inner)), str(inner), len(few), str(inner)))
+            lines += [
+                Line((str(outer), str(inner), row.key), short(row.name), 1, row.name)
+                for row in few.itertuples(index=False)
+            ]
+    return lines
+
+
+def short(name: str) -> str:
+    """The field's own word where the name has it in brackets, else the name without what is in brackets."""
+    found = re.fullmatch(r"(.+?) \((.+)\)", name)
+    if found is None:
+        return name
+    return found[2] if any(letter.isupper() for letter in found[2]) and len(found[2]) <= MOST else found[1]
+
+
+def lineage(cards: Iterable[Card], shown: Iterable[str]) -> list[tuple[str, str]]:
+    """(older, newer) keys, both shown: the newer one's paper takes up, extends or answers the older one."""
+    keys = set(shown)
+    return [(old, card.key) for card in cards if card.key in keys for old in card.builds_on if old in keys]
+
+
+def relatives(cards: Iterable[Card], key: str) -> tuple[tuple[Card, ...], tuple[Card, ...]]:
+    """(what it builds on, what builds on it)."""
+    known = {card.key: card for card in cards}
+    return (
+        tuple(known[old] for old in known[key].builds_on if old in known),
+        tuple(card for card in known.values() if key in card.builds_on),
     )
 
 
-def members(frame: pd.DataFrame, axes: Sequence[str], node: str | None) -> pd.DataFrame:
-    """The rows below a node of `tree`; all of them for the root, None, or a node of other axes."""
-    if node is None:
-        return frame
-    path = node.split(SEPARATOR)[1:]
-    part = frame
-    for column, value in zip((*axes, "name"), path):
-        part = part[part[column] == value]
-    return part if len(part) else frame
+def beside(first: Card, second: Card) -> pd.DataFrame:
+    """Two cards, a row for each property: `property`, `first`, `second`, `same`."""
+
+    def of(card: Card) -> dict[str, str]:
+        paper = f"{card.paper.authors}: {card.paper.title}, {card.paper.venue} {card.paper.year}" if card.paper else "–"
+        return {
+            "Idea": card.idea,
+            **{title: str(getattr(card, axis)) for axis, title in AXES.items()},
+            "Cost": card.cost,
+            "When it fails": card.fails,
+            "Paper": paper,
+        }
+
+    one, other = of(first), of(second)
+    rows = [(name, one[name], other[name], one[name] == other[name]) for name in one]
+    return pd.DataFrame(rows, columns=["property", "first", "second", "same"])
 
 
 def published(card: Card) -> pd.DataFrame:

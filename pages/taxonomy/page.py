@@ -2,23 +2,29 @@
 
 import streamlit as st
 
-from pages.taxonomy import frames, registry, sections
+from pages.taxonomy import beside, comparing, finding, frames, glossary, introduction, registry, views
 from pages.ui import state
 
 cards = registry.cards()
 
 st.title("Taxonomy")
-st.markdown(
-    f"{registry.counted()} that run in this dashboard, on the axes of the surveys. Click a part of the picture to "
-    "narrow the table and the timeline; click a row or a dot to open its card."
-)
-shown = sections.picture(frames.table(cards))
-chosen = sections.lists(shown)
-card = next((each for each in cards if each.key == chosen), None)
-if card is not None:
-    sections.card(card)
-    where = registry.home(card.key)
-    if where is None:
-        sections.try_it(card, state.desk())
-    else:
-        sections.go_to(card, where)
+introduction.counted()
+with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    view = st.segmented_control(
+        "View", list(views.VIEWS), default=next(iter(views.VIEWS)), required=True, key="taxonomy.view",
+        persist_state="session", label_visibility="collapsed", wrap=True,
+    )  # fmt: skip
+    introduction.sources()
+if view == views.WORDS:
+    glossary.show(frames.table(cards))
+elif view == views.COMPARE:
+    comparing.show(cards)
+else:
+    shown = finding.section(frames.table(cards), with_axes=view == views.PICTURE)
+    with st.container(horizontal=True, gap="small"):
+        left, right = st.container(width=views.WIDTH), st.container(width=beside.WIDTH)
+    with left:
+        views.VIEWS[view](shown)
+    with right:
+        beside.show(cards, shown, state.desk())
+introduction.not_run()

@@ -5,38 +5,24 @@ All in the run of the page itself: a slider that moves in the meantime ends this
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.ui import cards, changes, numbers, provenance, standing, state
+from pages.ui import cards, changes, engine, numbers, provenance, standing
 from pages.ui.desk import Desk
 from pages.ui.literal import literal
 from pages.whatif import outcome, record
 from pruning_core.analysis.slider import Estimate, Measured, Slider
-from pruning_core.apart import household
 from pruning_core.apart.sliding import FarSlider
-from pruning_core.datasets import DataRef, hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
-from pruning_core.studies.inputs import fitted
-from pruning_core.zoo import ModelRef
 
-UNASKED_MACS = 1.2e11  # of a measurement that need not be asked for: about a second
-IMAGES, FEW = 512, 64  # measured on; the few when it has to be asked for
-SLIDERS_KEPT = 2
 READY = "whatif.slider"
 LABEL = "Accuracy"
 FIRST_ORDER = (
     "class scores taken as linear in the gates of the channels around the plan measured last (first-order Taylor, "
     "{images} held-out images). Far from that plan it is too high."
 )
-
-
-def unasked(network: Network) -> bool:
-    """Whether the network is small enough to be measured after every move."""
-    return network.cost().macs * IMAGES <= UNASKED_MACS
 
 
 def show(network: Network, desk: Desk, slot: DeltaGenerator) -> bool:
@@ -54,7 +40,7 @@ def show(network: Network, desk: Desk, slot: DeltaGenerator) -> bool:
             container=slot.container(height="stretch"),
         )
         return False
-    slider = _slider(desk, network) if _key(desk) in _ready() else None
+    slider = engine.of(desk, network) if _key(desk) in _ready() else None
     if slider is not None and (known := slider.measured(desk.plan)):
         _measured(slider, known, slot)
         return False
@@ -63,9 +49,11 @@ def show(network: Network, desk: Desk, slot: DeltaGenerator) -> bool:
         _estimated(estimate, desk, slot)
     else:
         cards.pending(
-            LABEL, "measuring …" if unasked(network) else "not measured yet", container=slot.container(height="stretch")
+            LABEL,
+            "measuring …" if engine.unasked(network) else "not measured yet",
+            container=slot.container(height="stretch"),
         )
-    return not unasked(network)
+    return not engine.unasked(network)
 
 
 def ask(network: Network) -> bool:
@@ -73,7 +61,7 @@ def ask(network: Network) -> bool:
     text, button = st.columns([4, 1], vertical_alignment="center")
     text.caption(
         f":material/hourglass_empty: One image takes {numbers.count(network.cost().macs)} MACs, so the accuracy is "
-        f"measured when you ask, on {FEW} held-out images; estimates for the next moves follow from it."
+        f"measured when you ask, on {engine.FEW} held-out images; estimates for the next moves follow from it."
     )
     return button.button("Measure this plan", key="whatif.measure", icon=":material/speed:", width="stretch", wrap=True)
 
@@ -87,7 +75,7 @@ def follow(network: Network, desk: Desk, slot: DeltaGenerator, about: DeltaGener
         return
     try:
         with about.container(), st.spinner("Preparing estimates …"):
-            slider = _slider(desk, network)
+            slider = engine.of(desk, network)
         _ready().add(_key(desk))
         plan = desk.plan
         if slider.measured(plan) is None:
@@ -140,9 +128,6 @@ def _estimated(estimate: Estimate, desk: Desk, slot: DeltaGenerator) -> None:
     )
 
 
-# -- the shared engine -------------------------------------------------------------------------------------------------
-
-
 def _key(desk: Desk) -> str:
     return f"{desk.model.to_json()} {desk.data.to_json()}"
 
@@ -151,19 +136,3 @@ def _ready() -> set[str]:
     """What this visitor has waited for."""
     found: set[str] = st.session_state.setdefault(READY, set())
     return found
-
-
-def _slider(desk: Desk, network: Network) -> Slider | FarSlider:
-    images = IMAGES if unasked(network) else FEW
-    data = replace(desk.data, split="test")  # as the other pages name it, so that the images are loaded once
-    return _shared(desk.model.to_json(), data.to_json(), images, str(state.workspace().root))
-
-
-@st.cache_resource(show_spinner=False, max_entries=SLIDERS_KEPT)
-def _shared(model: str, data: str, images: int, root: str) -> Slider | FarSlider:
-    ref, images_of = ModelRef.from_json(model), DataRef.from_json(data)
-    if far := household.far(ref, state.workspace()):
-        return far.slider(images_of, images)
-    loaded = state.loaded(ref)
-    _, held_out = hold_out(state.splits(images_of)[0], images_of)
-    return Slider(loaded.model, state.network(ref), fitted(held_out.subset(images), images_of, loaded))

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui import state
+from pages.ui import engine, state
 from pages.whatif import applying, figures, groups, live, presetting, record, recovered, sliders
 
 desk = state.desk()
@@ -28,7 +28,7 @@ else:
     with requested:
         figures.requested(network)
     applying.section(network, state.desk())
-    if asked or live.unasked(network):
+    if asked or engine.unasked(network):
         live.follow(network, state.desk(), slot, about)
         recovered.follow(state.desk(), network, recovery, beside)
     with told:

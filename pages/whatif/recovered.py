@@ -8,10 +8,9 @@ from dataclasses import replace
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.ui import cards, numbers, provenance, recovery, state
+from pages.ui import cards, engine, numbers, provenance, recovery, state
 from pages.ui.desk import Desk
 from pages.ui.literal import literal
-from pages.whatif import live
 from pruning_core.apart import household
 from pruning_core.datasets import Dataset, hold_out
 from pruning_core.errors import UserError
@@ -61,7 +60,7 @@ def follow(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator)
     def taken(data: Dataset, count: int) -> Dataset:
         return fitted(data.subset(min(count, len(data))), desk.data, loaded)
 
-    images = live.IMAGES if live.unasked(network) else live.FEW
+    images = engine.IMAGES if engine.unasked(network) else engine.FEW
     work = keeping(loaded.model, network, desk.plan, chosen, taken(fit, chosen.looks_at), taken(held_out, images))
 
     def show(event: Event) -> tuple[Event, ...]:

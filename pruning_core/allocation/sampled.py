@@ -67,6 +67,7 @@ class RandomWidths(Sampled):
             2022,
             "2205.05676",
         ),
+        builds_on=("scratch-b",),
     )
 
     def sampler(self, seed: int) -> optuna.samplers.BaseSampler:

@@ -165,6 +165,7 @@ class Agp(Schedule):
             2018,
             "1710.01878",
         ),
+        builds_on=("mag",),
     )
 
     start: Annotated[float, Range(0.0, 0.9, "Share removed at the start", 0.05)] = 0.0

@@ -162,6 +162,21 @@ class Slider:
                 _remember(self.answers, plan, found, ANSWERS)
             yield found
 
+    def instead(self, other: nn.Module) -> Measured:
+        """The accuracy of a changed copy of the network, such as one with zeros in it, on the same images.
+
+        Raises UserError when it cannot read them or returns something else.
+        """
+        tally, base = Tally(self.dataset), torch.zeros(len(self.dataset), dtype=torch.bool)
+        changed = ready(other, self.device)
+        for batch, rows in enumerate(self.rows):
+            with self.lock:
+                labels, images = self.dataset.labels[rows], self._images(batch)
+                base[rows] = self._unpruned(batch) == labels
+            scores = class_scores(changed, images.to(self.device), len(self.dataset.classes)).float().cpu()
+            accuracy = tally.add(Batch(rows, scores, labels))
+        return Measured(accuracy, paired_drop(base, tally.correct))
+
     def _unpruned(self, batch: int) -> Tensor:
         """Predictions (n,) of the network as it is; and how far off its rough scores are."""
         if batch not in self.base:

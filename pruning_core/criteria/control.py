@@ -42,6 +42,7 @@ class Random(Criterion):
             2022,
             "2205.05676",
         ),
+        builds_on=("scratch-b",),
     )
     seed: Annotated[int, Range(0, 10_000, "Seed", step=1)] = 0
 

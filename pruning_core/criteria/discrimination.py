@@ -61,6 +61,7 @@ class DiscriminationAware(Criterion):
                 True,
             ),
         ),
+        builds_on=("thinet", "cp-lasso"),
     )
     rounds: Annotated[int, Range(1, 64, "Rounds", step=1, help="As many as channels is the paper's one by one")] = 4
     steps: Annotated[int, Range(0, 5, "Gradient steps per round", step=1)] = 1

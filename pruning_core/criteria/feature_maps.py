@@ -50,6 +50,7 @@ class FeatureMapRank(Criterion):
             Published("ResNet-56", "CIFAR-10", "93.17 % at 50.0 % fewer FLOPs", "lmbxmu/HRank", True),
             Published("ResNet-50", "ImageNet", "71.98 % top-1 at 1.55G multiply-adds", "lmbxmu/HRank", True),
         ),
+        builds_on=("apoz", "l1"),
     )
 
     def per_image(self, maps: Tensor) -> Tensor:
@@ -94,6 +95,7 @@ class ChannelIndependence(Criterion):
                 "ResNet-50", "ImageNet", "76.41 % top-1 at 44.8 % fewer FLOPs", "Eclipsess/CHIP_NeurIPS2021", True
             ),
         ),
+        builds_on=("hrank",),
     )
 
     def per_image(self, maps: Tensor) -> Tensor:

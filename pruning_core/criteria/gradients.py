@@ -47,6 +47,7 @@ class TaylorWeight(Criterion):
         cost="forward and backward",
         paper=MOLCHANOV_2019,
         published=(RESNET_101,),
+        builds_on=("transfer-prune",),
     )
 
     def per_batch(self, weight: Tensor, gradient: Tensor) -> Tensor:
@@ -85,6 +86,7 @@ class TaylorGate(Criterion):
         cost="forward and backward",
         paper=MOLCHANOV_2019,
         published=(RESNET_101,),
+        builds_on=("transfer-prune",),
     )
 
     def per_batch(self, weight: Tensor, gradient: Tensor) -> Tensor:
@@ -116,6 +118,7 @@ class TaylorSecond(Criterion):
         data=Data.LABELLED,
         cost="forward, backward, and a second backward through both",
         paper=MOLCHANOV_2019,
+        builds_on=("transfer-prune", "surgeon"),
     )
 
     def score(self, site: Site) -> Tensor:

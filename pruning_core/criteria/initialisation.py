@@ -79,6 +79,7 @@ class Grasp(Criterion):
             2020,
             "2002.07376",
         ),
+        builds_on=("snip",),
     )
     temperature: Annotated[float, Range(1, 500, "Temperature of the logits", log=True)] = 200.0
 
@@ -122,6 +123,7 @@ class SynFlow(Criterion):
             2020,
             "2006.05467",
         ),
+        builds_on=("snip", "grasp"),
     )
 
     @property

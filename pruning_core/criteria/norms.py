@@ -52,6 +52,7 @@ class L1Norm(Criterion):
                 True,
             ),
         ),
+        builds_on=("mag",),
     )
 
     def score(self, site: Site) -> Tensor:
@@ -89,6 +90,7 @@ class L2Norm(Criterion):
                 "ResNet-56", "CIFAR-10", "93.36 % at 2.11x fewer FLOPs (soft pruning)", "table of the ACSP paper", False
             ),
         ),
+        builds_on=("l1",),
     )
 
     def score(self, site: Site) -> Tensor:
@@ -170,6 +172,7 @@ class BatchNormScale(Criterion):
                 True,
             ),
         ),
+        builds_on=("netslim",),
     )
 
     def score(self, site: Site) -> Tensor:

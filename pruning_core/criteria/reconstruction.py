@@ -73,6 +73,7 @@ class GreedyReconstruction(Reconstructing):
             ),
             Published("ResNet-50", "ImageNet", "75.30 to 72.04 % top-1 at 36.8 % fewer FLOPs", "Roll920/ThiNet", True),
         ),
+        builds_on=("l1", "apoz"),
     )
     seed: Annotated[int, Range(0, 10_000, "Seed of the entries drawn", step=1)] = 0
 

@@ -57,6 +57,7 @@ class GeometricMedian(Criterion):
                 False,
             ),
         ),
+        builds_on=("l1", "sfp"),
     )
 
     def score(self, site: Site) -> Tensor:
@@ -94,6 +95,7 @@ class CosineRedundancy(Criterion):
             Published("ResNet-56", "CIFAR-10", "27 % of inference cost removed", "abstract of the paper", True),
             Published("VGG-16", "CIFAR-10", "40 % of inference cost removed", "abstract of the paper", True),
         ),
+        builds_on=("l1",),
     )
 
     def score(self, site: Site) -> Tensor:

@@ -57,6 +57,7 @@ class KernelRepresentatives(Criterion):
                 "ResNet-50", "ImageNet", "77.04 % at 56.09 % fewer FLOPs, 250 epochs", "notes on the paper", False
             ),
         ),
+        builds_on=("netslim", "chex"),
     )
     ratio: Annotated[float, Range(0.05, 0.95, "Ratio the clusters are cut for", step=0.05)] = 0.5
     seed: Annotated[int, Range(0, 10_000, "Seed of the lots", step=1)] = 0

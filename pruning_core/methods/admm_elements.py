@@ -35,7 +35,7 @@ class UnstructuredADMM(Method):
         granularity=Granularity.ELEMENT, structure=Structure.UNSTRUCTURED,
         cost="one training with a penalty, one projection per epoch, and a training of what is left",
         paper=StructuredADMM.card.paper, published=StructuredADMM.card.published,
-    )  # fmt: skip
+    builds_on=("mag",),)  # fmt: skip
     outcome: ClassVar = Outcome.SPARSE
     scaled_down: ClassVar[str] = StructuredADMM.scaled_down
 

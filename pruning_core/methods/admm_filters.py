@@ -130,6 +130,7 @@ class StructuredADMM(Method):
                 "LeNet-5", "MNIST", "430.5K to 6.05K weights at 99.2 % (elements)", "KaiqiZhang/admm-pruning", True
             ),
         ),
+        builds_on=("mag",),
     )
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = (

@@ -78,6 +78,7 @@ class AutoCompress(Method):
         published=(
             Published("not said", "not said", "120x fewer parameters, as accurate", "abstract of the paper", True),
         ),
+        builds_on=("admm-filters",),
     )
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = (

@@ -80,6 +80,7 @@ class ChannelExploration(Method):
             Published("ResNet-50", "ImageNet", "77.4 % at 2 GFLOPs, 250 epochs", "zejiangh/Filter-GaP", True),
             Published("ResNet-18", "ImageNet", "69.6 % at 1.03 GFLOPs, 250 epochs", "zejiangh/Filter-GaP", True),
         ),
+        builds_on=("sfp", "netslim"),
     )
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = (

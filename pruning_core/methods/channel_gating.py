@@ -121,7 +121,7 @@ class ChannelGating(Method):
         paper=Paper(
             "Channel Gating Neural Networks", "Hua, Zhou, De Sa, Zhang, Suh", "NeurIPS", 2019, "1805.12549",
         ),
-    )  # fmt: skip
+    builds_on=("fbs",),)  # fmt: skip
     outcome: ClassVar = Outcome.DYNAMIC
     budgeted: ClassVar[bool] = False
     scaled_down: ClassVar[str] = (

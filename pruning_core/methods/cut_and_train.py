@@ -34,6 +34,7 @@ class CutAndTrain(Method):
         data=Data.TRAINING,
         cost="scores once, then one training",
         paper=L1Norm.card.paper,
+        builds_on=("l1",),
     )
     outcome: ClassVar = Outcome.SMALLER
 

@@ -43,7 +43,7 @@ class DiscriminatedKernels(Method):
         published=(
             Published("ResNet-50", "ImageNet", "+0.36 % top-1 without 30 % of channels", "abstract of the paper", True),
         ),
-    )  # fmt: skip
+    builds_on=("dcp-losses",),)  # fmt: skip
     outcome: ClassVar = Outcome.SPARSE
     scaled_down: ClassVar[str] = (
         "The paper adds losses at inner layers and an error of reconstruction, adds one kernel after the other and "

@@ -153,6 +153,7 @@ class DiscriminationPruning(Method):
         cost="two trainings, and rounds x 2 passes over some images per layer between them",
         paper=DiscriminationAware.card.paper,
         published=DiscriminationAware.card.published,
+        builds_on=("thinet", "cp-lasso"),
     )
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = (

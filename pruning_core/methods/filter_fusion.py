@@ -171,6 +171,7 @@ class FilterFusion(Method):
             Published("VGG-16", "CIFAR-10", "93.47 % at 76.8 % fewer FLOPs", "lmbxmu/DCFF", True),
             Published("ResNet-50", "ImageNet", "75.60 % at 63.0 % fewer FLOPs", "lmbxmu/DCFF", True),
         ),
+        builds_on=("l1", "hrank"),
     )
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = (

@@ -112,6 +112,7 @@ class GateDecorator(Method):
             Published("ResNet-56", "CIFAR-10", "93.15 % at 70 % fewer FLOPs", "youzhonghui/gate-decorator", True),
             Published("VGG-16", "CIFAR-10", "92.07 % at 90 % fewer FLOPs", "youzhonghui/gate-decorator", True),
         ),
+        builds_on=("transfer-prune", "netslim"),
     )
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = (

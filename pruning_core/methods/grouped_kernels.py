@@ -159,7 +159,7 @@ class GroupedKernelPruning(Method):
             Published("ResNet-56", "CIFAR-10", "93.78 to 94.00 %", "logs of the authors' repository", True),
             Published("ResNet-50", "ImageNet", "76.15 to 75.53 % at 33.74 % fewer FLOPs", "reading notes", False),
         ),
-    )  # fmt: skip
+    builds_on=("lth",),)  # fmt: skip
     outcome: ClassVar = Outcome.REGROUPED
     scaled_down: ClassVar[str] = (
         "The paper clusters in three ways and lets checkpoints of the whole training vote for one (the lottery); here "

@@ -109,6 +109,7 @@ class SparseScales(Method):
                 "ResNet-20", "CIFAR-10", "91.16 % right after about 37 % of channels", "bobye/batchnorm_prune", True
             ),
         ),
+        builds_on=("netslim", "l1"),
     )
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = (

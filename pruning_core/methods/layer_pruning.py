@@ -96,7 +96,7 @@ class LayerPrune(Method):
         published=(
             Published("ResNet-50", "ImageNet", "0.5 % above ResNet-18 at its latency", "abstract of the paper", True),
         ),
-    )  # fmt: skip
+    builds_on=("l1", "taylor"),)  # fmt: skip
     outcome: ClassVar = Outcome.SHALLOWER
     scaled_down: ClassVar[str] = "The paper fine-tunes like the tail of the original schedule; here it is a few epochs."
 

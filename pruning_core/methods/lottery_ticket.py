@@ -46,6 +46,7 @@ class LotteryTicket(Method):
             2019,
             "1803.03635",
         ),
+        builds_on=("mag",),
     )
     outcome: ClassVar = Outcome.SPARSE
     scaled_down: ClassVar[str] = (

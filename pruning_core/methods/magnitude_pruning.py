@@ -51,6 +51,7 @@ class MagnitudePruning(Method):
             Published("ResNet-50", "ImageNet", "76.06 % without 30 % of weights", "rethinking-network-pruning", True),
             Published("AlexNet", "ImageNet", "9x fewer parameters", "the paper, recalled", False),
         ),
+        builds_on=("surgeon",),
     )
     outcome: ClassVar = Outcome.SPARSE
     scaled_down: ClassVar[str] = "The paper trains for hundreds of epochs between few rounds; here it is a few epochs."

@@ -180,6 +180,7 @@ class MarkovPruning(Method):
         data=Data.TRAINING,
         time=Time.DURING,
         cost="a training in which every other step learns widths, and a training after the cut",
+        builds_on=("autoslim",),
         paper=Paper(
             "DMCP: Differentiable Markov Channel Pruning for Neural Networks",
             "Guo, Wang, Li, Yan",

@@ -99,7 +99,7 @@ class NofMSparsity(Method):
             "Learning N:M Fine-grained Structured Sparse Neural Networks From Scratch",
             "Zhou, Ma, Zhu, Liu, Zhang, Yuan, Sun, Li", "ICLR", 2021, "2102.04010",
         ),
-    )  # fmt: skip
+    builds_on=("mag",),)  # fmt: skip
     outcome: ClassVar = Outcome.SPARSE
     budgeted: ClassVar[bool] = False
     scaled_down: ClassVar[str] = (

@@ -55,7 +55,7 @@ class PConv(Method):
                 True,
             ),
         ),
-    )  # fmt: skip
+    builds_on=("admm",),)  # fmt: skip
     outcome: ClassVar = Outcome.SPARSE
     scaled_down: ClassVar[str] = (
         "The paper reaches its patterns by a long training and runs them by a compiler of its own; here they are "
@@ -96,7 +96,7 @@ class PatDNN(Method):
                 True,
             ),
         ),
-    )  # fmt: skip
+    builds_on=("pconv", "admm"),)  # fmt: skip
     outcome: ClassVar = Outcome.SPARSE
     scaled_down: ClassVar[str] = (
         "The paper keeps two pairs of variables, for patterns and for whole kernels, through many rounds; here one "

@@ -81,7 +81,7 @@ class GraspElements(PruningAtStart):
         time=Time.BEFORE, granularity=Granularity.ELEMENT, structure=Structure.UNSTRUCTURED,
         cost="one batch differentiated twice, and one training",
         paper=Grasp.card.paper, published=Grasp.card.published,
-    )  # fmt: skip
+    builds_on=("snip-elements",),)  # fmt: skip
     temperature: Annotated[float, Range(1, 500, "Temperature of the logits", log=True)] = 200.0
 
     def saliency(self) -> Saliency:
@@ -103,7 +103,7 @@ class SynFlowElements(PruningAtStart):
         time=Time.BEFORE, granularity=Granularity.ELEMENT, structure=Structure.UNSTRUCTURED,
         cost="a hundred passes of one input of ones, and one training",
         paper=SynFlow.card.paper, published=SynFlow.card.published,
-    )  # fmt: skip
+    builds_on=("snip-elements", "grasp-elements"),)  # fmt: skip
     rounds: Annotated[int, Range(1, 100, "Rounds", step=1)] = 100
 
     def saliency(self) -> Saliency:

@@ -39,6 +39,7 @@ class RandomChannelPruning(Method):
         published=(
             Published("several", "ImageNet", "no criterion clearly wins over it", "abstract of the paper", True),
         ),
+        builds_on=("scratch-b",),
     )
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = (

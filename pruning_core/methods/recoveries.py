@@ -136,6 +136,7 @@ class Mending(Recovery):
         paper=Paper(
             "Channel Pruning for Accelerating Very Deep Neural Networks", "He, Zhang, Sun", "ICCV", 2017, "1707.06168"
         ),
+        builds_on=("cp-lasso",),
     )
     images: Annotated[int, Range(16, 4096, "Images", log=True)] = 128
     positions: Annotated[int, Range(1, 256, "Positions an image", log=True)] = 64

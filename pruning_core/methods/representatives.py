@@ -79,6 +79,7 @@ class TrainedRepresentatives(Method):
         cost="one training; in every round one cluster tree per input channel of each layer",
         paper=KernelRepresentatives.card.paper,
         published=KernelRepresentatives.card.published,
+        builds_on=("netslim", "chex"),
     )
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = (

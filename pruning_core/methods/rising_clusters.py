@@ -197,6 +197,7 @@ class ClustersWhileTraining(Method):
             ),
             Published("ResNet-50", "ImageNet", "74.40 % at 2.20x fewer FLOPs", "duggalrahul/CUP_Public", True),
         ),
+        builds_on=("cup",),
     )
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = (

@@ -48,6 +48,7 @@ class ScratchE(Method):
             Published("ResNet-34-A", "ImageNet", "72.77 %, fine-tuned after L1 pruning 72.56 %", SOURCE, True),
             Published("ResNet-50 at ThiNet's 50", "ImageNet", "73.31 %", SOURCE, True),
         ),
+        builds_on=("l1", "thinet", "netslim", "lth"),
     )
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = FEWER
@@ -87,6 +88,7 @@ class ScratchB(ScratchE):
             Published("ResNet-34-A", "ImageNet", "73.08 %, fine-tuned after L1 pruning 72.56 %", SOURCE, True),
             Published("ResNet-50 at ThiNet's 50", "ImageNet", "73.90 %", SOURCE, True),
         ),
+        builds_on=("l1", "thinet", "netslim", "lth"),
     )
     scaled_down: ClassVar[str] = FEWER
 

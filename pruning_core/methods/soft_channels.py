@@ -145,6 +145,7 @@ class SoftChannelPruning(Method):
             Published("VGG-16", "CIFAR-10", "93.85 to 93.79 % at 66.2 % fewer FLOPs", "tables of PPSM, 2022", False),
             Published("ResNet-50", "ImageNet", "75.27 % at 54.3 % fewer FLOPs", "tables of PPSM, 2022", False),
         ),
+        builds_on=("netslim",),
     )
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = (

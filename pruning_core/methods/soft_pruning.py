@@ -112,6 +112,7 @@ class SoftFilterPruning(Method):
             Published("ResNet-56", "CIFAR-10", "93.59 to 93.36 % at 2.11x", "table of the ACSP paper", False),
             Published("ResNet-50", "ImageNet", "74.6 % at 41.8 % fewer FLOPs", "table of a transform paper", False),
         ),
+        builds_on=("l1",),
     )
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = (
@@ -152,5 +153,6 @@ class SoftGeometricMedian(SoftFilterPruning):
         cost="one training; all pairs of filters after each epoch",
         paper=GeometricMedian.card.paper,
         published=GeometricMedian.card.published,
+        builds_on=("sfp", "l1"),
     )
     criterion: ClassVar[Criterion] = GeometricMedian()

@@ -123,6 +123,7 @@ class TransferPruning(Method):
             2017,
             "1611.06440",
         ),
+        builds_on=("surgeon",),
     )
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = (

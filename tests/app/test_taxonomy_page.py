@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import graphlib
+import itertools
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.taxonomy import charts, frames, registry
-from pages.ui import state
+from pages.taxonomy import charts, drawings, frames, preview, registry, views, words
+from pages.ui import engine, numbers, state, theme
+from pages.ui.ranking import ranking
 from pruning_core import criteria
 from pruning_core.allocation.schedule import SCHEDULES
 from pruning_core.allocation.search import EXPLORERS
 from pruning_core.allocation.shortcuts import SHORTCUTS
 from pruning_core.allocation.strategies import ALLOCATIONS
-from pruning_core.criteria import CRITERIA, L1Norm
+from pruning_core.criteria import CRITERIA, BatchNormScale, L1Norm
 from pruning_core.graph import Plan
 from pruning_core.methods.recoveries import RECOVERIES
 from pruning_core.methods.registry import METHODS
-from pruning_core.runs.view import State
-from pruning_core.studies.scores import ScoresRun
+from pruning_core.sparsity.grains import Grain
 from tests.app.fake_criterion import Alphabet
 from tests.app.test_ui_theme import contrast
 
@@ -31,7 +33,7 @@ def open_page(timeout: float = 90) -> AppTest:
     return AppTest.from_file(str(ROOT / "pages" / "taxonomy" / "page.py"), default_timeout=timeout)
 
 
-AXES = ["data", "time", "family"]
+AXES = ("data", "family")
 
 
 @pytest.fixture
@@ -43,45 +45,85 @@ def page(monkeypatch):
 ALL = (*CRITERIA, *ALLOCATIONS, *SHORTCUTS, *EXPLORERS, *SCHEDULES, *RECOVERIES, *METHODS)
 
 
-def test_all_that_runs_has_its_place_once():
+@pytest.mark.parametrize("axes", list(itertools.permutations(words.AXES, 2)), ids=":".join)
+def test_all_that_runs_has_one_line_whichever_axis_is_inside(axes):
+    lines = frames.outline(frames.table(registry.cards()), axes)
+    assert sorted(line.path[-1] for line in lines if line.depth == 2) == sorted(each.card.key for each in ALL)
+    assert len({line.id for line in lines}) == len(lines)
+    assert sum(line.count for line in lines if line.depth == 0) == len(ALL)
+    places, tall = charts._columns(lines)
+    assert len(set(places)) == len(lines) and max(row for _, row in places) < tall, "no two lines in one place"
+
+
+def test_the_picture_fits_one_screen_and_can_be_read_on_either_page():
+    figure = charts.outline(frames.outline(frames.table(registry.cards()), AXES), selected=None)
+    assert figure.layout.height < 700
+    assert min(contrast(theme.ON_TINT, color) for color in figure.data[0].marker.color) >= 4.5
+
+
+def test_every_value_of_every_axis_has_a_meaning_a_drawing_and_is_one_of_the_registrys():
+    every = {(axis, value) for axis, values in words.VALUES.items() for value in values}
+    assert set(words.DEFINITIONS) == set(drawings.DRAWINGS) == every
+    assert all(drawings.of(*each).startswith("<svg") and "NaN" not in drawings.of(*each) for each in every)
+    for card in registry.cards():
+        assert all((axis, str(getattr(card, axis))) in words.DEFINITIONS for axis in words.AXES)
+
+
+def test_what_the_survey_names_runs_or_has_a_reason():
+    keys = {each.card.key for each in ALL}
+    assert {key for names in words.NAMED.values() for key in names.values()} <= keys
+    assert set(words.NAMED) == set(range(len(words.SOURCES)))
+    assert all(each.reason and each.text < len(words.SOURCES) for each in words.NOT_RUN)
+
+
+def test_lineage_names_cards_goes_forward_in_time_and_never_in_circles():
+    cards = {each.card.key: each.card for each in ALL}
+    for card in cards.values():
+        assert set(card.builds_on) <= set(cards) - {card.key}, card.key
+        for old in card.builds_on:
+            if card.paper and cards[old].paper:
+                assert cards[old].paper.year <= card.paper.year, (old, card.key)
+    graphlib.TopologicalSorter({card.key: card.builds_on for card in cards.values()}).prepare()
+    older, newer = frames.relatives(cards.values(), "fpgm")
+    assert [each.key for each in older] == ["l1", "sfp"] and not newer
+    assert ("l1", "fpgm") in frames.lineage(cards.values(), ["l1", "fpgm"])
+    assert not frames.lineage(cards.values(), ["fpgm"])
+
+
+def test_search_and_filters_narrow_what_is_in_view():
     table = frames.table(registry.cards())
-    nodes = frames.tree(table, AXES, "all")
-    leaves = nodes[nodes["depth"] == len(AXES) + 1]
-    assert sorted(leaves["label"]) == sorted(each.card.name for each in ALL)
-    assert nodes["id"].is_unique and set(nodes["parent"]) <= {*nodes["id"], ""}
-    assert nodes.loc[nodes["depth"] == 0, "count"].iloc[0] == len(ALL)
-    below = nodes.groupby("parent")["count"].sum()
-    inner = nodes[nodes["depth"] <= len(AXES)].set_index("id")["count"]
-    assert all(below[node] == count for node, count in inner.items()), "a part is as large as what is in it"
+    assert set(frames.found(table, "GEOMETRIC median", {})["key"]) >= {"fpgm", "fpgm-soft"}
+    few = frames.found(table, "", {"time": ["before training"], "granularity": ["element"]})
+    assert set(few["key"]) == {"snip-elements", "grasp-elements", "synflow-elements"}
+    assert len(frames.found(table, "", {"time": []})) == len(table)
+    assert frames.found(table, "nothing of that name", {}).empty
 
 
-def test_every_label_of_the_picture_can_be_read_on_either_page():
-    figure = charts.icicle(frames.tree(frames.table(registry.cards()), AXES, "all"), selected=None)
-    nodes = figure.data[0]
-    assert min(contrast(nodes.textfont.color, color) for color in nodes.marker.colors) >= 4.5
-    assert max(map(len, nodes.text)) <= charts.LONGEST < max(map(len, nodes.labels)), "else it is drawn too small"
-
-
-def test_a_node_narrows_the_table_to_what_is_below_it():
-    table = frames.table(registry.cards())
-    nodes = frames.tree(table, AXES, "all")
-    for node in nodes.itertuples():
-        assert len(frames.members(table, AXES, node.id)) == node.count
-    assert len(frames.members(table, AXES, "from\x1felsewhere")) == len(table)
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [("Kernel representatives (REPrune)", "REPrune"), ("Gate Decorator (tick-tock)", "Gate Decorator"), ("Cubic",) * 2],
+)
+def test_a_line_of_the_picture_has_the_fields_own_word(name, short):
+    assert frames.short(name) == short
 
 
 def test_the_timeline_shows_every_paper_in_its_year():
     table = frames.table(registry.cards())
     families = list(dict.fromkeys(table["family"]))
-    figure = charts.timeline(table, families=families, selected=None)
+    figure = charts.timeline(
+        table, families=families, selected="l1", lineage=frames.lineage(registry.cards(), table["key"])
+    )
     dots = next(trace for trace in figure.data if trace.name == charts.PAPERS)
     years = dict(zip(dots.customdata, dots.x))
     dated = {each.card.key: each.card.paper.year for each in ALL if each.card.paper}
     assert set(years) == set(dated)
-    assert all(abs(years[key] - year) < 0.5 for key, year in dated.items()), "beside each other, in the same year"
+    assert all(abs(years[key] - max(year, charts.FIRST)) < 0.5 for key, year in dated.items()), "in the same year"
+    mine = next(trace for trace in figure.data if trace.line.color == theme.CUT and trace.mode == "lines")
+    touching = [each.card for each in ALL if "l1" in each.card.builds_on and each.card.paper]
+    assert len(mine.x) == 3 * (len(touching) + 1), "those that take it up, and the one it builds on"
 
 
-def test_the_card_shows_formula_paper_and_marks(page):
+def test_the_card_shows_formula_paper_lineage_and_marks(page):
     page.session_state["taxonomy.card"] = "l1"
     page.run()
     assert not page.exception and not page.error
@@ -89,18 +131,52 @@ def test_the_card_shows_formula_paper_and_marks(page):
     assert page.latex[0].value.strip("$ \n") == card.formula
     assert any(card.paper.title in text.value and card.paper.url in text.value for text in page.markdown)
     assert any(card.fails in text.value for text in page.markdown)
-    assert list(page.dataframe[1].value["result"]) == [each.result for each in card.published]
+    page.button(key="taxonomy.Builds on.mag").click().run()
+    assert page.session_state["taxonomy.card"] == "mag" and not page.exception
+    page.session_state["taxonomy.card"], page.session_state["taxonomy.tab"] = "l1", "Published"
+    page.run()
+    assert list(page.dataframe[0].value["result"]) == [each.result for each in card.published]
     assert any("-badge[published]" in text.value for text in page.markdown)
 
 
-def test_a_criterion_is_tried_on_the_loaded_network(page):
-    desk = state.desk()
-    view = state.jobs().wait(state.jobs().submit(ScoresRun(desk.model, desk.data, (L1Norm(),)), "me"), 120)
-    assert view.state is State.DONE, view.error
-    page.session_state["taxonomy.card"] = "l1"
+def test_a_word_opens_beside_with_what_it_is_true_of(page):
+    page.session_state["taxonomy.word"] = ("time", "before training")
     page.run()
     assert not page.exception
-    assert any("groups scored in" in text.value for text in page.markdown)
+    assert any(words.DEFINITIONS["time", "before training"] in text.value for text in page.markdown)
+    page.button(key="taxonomy.of.snip").click().run()
+    assert page.session_state["taxonomy.card"] == "snip" and page.session_state["taxonomy.word"] is None
+
+
+@pytest.mark.parametrize("view", [views.WORDS, views.COMPARE, "Table", "Years and lineage"])
+def test_every_view_draws(page, view):
+    page.session_state["taxonomy.view"] = view
+    page.run()
+    assert not page.exception and not page.error
+
+
+def test_a_criterion_is_tried_on_the_loaded_network_and_measured(page):
+    page.session_state["taxonomy.card"], page.session_state["taxonomy.tab"] = "l1", "Try it here"
+    page.run()
+    assert not page.exception and not page.error
+    network, desk = state.network(state.desk().model), state.desk()
+    layer = page.selectbox(key="taxonomy.layer").value
+    group = network.group(layer)
+    worth = ranking(desk.model, network, L1Norm(), desk.data).values[layer]
+    plan = Plan({layer: worth.argsort(stable=True)[: group.size // 2].tolist()})
+    shown = {metric.label: metric.value for metric in page.metric}
+    assert shown["MACs"] == numbers.count(network.cost(plan).macs)
+    assert shown["Accuracy"] == numbers.percent(engine.measure(desk, network, plan)[0].accuracy.top1)
+    assert desk.plan == Plan(), "nothing on the desk has changed"
+
+
+def test_what_a_method_would_do_is_read_off_its_phases():
+    network = state.network(state.desk().model)
+    found = {each.card.key: preview.of(each.card.key, network) for each in METHODS}
+    assert isinstance(found["netslim"], BatchNormScale)
+    assert found["mag"].grain is Grain.ELEMENT and found["nm"].grain is Grain.N_OF_M
+    assert found["dmcp"].sentence == preview.LEARNT and found["layerprune"].sentence == preview.REBUILDS
+    assert preview.of("alloc-uniform", network).sentence == preview.NO_CHANNELS
 
 
 def test_a_new_criterion_has_a_card_without_another_line(page, monkeypatch):
@@ -108,7 +184,6 @@ def test_a_new_criterion_has_a_card_without_another_line(page, monkeypatch):
     page.session_state["taxonomy.card"] = "alphabet"
     page.run()
     assert not page.exception and not page.error
-    assert Alphabet.card.name in list(page.dataframe[0].value["name"])
     assert any(Alphabet.card.name in heading.value for heading in page.subheader)
     assert any(f"**{len(CRITERIA) + 1} criteria**" in text.value for text in page.markdown)
 
@@ -133,12 +208,15 @@ def test_what_is_no_criterion_is_tried_on_its_own_page_and_chosen_there(cls, wid
     desk = state.desk().with_plan(Plan({network.groups[-1].key: (0, 1)}))
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
     app.session_state["taxonomy.card"], app.session_state["desk"] = cls.card.key, desk
+    app.session_state["taxonomy.tab"] = "Idea"
     app.run().switch_page("pages/taxonomy/page.py").run()
     assert not app.exception
     shown = [each.value.strip("$ \n") for each in app.latex]
     assert cls.card.formula in shown
     if cls.card.paper:
         assert any(cls.card.paper.title in each.value for each in app.markdown)
+    app.session_state["taxonomy.tab"] = "Try it here"
+    app.run()
     app.button(key="taxonomy.go").click().run()
     assert not app.exception
     where = registry.home(cls.card.key)

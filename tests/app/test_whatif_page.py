@@ -7,7 +7,7 @@ import pytest
 from streamlit.runtime.scriptrunner import RerunData, RerunException
 from streamlit.testing.v1 import AppTest
 
-from pages.ui import history, links, state, stored
+from pages.ui import engine, history, links, state, stored
 from pages.ui.desk import Desk
 from pages.ui.numbers import percent
 from pages.ui.ranking import ranking
@@ -184,8 +184,8 @@ def test_a_move_is_estimated_then_measured_and_the_record_says_how_far_off(page)
 
 
 def test_a_large_network_is_measured_when_asked_and_then_estimated(page, monkeypatch):
-    monkeypatch.setattr(live, "UNASKED_MACS", 0)
-    monkeypatch.setattr(live, "FEW", 48)
+    monkeypatch.setattr(engine, "UNASKED_MACS", 0)
+    monkeypatch.setattr(engine, "FEW", 48)
     group = network().groups[0]
     page.slider(key=f"whatif.group.{group.key}").set_value(20).run()
     page.button(key="whatif.measure").click().run()
@@ -200,7 +200,7 @@ def test_data_that_do_not_fit_are_said_where_the_accuracy_would_stand(page, monk
     def refuse(*_):
         raise UserError("These images do not fit.")
 
-    monkeypatch.setattr(live, "_slider", refuse)
+    monkeypatch.setattr(engine, "of", refuse)
     page.session_state[live.READY] = set()
     page.run()
     assert "These images do not fit." in text_of(page) and not page.exception

@@ -1,51 +1,47 @@
-"""Clicks on the taxonomy's picture, timeline and table, and a score on the loaded network."""
+"""Clicks on the taxonomy's picture and years, and a criterion tried on the loaded network."""
 
 import re
 
 from playwright.sync_api import Page, expect
 
-from pruning_core.criteria import CRITERIA
-from tests.browser.conftest import settle
+from tests.browser.conftest import figure, settle
 
 
-def rows(page: Page) -> int:
-    """Of the table: it is drawn on a canvas, and tells its size to screen readers (the header is a row)."""
-    return int(page.get_by_test_id("stDataFrame").first.locator("[role=grid]").get_attribute("aria-rowcount") or 0) - 1
+def click(page: Page, x: float, y: float) -> None:
+    page.mouse.move(x, y)
+    page.wait_for_timeout(300)
+    page.mouse.click(x, y)
 
 
-def test_the_picture_narrows_and_the_dots_open(server, visitor, shoot):
+def test_the_picture_opens_cards_and_words_and_a_criterion_is_tried(server, visitor, shoot):
     page = visitor().new_page()
     page.goto(f"{server.url}/taxonomy")
-    part = page.locator(".js-plotly-plot .iciclelayer .slice")
-    expect(part.first).to_be_visible(timeout=120_000)
+    bars = page.locator(".js-plotly-plot .barlayer .point")
+    expect(bars.first).to_be_visible(timeout=120_000)
     settle(page)
-    everything = rows(page)
-    assert everything >= len(CRITERIA)
-
-    unlabelled = part.filter(has_text="unlabelled batches").first
-    unlabelled.hover(force=True)
-    unlabelled.click(force=True)
-    expect(page.get_by_text(re.compile("^Shown: "))).to_be_visible()
-    settle(page)
-    narrowed = rows(page)
-    assert 1 < narrowed < everything
-    shoot(page, "taxonomy-narrowed")
-
-    title = page.get_by_test_id("stMain").get_by_role("heading", level=3).nth(2)
+    title = page.get_by_test_id("stMain").get_by_role("heading", level=3).first
     before = title.inner_text()
+    box = bars.nth(3).bounding_box()
+    click(page, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(title).not_to_have_text(before)
+    shoot(page, "taxonomy-card")
+
+    settle(page)
+    box = bars.first.bounding_box()  # the first value of the outer axis
+    click(page, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.get_by_text("The weights alone.")).to_be_visible()
+    expect(page.get_by_test_id("stMain").get_by_test_id("stImage").first).to_be_visible()
+    shoot(page, "taxonomy-word")
+
+    page.get_by_test_id("stMain").get_by_role("button", name="L1 norm").first.click()
+    page.get_by_role("tab", name="Try it here").click()
+    expect(figure(page, "Accuracy")).to_have_text(re.compile(r"\d%|\d.%"))
+    shoot(page, "taxonomy-tried")
+
+    page.get_by_text("Years and lineage", exact=True).click()
+    settle(page)
     dots = page.locator(".js-plotly-plot .scatterlayer .point")
     dots.last.hover(force=True)
     dots.last.click(force=True)
-    expect(title).not_to_have_text(before)
+    expect(title).not_to_have_text("L1 norm")
     shoot(page, "taxonomy-dot")
-
-    page.get_by_role("button", name="Show all").click()
-    expect(page.get_by_text(re.compile("^Shown: "))).to_be_hidden()
-    settle(page)
-    assert rows(page) == everything
-
-    page.reload()  # a new session begins with the first card: a criterion, which is tried on the spot
-    settle(page)
-    page.get_by_role("button", name=re.compile("^Score by ")).click()
-    expect(page.get_by_text(re.compile("groups scored in"))).to_be_visible()
-    shoot(page, "taxonomy-scored")

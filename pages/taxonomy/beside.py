@@ -1,0 +1,107 @@
+"""What stands beside the picture: the card that was opened, or the meaning of a word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from pages.taxonomy import frames, glossary, trying, views, words
+from pages.ui import cards as marks
+from pages.ui import provenance
+from pages.ui.desk import Desk
+from pruning_core.taxonomy import Card
+
+WIDTH = 440  # px
+
+
+def show(cards: Sequence[Card], shown: pd.DataFrame, desk: Desk) -> None:
+    with st.container(border=True):
+        word = st.session_state.get(views.WORD)
+        if word is not None:
+            _word(word, shown)
+            return
+        known = {card.key: card for card in cards}
+        key = views.opened(shown) or next(iter(known))
+        _card(known[key], cards, desk)
+
+
+def _word(word: tuple[str, str], shown: pd.DataFrame) -> None:
+    axis, value = word
+    mine = shown[shown[axis] == value]
+    st.caption(f"{words.AXES[axis]}: {words.QUESTIONS[axis]}")
+    glossary.meaning(axis, value, len(mine))
+    with st.container(horizontal=True, gap="xsmall"):
+        for row in mine.itertuples(index=False):
+            st.button(
+                row.name,
+                key=f"taxonomy.of.{row.key}",
+                type="tertiary",
+                on_click=views.choose,
+                args=(row.key,),
+                wrap=True,
+            )
+
+
+def _card(card: Card, cards: Sequence[Card], desk: Desk) -> None:
+    st.subheader(card.name)
+    with st.container(horizontal=True, gap="xsmall"):
+        for axis in words.AXES:
+            value = str(getattr(card, axis))
+            st.button(
+                value, key=f"taxonomy.badge.{axis}", type="tertiary", on_click=views.choose, args=(None, (axis, value)),
+                help=words.DEFINITIONS[axis, value], wrap=True,
+            )  # fmt: skip
+    idea, numbers, here = st.tabs(["Idea", "Published", "Try it here"], key="taxonomy.tab", on_change="rerun")
+    if idea.open:
+        with idea:
+            _idea(card, cards)
+    if numbers.open:
+        with numbers:
+            _published(card)
+    if here.open:
+        with here:
+            trying.show(card, desk)
+
+
+def _idea(card: Card, cards: Sequence[Card]) -> None:
+    st.markdown(card.idea)
+    st.latex(card.formula)
+    st.markdown(f"**When it fails:** {card.fails}")
+    st.markdown(f"**Cost:** {card.cost}")
+    if card.paper is not None:
+        paper = card.paper
+        title = f"[{paper.title}]({paper.url})" if paper.url else paper.title
+        st.markdown(f"{paper.authors}: {title}, {paper.venue} {paper.year}.")
+    if named := words.named_as(card.key):
+        st.caption(f"The survey calls it {named}.")
+    older, newer = frames.relatives(cards, card.key)
+    for label, found in (("Builds on", older), ("Taken up by", newer)):
+        if found:
+            with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
+                st.markdown(f":gray[{label}]", width="content")
+                for each in found:
+                    st.button(
+                        each.name, key=f"taxonomy.{label}.{each.key}", type="tertiary", on_click=views.choose,
+                        args=(each.key,), wrap=True,
+                    )  # fmt: skip
+
+
+def _published(card: Card) -> None:
+    if not card.published:
+        st.caption("No published result was read in a source.")
+        return
+    st.dataframe(
+        frames.published(card),
+        hide_index=True,
+        column_config={
+            "network": "Network",
+            "dataset": "Data",
+            "result": "Published result",
+            "source": "Source",
+            "read": "Read",
+        },
+    )
+    found = {each.verified: provenance.published(each.source, verified=each.verified) for each in card.published}
+    marks.source_line(*found.values())

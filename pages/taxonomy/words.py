@@ -1,0 +1,218 @@
+"""What the survey's words mean, and what it names: the texts of the page in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pruning_core.taxonomy import Data, Execution, Family, Granularity, Structure, Time
+
+AXES: Mapping[str, str] = {
+    "family": "Family",
+    "data": "Data needed",
+    "time": "When",
+    "granularity": "Granularity",
+    "structure": "Structure",
+    "execution": "Execution",
+}
+VALUES: Mapping[str, type[StrEnum]] = {
+    "family": Family,
+    "data": Data,
+    "time": Time,
+    "granularity": Granularity,
+    "structure": Structure,
+    "execution": Execution,
+}
+QUESTIONS: Mapping[str, str] = {
+    "family": "By which idea is it decided what goes?",
+    "data": "What must be at hand to decide?",
+    "time": "When is it decided, seen from the training?",
+    "granularity": "What is the smallest piece that goes?",
+    "structure": "What is left: a smaller network, or the same one with zeros?",
+    "execution": "Is it one network for all images, or another one for each?",
+}
+
+DEFINITIONS: Mapping[tuple[str, str], str] = {
+    ("granularity", Granularity.ELEMENT): "Single weights become zero, wherever they stand. Every tensor keeps its "
+    "shape. N:M sparsity also works on single weights, but so many in every few.",
+    ("granularity", Granularity.VECTOR): "A row of a kernel, or one position of it in all filters (a column of the "
+    "layer written as a matrix), becomes zero together.",
+    ("granularity", Granularity.KERNEL): "What one filter reads of one input channel: a whole small kernel, or a "
+    "pattern inside it.",
+    ("granularity", Granularity.CHANNEL): "A whole filter, and with it the channel that it makes and what the next "
+    "layers read of it. Filter and channel pruning are one cut seen from two sides.",
+    ("granularity", Granularity.LAYER): "A whole layer. It can go where something carries the signal past it.",
+    ("granularity", Granularity.BLOCK): "Several layers in a row, mostly a residual block, whose shortcut then does "
+    "its work alone.",
+    ("structure", Structure.STRUCTURED): "What goes leaves a smaller ordinary network. It needs no special software.",
+    ("structure", Structure.SEMI): "Zeros in a regular pattern inside tensors that keep their shape. It is faster only "
+    "where a compiler or a chip knows the pattern.",
+    ("structure", Structure.UNSTRUCTURED): "Zeros anywhere. Smallest when stored, but ordinary kernels multiply by "
+    "zeros as by any number.",
+    ("time", Time.BEFORE): "On random weights, before anything was learnt.",
+    ("time", Time.DURING): "While the network is trained: what goes may change, or come back, until the end.",
+    ("time", Time.AFTER): "A trained network is cut. Mostly a shorter training follows.",
+    ("execution", Execution.STATIC): "One smaller network for all images. When it was found does not matter.",
+    ("execution", Execution.DYNAMIC): "The whole network stays; small gates choose anew for every image what is "
+    "computed.",
+    ("data", Data.NONE): "The weights alone.",
+    ("data", Data.UNLABELLED): "Some images, without their labels: to see what channels answer.",
+    ("data", Data.LABELS): "Some images with labels, to measure accuracy, but no gradients.",
+    ("data", Data.LABELLED): "Some images with labels, forwards and backwards once.",
+    ("data", Data.TRAINING): "The training data, and time to train.",
+    ("family", Family.MAGNITUDE): "Small is unimportant: the size of a weight or the norm of a filter decides.",
+    ("family", Family.PENALTY): "A term in the training's loss pulls scales or weights towards zero; what became "
+    "small is cut.",
+    ("family", Family.PROXY): "Another problem is solved in place of the real one: to rebuild what the next layer "
+    "gets, or to train under a constraint that is written as a second set of variables.",
+    ("family", Family.ACTIVATION): "What channels answer to images decides: how often, how strongly, how variedly.",
+    ("family", Family.GRADIENT): "How much the loss would change without it, by the first terms of a Taylor series.",
+    ("family", Family.REDUNDANCY): "What others can stand in for goes, however large it is.",
+    ("family", Family.SAMPLING): "Gates that open with a probability are trained with the weights or alone; the "
+    "probabilities then say the widths.",
+    ("family", Family.CLUSTERING): "Alike filters or feature maps are put into clusters; one of each cluster stays.",
+    ("family", Family.KERNELS): "Judged kernel by kernel: patterns inside them, groups of them, or representatives.",
+    ("family", Family.SEARCH): "Many choices of widths are tried and measured; the best stays.",
+    ("family", Family.RATIOS): "Not what goes, but how much of it in which layer.",
+    ("family", Family.SCHEDULE): "In how many steps, and how much in each.",
+    ("family", Family.RECOVERY): "What is done after a cut so that the network works again.",
+    ("family", Family.INITIALISATION): "Judged by one look at a network that was never trained.",
+    ("family", Family.DYNAMIC): "What is left out depends on the image.",
+    ("family", Family.CONTROL): "No idea at all, or no pruning at all: what every method must beat.",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One of the texts that the axes and names come from; ``url`` of the text or of what it follows."""
+
+    title: str
+    english: str
+    about: str
+    url: str = ""
+
+
+SOURCES = (
+    Source(
+        "通道剪枝方法综述",
+        "Survey of channel pruning methods",
+        "It follows the related work of REPrune (2024).",
+        "https://arxiv.org/abs/2402.17862",
+    ),
+    Source("结构化剪枝", "Structured pruning", "Notes of the same collection.", "https://github.com/Q-crystal/KB"),
+    Source(
+        "网络剪枝调研",
+        "A study of network pruning",
+        "It draws on Pruning and Quantization for Deep Neural Network Acceleration: A Survey (2021).",
+        "https://arxiv.org/abs/2101.09671",
+    ),
+    Source("模型剪枝", "An overview of model pruning", "A blog article by 禅与计算机程序设计艺术."),
+    Source("CNN通道剪枝实战", "Channel pruning in practice: from theory to code", "An article with code."),
+)
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """What the survey names and nothing here runs."""
+
+    name: str
+    text: int  # index into SOURCES
+    reason: str
+
+
+# The survey's names beside the key of the card that runs. Test: each key is in the registry.
+NAMED: Mapping[int, Mapping[str, str]] = {
+    0: {
+        "Network Slimming": "netslim",
+        "He et al. 2017": "cp-lasso",
+        "Gate Decorator": "gbn",
+        "Ye et al. 2018": "ista-bn",
+        "Lin et al. 2019": "gal",
+        "HRank": "hrank",
+        "SFP": "sfp",
+        "FPGM": "fpgm",
+        "CHIP": "chip",
+        "Kang & Han 2020": "scp",
+        "DMC": "dmc",
+        "DMCP": "dmcp",
+        "CUP": "cup",
+        "LSC": "lsc",
+        "ACP": "acp",
+        "PConv": "pconv",
+        "PATDNN": "patdnn",
+        "TMI-GKP": "tmi-gkp",
+        "REPrune": "reprune-trained",
+    },
+    1: {
+        "L1": "l1",
+        "L2": "l2",
+        "BN γ": "bn-scale",
+        "ThiNet": "thinet",
+        "CHEX": "chex",
+        "LayerPrune": "layerprune",
+        "DBP": "dbp",
+        "uniform": "alloc-uniform",
+        "adaptive": "alloc-sens",
+        "search": "random-cp",
+    },
+    2: {
+        "Lp": "lp",
+        "L1/L2 Norm": "l1",
+        "ADMM": "admm",
+        "Taylor": "taylor",
+        "LTH": "lth",
+        "Rethinking the Value": "scratch-b",
+        "AutoSlim": "autoslim-trained",
+        "AutoCompress": "autocompress",
+        "DCP": "dcp-losses",
+        "DKP": "dkp",
+        "DCFF": "dcff",
+        "Random Channel Pruning": "random-widths",
+        "PaI": "snip-elements",
+        "dynamic pruning": "fbs",
+        "penalty": "netslim",
+    },
+    3: {
+        "basic pruning": "mag",
+        "pruning by a norm": "l1",
+        "activation pruning, mean": "act-mean",
+        "activation pruning, maximum": "act-max",
+        "activation pruning, minimum": "act-min",
+        "activation pruning, variance": "act-var",
+        "gradient pruning": "grad",
+        "transfer learning": "transfer-prune",
+        "skip-link pruning": "plp",
+        "distillation": "rec-distil",
+    },
+    4: {
+        "geometric median": "fpgm",
+        "APoZ": "apoz",
+        "ThiNet": "thinet",
+        "Lasso regression": "cp-lasso",
+        "step by step": "sched-inc",
+    },
+}
+NOT_RUN = (
+    NotRun(
+        "Rethinking the Pruning Criteria",
+        2,
+        "It compares criteria and prunes nothing. The Criteria page does "
+        "that: its part Agreement says how alike two criteria rank.",
+    ),
+    NotRun(
+        "L0 norm",
+        2,
+        "It counts weights that are not zero. In a trained layer that is all of them, so it "
+        "ranks nothing. The Lp norm with a small p comes near it.",
+    ),
+    NotRun("activation pruning, structure mode", 3, "The text names it and gives no rule for it."),
+)
+
+
+def named_as(key: str) -> str:
+    """What the survey calls it and where, in Markdown; "" where it does not name it."""
+    found = [
+        f"{name} ({SOURCES[text].english})" for text, names in NAMED.items() for name, k in names.items() if k == key
+    ]
+    return "; ".join(found)
