@@ -7,16 +7,20 @@ import dataclasses
 import streamlit as st
 import torch
 
-from pages.ui import budgets, recovery, shortcuts
+from pages.ui import budgets, recovery, shortcuts, state
 from pages.ui.desk import Desk
 from pages.ui.held_out import choose_images
 from pages.ui.ranking import choose_criterion
+from pages.ui.sweeps import drops, source, usable
 from pages.ui.widgets import knob_widget, knob_widgets
 from pruning_core.allocation.budget import Budget, told
+from pruning_core.allocation.candidates import Candidates
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.search import BASELINE, EXPLORERS, Search, reach
 from pruning_core.allocation.space import Explorer
+from pruning_core.criteria import Criterion
+from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.methods.recoveries import NewStatistics
 from pruning_core.studies.search import SearchRun
@@ -35,12 +39,13 @@ def ask(desk: Desk, network: Network, available: int) -> SearchRun | None:
     first, second, third = st.columns([5, 5, 5], gap="medium")
     with first:
         explorer = _explorer()
-        control = _control(explorer)
     with second:
         wanted = budgets.ask(KEY, more=FRONT)
         trials = _trials(explorer)
     with third:
         criterion = choose_criterion()
+        explorer = _completed(explorer, criterion, desk)
+        control = _control(explorer)
         kept = shortcuts.choose(network, f"{KEY}.shortcuts")
         with st.popover("Limits and settings", icon=":material/straighten:", width="stretch", wrap=True):
             limits = dataclasses.replace(_limits(network), shortcuts=kept)
@@ -77,6 +82,19 @@ def _explorer() -> Explorer:
     chosen = classes[wanted or next(iter(classes))]
     st.caption(f"{chosen.card.idea} {chosen.card.fails}")
     return knob_widgets(chosen, KEY)
+
+
+def _completed(explorer: Explorer, criterion: Criterion, desk: Desk) -> Explorer:
+    """With the stored drops, where it is made from them. Raises UserError when there are none."""
+    if not isinstance(explorer, Candidates):
+        return explorer
+    sweep = usable(desk, criterion)
+    if sweep is None:
+        raise UserError(
+            f"{explorer.card.name} needs a sensitivity sweep of this network. Run one on the Sensitivity page first."
+        )
+    st.caption(f":material/grid_on: {source(sweep, criterion)}")
+    return dataclasses.replace(explorer, table=tuple(drops(state.jobs().snapshot(sweep[0].id)).items()))
 
 
 def _control(explorer: Explorer) -> bool:

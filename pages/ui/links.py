@@ -17,6 +17,13 @@ def to_what_if(label: str = "Remove channels on What-if") -> None:
     st.page_link("pages/whatif/page.py", label=label, icon=":material/content_cut:")
 
 
+def to_search(label: str, explorer: str) -> None:
+    """``explorer``: the key of the card of the search to begin with."""
+    if st.button(label, icon=":material/query_stats:", key=f"to.search.{explorer}", type="tertiary", wrap=True):
+        st.session_state["search.explorer"] = explorer
+        st.switch_page("pages/search/page.py")
+
+
 def to_fine_tune(label: str = "Fine-tune it") -> None:
     st.page_link("pages/finetune/page.py", label=label, icon=":material/model_training:")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from pages.ui import started
@@ -9,11 +10,13 @@ from pages.ui.desk import Desk
 from pruning_core.analysis.sensitivity import Fast
 from pruning_core.criteria import Criterion
 from pruning_core.datasets import DataRef
+from pruning_core.measuring.measures import Cell
 from pruning_core.methods.recoveries import Mending
 from pruning_core.runs.view import JobView
 from pruning_core.studies.sensitivity import SensitivityRun
 
 Found = tuple[JobView, SensitivityRun]
+Table = Mapping[str, list[tuple[float, float]]]
 
 
 def judged_on(data: DataRef) -> DataRef:
@@ -36,6 +39,25 @@ def usable(desk: Desk, criterion: Criterion) -> Found | None:
     found = [each for each in sweeps(desk) if each[0].count]
     same = [each for each in found if each[1].criterion == criterion]
     return next(iter(same or found), None)
+
+
+def drops(sweep: JobView | None) -> Table:
+    """Group -> (ratio, drop), as the newest state of each cell of a sweep with its events has it."""
+    table: dict[str, dict[float, float]] = {}
+    for cell in sweep.all(Cell) if sweep else ():
+        table.setdefault(cell.group, {})[cell.ratio] = cell.drop
+    return {key: sorted(row.items()) for key, row in table.items()}
+
+
+def source(sweep: Found, criterion: Criterion) -> str:
+    """Which sweep drops are from, and what to know about it."""
+    view, spec = sweep
+    text = f"Drops from the sweep: {label(spec)}, on held-out images."
+    if view.active:
+        text += " It is still running: what it has measured so far is used."
+    if spec.criterion != criterion:
+        text += f" It was measured with {spec.criterion.label}; the channels are now chosen by another criterion."
+    return text
 
 
 def label(spec: SensitivityRun, available: int | None = None) -> str:

@@ -6,13 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pages.ui.sweeps import Table, drops
 from pruning_core.allocation.base import Allocation
 from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan
 from pruning_core.runs.view import JobView
-
-Table = Mapping[str, list[tuple[float, float]]]
 
 LACKING = {
     "table": "needs a sensitivity sweep of this network. Run one on the Sensitivity page first.",
@@ -30,15 +29,7 @@ class Material:
 
 def material(network: Network, plan: Plan, sweep: JobView | None) -> Material:
     """`sweep`: a sensitivity run with its events."""
-    from pruning_core.measuring.measures import Cell
-
-    table: dict[str, dict[float, float]] = {}
-    for cell in sweep.all(Cell) if sweep else ():
-        table.setdefault(cell.group, {})[cell.ratio] = cell.drop
-    return Material(
-        {key: sorted(row.items()) for key, row in table.items()},
-        {key: network.ratio(plan, key) for key in plan},
-    )
+    return Material(drops(sweep), {key: network.ratio(plan, key) for key in plan})
 
 
 def offered() -> dict[str, type[Allocation]]:

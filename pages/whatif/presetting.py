@@ -6,10 +6,10 @@ import dataclasses
 
 import streamlit as st
 
-from pages.ui import budgets, history, shortcuts, state
+from pages.ui import budgets, history, links, shortcuts, state
 from pages.ui.literal import literal
 from pages.ui.ranking import Ranking
-from pages.ui.sweeps import Found, label, usable
+from pages.ui.sweeps import source, usable
 from pages.ui.widgets import knob_widgets
 from pages.whatif import how, presets
 from pruning_core.allocation.budget import allocate, kept, reachable
@@ -18,6 +18,8 @@ from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.pool import Pool
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
+
+ASKED = "whatif.preset.asked"  # what the last run of the page asked for
 
 
 def form(network: Network, ranked: Ranking) -> None:
@@ -49,14 +51,24 @@ def _form(network: Network, ranked: Ranking) -> None:
     view = state.jobs().snapshot(sweep[0].id) if sweep else None
     complete = presets.completed(allocation, presets.material(network, state.desk().plan, view))
     if sweep and hasattr(complete, "table"):
-        _say_sweep(sweep, ranked)
+        st.caption(f":material/grid_on: {source(sweep, ranked.criterion)}")
+        links.to_search("Really measure the best such plans on Search", "candidates")
     pool = Pool.of(network, ranked.values, limits, ranked.criterion.fair.by)
     counted = [each for each in wanted if not each.timed]
     feasible = budgets.feasible([(each, reachable(complete, pool, each.kind)) for each in counted])
-    if st.button(
-        "Put this on the sliders", key="whatif.preset.use", type="primary", disabled=not feasible or not wanted,
+    possible = feasible and bool(wanted)
+    used = st.button(
+        "Put this on the sliders", key="whatif.preset.use", type="primary", disabled=not possible,
         icon=":material/tune:", wrap=True,
-    ):  # fmt: skip
+    )  # fmt: skip
+    follows = st.toggle(
+        "Move the sliders with the budget", False, key="whatif.preset.follow", persist_state="session", wrap=True,
+        help="Every move of a budget solves the ratios anew, from what is stored: nothing is measured for it.",
+    )  # fmt: skip
+    asked = (complete, wanted, limits, ranked.criterion)
+    moved = follows and st.session_state.get(ASKED) not in (None, asked)
+    st.session_state[ASKED] = asked
+    if possible and (used or moved):
         found = allocate(complete, pool, *wanted)
         made = how.computed(state.desk(), network, ranked, found.plan, complete, limits, wanted)
         if history.change(found.plan, how=made):
@@ -66,13 +78,3 @@ def _form(network: Network, ranked: Ranking) -> None:
         st.success(f"The plan is on the sliders. {said}".rstrip(), icon=":material/check:")
     whole = network.cost()
     budgets.standing(kept(counted, whole, network.cost(state.desk().plan)), "The plan on the sliders")
-
-
-def _say_sweep(sweep: Found, ranked: Ranking) -> None:
-    view, spec = sweep
-    text = f"Drops from the sweep: {label(spec)}, on held-out images."
-    if view.active:
-        text += " It is still running: what it has measured so far is used."
-    if spec.criterion != ranked.criterion:
-        text += f" It was measured with {spec.criterion.label}; the channels are now chosen by another criterion."
-    st.caption(f":material/grid_on: {text}")

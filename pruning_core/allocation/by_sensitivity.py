@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar
 
 from pruning_core.allocation.base import Allocation, Dial
 from pruning_core.allocation.lowest import removed_count
@@ -51,12 +52,7 @@ class BySensitivity(Allocation):
 
     def __post_init__(self) -> None:
         check_knobs(self)
-        rows = self.table.items() if isinstance(self.table, Mapping) else self.table
-        clean = sorted((str(key), tuple(sorted((float(r), float(d)) for r, d in curve))) for key, curve in rows)
-        object.__setattr__(self, "table", tuple(clean))
-        for key, curve in self.table:
-            if any(not 0 <= ratio < 1 for ratio, _ in curve) or any(drop != drop for _, drop in curve):
-                raise UserError(f"The sensitivity of {key} holds a ratio outside [0, 1) or a drop that is no number.")
+        object.__setattr__(self, "table", checked_table(self.table))
 
     def dial(self, pool: Pool) -> Dial:
         """Raises UserError when nothing in the pool was measured."""
@@ -67,7 +63,7 @@ class BySensitivity(Allocation):
 
         def at(tolerance: float) -> Counts:
             return {
-                key: removed_count(_tolerated(curve, tolerance, self.interpolate), pool.size[key])
+                key: removed_count(tolerated(curve, tolerance, self.interpolate), pool.size[key])
                 for key, curve in curves.items()
             }
 
@@ -75,7 +71,26 @@ class BySensitivity(Allocation):
         return Dial(below, max(0.0, *drops), at)
 
 
-def _tolerated(curve: Curve, tolerance: float, interpolate: bool) -> float:
+def checked_table(table: Mapping[str, Iterable[tuple[float, float]]] | Iterable[Any]) -> tuple[tuple[str, Curve], ...]:
+    """A sensitivity table as it is kept, sorted. Raises UserError for a ratio outside [0, 1) or a drop that is none."""
+    rows = table.items() if isinstance(table, Mapping) else table
+    clean = sorted((str(key), tuple(sorted((float(r), float(d)) for r, d in curve))) for key, curve in rows)
+    for key, curve in clean:
+        if any(not 0 <= ratio < 1 for ratio, _ in curve) or any(drop != drop for _, drop in curve):
+            raise UserError(f"The sensitivity of {key} holds a ratio outside [0, 1) or a drop that is no number.")
+    return tuple(clean)
+
+
+def drop_at(curve: Curve, ratio: float) -> float:
+    """The drop at ``ratio``, on straight lines from (0, 0) through what was measured; flat after the last point."""
+    points = [(0.0, 0.0), *(point for point in curve if point[0] > 0)]
+    for (before, low), (after, high) in pairwise(points):
+        if ratio <= after:
+            return low + (high - low) * (ratio - before) / (after - before)
+    return points[-1][1]
+
+
+def tolerated(curve: Curve, tolerance: float, interpolate: bool) -> float:
     """The largest ratio whose drop is at most ``tolerance``; 0 when there is none."""
     points = [(0.0, 0.0), *(point for point in curve if point[0] > 0)]
     (above, steep) = points[-1]

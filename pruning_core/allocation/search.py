@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pruning_core.allocation.annealing import Annealing
 from pruning_core.allocation.budget import Budget, Kind, Reach, figure, keeping, limits_of, reach_of
+from pruning_core.allocation.candidates import Candidates
 from pruning_core.allocation.greedy import Greedy
 from pruning_core.allocation.latency import Measure, Running, Stopwatch, settle
 from pruning_core.allocation.pool import Counts, Pool
@@ -22,7 +23,7 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Cost, Plan
 from pruning_core.knobs import Range, check_knobs
 
-EXPLORERS: tuple[type[Explorer], ...] = (Tpe, RandomWidths, Nsga2, Annealing, Swarm, Greedy)
+EXPLORERS: tuple[type[Explorer], ...] = (Tpe, RandomWidths, Nsga2, Annealing, Swarm, Greedy, Candidates)
 """The registry of searches: a new one is its class and its line here."""
 BASELINE: type[Explorer] = RandomWidths
 """What every search is compared with: as many trials without any cleverness."""
@@ -70,8 +71,8 @@ def searching(
     """
     if not budgets and not search.explorer.pareto:
         raise UserError(f"{search.explorer.card.name} needs a budget. Set one, or choose another search.")
-    space = Space(pool, search.least, search.trials, bool(budgets))
-    fitter = _Fitter(space, tuple(budgets), measures or {})
+    space = Space(pool, search.least, search.trials, tuple(budgets))
+    fitter = _Fitter(space, measures or {})
     walk = search.explorer.walk(space, search.seed)
     most = search.explorer.longest(space)
     trials = list(past[:most])
@@ -121,12 +122,12 @@ def searching(
 
 def longest(search: Search, pool: Pool, budgets: Sequence[Budget] = ()) -> int:
     """How many trials :func:`searching` makes at most."""
-    return search.explorer.longest(Space(pool, search.least, search.trials, bool(budgets)))
+    return search.explorer.longest(Space(pool, search.least, search.trials, tuple(budgets)))
 
 
 def reach(search: Search, pool: Pool, kind: Kind) -> Reach:
     """The budgets that any search of ``pool`` can keep to; for those that have closed forms."""
-    space = Space(pool, search.least, search.trials, True)
+    space = Space(pool, search.least, search.trials)
     return reach_of(space.dial((1.0,) * len(space.keys)), pool, kind)
 
 
@@ -139,26 +140,25 @@ class _Fitter:
     """Turns draws into counts that use up the budgets."""
 
     space: Space
-    budgets: tuple[Budget, ...]
     measures: Mapping[Kind, Measure]
     counted: dict[Kind, float] = field(default_factory=dict)
     timed: dict[Kind, float] = field(default_factory=dict)
     watch: Stopwatch = field(init=False)
 
     def __post_init__(self) -> None:
-        if lacking := {each.kind for each in self.budgets if each.timed} - set(self.measures):
+        if lacking := {each.kind for each in self.space.budgets if each.timed} - set(self.measures):
             raise ValueError(f"a budget of {', '.join(sorted(lacking))} needs a measure")
         self.watch = Stopwatch(self.space.pool, self.measures)
 
     def prepare(self) -> Running[None]:
         """Raises UserError when a budget is out of reach."""
         pool, whole = self.space.pool, self.space.dial((1.0,) * len(self.space.keys))
-        self.counted = limits_of(whole, pool, [each for each in self.budgets if not each.timed])
-        self.timed = yield from self.watch.limits(whole, [each for each in self.budgets if each.timed])
+        self.counted = limits_of(whole, pool, [each for each in self.space.budgets if not each.timed])
+        self.timed = yield from self.watch.limits(whole, [each for each in self.space.budgets if each.timed])
 
     def fit(self, draw: Draw) -> Running[tuple[Counts, dict[Kind, float]]]:
         """The counts, and their milliseconds where a budget is in them."""
-        if not self.budgets or not draw.fit:
+        if not self.space.budgets or not draw.fit:
             counts = self.space.counts(draw.shares)
         else:
             dial = self.space.dial(draw.shares)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from pruning_core.allocation.base import Dial
+from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.lowest import removed_count
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.allocation.trial import Trial
@@ -24,12 +25,16 @@ class Draw(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """``least`` is the smallest share drawn; ``trials`` how many there will be; without a budget the cost is a goal."""
+    """``least`` is the smallest share drawn; ``trials`` how many there will be; without budgets the cost is a goal."""
 
     pool: Pool
     least: float
     trials: int
-    budgeted: bool
+    budgets: tuple[Budget, ...] = ()
+
+    @property
+    def budgeted(self) -> bool:
+        return bool(self.budgets)
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -8,12 +8,15 @@ from streamlit.testing.v1 import AppTest
 
 from pages.search import charts, frames
 from pages.ui import state
+from pages.ui.sweeps import drops, judged_on
 from pruning_core.allocation.budget import Budget
+from pruning_core.allocation.candidates import Candidates
 from pruning_core.allocation.search import BASELINE, EXPLORERS
 from pruning_core.allocation.trial import best_of
 from pruning_core.graph import Plan
 from pruning_core.runs.view import State
 from pruning_core.studies.search import SearchRun
+from pruning_core.studies.sensitivity import SensitivityRun
 from pruning_core.studies.tried import Tried
 from tests.app.page_under_test import ROOT, carried, metrics, text_of
 
@@ -57,6 +60,9 @@ def test_every_search_of_the_registry_is_offered_and_explained(page):
         page.selectbox(key="search.explorer").set_value(each.card.key).run()
         assert not page.exception
         assert each.card.idea in text_of(page)
+        if each is Candidates:
+            assert "needs a sensitivity sweep of this network" in page.error[0].value
+            continue
         assert (page.toggle(key="search.control").value if each is not BASELINE else True) is True
     assert "Nothing is searched yet" in page.info[0].value
 
@@ -176,3 +182,21 @@ def test_without_a_budget_the_smallest_that_lost_little_stands_out():
         frames.best(found, "x", SearchRun(desk.model, desk.data, budgets=(Budget("macs", 0.5),)), origin).trial.number
         == 0
     )
+
+
+def test_the_best_plans_of_a_stored_sweep_are_really_measured_and_one_is_taken(page):
+    desk = page.session_state["desk"]
+    sweep = SensitivityRun(desk.model, judged_on(desk.data), ratios=(0.3, 0.6, 0.9), images=48)
+    cells = state.jobs().wait(state.jobs().submit(sweep, page.session_state["owner"]), 180)
+    assert cells.state is State.DONE, cells.error
+    page.selectbox(key="search.explorer").set_value(Candidates.card.key).run()
+    assert "Drops from the sweep: L1" in text_of(page) and not page.error
+    page.slider(key="search.Candidates.candidates").set_value(2)
+    page.toggle(key="search.control").set_value(False)
+    ended = searched(page)
+    found = ended.all(Tried)
+    assert [each.by for each in found] == ["candidates"] * 3 and all(each.trial.within for each in found)
+    spec = state.jobs().spec(ended.id)
+    assert dict(spec.search.explorer.table) == {k: tuple(v) for k, v in drops(state.jobs().snapshot(cells.id)).items()}
+    page.button(key="search.take").click().run()
+    assert Plan(best_of([each.trial for each in found]).plan) == page.session_state["desk"].plan

@@ -29,7 +29,7 @@ from tests.app.page_under_test import carried, metrics, opened, text_of
 
 @pytest.fixture
 def page(monkeypatch):
-    for way in ("to_fine_tune", "to_download"):  # a page by itself knows no way to the others
+    for way in ("to_fine_tune", "to_download", "to_search"):  # a page by itself knows no way to the others
         monkeypatch.setattr(links, way, lambda *_: None)
     return opened("whatif", monkeypatch)
 
@@ -397,3 +397,18 @@ def test_a_move_whose_run_was_ended_in_its_midst_is_taken_by_the_next_one(page, 
     monkeypatch.setattr(history, "change", keep)
     page.run()
     assert page.slider(key=key).value == 50 and len(desk(page).plan[network().groups[0].key]) == 8
+
+
+def test_a_moved_budget_moves_the_sliders_where_they_follow_and_every_budget_is_stood_to(page):
+    page.button_group(key="whatif.budget.kinds").set_value(["macs", "bytes"]).run()
+    page.slider(key="whatif.budget.share.macs").set_value(90).run()
+    assert not desk(page).plan, "nothing moves unasked"
+    page.toggle(key="whatif.preset.follow").set_value(True).run()
+    assert not desk(page).plan, "the wish to follow moves nothing by itself"
+    page.slider(key="whatif.budget.share.bytes").set_value(40).run()
+    whole, cost = network().cost(), network().cost(desk(page).plan)
+    assert 0.35 < cost.size_bytes / whole.size_bytes <= 0.4 and cost.macs <= 0.9 * whole.macs
+    said = text_of(page)
+    assert said.count(":material/check: met]") == 2 and "bytes" in said and "to spare" in said
+    page.button(key="whatif.undo").click().run()
+    assert not desk(page).plan and text_of(page).count("not met]") == 2

@@ -7,6 +7,8 @@ import dataclasses
 import pytest
 
 from pruning_core.allocation.budget import Budget, allocate
+from pruning_core.allocation.by_sensitivity import drop_at
+from pruning_core.allocation.candidates import Candidates
 from pruning_core.allocation.greedy import Greedy
 from pruning_core.allocation.latency import settle
 from pruning_core.allocation.limits import Limits
@@ -23,6 +25,9 @@ from tests.core.allocation_nets import chain_network, random_scores, residual_ne
 from tests.core.export_nets import elsewhere
 
 HALF = Budget("macs", 0.5)
+TABLE = {"stem": [(0.3, 0.02), (0.9, 0.5)], "a1": [(0.5, 0.1), (0.9, 0.4)], "b1": [(0.5, 0.01), (0.9, 0.1)]}
+MADE = [each(TABLE) if each is Candidates else each() for each in EXPLORERS]
+NAMES = [each.__name__ for each in EXPLORERS]
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +50,9 @@ def trials_of(generator) -> list[Trial]:
     return [event for event in generator if isinstance(event, Trial)]
 
 
-@pytest.mark.parametrize("explorer", EXPLORERS)
+@pytest.mark.parametrize("explorer", MADE, ids=NAMES)
 def test_every_trial_keeps_to_the_budget_and_uses_it(explorer, pool):
-    search = Search(explorer(), trials=12, seed=3)
+    search = Search(explorer, trials=12, seed=3)
     found = trials_of(searching(search, pool, smooth(pool), (HALF,)))
     full = pool.network.cost().macs
     assert [trial.number for trial in found] == list(range(len(found)))
@@ -57,15 +62,15 @@ def test_every_trial_keeps_to_the_budget_and_uses_it(explorer, pool):
         assert trial.within == (trial.macs <= 0.5 * full)
         assert trial.accuracy == smooth(pool)(Plan(trial.plan))
         assert trial.ratios == {key: pool.network.ratio(Plan(trial.plan), key) for key in trial.plan}
-        if explorer is not Greedy:
+        if not isinstance(explorer, Greedy):
             assert 0.44 * full < trial.macs <= 0.5 * full  # one channel is worth up to 4 % here
-    if explorer is not Greedy:
+    if not isinstance(explorer, Greedy):
         assert Plan(found[0].plan) == allocate(Uniform(), pool, HALF).plan
 
 
-@pytest.mark.parametrize("explorer", EXPLORERS)
+@pytest.mark.parametrize("explorer", MADE, ids=NAMES)
 def test_a_search_repeats_and_resumes_as_if_never_interrupted(explorer, pool):
-    search = Search(explorer(), trials=14, seed=5)
+    search = Search(explorer, trials=14, seed=5)
 
     def run(past=()):
         calls = []
@@ -252,3 +257,41 @@ def test_every_explorer_says_what_it_is():
     for cls in EXPLORERS:
         assert cls.__doc__
         assert all((cls.card.name, cls.card.idea, cls.card.formula, cls.card.cost, cls.card.fails))
+
+
+def test_candidates_come_from_stored_drops_alone_in_the_order_of_their_sums(pool):
+    """b1 bears most in the table, so the best candidate takes more of it than the uniform plan does."""
+    counted = []
+    explorer = Candidates(TABLE, candidates=5)
+    search = Search(explorer, trials=50)
+    found = trials_of(searching(search, pool, lambda plan: counted.append(plan) or 0.5, (HALF, Budget("bytes", 0.9))))
+    assert len(found) == len(counted) == longest(search, pool, (HALF,)) == 6
+    assert Plan(found[0].plan) == allocate(Uniform(), pool, HALF, Budget("bytes", 0.9)).plan
+
+    def summed(trial):
+        return sum(drop_at(dict(explorer.table)[key], ratio) for key, ratio in trial.ratios.items())
+
+    assert all(trial.within for trial in found)
+    own = [summed(trial) for trial in found[1:]]
+    assert own == sorted(own) and own[0] < summed(found[0])
+    assert found[1].ratios["b1"] > found[0].ratios["b1"]
+    assert len({tuple(sorted(trial.ratios.items())) for trial in found[1:]}) == 5, "no candidate twice"
+
+
+def test_candidates_for_a_latency_are_fitted_by_timing(pool):
+    full = pool.network.cost().macs
+    clock = {"latency": lambda plan: 8.0 * pool.network.cost(plan).macs / full}
+    search = Search(Candidates(TABLE, candidates=2), trials=3)
+    found = trials_of(searching(search, pool, smooth(pool), (Budget("latency", 0.4),), measures=clock))
+    assert len(found) == 3 and all(trial.latency_ms <= 3.2 for trial in found)
+
+
+def test_candidates_need_a_table_that_reaches_the_budget(pool):
+    for table, words in (({}, "Run a sensitivity sweep"), ({"stem": [(0.1, 0.0)]}, "cannot be reached")):
+        with pytest.raises(UserError, match=words):
+            list(searching(Search(Candidates(table), trials=3), pool, smooth(pool), (HALF,)))
+
+
+def test_a_drop_between_measured_ratios_lies_on_a_line():
+    curve = ((0.2, 0.1), (0.6, 0.5))
+    assert [round(drop_at(curve, r), 6) for r in (0.0, 0.1, 0.2, 0.4, 0.6, 0.9)] == [0.0, 0.05, 0.1, 0.3, 0.5, 0.5]

@@ -98,7 +98,7 @@ def test_every_particle_remembers_its_own_best(monkeypatch: pytest.MonkeyPatch) 
         return velocity(v, x, own, best, *rest)
 
     monkeypatch.setattr(swarm, "velocity", spied)
-    walk = Swarm(3).walk(Space(Pool.of(state.network, scores, Limits()), 0.1, 40, True), seed=2)
+    walk = Swarm(3).walk(Space(Pool.of(state.network, scores, Limits()), 0.1, 40, (Budget("macs", 0.5),)), seed=2)
     draw, seen = next(walk), []
     for number in range(1 + 4 * 3):
         accuracy = 0.9 - abs(draw.shares[0] - 0.4) + 0.01 * number
@@ -114,7 +114,7 @@ def test_the_swarm_begins_at_the_clusters_and_moves_to_what_was_best() -> None:
     state = begun(residual())
     scores = {group.key: torch.linspace(0.02, 1.98, group.size).double() for group in state.network.groups}
     scores[state.network.groups[1].key][3:] = 0.5
-    space = Space(Pool.of(state.network, scores, Limits()), 0.02, 40, True)
+    space = Space(Pool.of(state.network, scores, Limits()), 0.02, 40, (Budget("macs", 0.5),))
     at = [float((scores[key] > 1).double().mean()) for key in space.keys]
     assert at == [0.5, 0, 0.5]
     walk = ClusterSwarm(4).walk(space, seed=0)

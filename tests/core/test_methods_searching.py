@@ -251,7 +251,7 @@ def test_more_weights_never_a_lower_rate() -> None:
     assert removed == pytest.approx(0.5) and [0.4 / removed * (1 - k) for k in kept] == pytest.approx([0.16, 0.48])
     state = begun(residual())
     pool = Pool.of(state.network, {g.key: torch.rand(g.size) for g in state.network.groups}, Limits())
-    walk = ExperiencedAnnealing().walk(Space(pool, 0.1, 8, True), seed=1)
+    walk = ExperiencedAnnealing().walk(Space(pool, 0.1, 8, (Budget("macs", 0.5),)), seed=1)
     draw = next(walk)
     full = state.network.cost().parameters
     weights = [g.size * (full - state.network.cost(Plan({g.key: (0,)})).parameters) for g in state.network.groups]
