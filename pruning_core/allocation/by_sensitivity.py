@@ -73,7 +73,7 @@ class BySensitivity(Allocation):
 
 def checked_table(table: Mapping[str, Iterable[tuple[float, float]]] | Iterable[Any]) -> tuple[tuple[str, Curve], ...]:
     """A sensitivity table as it is kept, sorted. Raises UserError for a ratio outside [0, 1) or a drop that is none."""
-    rows = table.items() if isinstance(table, Mapping) else table
+    rows: Iterable[Any] = table.items() if isinstance(table, Mapping) else table
     clean = sorted((str(key), tuple(sorted((float(r), float(d)) for r, d in curve))) for key, curve in rows)
     for key, curve in clean:
         if any(not 0 <= ratio < 1 for ratio, _ in curve) or any(drop != drop for _, drop in curve):
