@@ -65,7 +65,8 @@ def _form(network: Network, ranked: Ranking) -> None:
         "Move the sliders with the budget", False, key="whatif.preset.follow", persist_state="session", wrap=True,
         help="Every move of a budget solves the ratios anew, from what is stored: nothing is measured for it.",
     )  # fmt: skip
-    asked = (complete, wanted, limits, ranked.criterion)
+    # Not what the ratios are scaled from: that is the plan itself, which every answer changes.
+    asked = (allocation, wanted, limits, ranked.criterion, sweep[0].id if sweep else "")
     moved = follows and st.session_state.get(ASKED) not in (None, asked)
     st.session_state[ASKED] = asked
     if possible and (used or moved):
