@@ -14,6 +14,7 @@ from pruning_core.zoo import LoadedModel
 
 COUNTED = provenance.derived("counted in closed form from the shapes that remain; exact, applying changes nothing")
 UNIT = "whatif.unit"
+MULTIPLE = "whatif.multiple"
 UNITS = ("MACs", "FLOPs")
 OPERATIONS = "For one image. A multiply-accumulate (MAC) is two floating-point operations (FLOPs)."
 
@@ -37,6 +38,11 @@ def introduction(desk: Desk, model: LoadedModel) -> None:
 def compute_unit() -> tuple[str, int]:
     """(name, how many of them a multiply-accumulate is)."""
     return ("FLOPs", 2) if st.session_state.get(UNIT) == "FLOPs" else ("MACs", 1)
+
+
+def multiple() -> int:
+    """What sliders round kept channels up to."""
+    return int(st.session_state.get(MULTIPLE) or 1)
 
 
 def row(network: Network, desk: Desk) -> tuple[DeltaGenerator, bool]:
@@ -70,7 +76,7 @@ def row(network: Network, desk: Desk) -> tuple[DeltaGenerator, bool]:
 
 
 def requested(network: Network) -> None:
-    found = plans.cuts(network, state.desk().plan, history.asked())
+    found = plans.cuts(network, state.desk().plan, history.asked(), multiple())
     st.dataframe(
         plans.plan_table(found),
         hide_index=True,

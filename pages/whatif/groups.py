@@ -8,8 +8,7 @@ from pages.ui import cards, history, numbers, plots, state
 from pages.ui.literal import literal, named
 from pages.ui.ranking import Ranking
 from pages.ui.sweeps import label, usable
-from pages.whatif import agreed, charts, frames, plans
-from pages.whatif.figures import COUNTED
+from pages.whatif import agreed, charts, figures, frames, plans
 from pages.whatif.plans import Cut
 from pruning_core.graph import Network
 from pruning_core.measuring.measures import Cell
@@ -21,7 +20,7 @@ CHOSEN = "whatif.layer"
 
 def section(network: Network, ranked: Ranking) -> None:
     """Few groups have a slider each; of many one is chosen, in the overview or by name, and has the slider."""
-    found = plans.cuts(network, state.desk().plan, history.asked())
+    found = plans.cuts(network, state.desk().plan, history.asked(), figures.multiple())
     many = len(found) > FEW
     if many and st.session_state.get(CHOSEN) not in {cut.key for cut in found}:
         st.session_state[CHOSEN] = found[0].key
@@ -72,7 +71,7 @@ def _overview(found: list[Cut], network: Network, ranked: Ranking, many: bool) -
         else "What a group is worth is coloured in once a sweep on the Sensitivity page has measured it."
     )
     st.caption(" ".join(told))
-    cards.source_line(COUNTED)
+    cards.source_line(figures.COUNTED)
 
 
 def _one(found: list[Cut], network: Network, ranked: Ranking) -> None:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.ui import engine, state
-from pages.whatif import applying, figures, groups, live, presetting, record, recovered, sliders
+from pages.whatif import applying, figures, groups, live, presetting, record, recovered, sliders, timing
 
 desk = state.desk()
 model = state.loaded(desk.model)
@@ -17,6 +17,8 @@ else:
     ranking = sliders.head(desk, network)
     slot, asked = figures.row(network, state.desk())
     recovery, beside = recovered.section(state.desk(), network)
+    with st.container():  # always there, so that what follows keeps its place
+        timing.section(state.desk())
     told, about = st.container(), st.empty()
     by_hand, computed, requested = st.tabs(["By hand", "Under a budget", "Requested and actual"])
     for place, body in ((by_hand, groups.section), (computed, presetting.form)):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 from torch import Tensor
 
+from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.lowest import lowest, removed_count
 from pruning_core.graph import Group, LayerCost, Network, Plan
 
@@ -39,33 +40,34 @@ class Cut:
         return self.asked >= 100
 
 
-def cuts(network: Network, plan: Plan, asked: Mapping[str, int]) -> list[Cut]:
+def cuts(network: Network, plan: Plan, asked: Mapping[str, int], multiple: int = 1) -> list[Cut]:
     """Every group of the network; `asked` counts only where it leads to what the plan removes."""
     found = []
     for group in network.groups:
         removed = len(plan.get(group.key, ()))
         wish = asked.get(group.key)
-        if wish is None or counted(wish, group.size) != removed:
+        if wish is None or counted(wish, group.size, multiple) != removed:
             wish = math.ceil(100 * removed / group.size - 1e-9)
         found.append(Cut(group.key, group.size, removed, wish, group.exact))
     return found
 
 
-def counted(percent: int, size: int) -> int:
-    """Channels that a slider at `percent` removes; at 100 all but one."""
-    return size - 1 if percent >= 100 else removed_count(percent / 100, size)
+def counted(percent: int, size: int, multiple: int = 1) -> int:
+    """Channels that a slider at `percent` removes, at 100 all but one; the kept ones rounded up to a `multiple`."""
+    removed = size - 1 if percent >= 100 else removed_count(percent / 100, size)
+    return Limits(multiple=multiple).rounded(size, removed)
 
 
-def with_percent(plan: Plan, group: Group, percent: int, scores: Tensor) -> Plan:
+def with_percent(plan: Plan, group: Group, percent: int, scores: Tensor, multiple: int = 1) -> Plan:
     """The plan in which the group loses the lowest `percent` of its channels."""
-    return plan.with_group(group.key, lowest(scores, counted(percent, group.size)))
+    return plan.with_group(group.key, lowest(scores, counted(percent, group.size, multiple)))
 
 
-def everywhere(network: Network, plan: Plan, percent: int, scores: Mapping[str, Tensor]) -> Plan:
+def everywhere(network: Network, plan: Plan, percent: int, scores: Mapping[str, Tensor], multiple: int = 1) -> Plan:
     """The same share of every exact group that was scored; the others stay as they are."""
     for group in network.groups:
         if group.exact and group.key in scores:
-            plan = with_percent(plan, group, percent, scores[group.key])
+            plan = with_percent(plan, group, percent, scores[group.key], multiple)
     return plan
 
 

@@ -8,10 +8,11 @@ from pages.ui import history, state
 from pages.ui.desk import Desk
 from pages.ui.ranking import Ranking, choose_criterion, ranking_when_there
 from pages.whatif import agreed, how, plans
-from pages.whatif.figures import UNIT, UNITS
+from pages.whatif.figures import MULTIPLE, UNIT, UNITS, multiple
 from pruning_core.graph import Network
 
 ALL = "whatif.all"
+MULTIPLES = (1, 4, 8, 16)
 
 
 def head(desk: Desk, network: Network) -> Ranking | None:
@@ -43,6 +44,11 @@ def head(desk: Desk, network: Network) -> Ranking | None:
             "Count", UNITS, default=UNITS[0], required=True, key=UNIT, label_visibility="collapsed",
             persist_state="session", width="stretch", wrap=True,
         )  # fmt: skip
+        st.segmented_control(
+            "Keep multiples of", MULTIPLES, default=1, required=True, key=MULTIPLE, persist_state="session", wrap=True,
+            help="What a slider keeps is rounded up to it from the next move on: many devices compute 8 or 16 channels "
+            "at a time, and 17 cost them as much as 32. For budgets it stands under Limits.",
+        )  # fmt: skip
     with st.container():  # always there: a slider that moves to another place in the page loses the keyboard
         if ranked is not None:
             _otherwise(network, ranked)
@@ -50,7 +56,7 @@ def head(desk: Desk, network: Network) -> Ranking | None:
 
 
 def _global(network: Network, ranked: Ranking) -> None:
-    found = plans.cuts(network, state.desk().plan, history.asked())
+    found = plans.cuts(network, state.desk().plan, history.asked(), multiple())
     exact = [cut for cut in found if cut.exact and cut.key in ranked.values]
     shares = {cut.asked for cut in exact}
     one = shares.pop() if len(shares) == 1 else None
@@ -75,7 +81,8 @@ def _global(network: Network, ranked: Ranking) -> None:
             "group keeps one channel."
         )
     else:
-        st.caption(f"{removed:,} of {total:,} channels are removed, whole channels only.")
+        steps = f"kept in multiples of {multiple()}" if multiple() > 1 else "whole channels only"
+        st.caption(f"{removed:,} of {total:,} channels are removed, {steps}.")
 
 
 def _take_moves(network: Network, ranked: Ranking) -> None:
@@ -83,10 +90,10 @@ def _take_moves(network: Network, ranked: Ranking) -> None:
         plan = state.desk().plan
         if target is None:
             wishes = {group.key: percent for group in network.groups if group.exact}
-            plan = plans.everywhere(network, plan, percent, ranked.values)
+            plan = plans.everywhere(network, plan, percent, ranked.values, multiple())
         elif target in ranked.values:
             wishes = {target: percent}
-            plan = plans.with_percent(plan, network.group(target), percent, ranked.values[target])
+            plan = plans.with_percent(plan, network.group(target), percent, ranked.values[target], multiple())
         else:
             continue
         history.change(plan, wishes, how.by_hand(state.desk(), network, ranked, plan))

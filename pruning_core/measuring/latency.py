@@ -57,9 +57,10 @@ def measure_latency(
     batch_size: int = 1,
     runs: int = LEAST,
     device: str = "auto",
+    compile: bool = False,
 ) -> Latency:
     """The latency over all passes. Arguments and errors as for ``measuring_latency``."""
-    *_, last = measuring_latency(model, input_size, batch_size=batch_size, runs=runs, device=device)
+    *_, last = measuring_latency(model, input_size, batch_size=batch_size, runs=runs, device=device, compile=compile)
     return last
 
 

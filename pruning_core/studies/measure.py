@@ -58,7 +58,7 @@ class EvaluateRun(RunSpec):
 
 @dataclass(frozen=True)
 class LatencyRun(RunSpec):
-    """The latency of ``model``: partial Latency events, the last one over all ``passes``."""
+    """The latency of ``model``, with ``compile`` as torch.compile makes it: the last event is over all ``passes``."""
 
     kind: ClassVar[str] = "latency"
     unasked: ClassVar[bool] = True
@@ -66,19 +66,25 @@ class LatencyRun(RunSpec):
     batch_size: int = 1
     passes: int = LEAST
     device: str = "auto"
+    compile: bool = False
 
     @property
     def title(self) -> str:
-        return f"Latency of {called(self.model)}"
+        return f"Latency{', compiled,' if self.compile else ''} of {called(self.model)}"
 
     def queue(self) -> str:
         return choose_device(self.device)
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
         loaded = yield from the_model(self.model, workspace)
-        yield Stage("timing")
+        yield Stage("compiling and timing" if self.compile else "timing")
         passes = measuring_latency(
-            loaded.model, loaded.input_size, batch_size=self.batch_size, runs=self.passes, device=self.device
+            loaded.model,
+            loaded.input_size,
+            batch_size=self.batch_size,
+            runs=self.passes,
+            device=self.device,
+            compile=self.compile,
         )
         yield from throttled(passes)
 

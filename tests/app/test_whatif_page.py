@@ -11,7 +11,7 @@ from pages.ui import engine, history, links, state, stored
 from pages.ui.desk import Desk
 from pages.ui.numbers import percent
 from pages.ui.ranking import ranking
-from pages.whatif import charts, frames, groups, live, plans
+from pages.whatif import charts, frames, groups, live, plans, timing
 from pruning_core.allocation.lowest import lowest
 from pruning_core.criteria import CRITERIA, TaylorGate, score
 from pruning_core.datasets import hold_out
@@ -412,3 +412,29 @@ def test_a_moved_budget_moves_the_sliders_where_they_follow_and_every_budget_is_
     assert said.count(":material/check: met]") == 2 and "bytes" in said and "to spare" in said
     page.button(key="whatif.undo").click().run()
     assert not desk(page).plan and text_of(page).count("not met]") == 2
+
+
+def test_sliders_keep_multiples_where_that_is_asked_for(page):
+    page.button_group(key="whatif.multiple").set_value(8).run()
+    assert not desk(page).plan, "nothing moves unasked"
+    page.slider(key="whatif.all").set_value(30).run()
+    sizes = {g.key: g.size for g in network().groups}
+    kept = {key: sizes[key] - len(units) for key, units in desk(page).plan.items()}
+    assert kept and all(each % 8 == 0 and each >= 0.7 * sizes[key] for key, each in kept.items())
+    assert page.slider(key="whatif.all").value == 30 and "kept in multiples of 8" in text_of(page)
+    assert [plans.counted(p, 20, 8) for p in (10, 20, 59, 60, 100)] == [0, 4, 4, 12, 12]
+
+
+def test_the_plan_is_timed_when_asked_and_says_how(page):
+    page.slider(key="whatif.all").set_value(50).run()
+    assert not [name for name in metrics(page) if "Latency" in name]
+    page.button(key="whatif.timing.start").click().run()
+    wanted = timing.runs(desk(page), False)
+    assert [when for when, _ in wanted] == ["unpruned", "with this plan"]
+    for spec in wanted.values():
+        ended = state.jobs().wait(state.jobs().find(spec).id, 120)
+        assert ended.state is State.DONE, ended.error
+    page.run()
+    shown = metrics(page)
+    assert "ms" in shown["Latency unpruned"] and "ms" in shown["Latency with this plan"]
+    assert page.button(key="whatif.timing.start").disabled and len(timing.runs(desk(page), True)) == 4

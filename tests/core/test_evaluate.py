@@ -211,3 +211,18 @@ def test_evaluation_can_stop_between_batches() -> None:
     assert next(partial).images == 10
     partial.close()
     assert network.seen == [10]
+
+
+def test_a_compiled_network_is_timed_as_such_and_what_cannot_be_compiled_says_why():
+    class Breaks(nn.Module):
+        def forward(self, x):
+            if float(x.sum()) > 1e9:  # a question to the numbers: no single graph
+                x = x + 1
+            return x.flatten(1)[:, :3]
+
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    last = measure_latency(plain, (1, 4, 4), device="cpu", compile=True)
+    assert last.compiled and last.runs >= LEAST and last.median_ms > 0
+    assert not measure_latency(plain, (1, 4, 4), device="cpu").compiled
+    with pytest.raises(UserError, match=r"torch\.compile does not work for this network here"):
+        measure_latency(Breaks(), (1, 4, 4), device="cpu", compile=True)
