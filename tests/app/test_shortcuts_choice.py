@@ -36,7 +36,7 @@ def started(page, monkeypatch):
 
 def test_a_plan_of_what_if_leaves_coupled_groups_whole_and_its_recipe_says_so(monkeypatch):
     page = opened("whatif", monkeypatch)
-    page.slider(key="whatif.budget.macs").set_value(60).run()
+    page.slider(key="whatif.budget.share.macs").set_value(60).run()
     page.button(key="whatif.preset.use").click().run()
     assert coupled() & set(page.session_state["desk"].plan)
     page.button_group(key="whatif.shortcuts").set_value(INSIDE).run()
@@ -45,7 +45,7 @@ def test_a_plan_of_what_if_leaves_coupled_groups_whole_and_its_recipe_says_so(mo
     desk = page.session_state["desk"]
     assert desk.plan and not coupled() & set(desk.plan) and "InsideBlocks" in desk.made_by(desk.model, desk.plan)
     assert network().cost(desk.plan).macs <= 0.6 * network().cost().macs
-    page.slider(key="whatif.budget.macs").set_value(5).run()
+    page.slider(key="whatif.budget.share.macs").set_value(5).run()
     assert "this cannot be reached" in page.warning[0].value
 
 
