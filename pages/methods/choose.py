@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.methods import frames, several
+from pages.methods import beside_paper, frames, several
 from pages.ui import numbers, shortcuts, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
@@ -49,6 +49,9 @@ def section(desk: Desk) -> None:
                 budget = _budget(network)
                 chosen = shortcuts.choose(network, f"{KEY}.shortcuts") if method.of_channels else Coupled()
                 config = _training()
+            with left:
+                beside_paper.section(method, config)
+            with right:
                 goal = Goal(chosen.narrowed(network), budget)
                 obstacle = chosen.why_not(network) or method.obstacle(goal.network)
                 _timeline(method, goal, config, obstacle)

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 from pruning_core.knobs import Choice, Range
 from pruning_core.methods.admm_filters import StructuredADMM
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import InPaper, ours
 from pruning_core.methods.near_pattern import NearPattern
 from pruning_core.methods.phases import Mask, Phase, Train
 from pruning_core.methods.saliency import Magnitude
@@ -38,6 +39,13 @@ class UnstructuredADMM(Method):
     builds_on=("mag",),)  # fmt: skip
     outcome: ClassVar = Outcome.SPARSE
     scaled_down: ClassVar[str] = StructuredADMM.scaled_down
+    in_paper: ClassVar = (
+        InPaper("scope", "per layer, with given ratios"),
+        InPaper("rho", "1e-2 (a port)", False),
+        InPaper("epochs", "40 rounds of several epochs (AlexNet)"),
+        InPaper("weight_decay", "5e-4", False),
+        *ours("growth"),
+    )
 
     scope: Annotated[str, Choice(("network", "layer"), "Ranked within")] = "network"
     rho: Annotated[float, Range(1e-5, 10.0, "Penalty rho", log=True)] = 1e-2

@@ -13,6 +13,7 @@ from pruning_core.allocation.lowest import lowest
 from pruning_core.graph import Network
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import InPaper, ours
 from pruning_core.methods.phases import Cut, Learnt, Phase, Train, Widths
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import joined, producers, uniform_counts
@@ -136,6 +137,12 @@ class StructuredADMM(Method):
     scaled_down: ClassVar[str] = (
         "AlexNet took 40 rounds of ADMM with several epochs each; here every epoch is a round, and rho grows from one "
         "to the next so that few suffice."
+    )
+    in_paper: ClassVar = (
+        InPaper("rho", "1e-2 (a port), 1e-4 (NNI)", False),
+        InPaper("epochs", "40 rounds of several epochs (AlexNet)"),
+        InPaper("weight_decay", "5e-4", False),
+        *ours("growth"),
     )
 
     rho: Annotated[float, Range(1e-5, 10.0, "Penalty rho", log=True)] = 1e-2

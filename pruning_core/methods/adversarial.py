@@ -20,6 +20,7 @@ from pruning_core.knobs import Range, Toggle
 from pruning_core.measuring.forward import main_output
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.gates import Gates
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.ista import shrunk
 from pruning_core.methods.own_optimizer import OwnAdam
 from pruning_core.methods.phases import Cut, Learnt, Phase, Recover, Train, Within
@@ -257,6 +258,15 @@ class AdversarialPruning(Method):
         "blocks that begin as random numbers, a penalty of 0.001 to 0.8, and a regulariser of the discriminator; here "
         "it is a few epochs with ten larger steps of the masks in each, masks of channels alone that begin at 1, a "
         "penalty that rests at the budget, and no regulariser. The training after the cut uses labels."
+    )
+    in_paper: ClassVar = (
+        InPaper("sparsity", "0.6 to 0.8 (ResNet-56), 1e-3 (VGG), 1e-2 (GoogLeNet, DenseNet)"),
+        InPaper("imitation", "1 (ResNet-56), 0.1 (the others)"),
+        InPaper("rate", "that of the weights", False),
+        InPaper("adversary", "on"),
+        InPaper("epochs", "100"),
+        InPaper("lr", "0.01, a tenth every 30 epochs"),
+        InPaper("weight_decay", "2e-4"),
     )
 
     sparsity: Annotated[float, Range(1e-4, 10.0, "Penalty on masks", log=True)] = 0.02

@@ -16,6 +16,7 @@ from pruning_core.graph import Plan
 from pruning_core.knobs import Range
 from pruning_core.methods.admm_filters import NearSparse
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import InPaper, ours
 from pruning_core.methods.phases import Cut, FindWidths, Learnt, Phase, Train, Zeros
 from pruning_core.methods.staged import staged
 from pruning_core.taxonomy import Card, Data, Family, Published, Time
@@ -85,6 +86,13 @@ class AutoCompress(Method):
         "The paper prunes filters and columns together, in ADMM rounds of 30 times five epochs; here it is filters "
         "alone, every epoch is a round of ADMM, and a few candidates are tried per search. There is no purification "
         "step: where whole filters go, what read them goes too."
+    )
+    in_paper: ClassVar = (
+        InPaper("rounds", "3 (NNI)", False),
+        InPaper("trials", "16: from 100 down to 20 degrees by 0.9 (NNI)", False),
+        InPaper("rho", "1e-4 (NNI)", False),
+        InPaper("epochs", "150 per round: 30 of ADMM by 5 (NNI)", False),
+        *ours("growth"),
     )
 
     rounds: Annotated[int, Range(1, 5, "Rounds", step=1)] = 2

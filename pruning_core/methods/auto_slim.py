@@ -10,6 +10,7 @@ from pruning_core.allocation.greedy import Greedy
 from pruning_core.allocation.search import Search
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import UNREAD, InPaper
 from pruning_core.methods.phases import Cut, FindWidths, Learnt, Phase, Recover, Train, Zeros
 from pruning_core.methods.slimmable import Narrowest, Sandwich, WidthOrder
 from pruning_core.methods.staged import staged
@@ -50,6 +51,11 @@ class AutoSlim(Method):
         "The paper trains the slimmable network from scratch for tens of epochs, and the widths it finds from scratch "
         "again; here the given network becomes slimmable in a few epochs, and the narrow one keeps its weights. The "
         "parts that are tried are larger, and measured on a few hundred images."
+    )
+    in_paper: ClassVar = (
+        InPaper("narrowest", UNREAD),
+        InPaper("part", "one channel group, as its configuration says"),
+        InPaper("epochs", "tens, and as many again from scratch", False),
     )
 
     narrowest: Narrowest = 0.25

@@ -104,6 +104,7 @@ from typing import ClassVar
 from pruning_core.allocation.budget import Budget
 from pruning_core.graph import Network
 from pruning_core.knobs import check_knobs
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Phase
 from pruning_core.taxonomy import Card
 
@@ -131,13 +132,14 @@ class Method(ABC):
     """A subclass is a frozen dataclass whose docstring says what it does and when it fails (``taxonomy.Card``).
 
     Its annotated fields are its knobs; other fields are frozen values, such as a criterion. ``outcome`` is what it ends
-    in, ``scaled_down`` what is smaller here than in its paper; ``budgeted`` is False where its pattern alone says how
-    much is left. Raises ValueError for a knob out of range.
+    in, ``scaled_down`` what is smaller here than in its paper, ``in_paper`` its paper's numbers beside the knobs;
+    ``budgeted`` is False where its pattern alone says how much is left. Raises ValueError for a knob out of range.
     """
 
     card: ClassVar[Card]
     outcome: ClassVar[Outcome]
     scaled_down: ClassVar[str] = ""
+    in_paper: ClassVar[tuple[InPaper, ...]] = ()
     budgeted: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

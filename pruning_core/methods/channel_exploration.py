@@ -13,6 +13,7 @@ from pruning_core.graph import Network
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.exploring import Exploration, Exploring
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Cut, Learnt, Phase, Train, Zeros
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import joined, without_scales
@@ -86,6 +87,11 @@ class ChannelExploration(Method):
     scaled_down: ClassVar[str] = (
         "The paper trains 250 epochs from scratch and explores every second one of the first 180; here the given "
         "network is trained on for a few epochs, and explores in a few rounds of the first two thirds."
+    )
+    in_paper: ClassVar = (
+        InPaper("rounds", "90: every 2nd of the first 180 epochs"),
+        InPaper("regrown", "0.3"),
+        InPaper("epochs", "250"),
     )
 
     rounds: Annotated[int, Range(1, 30, "Rounds of pruning and regrowing", step=1)] = 6

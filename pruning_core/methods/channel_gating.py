@@ -16,6 +16,7 @@ from pruning_core.graph.gated import Decision, GateChannels
 from pruning_core.graph.modules import modules_by_name
 from pruning_core.knobs import Choice, Range
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import UNREAD, InPaper
 from pruning_core.methods.normed import HAS_GATES, has_gates
 from pruning_core.methods.phases import Phase, Rebuild, Recover, Train
 from pruning_core.methods.rebuilding import Rebuilding, Target, Work
@@ -128,6 +129,12 @@ class ChannelGating(Method):
         "The paper trains from scratch with thresholds that begin far below their target, and lets other inputs decide "
         "for other groups of outputs; here a trained network's thresholds rise within a few epochs, and the same first "
         "inputs decide for all."
+    )
+    in_paper: ClassVar = (
+        InPaper("parts", "4"),
+        InPaper("target", UNREAD),
+        InPaper("strength", "1e-4"),
+        InPaper("epochs", UNREAD),
     )
 
     parts: Annotated[int, Choice((2, 4, 8), "Parts of the input channels")] = 4

@@ -10,6 +10,7 @@ from pruning_core.allocation.base import Allocation
 from pruning_core.allocation.uniform import Uniform
 from pruning_core.criteria import Criterion, L1Norm
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Cut, Phase, Within
 from pruning_core.methods.recoveries import NewStatistics, Recovery, Tuning, phases_of
 from pruning_core.methods.staged import staged
@@ -37,6 +38,10 @@ class CutAndTrain(Method):
         builds_on=("l1",),
     )
     outcome: ClassVar = Outcome.SMALLER
+    in_paper: ClassVar = (
+        InPaper("epochs", "40 (CIFAR-10)"),
+        InPaper("lr", "0.001"),
+    )
 
     criterion: Criterion = field(default_factory=L1Norm)
     allocation: Allocation = field(default_factory=Uniform)

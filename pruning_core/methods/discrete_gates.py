@@ -15,6 +15,7 @@ from pruning_core.graph import Network
 from pruning_core.knobs import Range, Toggle
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.gates import Gates, measuring, opened
+from pruning_core.methods.in_paper import UNREAD, InPaper
 from pruning_core.methods.own_optimizer import OwnAdam
 from pruning_core.methods.phases import Cut, Learnt, Phase, Recover, Train, Within
 from pruning_core.methods.soft_cost import SoftCost, allowed
@@ -147,6 +148,12 @@ class DiscreteCompression(Method):
         "The form of the budget's loss and its weight are recalled and not checked; costs are counted in hundredths of "
         "the whole network, and the weight is chosen for that. Gates move so fast that a few epochs are enough; their "
         "gradients are not scaled by layer, as in later code of the first author."
+    )
+    in_paper: ClassVar = (
+        InPaper("weight", "4 to 8, with FLOPs in other units", False),
+        InPaper("pace", UNREAD),
+        InPaper("stochastic", "both", False),
+        InPaper("epochs", UNREAD),
     )
 
     weight: Annotated[float, Range(0.0, 100.0, "Weight of the budget")] = 0.5

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 from pruning_core.graph import Network
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Mask, Phase, Train
 from pruning_core.methods.saliency import FirstStep
 from pruning_core.methods.staged import staged
@@ -48,6 +49,10 @@ class DiscriminatedKernels(Method):
     scaled_down: ClassVar[str] = (
         "The paper adds losses at inner layers and an error of reconstruction, adds one kernel after the other and "
         "trains in between; here it is the network's own loss, all kernels of a round at once, and a few epochs."
+    )
+    in_paper: ClassVar = (
+        InPaper("rounds", "one kernel at a time"),
+        InPaper("epochs", "400 (CIFAR-10)"),
     )
 
     rounds: Annotated[int, Range(1, 4, "Rounds", step=1)] = 1

@@ -19,6 +19,7 @@ from pruning_core.knobs import Range
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.forward import precision
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import UNREAD, InPaper
 from pruning_core.methods.inserted_losses import OBSTACLE, AtPlace, inserted, noting
 from pruning_core.methods.judgement import Judgement, Judging
 from pruning_core.methods.phases import Cut, Judge, Learnt, Phase, Train, Widths
@@ -160,6 +161,14 @@ class DiscriminationPruning(Method):
         "The paper adds one loss after the other, trains with it and prunes the layers before it (3 losses for "
         "ResNet-56), channel by channel, and trains 400 epochs at the end; here all losses are trained at once for a "
         "few epochs, all layers are judged in the unpruned network, and several channels are selected per round."
+    )
+    in_paper: ClassVar = (
+        InPaper("losses", "3 (ResNet-50 and 56), 2 (VGG, ResNet-18)"),
+        InPaper("weight", "1"),
+        InPaper("rounds", "one channel at a time"),
+        InPaper("images", UNREAD),
+        InPaper("epochs", "400 in the end (CIFAR-10)"),
+        InPaper("lr", "0.1; 0.01 while channels are selected"),
     )
 
     losses: Annotated[int, Range(1, 5, "Inserted losses", step=1)] = 2

@@ -17,6 +17,7 @@ from pruning_core.graph import Network
 from pruning_core.graph.gated import Boost, Boosted, TopChannels, share_open
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import UNREAD, InPaper
 from pruning_core.methods.normed import HAS_GATES, Normed, has_gates, normed
 from pruning_core.methods.phases import Phase, Rebuild, Train
 from pruning_core.methods.rebuilding import Rebuilding, Target, Work
@@ -150,6 +151,10 @@ class FeatureBoosting(Method):
     scaled_down: ClassVar[str] = (
         "The paper trains from scratch and replaces the scales of batch norms by the gates; here a trained network "
         "keeps its norms, and the share of open channels falls within a few epochs."
+    )
+    in_paper: ClassVar = (
+        InPaper("strength", "1e-8", False),
+        InPaper("epochs", UNREAD),
     )
 
     strength: Annotated[float, Range(0.0, 1e-2, "Penalty on gates")] = 1e-8

@@ -16,6 +16,7 @@ from pruning_core.graph.modules import named_tensors
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.gates import Gates
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Cut, Learnt, Phase, Train, Widths
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import Slices, joined, producers, uniform_counts, without_channels
@@ -178,6 +179,13 @@ class FilterFusion(Method):
         "The paper trains 300 epochs on CIFAR-10 from scratch with a rate given for every layer; here the given "
         "network is trained on for a few, every layer loses the same share, and the temperature runs through a few of "
         "the paper's epochs."
+    )
+    in_paper: ClassVar = (
+        InPaper("reach", "300: as many as it trains"),
+        InPaper("epochs", "300 (CIFAR-10), 90 or 180 (ImageNet)"),
+        InPaper("lr", "0.1, a tenth after 150 and 225 epochs"),
+        InPaper("batch_size", "256"),
+        InPaper("weight_decay", "5e-4"),
     )
 
     reach: Annotated[

@@ -14,6 +14,7 @@ from pruning_core.graph import Network
 from pruning_core.graph.modules import named_tensors
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.network_slimming import ScalePenalty
 from pruning_core.methods.phases import Cut, Learnt, Phase, Train, Within
 from pruning_core.methods.staged import staged
@@ -118,6 +119,14 @@ class GateDecorator(Method):
     scaled_down: ClassVar[str] = (
         "The paper removes 0.2 % of the filters after each Tick, with a Tock of ten epochs after every ten Ticks, and "
         "trains 40 epochs in the end; here a round removes its whole part after one Tick and has one Tock."
+    )
+    in_paper: ClassVar = (
+        InPaper("rounds", "about one per 0.2 % of the filters"),
+        InPaper("strength", "1e-3"),
+        InPaper("epochs", "a Tock of 10 after every 10 Ticks, 40 in the end"),
+        InPaper("lr", "1e-3 to 1e-2, up and down"),
+        InPaper("batch_size", "128"),
+        InPaper("weight_decay", "5e-4"),
     )
 
     rounds: Annotated[int, Range(1, 10, "Rounds", step=1)] = 2

@@ -18,6 +18,7 @@ from pruning_core.graph import Network
 from pruning_core.graph.edits import Edit, Regroup
 from pruning_core.knobs import Choice
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Phase, Rebuild, Recover, Train
 from pruning_core.methods.rebuilding import Rebuilding, Target, Work
 from pruning_core.methods.staged import staged
@@ -164,6 +165,13 @@ class GroupedKernelPruning(Method):
     scaled_down: ClassVar[str] = (
         "The paper clusters in three ways and lets checkpoints of the whole training vote for one (the lottery); here "
         "it is one clustering without a vote. It fine-tunes 300 epochs, here a few."
+    )
+    in_paper: ClassVar = (
+        InPaper("groups", "8"),
+        InPaper("epochs", "300"),
+        InPaper("lr", "0.01, a tenth every 100 epochs"),
+        InPaper("batch_size", "64"),
+        InPaper("weight_decay", "5e-4"),
     )
 
     groups: Annotated[int, Choice((2, 4, 8), "Groups")] = 4

@@ -13,6 +13,7 @@ from pruning_core.allocation.global_threshold import GlobalThreshold
 from pruning_core.graph import Network, Plan
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Cut, Learnt, Phase, Train, Within
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import Slices, joined, scales, without_scales
@@ -116,6 +117,11 @@ class SparseScales(Method):
         "The paper trains 80,000 steps with a small, then a larger strength (1e-3, 5e-3) and shrinks all scales "
         "beforehand; here the strength is a hundred times larger over a few epochs, without that rescaling, and the "
         "layers' weights are the multiplications that a channel costs, where the paper counts memory."
+    )
+    in_paper: ClassVar = (
+        InPaper("strength", "1e-3, then 5e-3"),
+        InPaper("epochs", "80,000 steps: 30,000 with the first strength, 50,000 with the second"),
+        InPaper("lr", "0.1; 0.01 in the fine-tuning"),
     )
 
     strength: Annotated[float, Range(0.0, 10.0, "Strength", step=0.1)] = 0.5

@@ -14,6 +14,7 @@ from pruning_core.graph import Network
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.feature_maps import cosines, products
+from pruning_core.methods.in_paper import UNREAD, InPaper
 from pruning_core.methods.judgement import Judgement, Judging
 from pruning_core.methods.phases import Cut, Diversify, Judge, Learnt, Phase, Train, Zeros
 from pruning_core.methods.staged import staged
@@ -109,6 +110,11 @@ class LatentClustering(Method):
     scaled_down: ClassVar[str] = (
         "How the paper builds its graph, what its graph convolution learns and how it clusters could not be read; one "
         "step without learnt weights stands for it. Every layer loses the same share, in few rounds."
+    )
+    in_paper: ClassVar = (
+        InPaper("rounds", UNREAD),
+        InPaper("renewed", UNREAD),
+        InPaper("epochs", UNREAD),
     )
 
     rounds: Annotated[int, Range(1, 5, "Rounds", step=1)] = 2

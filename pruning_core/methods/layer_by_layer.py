@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 from pruning_core.criteria import Criterion, GreedyReconstruction, L1Norm
 from pruning_core.knobs import Choice
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Cut, Mend, Phase, Recover, Train, Widths
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import cuttable, uniform_counts
@@ -39,6 +40,10 @@ class LayerByLayer(Method):
     scaled_down: ClassVar[str] = (
         "ThiNet trains one or two epochs after every layer; here each layer is mended by least squares on a few images "
         "unless you choose the training, and one training follows at the end."
+    )
+    in_paper: ClassVar = (
+        InPaper("after", "training"),
+        InPaper("epochs", "1 or 2 after every layer"),
     )
 
     criterion: Criterion = field(default_factory=L1Norm)

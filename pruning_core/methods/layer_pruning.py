@@ -15,6 +15,7 @@ from pruning_core.knobs import Choice, Range
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.block_features import features, imprinted_accuracy, probed_accuracy
 from pruning_core.methods.blocks import Block, without_blocks
+from pruning_core.methods.in_paper import UNREAD, InPaper
 from pruning_core.methods.phases import Phase, Rebuild, Recover, Train
 from pruning_core.methods.rebuilding import WithoutBlocks
 from pruning_core.methods.staged import staged
@@ -99,6 +100,10 @@ class LayerPrune(Method):
     builds_on=("l1", "taylor"),)  # fmt: skip
     outcome: ClassVar = Outcome.SHALLOWER
     scaled_down: ClassVar[str] = "The paper fine-tunes like the tail of the original schedule; here it is a few epochs."
+    in_paper: ClassVar = (
+        InPaper("score", "all of these; imprinting in its first paper"),
+        InPaper("epochs", "the tail of the original schedule", False),
+    )
 
     score: Annotated[str, Choice((NORM, SCALE, IMPRINT), "Blocks are judged by")] = IMPRINT
 
@@ -133,6 +138,11 @@ class DiscriminationBlocks(Method):
     )  # fmt: skip
     outcome: ClassVar = Outcome.SHALLOWER
     scaled_down: ClassVar[str] = "Probes take a few hundred steps on pooled features, and the training a few epochs."
+    in_paper: ClassVar = (
+        InPaper("rounds", UNREAD),
+        InPaper("steps", UNREAD),
+        InPaper("epochs", UNREAD),
+    )
 
     rounds: Annotated[int, Range(1, 4, "Rounds", step=1)] = 1
     steps: Annotated[int, Range(10, 2000, "Steps of a probe", step=10)] = 150

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 from pruning_core.criteria import Criterion, L1Norm
 from pruning_core.knobs import Choice
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import ours
 from pruning_core.methods.phases import Cut, Mend, Phase, Train, Widths
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import cuttable, uniform_counts
@@ -51,6 +52,7 @@ class LinkPruning(Method):
         "There is no paper to hold it against. Between two stages of a round nothing is trained: they are mended by "
         "least squares, and a training follows where stages merge."
     )
+    in_paper: ClassVar = (*ours("parts", "epochs"),)
 
     criterion: Criterion = field(default_factory=L1Norm)
     parts: Annotated[int, Choice((1, 2, 4, 8), "Stages at first")] = 4

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from pruning_core.knobs import Choice, Range
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Mask, Phase, Reinitialise, Rewind, Snapshot, Train
 from pruning_core.methods.saliency import Magnitude
 from pruning_core.methods.staged import staged
@@ -52,6 +53,12 @@ class LotteryTicket(Method):
     scaled_down: ClassVar[str] = (
         "The paper removes 20 % of the weights in each of a dozen rounds or more, and trains 160 epochs for each; here "
         "it is a few rounds of a few epochs, which shows a trend and no winning tickets."
+    )
+    in_paper: ClassVar = (
+        InPaper("rewind", "the first random weights; later papers 0.1 to 7 % into the training"),
+        InPaper("rounds", "12 or more, 20 % each"),
+        InPaper("epochs", "160 per round (ResNet-20)"),
+        InPaper("lr", "0.1, a tenth after 80 and 120 epochs"),
     )
 
     rewind: Annotated[str, Choice((GIVEN, NEW, EARLY), "Go back to")] = GIVEN

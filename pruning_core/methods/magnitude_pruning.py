@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from pruning_core.knobs import Choice, Range
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Mask, Phase, Train
 from pruning_core.methods.saliency import Magnitude
 from pruning_core.methods.staged import staged
@@ -55,6 +56,12 @@ class MagnitudePruning(Method):
     )
     outcome: ClassVar = Outcome.SPARSE
     scaled_down: ClassVar[str] = "The paper trains for hundreds of epochs between few rounds; here it is a few epochs."
+    in_paper: ClassVar = (
+        InPaper("granularity", "elements"),
+        InPaper("scope", "per layer, by a threshold", False),
+        InPaper("rounds", "several", False),
+        InPaper("epochs", "hundreds", False),
+    )
 
     granularity: Annotated[str, Choice(tuple(PATTERNS), "Zeroed together")] = "elements"
     scope: Annotated[str, Choice(("network", "layer"), "Ranked within")] = "network"

@@ -16,6 +16,7 @@ from pruning_core.graph import Network
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.gates import Gates, measuring
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.own_optimizer import OwnAdam
 from pruning_core.methods.phases import Cut, Learnt, Phase, Recover, Train, Within
 from pruning_core.methods.soft_cost import SoftCost, allowed
@@ -200,6 +201,13 @@ class MarkovPruning(Method):
         "widest as teacher, ten parts a layer, and retrains the widths it found from scratch for 100; here the given "
         "network is trained on for a few epochs, one width in a step without a teacher, five parts a layer, and keeps "
         "its weights."
+    )
+    in_paper: ClassVar = (
+        InPaper("parts", "10"),
+        InPaper("weight", "0.1"),
+        InPaper("pace", "rate of the alphas 0.5, falling to 0.1"),
+        InPaper("epochs", "40, and 100 from scratch"),
+        InPaper("lr", "0.5, falling to 0.08"),
     )
 
     parts: Annotated[int, Range(1, 20, "Parts of a layer", step=1)] = 5

@@ -13,6 +13,7 @@ from pruning_core.allocation.budget import Budget
 from pruning_core.graph import Network
 from pruning_core.knobs import Choice, Range, Toggle
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Mask, Phase, Train
 from pruning_core.methods.saliency import Magnitude
 from pruning_core.methods.zeros import ZerosStay
@@ -105,6 +106,12 @@ class NofMSparsity(Method):
     scaled_down: ClassVar[str] = (
         "SR-STE trains from scratch for 120 epochs or more, and ASP repeats the whole training; here the given network "
         "is trained on for a few epochs."
+    )
+    in_paper: ClassVar = (
+        InPaper("ratio", "2:4 and others"),
+        InPaper("refined", "on (SR-STE), off (ASP)"),
+        InPaper("decay", "2e-4"),
+        InPaper("epochs", "120 (SR-STE); the whole training again (ASP)", False),
     )
 
     ratio: Annotated[str, Choice(tuple(RATIOS), "N:M")] = "2:4"

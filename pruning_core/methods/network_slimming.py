@@ -14,6 +14,7 @@ from pruning_core.criteria import BatchNormScale
 from pruning_core.graph import Network
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Cut, Phase, Train, Within
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import Slices, scales, without_scales
@@ -72,6 +73,14 @@ class NetworkSlimming(Method):
         "The paper trains 160 epochs with the penalty from scratch (scales begin at 0.5, strength 1e-4 for VGG and "
         "1e-5 for ResNets) and 160 after the cut; here the given network is trained on for a few epochs, with a "
         "strength ten times as large or more."
+    )
+    in_paper: ClassVar = (
+        InPaper("strength", "1e-4 (VGG), 1e-5 (ResNet, DenseNet)"),
+        InPaper("passes", "1; several in its multi-pass form"),
+        InPaper("epochs", "160 with the penalty, 160 after the cut"),
+        InPaper("lr", "0.1"),
+        InPaper("batch_size", "64"),
+        InPaper("weight_decay", "1e-4"),
     )
 
     strength: Annotated[float, Range(1e-5, 0.1, "Penalty on scales", log=True)] = 1e-3

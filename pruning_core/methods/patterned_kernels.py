@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 from pruning_core.graph import Network
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import UNREAD, InPaper, ours
 from pruning_core.methods.near_pattern import NearPattern
 from pruning_core.methods.phases import Mask, Phase, Train
 from pruning_core.methods.saliency import Magnitude
@@ -61,6 +62,7 @@ class PConv(Method):
         "The paper reaches its patterns by a long training and runs them by a compiler of its own; here they are "
         "fitted to the given weights at once, trained for a few epochs, and run by ordinary kernels."
     )
+    in_paper: ClassVar = (InPaper("epochs", UNREAD),)
 
     def obstacle(self, network: Network) -> str:
         return without_kernels(network)
@@ -101,6 +103,12 @@ class PatDNN(Method):
     scaled_down: ClassVar[str] = (
         "The paper keeps two pairs of variables, for patterns and for whole kernels, through many rounds; here one "
         "pair is near a network with both, every epoch is a round, and rho grows from one to the next."
+    )
+    in_paper: ClassVar = (
+        InPaper("patterns", "6 to 8"),
+        InPaper("rho", "1e-3 to 1e-2", False),
+        InPaper("epochs", UNREAD),
+        *ours("growth"),
     )
 
     patterns: Annotated[int, Range(4, 12, "Patterns in the library", step=1)] = 8

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 from pruning_core.criteria import Grasp, Snip, SynFlow
 from pruning_core.knobs import Range, Toggle
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Mask, Phase, Reinitialise, Train
 from pruning_core.methods.saliency import ConnectionSensitivity, Flow, GradientFlow, Saliency
 from pruning_core.methods.staged import staged
@@ -61,6 +62,10 @@ class SnipElements(PruningAtStart):
         granularity=Granularity.ELEMENT, structure=Structure.UNSTRUCTURED, cost="one batch, and one training",
         paper=Snip.card.paper, published=Snip.card.published,
     )  # fmt: skip
+    in_paper: ClassVar = (
+        InPaper("anew", "on"),
+        InPaper("epochs", "160 and more", False),
+    )
 
     def saliency(self) -> Saliency:
         return ConnectionSensitivity()
@@ -81,7 +86,13 @@ class GraspElements(PruningAtStart):
         time=Time.BEFORE, granularity=Granularity.ELEMENT, structure=Structure.UNSTRUCTURED,
         cost="one batch differentiated twice, and one training",
         paper=Grasp.card.paper, published=Grasp.card.published,
-    builds_on=("snip-elements",),)  # fmt: skip
+    builds_on=("snip-elements",),
+    )  # fmt: skip
+    in_paper: ClassVar = (
+        InPaper("anew", "on"),
+        InPaper("temperature", "200"),
+        InPaper("epochs", "160 and more", False),
+    )
     temperature: Annotated[float, Range(1, 500, "Temperature of the logits", log=True)] = 200.0
 
     def saliency(self) -> Saliency:
@@ -103,7 +114,13 @@ class SynFlowElements(PruningAtStart):
         time=Time.BEFORE, granularity=Granularity.ELEMENT, structure=Structure.UNSTRUCTURED,
         cost="a hundred passes of one input of ones, and one training",
         paper=SynFlow.card.paper, published=SynFlow.card.published,
-    builds_on=("snip-elements", "grasp-elements"),)  # fmt: skip
+    builds_on=("snip-elements", "grasp-elements"),
+    )  # fmt: skip
+    in_paper: ClassVar = (
+        InPaper("anew", "on"),
+        InPaper("rounds", "100"),
+        InPaper("epochs", "160 and more", False),
+    )
     rounds: Annotated[int, Range(1, 100, "Rounds", step=1)] = 100
 
     def saliency(self) -> Saliency:

@@ -11,6 +11,7 @@ from pruning_core.allocation.search import Search
 from pruning_core.criteria import Criterion, L1Norm
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import UNREAD, InPaper
 from pruning_core.methods.phases import Cut, FindWidths, Learnt, Phase, Recover, Train, Zeros
 from pruning_core.methods.staged import staged
 from pruning_core.taxonomy import Card, Data, Family, Published
@@ -45,6 +46,11 @@ class RandomChannelPruning(Method):
     scaled_down: ClassVar[str] = (
         "Fewer networks are tried, on fewer held-out images, and the best is trained for a few epochs. Draws outside "
         "the budget are scaled into it where the paper draws again."
+    )
+    in_paper: ClassVar = (
+        InPaper("trials", UNREAD),
+        InPaper("least", UNREAD),
+        InPaper("epochs", UNREAD),
     )
 
     criterion: Criterion = field(default_factory=L1Norm)

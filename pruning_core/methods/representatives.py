@@ -15,6 +15,7 @@ from pruning_core.graph import Network
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.exploring import Exploration, Exploring
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Cut, Learnt, Phase, Train, Zeros
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import Slices, joined, without_scales
@@ -86,6 +87,13 @@ class TrainedRepresentatives(Method):
         "The paper trains from scratch, 250 epochs on ImageNet with a choice every second epoch of the first 180; here "
         "the given network is trained on for a few epochs. It leaves out the channels that residual blocks add up; "
         "here they are clustered too, over all layers that make them."
+    )
+    in_paper: ClassVar = (
+        InPaper("rounds", "90: every 2nd of the first 180 epochs", False),
+        InPaper("regrown", "as in CHEX, 0.3", False),
+        InPaper("epochs", "250 (ImageNet), 160 (CIFAR-10)", False),
+        InPaper("batch_size", "1,024 (ImageNet), 256 (CIFAR-10)", False),
+        InPaper("weight_decay", "5e-4", False),
     )
 
     rounds: Annotated[int, Range(1, 30, "Rounds of choosing and regrowing", step=1)] = 6

@@ -18,6 +18,7 @@ from pruning_core.graph.modules import named_tensors
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.gates import Gates
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Cut, Learnt, Phase, Train, Within
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import Slices, cuttable, without_channels
@@ -204,6 +205,10 @@ class ClustersWhileTraining(Method):
         "The paper trains from scratch, with a given slope of the height (0.02 to 0.035 per epoch on CIFAR-10), until "
         "the budget is kept; here the given network is trained on for a few epochs, and the slope follows from the "
         "height at which that network would keep to the budget."
+    )
+    in_paper: ClassVar = (
+        InPaper("until", "where its slope of 0.02 to 0.035 per epoch meets the budget"),
+        InPaper("epochs", "160", False),
     )
 
     until: Annotated[

@@ -9,6 +9,7 @@ from typing import ClassVar
 from pruning_core.criteria import Criterion, L1Norm
 from pruning_core.graph import Plan
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Cut, Phase, Reinitialise, Train, Widths
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import uniform_counts
@@ -52,6 +53,7 @@ class ScratchE(Method):
     )
     outcome: ClassVar = Outcome.SMALLER
     scaled_down: ClassVar[str] = FEWER
+    in_paper: ClassVar = (InPaper("epochs", "160 (CIFAR-10), 90 (ImageNet)"),)
 
     criterion: Criterion = field(default_factory=L1Norm)
 
@@ -91,6 +93,7 @@ class ScratchB(ScratchE):
         builds_on=("l1", "thinet", "netslim", "lth"),
     )
     scaled_down: ClassVar[str] = FEWER
+    in_paper: ClassVar = (InPaper("epochs", "160 or 90, divided by the share of MACs left"),)
 
     def times(self, goal: Goal) -> float:
         counts = uniform_counts(goal.network, staged(goal, 1))

@@ -16,6 +16,7 @@ from pruning_core.graph.modules import named_tensors
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.gates import Gates, measuring, opened
+from pruning_core.methods.in_paper import UNREAD, InPaper
 from pruning_core.methods.phases import Cut, Learnt, Phase, Recover, Train, Within
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import Slices, scales, without_scales
@@ -152,6 +153,12 @@ class SoftChannelPruning(Method):
         "The idea is that of the paper's abstract; how the gates are relaxed, their temperature, the penalty and the "
         "slack are recalled and not checked. The paper trains from scratch and needs no training after the cut; here "
         "the given network is trained on for a few epochs, and again after the cut."
+    )
+    in_paper: ClassVar = (
+        InPaper("strength", UNREAD),
+        InPaper("temperature", "0.5", False),
+        InPaper("slack", "0.05", False),
+        InPaper("epochs", UNREAD),
     )
 
     strength: Annotated[float, Range(0.01, 100.0, "Penalty on open channels", log=True)] = 2.0

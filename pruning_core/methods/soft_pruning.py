@@ -15,6 +15,7 @@ from pruning_core.criteria import Criterion, GeometricMedian, L2Norm, score
 from pruning_core.graph import Network
 from pruning_core.knobs import Toggle
 from pruning_core.methods.base import Goal, Method, Outcome
+from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Cut, Phase, Recover, Train, Widths
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import joined, producers, uniform_counts
@@ -119,6 +120,13 @@ class SoftFilterPruning(Method):
         "The paper trains 200 epochs on CIFAR-10 (a tenth of the learning rate when it starts from a trained network); "
         "here it is a few epochs from the given one."
     )
+    in_paper: ClassVar = (
+        InPaper("asymptotic", "off; on in its later form (ASFP)"),
+        InPaper("epochs", "200 (CIFAR-10), 100 (ImageNet)"),
+        InPaper("lr", "0.1; 0.01 from a trained network"),
+        InPaper("batch_size", "128"),
+        InPaper("weight_decay", "5e-4"),
+    )
     criterion: ClassVar[Criterion] = L2Norm()
 
     asymptotic: Annotated[
@@ -154,5 +162,10 @@ class SoftGeometricMedian(SoftFilterPruning):
         paper=GeometricMedian.card.paper,
         published=GeometricMedian.card.published,
         builds_on=("sfp", "l1"),
+    )
+    in_paper: ClassVar = (
+        InPaper("asymptotic", "off"),
+        InPaper("epochs", "200"),
+        InPaper("lr", "0.1; 0.01 from a trained network"),
     )
     criterion: ClassVar[Criterion] = GeometricMedian()

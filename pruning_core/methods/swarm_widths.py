@@ -19,6 +19,7 @@ from pruning_core.graph import Network
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.feature_maps import cosines, products
+from pruning_core.methods.in_paper import UNREAD, InPaper
 from pruning_core.methods.judgement import Judgement, Judging
 from pruning_core.methods.phases import Cut, FindWidths, Judge, Learnt, Phase, Recover, Train, Zeros
 from pruning_core.methods.staged import staged
@@ -101,6 +102,12 @@ class SwarmWidths(Method):
     scaled_down: ClassVar[str] = (
         "Of the paper only the abstract and summaries were read: how large a cluster may be, and the settings of the "
         "swarm, are ours; its number on arXiv is recalled. Particles are not trained before they are measured."
+    )
+    in_paper: ClassVar = (
+        InPaper("eps", UNREAD),
+        InPaper("particles", UNREAD),
+        InPaper("trials", UNREAD),
+        InPaper("epochs", UNREAD),
     )
 
     eps: Eps = 0.2

@@ -17,6 +17,7 @@ from pruning_core.graph.modules import named_tensors
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.closing import Stepwise, closable
+from pruning_core.methods.in_paper import UNREAD, InPaper
 from pruning_core.methods.phases import Cut, Learnt, Phase, Train, Zeros
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import Slices
@@ -130,6 +131,10 @@ class TransferPruning(Method):
         "The paper removes single channels with tens to a thousand updates between them; here a step removes several, "
         "as many steps as you choose. The network keeps its head: it must tell as many classes apart as the new data "
         "have, and the first training makes it theirs."
+    )
+    in_paper: ClassVar = (
+        InPaper("rounds", "one per channel, tens to 1,000 updates between them", False),
+        InPaper("epochs", UNREAD),
     )
 
     rounds: Annotated[int, Range(1, 100, "Steps between updates", step=1)] = 10

@@ -78,6 +78,20 @@ def test_every_method_shows_its_card_and_its_phases_before_it_runs(page):
         assert not page.button(key="methods.start").disabled
 
 
+def test_what_the_paper_sets_stands_beside_what_is_set_here(page):
+    chosen(page, "netslim")
+    page.select_slider(key="methods.NetworkSlimming.strength").set_value(0.1)
+    page.number_input(key="methods.epochs").set_value(3)
+    healthy(page.run())
+    (table,) = (each.value for each in page.main.dataframe if "paper" in each.value)
+    rows = {row.setting: (row.paper, row.here) for row in table.itertuples()}
+    assert rows["Penalty on scales"] == ("1e-4 (VGG), 1e-5 (ResNet, DenseNet)", "0.1")
+    assert rows["Epochs in all"] == ("160 with the penalty, 160 after the cut", "3")
+    chosen(page, "sfp")
+    (table,) = (each.value for each in page.main.dataframe if "paper" in each.value)
+    assert dict(zip(table["setting"], table["here"]))["Rising number"] == "off"
+
+
 def test_methods_are_narrowed_by_what_they_end_in(page):
     assert set(choose.ENDS.values()) == {method.outcome for method in METHODS}
     for word, outcome in choose.ENDS.items():
