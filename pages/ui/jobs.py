@@ -183,7 +183,7 @@ def _cancel(job_id: str, *, key: str) -> None:
 def _resume(*job_ids: str, key: str) -> None:
     try:
         for job_id in job_ids:
-            state.jobs().resume(job_id)
+            state.jobs().resume(job_id, state.owner())
     except UserError as error:
         st.session_state[f"{key}.answer"] = str(error)
 

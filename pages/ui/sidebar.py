@@ -80,7 +80,7 @@ def _runs() -> None:
     from pages.ui.jobs import advance, badge, title
 
     def running() -> list[JobView]:
-        return [view for view in state.jobs().of(state.owner()) if view.active]
+        return list(state.jobs().of(state.owner(), active=True))
 
     def draw() -> None:
         active = first.pop() if first else running()

@@ -9,7 +9,6 @@ import streamlit as st
 
 from pages.ui import state
 from pages.ui.literal import numbered
-from pruning_core.errors import UserError
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import JobView, State
 
@@ -18,17 +17,8 @@ S = TypeVar("S", bound=RunSpec)
 
 def mine(kind: type[S], wanted: Callable[[S], bool]) -> list[tuple[JobView, S]]:
     """Those that are ``wanted``, newest first, without their events."""
-    found = []
-    for view in state.jobs().of(state.owner()):
-        if view.kind != kind.kind:
-            continue
-        try:
-            spec = state.jobs().spec(view.id)
-        except UserError:  # written by another version: it cannot be read, and a new run takes its place
-            continue
-        if isinstance(spec, kind) and wanted(spec):
-            found.append((view, spec))
-    return found
+    listed = state.jobs().listed(state.owner(), kind.kind)  # what another version wrote has no spec
+    return [(view, spec) for view, spec in listed if isinstance(spec, kind) and wanted(spec)]
 
 
 def button(spec: RunSpec, noun: str, *, key: str, shown: str, forget: str) -> None:

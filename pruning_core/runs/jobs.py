@@ -9,7 +9,6 @@ import threading
 import time
 import uuid
 import weakref
-from collections import deque
 from dataclasses import replace
 
 from pruning_core.errors import UserError
@@ -18,7 +17,10 @@ from pruning_core.runs.catalogue import Catalogue
 from pruning_core.runs.elsewhere import Elsewhere, Supervisor
 from pruning_core.runs.events import Event, Failed
 from pruning_core.runs.intent import Intent
+from pruning_core.runs.line import Line
 from pruning_core.runs.log import open_log
+from pruning_core.runs.recent import Recent
+from pruning_core.runs.rules import Rules
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.store import Job, Store
 from pruning_core.runs.upkeep import Upkeep
@@ -28,29 +30,32 @@ from pruning_core.storage.cleaning import clean
 from pruning_core.storage.presence import LOCKS, Presence
 from pruning_core.storage.workspace import Workspace
 
-REMEMBERED = 200  # finished jobs whose events stay in memory
-
 
 class Jobs:
     """The jobs of one workspace; make one per server process and share it.
 
     ``catalogue`` names what may be stored (the product's: ``studies.specs.PRODUCT``). ``threads`` is how many torch
     threads a worker uses (default: one core less than there are). ``elsewhere``: which runs get a process of their own;
-    without it all happen in this one.
+    without it all happen in this one. ``rules``: how much may be asked of it.
     All methods may be called from any thread; all but ``wait`` and ``close`` return at once.
     """
 
     def __init__(
-        self, workspace: Workspace, catalogue: Catalogue, threads: int | None = None, elsewhere: Elsewhere | None = None
+        self,
+        workspace: Workspace,
+        catalogue: Catalogue,
+        threads: int | None = None,
+        elsewhere: Elsewhere | None = None,
+        rules: Rules | None = None,
     ) -> None:
-        self.workspace = workspace
+        self.workspace, self.rules = workspace, rules or Rules()
         self._catalogue, self._elsewhere = catalogue, elsewhere
         self._store = Store(workspace.database, catalogue)
         self._threads = threads or spare_threads()
         self._lock = threading.RLock()
         self._wake = threading.Condition(self._lock)
-        self._jobs: dict[str, Job] = {}
-        self._queues: dict[str, deque[str]] = {}
+        self._recent = Recent(self._store)
+        self._lines: dict[str, Line] = {}
         self._workers: dict[str, Worker] = {}
         self._closing = False
         self._log = open_log(workspace.log_path)
@@ -68,22 +73,23 @@ class Jobs:
         The same spec is the same job: a waiting, running or finished one is shared, a stopped one is resumed. What
         nobody asked for and what has failed stays as it is until somebody asks (``resume``): a page submits such a run
         whenever it is drawn, and is drawn again when the run fails. ``fresh`` computes anew what has ended. Raises
-        UserError while the server shuts down.
+        UserError while the server shuts down, and where ``rules`` allow no more.
         """
         with self._lock:
             known = self._store.latest(spec.key)
-            job = self._find(known) if known else None
+            job = self._recent.find(known) if known else None
             if job is not None and (job.state.active or not fresh):
                 self._store.add_owner(job.id, owner)
                 if job.state is not State.FAILED or not _unasked(job):
-                    self._again(job)
+                    self._again(job, owner)
                 return job.id
-            self._refuse_when_closing()
+            self._admit(spec, owner)
             job = Job(uuid.uuid4().hex, spec.key, spec.kind, spec.title, spec, spec.queue(), self._presence.id)
+            job.owner = owner
             self.workspace.drop_scratch(spec.key)  # a new job begins at nothing, whatever an older one left
             self._store.insert(job)
             self._store.add_owner(job.id, owner)
-            self._remember(job)
+            self._recent.keep(job)
             self._enqueue(job)
             return job.id
 
@@ -96,21 +102,32 @@ class Jobs:
         """The newest job of this spec, without submitting it."""
         with self._lock:
             known = self._store.latest(spec.key)
-            job = self._find(known) if known else None
+            job = self._recent.find(known) if known else None
             return self._view(job) if job else None
 
     def spec(self, job_id: str) -> RunSpec:
         """What the job runs. Raises UserError when another version wrote it."""
         with self._lock:
-            return _spec(self._get(job_id))
+            return _spec(self._recent.held(job_id) or self._store.head(job_id) or self._get(job_id))
 
-    def of(self, owner: str) -> tuple[JobView, ...]:
-        """The owner's jobs, newest first, without their events (``count`` says how many there are)."""
+    def of(self, owner: str, kind: str | None = None, active: bool = False) -> tuple[JobView, ...]:
+        """The owner's jobs, newest first, without their events (``count`` says how many there are).
+
+        ``kind``: only those of one kind; ``active``: only those that wait or run.
+        """
+        return tuple(view for view, _ in self.listed(owner, kind, active))
+
+    def listed(
+        self, owner: str, kind: str | None = None, active: bool = False
+    ) -> tuple[tuple[JobView, RunSpec | None], ...]:
+        """As ``of``, with what each runs; None for what another version wrote."""
         with self._lock:
-            return tuple(
-                self._view(live, len(live.events)) if (live := self._jobs.get(row.id)) else row.view(0, None, count)
-                for row, count in self._store.listed(owner)
-            )
+            found = []
+            for row, count in self._store.listed(owner, kind, active):
+                live = self._recent.held(row.id)
+                view = self._view(live, len(live.events)) if live else row.view(0, None, count)
+                found.append((view, row.spec))
+            return tuple(found)
 
     def wait(self, job_id: str, timeout: float | None = None) -> JobView:
         """Block until the job is over or ``timeout`` seconds have passed; for notebooks and scripts."""
@@ -121,30 +138,38 @@ class Jobs:
     def cancel(self, job_id: str, owner: str | None = None) -> Cancel:
         """Ask the job to stop; safe to repeat. The answer is a sentence.
 
-        With ``owner``, a run that others wait for as well goes on and only leaves this owner's list.
+        With ``owner``, only who asked for the run stops it: for others that wait for the same it leaves their list.
         """
         with self._lock:
             job = self._get(job_id)
             if not job.state.active:
                 return Cancel.ALREADY if job.state is State.CANCELLED else Cancel.OVER
-            if owner is not None and self._store.owners(job_id) - {owner}:
+            others = self._store.owners(job_id)
+            if owner is not None and owner not in others:
+                return Cancel.NOT_YOURS
+            if owner is not None and owner != job.owner and others - {owner}:
                 self._store.remove_owner(job_id, owner)
                 return Cancel.SHARED
-            if job_id not in self._jobs:
+            if self._recent.held(job_id) is None:
                 return Cancel.ELSEWHERE
             if job.state is State.QUEUED:
-                self._queues[job.device].remove(job_id)
+                self._lines[job.device].remove(job_id)
                 self._end(job, State.CANCELLED)
                 return Cancel.REMOVED
             answer = Cancel.ALREADY if job.intent.stopping else Cancel.STOPPING
             job.intent = job.intent.cancelled()
             return answer
 
-    def resume(self, job_id: str) -> JobView:
-        """Continue a stopped job with the events it has; a finished or active one is left as it is."""
+    def resume(self, job_id: str, owner: str | None = None) -> JobView:
+        """Continue a stopped job with the events it has; a finished or active one is left as it is.
+
+        With ``owner`` it is theirs from then on. Raises UserError where it is not on their list, and as ``submit``.
+        """
         with self._lock:
             job = self._get(job_id)
-            self._again(job)
+            if owner is not None and owner not in self._store.owners(job_id):
+                raise UserError("This run belongs to another visitor. The same settings started by you give the same.")
+            self._again(job, owner)
             return self._view(job, len(job.events))
 
     def forget(self, job_id: str, owner: str) -> None:
@@ -154,7 +179,7 @@ class Jobs:
             self._store.remove_owner(job_id, owner)
             if not job.state.active and not self._store.owners(job_id):
                 self._store.delete(job_id)
-                self._jobs.pop(job_id, None)
+                self._recent.drop(job_id)
                 if self._store.latest(job.key) is None:
                     self.workspace.drop_scratch(job.key)
 
@@ -163,9 +188,9 @@ class Jobs:
         with self._lock:
             self._closing = True
             self._upkeep.stop()
-            for queue in self._queues.values():
-                while queue:
-                    self._end(self._jobs[queue.popleft()], State.INTERRUPTED)
+            for line in self._lines.values():
+                while line:
+                    self._end(self._get(line.take()), State.INTERRUPTED)
             self._wake.notify_all()
         deadline = time.monotonic() + timeout
         for worker in self._workers.values():
@@ -179,11 +204,11 @@ class Jobs:
 
     def take(self, device: str) -> tuple[Job, RunSpec] | None:
         with self._wake:
-            queue = self._queues[device]
-            self._wake.wait_for(lambda: bool(queue) or self._closing)
+            line = self._lines[device]
+            self._wake.wait_for(lambda: bool(line) or self._closing)
             if self._closing:
                 return None
-            job = self._jobs[queue.popleft()]
+            job = self._get(line.take())
             job.state, job.started = State.RUNNING, time.time()
             self._save(job)
             return job, _spec(job)
@@ -203,10 +228,13 @@ class Jobs:
     def stopping(self, job: Job) -> bool:
         with self._lock:
             job.intent = job.intent.noticed()
-            return job.intent is not Intent.GO_ON or self._closing
+            job.overdue = job.overdue or (job.started or 0.0) + self.rules.longest_s < time.time()
+            return job.intent is not Intent.GO_ON or self._closing or job.overdue
 
     def finish(self, job: Job, state: State, error: str | None) -> None:
         with self._lock:
+            if state is State.CANCELLED and job.overdue and not job.intent.stopping:
+                state, error = State.FAILED, self.rules.too_long
             if state is State.CANCELLED and not job.intent.stopping:
                 state = State.INTERRUPTED  # the server closes, or the job makes room; nobody cancelled
             if error is not None:
@@ -218,32 +246,32 @@ class Jobs:
             comes_back = job.intent is Intent.RETURN and state is not State.DONE and not self._closing
             self._end(job, state, error)
             if comes_back:
-                self._again(job)
+                self._again(job, None)
 
     # -- the inside: always under the lock ---------------------------------------------------------------------------
 
-    def _again(self, job: Job) -> None:
-        """Make sure that a job that has not finished goes on."""
+    def _again(self, job: Job, owner: str | None) -> None:
+        """Make sure that a job that has not finished goes on; where it had stopped, for ``owner``."""
         if job.state is State.RUNNING:
+            if job.intent.stopping and owner is not None:
+                job.owner = owner  # who wants it, when another has asked for its end
             job.intent = job.intent.resumed()
         elif job.state not in (State.DONE, State.QUEUED):
-            self._refuse_when_closing()
+            if owner is not None:
+                self._admit(_spec(job), owner)
+                job.owner = owner
             job.device = _spec(job).queue()  # the machine may have changed since
-            self._remember(job)
+            self._recent.keep(job)
             job.state, job.error, job.finished, job.started = State.QUEUED, None, None, None
             job.attempt += 1
             job.server = self._presence.id
             self._enqueue(job)
 
     def _enqueue(self, job: Job) -> None:
-        job.intent = Intent.GO_ON
+        job.intent, job.overdue = Intent.GO_ON, False
         self._save(job)
-        queue = self._queues.setdefault(job.device, deque())
-        if _unasked(job):
-            queue.append(job.id)
-        else:
-            asked = [each for each in queue if not _unasked(self._jobs[each])]  # they stand before the others
-            queue.insert(len(asked), job.id)
+        self._lines.setdefault(job.device, Line()).add(job.id, job.owner, _unasked(job))
+        if not _unasked(job):
             self._make_room(job.device)
         if job.device not in self._workers:
             worker = Worker(job.device, self, self.workspace, self._threads, self._log, self._outside)
@@ -253,7 +281,7 @@ class Jobs:
 
     def _make_room(self, device: str) -> None:
         """What nobody asked for stops at its next event and waits its turn."""
-        for job in self._jobs.values():
+        for job in self._recent.all():
             if job.device == device and job.state is State.RUNNING and _unasked(job):
                 job.intent = job.intent.aside()
 
@@ -285,33 +313,20 @@ class Jobs:
             self._log.error("the state of run %s was not stored", job.id, exc_info=error)
 
     def _view(self, job: Job, since: int = 0) -> JobView:
-        queue = self._queues.get(job.device, ())
-        waiting = job.state is State.QUEUED and job.id in queue
-        return job.view(since, queue.index(job.id) + 1 if waiting else None)
+        order = self._lines[job.device].order() if job.state is State.QUEUED and job.device in self._lines else []
+        return job.view(since, order.index(job.id) + 1 if job.id in order else None)
 
     def _get(self, job_id: str) -> Job:
-        job = self._find(job_id)
+        job = self._recent.find(job_id)
         if job is None:
             raise UserError("This run is no longer stored. Start it again.")
         return job
 
-    def _find(self, job_id: str) -> Job | None:
-        job = self._jobs.get(job_id)
-        if job is None:
-            job = self._store.load(job_id)
-            if job is not None and not job.state.active:  # an active one belongs to another server: read it each time
-                self._remember(job)
-        return job
-
-    def _remember(self, job: Job) -> None:
-        self._jobs[job.id] = job
-        ended = [known.id for known in self._jobs.values() if not known.state.active and known is not job]
-        for job_id in ended[: max(0, len(ended) - REMEMBERED)]:
-            del self._jobs[job_id]
-
-    def _refuse_when_closing(self) -> None:
+    def _admit(self, spec: RunSpec, owner: str) -> None:
         if self._closing:
             raise UserError("The server is shutting down. Start the run again when it is back.")
+        if not spec.unasked:
+            self.rules.admit(owner, self._lines.values())
 
 
 def _unasked(job: Job) -> bool:

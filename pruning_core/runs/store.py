@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from pruning_core.runs.catalogue import Catalogue
 from pruning_core.runs.events import Event, Outdated
@@ -16,7 +17,9 @@ from pruning_core.runs.view import JobView, State
 from pruning_core.storage.codec import dump
 from pruning_core.storage.database import Database
 
-CHANGING = ("device", "state", "error", "attempt", "server", "started", "finished", "seconds")  # in the life of a job
+# What changes in the life of a job.
+CHANGING = ("device", "state", "error", "attempt", "server", "started", "finished", "seconds", "owner")
+SPECS_READ = 4096  # of which the text is not read again
 # The columns that are fields of a Job as they stand; ``spec`` is stored beside them as JSON.
 COLUMNS = ("id", "key", "kind", "title", "created", *CHANGING)
 
@@ -25,7 +28,8 @@ COLUMNS = ("id", "key", "kind", "title", "created", *CHANGING)
 class Job:
     """The mutable record behind a view. ``spec`` is None when it was written by a version that is gone.
 
-    ``intent`` is what is asked of it while it runs.
+    ``owner`` is who asked for it, and may stop it. ``intent`` is what is asked of it while it runs, ``overdue``
+    whether it was told to stop for its time.
     """
 
     id: str
@@ -44,6 +48,8 @@ class Job:
     seconds: float = 0.0
     events: list[Event] = field(default_factory=list)
     intent: Intent = Intent.GO_ON
+    owner: str = ""
+    overdue: bool = False
 
     def view(self, since: int = 0, position: int | None = None, count: int | None = None) -> JobView:
         """A snapshot with the events from ``since`` on; ``count`` when the events were not loaded."""
@@ -77,6 +83,7 @@ class Store:
     def __init__(self, database: Database, catalogue: Catalogue) -> None:
         self._database = database
         self._catalogue = catalogue
+        self._spec = lru_cache(SPECS_READ)(catalogue.spec)  # specs are frozen: one text, one object
 
     def insert(self, job: Job) -> None:
         if job.spec is None:
@@ -107,10 +114,9 @@ class Store:
 
     def load(self, job_id: str) -> Job | None:
         """The job with its events, or None when there is no such job."""
-        row = self._database.connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        if row is None:
+        job = self.head(job_id)
+        if job is None:
             return None
-        job = self._job(row)
         bodies = self._database.connection.execute("SELECT body FROM events WHERE job_id = ? ORDER BY n", (job_id,))
         for (body,) in bodies:
             try:
@@ -118,6 +124,11 @@ class Store:
             except (ValueError, TypeError):
                 job.events.append(Outdated())
         return job
+
+    def head(self, job_id: str) -> Job | None:
+        """The job without its events."""
+        row = self._database.connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        return self._job(row) if row is not None else None
 
     def latest(self, key: str) -> str | None:
         """The newest job of this key."""
@@ -146,12 +157,17 @@ class Store:
         )
         return changed.rowcount == 1
 
-    def listed(self, owner: str) -> list[tuple[Job, int]]:
-        """The jobs of an owner, newest first, without their events but with how many there are."""
+    def listed(self, owner: str, kind: str | None = None, active: bool = False) -> list[tuple[Job, int]]:
+        """The jobs of an owner, newest first, without their events but with how many there are.
+
+        ``kind``: only those of one kind; ``active``: only those that wait or run.
+        """
         rows = self._database.connection.execute(
             "SELECT jobs.*, (SELECT MAX(n) + 1 FROM events WHERE job_id = jobs.id) AS count"
-            " FROM jobs JOIN owners ON owners.job_id = jobs.id WHERE owner = ? ORDER BY since DESC, created DESC",
-            (owner,),
+            " FROM jobs JOIN owners ON owners.job_id = jobs.id"
+            " WHERE owners.owner = :owner AND (:kind IS NULL OR kind = :kind) AND (NOT :active OR state IN (:q, :r))"
+            " ORDER BY since DESC, created DESC",
+            {"owner": owner, "kind": kind, "active": active, "q": State.QUEUED, "r": State.RUNNING},
         )
         return [(self._job(row), row["count"] or 0) for row in rows]
 
@@ -175,6 +191,6 @@ class Store:
     def _job(self, row: sqlite3.Row) -> Job:
         spec: RunSpec | None = None
         with contextlib.suppress(ValueError, TypeError):
-            spec = self._catalogue.spec(row["spec"])
+            spec = self._spec(row["spec"])
         plain = {name: row[name] for name in COLUMNS} | {"state": State(row["state"])}
         return Job(**plain, spec=spec)

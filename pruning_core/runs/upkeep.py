@@ -25,9 +25,9 @@ class Upkeep(threading.Thread):
             if time.monotonic() - cleaned > CLEAN_S:
                 cleaned = time.monotonic()
                 self._quietly(self._clean)
+            self._quietly(self._look)
             if self._over.wait(LOOK_S):
                 return
-            self._quietly(self._look)
 
     def stop(self) -> None:
         self._over.set()

@@ -32,7 +32,8 @@ class Cancel(StrEnum):
     REMOVED = "The run was still waiting and has left the queue."
     ALREADY = "The run had been cancelled before."
     OVER = "The run had already ended."
-    SHARED = "Somebody else waits for the same run, so it goes on; it has left your list."
+    SHARED = "Somebody else started this run and waits for it, so it goes on; it has left your list."
+    NOT_YOURS = "The run belongs to another visitor, who alone can stop it."
     ELSEWHERE = "The run belongs to another server process on the same data; cancel it there."
 
 

@@ -33,6 +33,8 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX owners_by_job ON owners (job_id);
     """,
+    # Who asked for the run now; others on its list only wait for the same.
+    "ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
 )
 
 

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 
 import pytest
 
@@ -83,3 +85,26 @@ def test_a_network_that_ended_the_server_is_not_opened_by_itself(workspace):
     with noted(workspace.root, OTHER.key, "other.pt2"):
         pass  # opened again, and well
     assert recall(workspace, "me") == desk and not lost(workspace, "me")
+
+
+def test_two_tabs_writing_one_desk_are_no_error(tmp_path):
+    workspace, wrong = Workspace(tmp_path), []
+    first = first_desk()
+    desks = [replace(first, made={"tab": str(number)}) for number in range(6)]
+
+    def write(number):
+        for _ in range(50):
+            try:
+                remember(workspace, "ann", desks[number])
+                if recall(workspace, "ann") not in desks:
+                    wrong.append("half a desk")
+            except OSError as error:
+                wrong.append(str(error))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(len(desks))]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert not wrong
+    assert len(list((tmp_path / "desks").iterdir())) == 1

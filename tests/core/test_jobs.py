@@ -265,16 +265,6 @@ def test_lists_are_per_owner_and_newest_first(jobs: Jobs) -> None:
     assert jobs.of("nobody") == ()
 
 
-def test_a_run_that_others_wait_for_survives_one_owners_cancel(jobs: Jobs) -> None:
-    stop = gate("shared")
-    job_id = held(jobs, Count(3, "shared"))
-    jobs.submit(Count(3, "shared"), "bob")
-    assert jobs.cancel(job_id, owner="ann") is Cancel.SHARED
-    assert jobs.of("ann") == ()
-    stop.open.set()
-    assert jobs.wait(job_id, PATIENCE).state is State.DONE
-
-
 def test_forget_deletes_what_nobody_has(jobs: Jobs) -> None:
     job_id = jobs.submit(Count(1), "ann")
     jobs.submit(Count(1), "bob")
