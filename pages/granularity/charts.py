@@ -1,0 +1,109 @@
+"""The kernels of a layer, what goes, and how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import plotly.graph_objects as go
+from torch import Tensor
+
+from pages.ui import charts, numbers, theme
+from pages.ui.literal import plotted
+from pruning_core.analysis.one_layer import SMALLER, Stored
+from pruning_core.measuring.measures import Latency
+
+FILTERS, INPUTS = 16, 12  # shown of a layer
+FLAT_FILTERS, FLAT_INPUTS = 48, 64  # of one whose kernels are single weights
+
+
+def kernels(weight: Tensor, mask: Tensor, *, layer: str, grain: str) -> go.Figure:
+    """Rows are filters, columns input channels, each a small kernel; what goes is orange. Weights: (out, in, ...)."""
+    flat = weight.dim() < 3 or weight.shape[2:].numel() == 1
+    rows, columns = (FLAT_FILTERS, FLAT_INPUTS) if flat else (FILTERS, INPUTS)
+    values, kept = weight.detach()[:rows, :columns].cpu(), mask[:rows, :columns]
+    shown, stays = _canvas(values.double().abs().numpy(), flat), _canvas(kept.double().numpy(), flat)
+    drawn = np.where(stays == 1, shown, np.nan)
+    gone = np.where(stays == 0, 1.0, np.nan)
+    most = float(np.nanmax(shown)) or 1.0
+    zeros = 1 - float(mask.double().mean())
+    figure = charts.blank(
+        f"{len(values)} of {len(weight)} filters of {layer}, one row each, as kernels for {values.shape[1]} of "
+        f"{weight.shape[1]} input channels; {zeros:.0%} of the layer's weights go, by {grain}.",
+        height=440,
+        x_title=f"Input channels (first {values.shape[1]} of {weight.shape[1]})",
+        y_title=f"Filters of {plotted(layer)} (first {len(values)} of {len(weight)})",
+    )
+    figure.add_heatmap(
+        z=gone, colorscale=[[0, theme.CUT], [1, theme.CUT]], opacity=0.75, showscale=False, hoverongaps=False,
+        hovertemplate="goes<extra></extra>",
+    )  # fmt: skip
+    figure.add_heatmap(z=drawn, coloraxis="coloraxis", hoverongaps=False, hovertemplate="%{z:.3g}<extra></extra>")
+    figure.update_layout(
+        coloraxis={
+            "cmin": 0.0,
+            "cmax": most,
+            "colorscale": [[0, theme.faded(theme.ACCENT, 0.12)], [1, theme.ACCENT]],
+            "colorbar": {"thickness": 10, "outlinewidth": 0, "title": {"text": "size of the weight", "side": "right"}},
+        }
+    )
+    figure.update_xaxes(showticklabels=False, showgrid=False, ticks="")
+    figure.update_yaxes(showticklabels=False, showgrid=False, ticks="", autorange="reversed")
+    return figure
+
+
+def _canvas(values: np.ndarray, flat: bool) -> np.ndarray:
+    """(out, in, h, w) as one picture with gaps between kernels."""
+    if flat:
+        return values.reshape(len(values), -1)
+    out, ins, high, wide = (*values.shape, 1)[:4]
+    canvas = np.full((out * (high + 1) - 1, ins * (wide + 1) - 1), np.nan)
+    for f in range(out):
+        for i in range(ins):
+            top, left = f * (high + 1), i * (wide + 1)
+            canvas[top : top + high, left : left + wide] = values[f, i].reshape(high, wide)
+    return canvas
+
+
+def speed(times: Mapping[str, Latency]) -> go.Figure:
+    """A bar for each way to run the layer: the median, with the 10th to 90th percentile."""
+    names = [f"{name}: {numbers.milliseconds(each.median_ms)}" for name, each in times.items()]
+    told = ", ".join(f"{name} {each.median_ms:.3g} ms" for name, each in times.items())
+    figure = charts.blank(
+        f"Measured time of the layer: {told}.", height=70 + 34 * len(names), x_title="Time of one pass, ms", y_title=""
+    )
+    figure.add_bar(
+        y=names,
+        x=[each.median_ms for each in times.values()],
+        orientation="h",
+        marker={"color": [theme.ACCENT if name == SMALLER else theme.NEUTRAL for name in times]},
+        error_x={
+            "type": "data",
+            "array": [each.p90_ms - each.median_ms for each in times.values()],
+            "arrayminus": [each.median_ms - each.p10_ms for each in times.values()],
+            "thickness": 1.5,
+        },
+        hovertemplate="%{y}<extra></extra>",
+        showlegend=False,
+    )
+    charts.rows(figure, names)
+    return figure
+
+
+def stored(found: Stored) -> go.Figure:
+    """Bytes of the layer's weight in four forms."""
+    forms = ("dense", "one bit each and what is left", "compressed rows", "without empty filters")
+    sizes = [found.dense, found.bitmask, found.csr, found.smaller]
+    names = [f"{form}: {numbers.size_bytes(size)}" for form, size in zip(forms, sizes)]
+    told = ", ".join(names)
+    figure = charts.blank(f"Size of the layer as stored: {told}.", height=190, x_title="Size as stored, kB", y_title="")
+    figure.add_bar(
+        y=names,
+        x=[size / 1000 for size in sizes],
+        orientation="h",
+        marker={"color": [theme.NEUTRAL, theme.ACCENT, theme.ACCENT, theme.ACCENT]},
+        hovertemplate="%{y}<extra></extra>",
+        showlegend=False,
+    )
+    charts.rows(figure, names)
+    return figure

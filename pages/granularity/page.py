@@ -1,0 +1,20 @@
+"""One real layer as its kernels: what goes at each granularity, and what that does to size, accuracy and time."""
+
+import streamlit as st
+
+from pages.granularity import sections, texts
+from pages.ui import state
+from pages.ui.errors import plain_errors
+from pruning_core.analysis import one_layer
+
+desk = state.desk()
+loaded, network = state.loaded(desk.model), state.network(desk.model)
+
+st.title("Granularity")
+st.markdown(texts.INTRODUCTION)
+weights = one_layer.layers(loaded.model, network)
+if weights:
+    with plain_errors():
+        sections.show(desk, weights)
+else:
+    st.info("This network has no convolution or linear layer that could be cut here. Load another one.")
