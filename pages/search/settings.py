@@ -7,7 +7,7 @@ import dataclasses
 import streamlit as st
 import torch
 
-from pages.ui import budgets, recovery, shortcuts, state
+from pages.ui import budgets, recovery, shortcuts, state, tables
 from pages.ui.desk import Desk
 from pages.ui.held_out import choose_images
 from pages.ui.ranking import choose_criterion
@@ -44,7 +44,7 @@ def ask(desk: Desk, network: Network, available: int) -> SearchRun | None:
         trials = _trials(explorer)
     with third:
         criterion = choose_criterion()
-        explorer = _completed(explorer, criterion, desk)
+        explorer = _completed(explorer, criterion, desk, network)
         control = _control(explorer)
         kept = shortcuts.choose(network, f"{KEY}.shortcuts")
         with st.popover("Limits and settings", icon=":material/straighten:", width="stretch", wrap=True):
@@ -84,10 +84,12 @@ def _explorer() -> Explorer:
     return knob_widgets(chosen, KEY)
 
 
-def _completed(explorer: Explorer, criterion: Criterion, desk: Desk) -> Explorer:
+def _completed(explorer: Explorer, criterion: Criterion, desk: Desk, network: Network) -> Explorer:
     """With the stored drops, where it is made from them. Raises UserError when there are none."""
     if not isinstance(explorer, Candidates):
         return explorer
+    if brought := tables.ask(network, desk):
+        return dataclasses.replace(explorer, table=brought.table)
     sweep = usable(desk, criterion)
     if sweep is None:
         raise UserError(

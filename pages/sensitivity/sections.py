@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import Literal
 
 import streamlit as st
+import torch
 
 from pages.sensitivity import beside, charts, details, frames, settings
 from pages.ui import cards, jobs, numbers, plots, provenance, started, state
 from pages.ui.bench import Bench
 from pages.ui.literal import literal, named
-from pages.ui.sweeps import label, sweeps
+from pages.ui.sweeps import drops, label, sweeps
+from pruning_core.allocation.by_sensitivity import drop_at
 from pruning_core.analysis.sensitivity import Fast
+from pruning_core.apart import household
 from pruning_core.errors import clip
+from pruning_core.export.node_data import node_data
+from pruning_core.export.traced import trace
 from pruning_core.graph import Network
 from pruning_core.methods.recoveries import Mending
 from pruning_core.runs.events import Stage
@@ -27,6 +32,7 @@ _SHOWN = {
     beside.MENDED: "**Mended**: the channels are gone, and the layers that read the group are refitted, each by "
     "itself. Where nearly all go, What-if can keep more: it refits them in turn, and moves every batch norm.",
 }
+HALF = 0.5  # the share removed that Model Explorer is told of
 POLL_S = 1.0  # a heatmap that changes is drawn anew, so not more often than one can look
 
 
@@ -176,3 +182,22 @@ def _table(view: JobView, spec: SensitivityRun, network: Network) -> None:
         key="sensitivity.csv",
         wrap=True,
     )
+    _node_data(view, spec, network)
+
+
+def _node_data(view: JobView, spec: SensitivityRun, network: Network) -> None:
+    if household.far(spec.model, state.workspace()):
+        return  # its program does not run in this process, so nobody here knows the names in the exported file
+
+    def data() -> bytes:
+        loaded = state.loaded(spec.model)
+        program = trace(loaded.model, torch.zeros(1, *loaded.input_size)).program
+        values = {key: drop_at(tuple(curve), HALF) for key, curve in drops(view).items()}
+        return node_data(program, network, values).encode()
+
+    st.download_button(
+        "Download for Model Explorer (node data, JSON)", data, file_name=f"sensitivity_{spec.model.name}.json",
+        mime="application/json", icon=":material/account_tree:", key="sensitivity.node_data", wrap=True,
+        help="The accuracy lost where a group alone loses half of its channels, for every operator that makes them. "
+        "Open it in Google's Model Explorer beside the exported program (.pt2) of this very network, from Download.",
+    )  # fmt: skip

@@ -6,7 +6,7 @@ import dataclasses
 
 import streamlit as st
 
-from pages.ui import budgets, history, links, shortcuts, state
+from pages.ui import budgets, history, links, shortcuts, state, tables
 from pages.ui.literal import literal
 from pages.ui.ranking import Ranking
 from pages.ui.sweeps import source, usable
@@ -49,8 +49,12 @@ def _form(network: Network, ranked: Ranking) -> None:
             limits = dataclasses.replace(knob_widgets(Limits, "whatif.limits"), shortcuts=coupled)
     sweep = usable(state.desk(), ranked.criterion)
     view = state.jobs().snapshot(sweep[0].id) if sweep else None
-    complete = presets.completed(allocation, presets.material(network, state.desk().plan, view))
-    if sweep and hasattr(complete, "table"):
+    given = presets.material(network, state.desk().plan, view)
+    brought = tables.ask(network, state.desk()) if hasattr(allocation, "table") else None
+    if brought:
+        given = dataclasses.replace(given, table={key: list(curve) for key, curve in brought.table})
+    complete = presets.completed(allocation, given)
+    if sweep and hasattr(complete, "table") and not brought:
         st.caption(f":material/grid_on: {source(sweep, ranked.criterion)}")
         links.to_search("Really measure the best such plans on Search", "candidates")
     pool = Pool.of(network, ranked.values, limits, ranked.criterion.fair.by)
@@ -66,7 +70,7 @@ def _form(network: Network, ranked: Ranking) -> None:
         help="Every move of a budget solves the ratios anew, from what is stored: nothing is measured for it.",
     )  # fmt: skip
     # Not what the ratios are scaled from: that is the plan itself, which every answer changes.
-    asked = (allocation, wanted, limits, ranked.criterion, sweep[0].id if sweep else "")
+    asked = (allocation, wanted, limits, ranked.criterion, sweep[0].id if sweep else "", brought)
     moved = follows and st.session_state.get(ASKED) not in (None, asked)
     st.session_state[ASKED] = asked
     if possible and (used or moved):

@@ -438,3 +438,19 @@ def test_the_plan_is_timed_when_asked_and_says_how(page):
     shown = metrics(page)
     assert "ms" in shown["Latency unpruned"] and "ms" in shown["Latency with this plan"]
     assert page.button(key="whatif.timing.start").disabled and len(timing.runs(desk(page), True)) == 4
+
+
+def test_a_table_of_another_tool_stands_in_for_a_sweep_and_one_of_another_network_is_refused(page):
+    page.button_group(key="whatif.preset").set_value("alloc-sens").run()
+    makers = [next(m.layer for m in g.members if m.role is Role.PRODUCER) for g in network().groups]
+    rows = [f"module.{each}.weight,{ratio},{90 - 40 * ratio}" for each in makers for ratio in (0.0, 0.5, 0.9)]
+    text = "\n".join(["parameter,sparsity,top1", *rows])
+    uploader = next(each for each in page.file_uploader if "sensitivity.brought" in each.key)
+    uploader.set_value(("other.csv", text.replace(makers[0], "features.9").encode(), "text/csv")).run()
+    assert "are not in this network: module.features.9.weight" in page.warning[0].value
+    uploader = next(each for each in page.file_uploader if "sensitivity.brought" in each.key)
+    uploader.set_value(("mine.csv", text.encode(), "text/csv")).run()
+    assert "a table of Distiller" in text_of(page) and not page.warning
+    page.button(key="whatif.preset.use").click().run()
+    cost = network().cost(desk(page).plan)
+    assert 0.4 < cost.macs / network().cost().macs <= 0.5
