@@ -6,7 +6,7 @@ again as a script. The two halves below are those two occasions.
 
 import streamlit as st
 
-from pages.ui import server, sidebar
+from pages.ui import server, sharing, sidebar
 from pages.ui.errors import plain_errors
 from pages.ui.sidebar import Entry
 
@@ -40,6 +40,7 @@ if __name__ == "__main__":
     st.set_page_config(page_title=f"{page.title} · PruneScope", page_icon="assets/logo-mark.png", layout="wide")
     sidebar.draw_navigation(sections)
     with server.first_paint_until_warm():
+        sharing.receive()
         sidebar.draw_desk()
     with plain_errors():
         page.run()

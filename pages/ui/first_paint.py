@@ -74,9 +74,9 @@ def _prepared() -> None:
             help="Multiply-accumulates (MACs)." if place is places[1] else "Of the weights, as numbers of 32 bits.",
             container=place,
         )  # fmt: skip
-    first, last = whole.latency, after.latency
+    before, then = whole.latency, after.latency
     cards.number(
-        f"Time for {last.batch_size} images", numbers.milliseconds(last.median_ms), found.timed,
-        detail=f"of {numbers.milliseconds(first.median_ms)}",
-        delta=numbers.percent(last.median_ms / first.median_ms - 1, 0), delta_color="inverse", container=places[3],
+        f"Time for {then.batch_size} images", numbers.milliseconds(then.median_ms), found.timed,
+        detail=f"of {numbers.milliseconds(before.median_ms)}",
+        delta=numbers.percent(then.median_ms / before.median_ms - 1, 0), delta_color="inverse", container=places[3],
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.ui import notes, standing, state
+from pages.ui import notes, sharing, standing, state
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal, named
 from pruning_core.errors import quoted
@@ -74,6 +74,7 @@ def _loaded() -> None:
 
 def _plan() -> None:
     st.markdown(f":small[:gray[Plan]]  \n{standing.plan(state.desk())}")
+    sharing.popover()
 
 
 def _runs() -> None:

@@ -88,6 +88,16 @@ def choose_plan(plan: Plan, made: str = "") -> bool:
     return _keep(desk().with_plan(plan, made))
 
 
+def choose_all(model: ModelRef, data: DataRef, plan: Plan) -> bool:
+    """Network, data and plan at once, as a link or a file brings them. False where another tab was first.
+
+    Raises UserError when they cannot be loaded or do not fit together; the desk is then as it was.
+    """
+    network(model).validate(plan)
+    splits(data)
+    return _keep(desk().with_model(model, data).with_plan(plan))
+
+
 def _keep(changed: Desk) -> bool:
     """Write it down, unless another tab of the same visitor has since: then that stands here too, and the visitor reads
     that the change was not made."""
