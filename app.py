@@ -41,9 +41,10 @@ if __name__ == "__main__":
     sidebar.draw_navigation(sections)
     with server.first_paint_until_warm():
         sharing.receive()
-        sidebar.draw_desk()
+        plan = sidebar.draw_desk()
     with plain_errors():
         page.run()
+    plan.finish()
 else:
     app = st.App(
         __file__,

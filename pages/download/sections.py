@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.download import files
+from pages.download import files, reporting
 from pages.download.files import Built
 from pages.ui import cards, changes, jobs, links, numbers, provenance, standing, state, zeros
 from pages.ui.desk import Desk
@@ -58,6 +58,7 @@ def whole(desk: Desk, model: LoadedModel) -> None:
             f"**{named(model.title)}** is of another build than the network it was made from. Programs hold it whole; "
             "its weights alone fit no architecture that is known elsewhere."
         )
+        reporting.section(desk)
     _row("weights", "Weights", _weights_text(model), desk.model, lambda: files.weights(model))
     _row("pt2", "Exported program", PROGRAM, desk.model, lambda: files.program(model, _far(desk.model)))
     _row("onnx", "ONNX", ONNX, desk.model, lambda: files.onnx(model, _far(desk.model)))
@@ -74,6 +75,8 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
         st.caption(f"It was cut {cut.steps} times. Script, plan and recipe take the last cut only.")
     figures = _figures(desk, cut)
     ref = desk.model
+    st.subheader("To show it")
+    reporting.section(desk, _told(desk, cut))
     st.subheader("To run it")
     _row("pt2", "Exported program", PROGRAM, ref, lambda: files.program(model, _far(ref)))
     _row("onnx", "ONNX", ONNX, ref, lambda: files.onnx(model, _far(ref)))
@@ -99,6 +102,18 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
     if cut.base.ref.source == "demo" or files.codeless(cut.base.ref):
         what = "The weights before pruning, which the script starts from."
         _row("original", "Original weights", what, ref, lambda: _there(files.original(cut)))
+
+
+def _told(desk: Desk, cut: Cut) -> list[str]:
+    """How it was made, for the report."""
+    how, channels = files.made(desk.made_by(cut.base.ref, cut.plan)), sum(map(len, cut.plan.values()))
+    proof = cut.removal.proof
+    return [
+        f"{channels:,} channels were removed from {len(cut.plan)} of {len(cut.network.groups)} groups.",
+        f"How they were chosen: {files.told(how)}." if how else "How they were chosen is not known here.",
+        f"The removal was compared with the original whose channels were silenced, on {proof.images} images: largest "
+        f"relative difference {proof.max_rel:.0e} ({proof.dtype}).",
+    ]
 
 
 def _masks(desk: Desk, model: LoadedModel) -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.show import charts, sources
-from pages.ui import cards, changes, jobs, latencies, links, numbers, pictures, plots, provenance, sizes, state
+from pages.ui import cards, changes, jobs, latencies, links, made, numbers, pictures, plots, provenance, sizes, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal
@@ -28,14 +28,14 @@ def own(desk: Desk) -> None:
     """The network that the visitor has made, beside what it was made from."""
     with plain_errors():
         state.loaded(desk.model).check_judged_on(state.splits(desk.data)[1])
-        ids = sources.runs_of_own(desk)
+        ids = made.runs_of_own(desk)
 
         def waits(views: tuple[JobView, ...]) -> None:
-            if text := sources.waiting(views):
+            if text := made.waiting(views):
                 st.markdown(f"Measuring both networks: {text}")
             jobs.faults(views, key="show.own")
 
-        found = sources.own(desk, jobs.follow(ids, waits, key="show.own"))
+        found = made.own(desk, jobs.follow(ids, waits, key="show.own"))
         if found is not None:
             screen(desk, found)
 

@@ -1,30 +1,16 @@
-"""Where the sizes of a network on this page come from: prepared, measured here, or the one that the visitor made."""
+"""Where the sizes of a network on this page come from, when they are measured here."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from pages.ui import jobs, provenance, sizes, state
+from pages.ui import made, state
 from pages.ui.desk import Desk
-from pages.ui.sizes import Size, Sizes
-from pruning_core.datasets import DataRef
-from pruning_core.measuring.answers import Answers, compared
-from pruning_core.measuring.measures import Accuracy, Drop, Latency
+from pages.ui.sizes import Sizes
 from pruning_core.runs.view import JobView
-from pruning_core.studies.answers import Answered, AnswersRun, read_answers
-from pruning_core.studies.front import PASSES, FrontPoint, FrontRun, batch_of
-from pruning_core.studies.measure import LatencyRun
-from pruning_core.zoo import ModelRef
-from pruning_core.zoo.titles import called
-
-
-def tested(data: DataRef) -> DataRef:
-    """On the test images, by which nobody has chosen."""
-    return replace(data, split="test")
+from pruning_core.studies.front import FrontPoint, FrontRun
 
 
 def front(desk: Desk) -> FrontRun:
-    return FrontRun(desk.model, tested(desk.data))
+    return FrontRun(desk.model, made.tested(desk.data))
 
 
 def measured(run: FrontRun, view: JobView) -> Sizes | None:
@@ -33,63 +19,10 @@ def measured(run: FrontRun, view: JobView) -> Sizes | None:
     if len(points) < 2:
         return None
     classes = state.loaded(run.model).num_classes
-    found = [_size(each.model, each.share, each.cost, each.answered, each.latency, each.drop, each.plan, classes)
+    found = [made.size_of(each.model, each.share, each.cost, each.answered, each.latency, each.drop, each.plan, classes)
              for each in points]  # fmt: skip
     how = (
         f"channels ranked by {run.criterion.label}, the same share of every layer, then {run.recovery.card.name} on "
         f"{run.recovery.looks_at} images of the training part"
     )
-    return _sizes(run.model, found, view.device, how)
-
-
-def runs_of_own(desk: Desk) -> list[str]:
-    """The measurements of a network that was made here and of what it was made from, started where they are missing."""
-    batch = batch_of(state.network(desk.model.origin).cost().macs)
-    return [
-        state.jobs().submit(run, state.owner())
-        for ref in (desk.model.origin, desk.model)
-        for run in (AnswersRun(ref, tested(desk.data)), LatencyRun(ref, batch, PASSES))
-    ]
-
-
-def own(desk: Desk, views: tuple[JobView, ...]) -> Sizes | None:
-    """The network on the desk beside what it was made from; None while something is still measured."""
-    whole_answered, whole_timed, answered, timed = (
-        view.last(kind) for view, kind in zip(views, (Answered, Latency, Answered, Latency), strict=True)
-    )
-    if any(view.active for view in views) or not (whole_answered and whole_timed and answered and timed):
-        return None
-    classes = state.loaded(desk.model).num_classes
-    before, after = (state.network(ref).cost() for ref in (desk.model.origin, desk.model))
-    drop = compared(_answers(whole_answered, classes), _answers(answered, classes))
-    whole = _size(desk.model.origin, 1.0, before, whole_answered, whole_timed, None, "{}", classes)
-    small = _size(desk.model, after.macs / max(1, before.macs), after, answered, timed, drop, desk.model.plan, classes)
-    return _sizes(desk.model.origin, [whole, small], views[0].device, "the network on the desk, as it was made here")
-
-
-def _sizes(ref: ModelRef, found: list[Size], device: str, how: str) -> Sizes:
-    accuracy: Accuracy = found[0].accuracy
-    source = provenance.measured(accuracy.dataset, images=accuracy.images, device=device.upper())
-    return Sizes(called(ref), tuple(found), source, sizes.timing(found[0].latency), how)
-
-
-def _size(
-    model: ModelRef, share: float, cost: object, answered: Answered, latency: Latency, drop: Drop | None, plan: str,
-    classes: int,
-) -> Size:  # fmt: skip
-    said = _answers(answered, classes)
-    counts = {name: getattr(cost, name) for name in ("macs", "parameters", "size_bytes")}
-    return Size(
-        share, **counts, accuracy=answered.accuracy, latency=latency, drop=drop, predicted=said.predicted.tolist(),
-        confidence=said.confidence.tolist(), plan=plan, model=model, name=called(model),
-    )  # fmt: skip
-
-
-def _answers(answered: Answered, classes: int) -> Answers:
-    return read_answers(state.workspace(), answered.digest, classes)
-
-
-def waiting(views: tuple[JobView, ...]) -> str:
-    """What is measured now, in words."""
-    active = next((view for view in views if view.active), None)
-    return jobs.waiting(active) if active else ""
+    return made.beside(run.model, found, view.device, how)

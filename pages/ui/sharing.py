@@ -96,7 +96,7 @@ def _forget() -> None:
 # -- handing out -------------------------------------------------------------------------------------------------------
 
 
-def popover() -> None:
+def draw() -> None:
     """In the sidebar: the link, the plan as a file, and the way back in."""
     desk = state.desk()
     with st.popover("Link and file", icon=":material/share:", width="stretch", wrap=True):
@@ -172,6 +172,7 @@ def _upload(desk: Desk) -> None:
     except UserError as error:
         st.session_state[FAULT] = str(error)
     else:
+        _forget()
         st.toast(said, icon=":material/upload_file:", duration="long")
     st.rerun()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import notes, sharing, standing, state
 from pages.ui.errors import plain_errors
@@ -44,14 +45,41 @@ def draw_navigation(sections: Mapping[str, Sequence[Entry]]) -> None:
                     st.page_link(entry.page, label=entry.page.title, icon=entry.icon, width="stretch")
 
 
-def draw_desk() -> None:
-    """What the visitor works on; needs the core."""
-    with st.sidebar, plain_errors():
-        st.space("xsmall")
+def draw_desk() -> Plan:
+    """What the visitor works on; needs the core. The plan is drawn once more when the page has changed it."""
+    with st.sidebar:
+        with plain_errors():
+            st.space("xsmall")
+            with st.container(gap="xsmall"):
+                _loaded()
         with st.container(gap="xsmall"):
-            _loaded()
-            _plan()
-            _runs()
+            place = Plan(st.empty(), st.container())
+            with plain_errors():
+                place.draw()
+                _runs()
+    return place
+
+
+@dataclass
+class Plan:
+    """The place of the plan, and of the link to it, which knows no other plan than the one that the page left."""
+
+    text: DeltaGenerator
+    ways: DeltaGenerator
+    drawn: str = ""
+
+    def draw(self) -> None:
+        said = f":small[:gray[Plan]]  \n{standing.plan(state.desk())}"
+        if said != self.drawn:
+            self.text.markdown(said)
+            self.drawn = said
+
+    def finish(self) -> None:
+        """After the page: sliders change the plan while it runs."""
+        with plain_errors():
+            self.draw()
+            with self.ways:
+                sharing.draw()
 
 
 def _loaded() -> None:
@@ -70,11 +98,6 @@ def _loaded() -> None:
         f":small[:gray[Data]]  \n**{named(test.name)}** :gray[· {len(test):,} test images] {notes.badge(test)}",
         help=notes.tooltip(test),
     )
-
-
-def _plan() -> None:
-    st.markdown(f":small[:gray[Plan]]  \n{standing.plan(state.desk())}")
-    sharing.popover()
 
 
 def _runs() -> None:

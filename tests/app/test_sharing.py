@@ -73,7 +73,7 @@ def test_somebodys_network_opens_on_this_server_for_those_who_have_the_link(arri
     text = token(Shared(desk.model, desk.data, Plan()))
     app = arrives(text, "you")
     assert "this server does not have" in app.error[0].value and app.session_state["desk"] == first_desk()
-    sharing._note(Shared(desk.model, desk.data, Plan()))  # as the popover does when it shows the link
+    sharing._note(Shared(desk.model, desk.data, Plan()))  # as the sidebar does when it shows the link
     assert arrives(text, "you").session_state["desk"].model == desk.model
     gone = replace(desk.model, weights="e" * 64)
     sharing._note(Shared(gone, desk.data, Plan()))

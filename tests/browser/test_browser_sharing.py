@@ -12,7 +12,7 @@ def planned(page: Page) -> str:
     return page.get_by_test_id("stSidebar").get_by_text(re.compile(r"of 6 groups planned")).inner_text()
 
 
-def test_a_link_opens_in_a_fresh_browser_with_the_same_plan(server, visitor):
+def test_a_link_opens_in_a_fresh_browser_with_the_same_plan(server, visitor, tmp_path):
     page = visitor().new_page()
     page.goto(f"{server.url}/whatif")
     expect(page.get_by_role("heading", level=1)).to_contain_text("What-if")
@@ -28,7 +28,9 @@ def test_a_link_opens_in_a_fresh_browser_with_the_same_plan(server, visitor):
     assert address.startswith(f"{server.url}/whatif?desk=")
     with page.expect_download() as downloading:
         page.get_by_role("button", name="Plan as JSON").click()
-    content = json.loads(downloading.value.path().read_text())
+    file = tmp_path / downloading.value.suggested_filename
+    downloading.value.save_as(file)
+    content = json.loads(file.read_text())
     assert content["format"] == "prunescope.plan" and len(content["plan"]) == 1
 
     other = visitor().new_page()
@@ -44,5 +46,5 @@ def test_a_link_opens_in_a_fresh_browser_with_the_same_plan(server, visitor):
     expect(third.get_by_text("This link is damaged")).to_be_visible()
     settle(third)
     third.get_by_role("button", name="Link and file").click()
-    third.get_by_test_id("stFileUploader").locator("input").set_input_files(downloading.value.path())
+    third.get_by_test_id("stFileUploader").locator("input").set_input_files(file)
     expect(third.get_by_test_id("stSidebar").get_by_text("of 6 groups planned")).to_be_visible()

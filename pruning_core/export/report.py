@@ -1,0 +1,172 @@
+"""What a pruning came to as one HTML file that opens anywhere, offline: nothing in it is fetched, every name is text.
+
+This module knows no way to draw: a ``Chart`` is JSON, and what draws it is handed to ``html_of`` as source text that
+goes into the file once. The file's own policy forbids every request.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Literal
+
+from pruning_core.export.report_style import DRAWING, POLICY, STYLE
+
+Mark = Literal["measured", "derived", "estimated", "published"]
+PNG = "data:image/png;base64,"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A large number of the summary; ``source`` says on what, how many images, which device."""
+
+    label: str
+    value: str
+    detail: str
+    mark: Mark
+    source: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """``figure``: data and layout as the drawing library reads them; ``alt`` says it in words."""
+
+    title: str
+    figure: Mapping[str, Any]
+    alt: str
+    mark: Mark
+    source: str
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    mark: Mark
+    source: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """``uri`` is a PNG as a data URI; each of ``lines`` is (text, whether it is right)."""
+
+    uri: str
+    alt: str
+    lines: Sequence[tuple[str, bool]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """``summary``: sentences for a reader who has two minutes. ``loading``: (what, source text) to copy."""
+
+    title: str
+    subtitle: str
+    summary: Sequence[str]
+    facts: Sequence[Fact]
+    charts: Sequence[Chart]
+    tables: Sequence[Table]
+    pictures: Sequence[Picture]
+    pictures_note: str
+    made: Sequence[str]
+    loading: Sequence[tuple[str, str]]
+
+
+def html_of(report: Report, drawing_library: str) -> str:
+    """The file. ``drawing_library`` defines ``Plotly`` when it is run. Raises ValueError for a picture that is none."""
+    charts = "".join(_chart(number, chart) for number, chart in enumerate(report.charts))
+    body = (
+        f'<section class="summary"><h1>{_text(report.title)}</h1><p class="sub">{_text(report.subtitle)}</p>'
+        f'<div class="facts">{"".join(map(_fact, report.facts))}</div>'
+        f"<ul>{_items(report.summary)}</ul></section>"
+        f"<section><h2>What changed</h2>{charts}</section>"
+        f"{_pictures(report)}"
+        f"<section>{''.join(map(_table, report.tables))}</section>"
+        f"<section><h2>How it was made</h2><ul>{_items(report.made)}</ul></section>"
+        f"<section><h2>How to load it</h2>{''.join(map(_code, report.loading))}</section>"
+        f"{_sources(report)}"
+    )
+    library = drawing_library.replace("</script", "<\\/script")
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{_text(report.title)}</title><style>{STYLE}</style></head><body><main>{body}</main>"
+        f"<script>{library}</script><script>{DRAWING}</script></body></html>\n"
+    )
+
+
+def _text(text: str) -> str:
+    return escape(text, quote=True)
+
+
+def _items(sentences: Sequence[str]) -> str:
+    return "".join(f"<li>{_text(each)}</li>" for each in sentences)
+
+
+def _badge(mark: Mark) -> str:
+    return f'<span class="badge {mark}">{mark}</span>'
+
+
+def _fact(fact: Fact) -> str:
+    return (
+        f'<div class="fact"><div class="label">{_text(fact.label)}</div><div class="value">{_text(fact.value)}</div>'
+        f'<div class="detail">{_badge(fact.mark)} {_text(fact.detail)}</div></div>'
+    )
+
+
+def _chart(number: int, chart: Chart) -> str:
+    # Inside a script only "<" could end it; JSON may write it by its number.
+    figure = json.dumps(chart.figure, allow_nan=False).replace("<", "\\u003c")
+    return (
+        f'<figure class="chart"><h3>{_text(chart.title)}</h3>'
+        f'<div class="plot" id="plot{number}" role="img" aria-label="{_text(chart.alt)}"></div>'
+        f'<script type="application/json" data-for="plot{number}">{figure}</script>'
+        f"<figcaption>{_badge(chart.mark)} {_text(chart.source)}</figcaption></figure>"
+    )
+
+
+def _table(table: Table) -> str:
+    head = "".join(f"<th>{_text(each)}</th>" for each in table.head)
+    rows = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
+    return (
+        f'<h2>{_text(table.title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>'
+        f'</table></div><p class="source">{_badge(table.mark)} {_text(table.source)}</p>'
+    )
+
+
+def _pictures(report: Report) -> str:
+    cells = []
+    for picture in report.pictures:
+        if not picture.uri.startswith(PNG):
+            raise ValueError("a picture of a report lies in the file itself")
+        lines = "".join(
+            f'<div class="{"right" if right else "wrong"}">{"✓" if right else "✗"} {_text(text)}</div>'
+            for text, right in picture.lines
+        )
+        image = f'<img src="{_text(picture.uri)}" alt="{_text(picture.alt)}">'
+        cells.append(f'<figure class="picture">{image}{lines}</figure>')
+    return (
+        "<section><h2>Images whose prediction flipped</h2>"
+        f'<p>{_text(report.pictures_note)}</p><div class="pictures">{"".join(cells)}</div></section>'
+    )
+
+
+def _code(part: tuple[str, str]) -> str:
+    what, source = part
+    return f"<p>{_text(what)}</p><pre><code>{_text(source)}</code></pre>"
+
+
+def _sources(report: Report) -> str:
+    """Every number of the summary once more, with all that is known of where it comes from."""
+    rows = "".join(
+        f"<tr><td>{_text(fact.label)}</td><td>{_text(fact.value)}</td><td>{_badge(fact.mark)}</td>"
+        f"<td>{_text(fact.source)}</td></tr>"
+        for fact in report.facts
+    )
+    return (
+        '<section><h2>Where the numbers come from</h2><div class="wide"><table><thead><tr><th>Number</th><th>Value</th>'
+        f"<th>Kind</th><th>From</th></tr></thead><tbody>{rows}</tbody></table></div></section>"
+    )
