@@ -56,6 +56,12 @@ def show(network: Network, desk: Desk, slot: DeltaGenerator) -> bool:
     return not engine.unasked(network)
 
 
+def just_cut(network: Network, desk: Desk) -> Measured | None:
+    """The accuracy on the held-out images without any recovery, where it was measured."""
+    slider = engine.of(desk, network) if _key(desk) in _ready() else None
+    return slider.measured(desk.plan) if slider else None
+
+
 def ask(network: Network) -> bool:
     """For a network that is too large to be measured after every move."""
     text, button = st.columns([4, 1], vertical_alignment="center")

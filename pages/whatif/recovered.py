@@ -11,17 +11,19 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.ui import cards, engine, numbers, provenance, recovery, state
 from pages.ui.desk import Desk
 from pages.ui.literal import literal
+from pages.whatif import live
 from pruning_core.apart import household
 from pruning_core.datasets import Dataset, hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.measures import Accuracy
+from pruning_core.mending import Mender
 from pruning_core.methods.recoveries import Recovery
 from pruning_core.runs.events import Event
 from pruning_core.storage.codec import dump
 from pruning_core.studies.inputs import fitted
-from pruning_core.studies.recovering import KeptAccuracy, keeping
+from pruning_core.studies.recovering import KeptAccuracy, keeping, menders
 from pruning_core.work import finished, told
 
 ANSWERS = 200  # plans and recoveries remembered, for all visitors together
@@ -29,6 +31,12 @@ HELP = (
     "The smaller network after the chosen recovery, on the same held-out images as the accuracy above; the recovery "
     "looked at images of the fitted part, never at these. Below: the 95 % Wilson interval."
 )
+CUT_HELP = (
+    "The same network before the recovery, on the same held-out images, with the batch-norm statistics of the unpruned "
+    "network. Below: the 95 % Wilson interval."
+)
+WIDTH = 460  # of the place for both numbers on a usual screen
+MENDERS_KEPT = 2  # with what they remember of plans before
 ELSEWHERE = (
     "This network is a program out of a file, which never runs in the page's own process. Apply the plan: that "
     "recovers and measures it in another one."
@@ -38,30 +46,36 @@ ELSEWHERE = (
 def section(desk: Desk, network: Network) -> tuple[Recovery, DeltaGenerator]:
     """The control, what is known at once, and the place for what is measured later."""
     with st.container(border=True):
-        left, right = st.columns([3, 2], gap="medium", vertical_alignment="center")
+        left, right = st.columns(2, gap="medium", vertical_alignment="center")
         with left:
             chosen = recovery.choose_now().sized(network.cost().macs)
             st.caption(f"{chosen.card.idea} {recovery.LESSON}")
         slot = right.empty()
-    _show(desk, chosen, slot)
+    _show(desk, network, chosen, slot)
     return chosen, slot
 
 
 def follow(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator) -> None:
-    """Cut, recover, measure: in the run of the page, so a slider that moves ends it between two steps."""
+    """Cut, recover, measure: in the run of the page, so a slider that moves ends it between two steps.
+
+    Layers up to which the plan is that of a plan before are not refitted again.
+    """
     if not desk.plan or not chosen.looks_at or _known(desk, chosen):
         return
     if household.far(desk.model, state.workspace()):
         slot.caption(ELSEWHERE)
         return
-    loaded, (train, _) = state.loaded(desk.model), state.splits(replace(desk.data, split="test"))
-    fit, held_out = hold_out(train, desk.data)
-
-    def taken(data: Dataset, count: int) -> Dataset:
-        return fitted(data.subset(min(count, len(data))), desk.data, loaded)
-
+    loaded, (fit, held_out) = state.loaded(desk.model), _parts(desk)
     images = engine.IMAGES if engine.unasked(network) else engine.FEW
-    work = keeping(loaded.model, network, desk.plan, chosen, taken(fit, chosen.looks_at), taken(held_out, images))
+    work = keeping(
+        loaded.model,
+        network,
+        desk.plan,
+        chosen,
+        _taken(fit, desk, chosen.looks_at),
+        _taken(held_out, desk, images),
+        by=_mender(desk.model.to_json(), desk.data.to_json(), dump(chosen), str(state.workspace().root), desk, chosen),
+    )
 
     def show(event: Event) -> tuple[Event, ...]:
         if isinstance(event, Accuracy):
@@ -76,10 +90,11 @@ def follow(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator)
     answers = _answers(str(state.workspace().root))
     answers[_key(desk, chosen)] = found
     _forget(answers)
-    _show(desk, chosen, slot)
+    _show(desk, network, chosen, slot)
 
 
-def _show(desk: Desk, chosen: Recovery, slot: DeltaGenerator) -> None:
+def _show(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator) -> None:
+    """The accuracy after the recovery, and beside it that of the cut alone where it was measured."""
     found = _known(desk, chosen)
     if not desk.plan or not chosen.looks_at:
         slot.caption(
@@ -89,20 +104,29 @@ def _show(desk: Desk, chosen: Recovery, slot: DeltaGenerator) -> None:
     if found is None:
         cards.pending(chosen.card.name, "not measured yet", container=slot.container())
         return
-    accuracy = found.accuracy
+    cut = live.just_cut(network, desk)
+    with slot.container():
+        places = cards.pair(WIDTH) if cut else [st.container()]
+    note = (
+        f"Top-1. {chosen.card.name} on {found.images} images of the fitted part in {numbers.duration(found.seconds)}, "
+        "the cut included."
+    )
+    if cut:
+        _number("Just cut", cut.accuracy, "Top-1. Every weight that is left stays as it was.", CUT_HELP, places[0])
+    _number(chosen.card.name, found.accuracy, note, HELP, places[-1])
+
+
+def _number(label: str, accuracy: Accuracy, note: str, about: str, place: DeltaGenerator) -> None:
+    source = provenance.measured(
+        accuracy.dataset, images=accuracy.images, device=choose_device("auto").upper(), note=note
+    )
     cards.number(
-        f"After: {chosen.card.name}",
+        label,
         numbers.percent(accuracy.top1),
-        provenance.measured(
-            accuracy.dataset,
-            images=accuracy.images,
-            device=choose_device("auto").upper(),
-            note=f"Top-1. {chosen.card.name} on {found.images} images of the fitted part in "
-            f"{numbers.duration(found.seconds)}, the cut included.",
-        ),
+        source,
         detail=f"{100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}, {accuracy.images} images",
-        help=HELP,
-        container=slot.container(),
+        help=about,
+        container=place,
     )
 
 
@@ -125,3 +149,22 @@ def _answers(root: str) -> OrderedDict[str, KeptAccuracy]:
 def _forget(answers: OrderedDict[str, KeptAccuracy]) -> None:
     while len(answers) > ANSWERS:
         answers.popitem(last=False)
+
+
+# -- what mends --------------------------------------------------------------------------------------------------------
+
+
+@st.cache_resource(show_spinner=False, max_entries=MENDERS_KEPT)
+def _mender(model: str, data: str, recovery: str, root: str, _desk: Desk, _chosen: Recovery) -> Mender | None:
+    """For all plans of a network, so that layers are not refitted again that another plan found as they are now."""
+    fit = _taken(_parts(_desk)[0], _desk, _chosen.looks_at)
+    return menders(state.loaded(_desk.model).model, state.network(_desk.model), _chosen, fit)
+
+
+def _parts(desk: Desk) -> tuple[Dataset, Dataset]:
+    train, _ = state.splits(replace(desk.data, split="test"))
+    return hold_out(train, desk.data)
+
+
+def _taken(data: Dataset, desk: Desk, count: int) -> Dataset:
+    return fitted(data.subset(min(count, len(data))), desk.data, state.loaded(desk.model))

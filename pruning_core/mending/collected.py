@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from pruning_core.mending.equations import Equations, fitted, joined
-from pruning_core.mending.mend import APART, HIDDEN, REUSED, Report, tensors_of
+from pruning_core.mending.equations import Equations, fitted
+from pruning_core.mending.looking import HIDDEN, REUSED, Report
+from pruning_core.mending.mend import APART, tensors_of
 from pruning_core.mending.statistics import NormCalls, stretched
 from pruning_core.mending.windows import Linear, drawn, read, written
 from pruning_core.probe.readings import Reading, Readings
@@ -99,7 +100,7 @@ class Collected:
             whole[entries] = found.weight.to(old.dtype)
             new.append(whole)
             biases.append(found.shift)
-            both = joined(fit, apart)
+            both = fit + apart
             constant = found.shift if reader.bias is not None else torch.zeros_like(found.shift)
             means.append((both.x @ found.weight - both.y) / max(1, both.rows) + constant)
             around = both.centred()

@@ -52,6 +52,16 @@ class Equations:
             self.y += b.sum(0, dtype=torch.float64)
             self.rows += len(a)
 
+    def __add__(self, other: Equations) -> Equations:
+        return Equations(
+            self.xx + other.xx,
+            self.xy + other.xy,
+            self.yy + other.yy,
+            self.x + other.x,
+            self.y + other.y,
+            self.rows + other.rows,
+        )
+
     def part(self, entries: Tensor) -> Equations:
         """Of some inputs only: as if the others were zero."""
         return Equations(self.xx[entries][:, entries], self.xy[entries], self.yy, self.x[entries], self.y, self.rows)
@@ -158,7 +168,7 @@ def joined(a: System, b: System) -> System:
             both.add(rows.samples, rows.aims)
             return both
         case Equations(), Equations():
-            return Equations(a.xx + b.xx, a.xy + b.xy, a.yy + b.yy, a.x + b.x, a.y + b.y, a.rows + b.rows)
+            return a + b
     raise AssertionError("there are two kinds of systems")
 
 

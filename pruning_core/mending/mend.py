@@ -9,9 +9,10 @@ a LASSO, here after any criterion, with the pull to the old weights chosen on im
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 
 import torch
@@ -21,31 +22,16 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan
 from pruning_core.graph.removing.attention import HeadAttention
 from pruning_core.mending.equations import Fit, System, fitted, system
+from pruning_core.mending.known import Known, Refit, Step, way
+from pruning_core.mending.looking import Looked, Report, look
 from pruning_core.mending.statistics import Moments, NormCalls, stretched
 from pruning_core.mending.together import Halt, batches, together
-from pruning_core.mending.windows import POSITIONS, Linear, drawn, read, written
-from pruning_core.probe.readings import Arrivals, Reading, Readings
+from pruning_core.mending.windows import POSITIONS, Linear, read
+from pruning_core.probe.readings import Arrivals, Reading
 from pruning_core.probe.shadow import shadow
 
-Report = Callable[[str, int, int], None]
 APART = 8  # one image in so many chooses how hard weights are pulled to the old ones
-# Why a layer cannot be refitted
-HIDDEN = "what it reads is not to be seen: it runs inside one fused call, or not at all"
-REUSED = "it is used several times, and one set of weights cannot follow all uses"
-
-
-@dataclass(frozen=True)
-class Refit:
-    """One layer: its errors on images set apart, before and after, as shares of what it should write.
-
-    ``pull`` is how hard the weights were held to the old ones, in mean squares of what the layer reads; infinite where
-    nothing was better than the old weights.
-    """
-
-    weight: str
-    pull: float
-    before: float
-    after: float
+HELD = 1 << 28  # bytes of what the first walk saw that are kept for the next plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +39,8 @@ class Mended:
     """``model`` has the shapes of the unpruned network: what the plan removes is zero where it is read.
 
     Removing the plan's units from it changes nothing more. ``unmended`` says which layers read a cut group and could
-    not be refitted, and why. ``forwards``: how often the images went through the whole network.
+    not be refitted, and why. ``forwards``: how often the images went through the whole network. ``solved``: how many of
+    the layers were refitted anew, because they were not known.
     """
 
     model: nn.Module
@@ -62,7 +49,8 @@ class Mended:
     norms: int
     images: int
     seconds: float
-    forwards: int = 2
+    forwards: int
+    solved: int
 
 
 def mend(
@@ -75,29 +63,82 @@ def mend(
     seed: int = 0,
     report: Report | None = None,
 ) -> Mended:
-    """Refit every weight that reads a group of ``plan``; no labels and no gradients are needed.
+    """Refit every weight that reads a group of ``plan``, once; see :class:`Mender`."""
+    network.validate(plan)
+    return Mender(model, network, images, groups=plan, positions=positions, seed=seed)(plan, report)
+
+
+class Mender:
+    """Refits every weight that reads a cut group, for one plan after the other; no labels and no gradients are needed.
 
     ``images`` (N, ...) are inputs of the network, normalised, on its device; at most ``positions`` output positions of
-    each are looked at. The second walk holds, of all of them, the activations that are still needed where it stands.
-    ``report(what, done, total)`` is called before each layer and may raise. The caller's model is untouched. Raises
-    UserError when the plan does not fit the network, or there are fewer than two images.
+    each are looked at. Plans cut only ``groups``, all of the network's where none are named. A walk holds, of all
+    images, the activations that are still needed where it stands. What is known from plans before is not done again:
+    the walk through the unpruned network, and layers up to which nothing is cut otherwise. The caller's model is
+    untouched, and must stay as it is. To be called by several threads. Raises UserError for fewer than two images.
     """
-    began = perf_counter()
-    if len(images) < 2:
-        raise UserError("Mending compares images with images set apart. Choose at least two.")
-    network.validate(plan)
-    work = _Work(network, plan, images, positions, seed, report or (lambda what, done, total: None))
-    stand_in = seen_through(shadow(model, change=lambda name, value: value.clone()))
-    with torch.no_grad():
-        work.look(seen_through(shadow(model)))
-        work.refit(stand_in)
-    result = copy.deepcopy(model)
-    changed = {**dict(stand_in.named_parameters()), **dict(stand_in.named_buffers())}
-    with torch.no_grad():
-        for name, tensor in [*result.named_parameters(), *result.named_buffers()]:
-            if name in work.changed:
-                tensor.copy_(changed[name])
-    return Mended(result, tuple(work.layers), dict(work.unmended), len(work.moved), len(images), perf_counter() - began)
+
+    def __init__(
+        self,
+        model: nn.Module,
+        network: Network,
+        images: Tensor,
+        *,
+        groups: Iterable[str] | None = None,
+        positions: int = POSITIONS,
+        seed: int = 0,
+    ) -> None:
+        if len(images) < 2:
+            raise UserError("Mending compares images with images set apart. Choose at least two.")
+        self.model, self.network, self.images, self.positions = model, network, images, positions
+        wanted = None if groups is None else set(groups)
+        readers = {m.parameter: m.dim for group in network.groups for m in group.consumers}
+        self.dice = {name: seed * 1_000_003 + number for number, name in enumerate(readers)}
+        self.read_by = {
+            m.parameter: m.dim
+            for group in network.groups
+            if wanted is None or group.key in wanted
+            for m in group.consumers
+        }
+        self.batches, self.known = batches(images), Known()
+        self._looked: Looked | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, plan: Plan, report: Report | None = None) -> Mended:
+        """Refit for ``plan``. ``report(what, done, total)`` is called before each layer and may raise.
+
+        Raises UserError when the plan does not fit the network.
+        """
+        self.network.validate(plan)
+        with self._lock:
+            return self._mended(plan, report or (lambda what, done, total: None))
+
+    def _mended(self, plan: Plan, report: Report) -> Mended:
+        began, seen_before = perf_counter(), self._looked is not None
+        looked = self._looked or self._look(report)
+        self._looked = looked if looked.bytes <= HELD else None
+        stand_in = seen_through(shadow(self.model, change=lambda name, value: value.clone()))
+        walk = _Walk(self, plan, looked, tensors_of(stand_in), report)
+        walk.refit(stand_in)
+        result, tensors = copy.deepcopy(self.model), tensors_of(stand_in)
+        with torch.no_grad():
+            for name, tensor in tensors_of(result).items():
+                if name in walk.changed:
+                    tensor.copy_(tensors[name])
+        return Mended(
+            result,
+            tuple(walk.layers),
+            walk.unmended,
+            walk.moved,
+            len(self.images),
+            perf_counter() - began,
+            1 if seen_before else 2,
+            walk.solved,
+        )
+
+    def _look(self, report: Report) -> Looked:
+        dice = {name: self.dice[name] for name in self.read_by}
+        return look(seen_through(shadow(self.model)), dice, self.images, self.batches, self.positions, report)
 
 
 def seen_through(model: nn.Module) -> nn.Module:
@@ -109,134 +150,96 @@ def seen_through(model: nn.Module) -> nn.Module:
     return model
 
 
-@dataclass(eq=False)
-class _Work:
-    """What is known on the way; one object for both walks."""
+class _Walk:
+    """The second walk, for one plan: ``tensors`` are those of the network that is changed on the way."""
 
-    network: Network
-    plan: Plan
-    images: Tensor
-    positions: int
-    seed: int
-    report: Report
-    wanted: dict[str, list[Tensor]] = field(default_factory=dict)  # weight -> (n, P, O) per batch
-    shapes: dict[str, torch.Size] = field(default_factory=dict)  # of what a weight writes
-    at: dict[str, Tensor] = field(default_factory=dict)  # weight -> (N, P)
-    calls: dict[str, int] = field(default_factory=dict)
-    normed: set[str] = field(default_factory=set)  # weights whose output goes straight into a batch norm
-    before: dict[str, Moments] = field(default_factory=dict)  # what batch norms read in the unpruned network
-    moved: set[str] = field(default_factory=set)
-    changed: set[str] = field(default_factory=set)
-    layers: list[Refit] = field(default_factory=list)
-    unmended: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.batches = batches(self.images)
-        self.kept = {at: torch.from_numpy(index) for at, index in self.network.kept(self.plan).items()}
-        cut = [self.network.group(key) for key in self.plan]
+    def __init__(self, by: Mender, plan: Plan, looked: Looked, tensors: Mapping[str, Tensor], report: Report) -> None:
+        self.by, self.plan, self.looked, self.tensors, self.report = by, plan, looked, tensors, report
+        self.kept = {at: torch.from_numpy(index) for at, index in by.network.kept(plan).items()}
+        cut = [by.network.group(key) for key in plan]
         self.readers = {m.parameter: m.dim for group in cut for m in group.consumers}
-        self.gone = {(m.parameter, m.dim): m.index for group in cut for m in group.consumers}
+        self.unmended = {name: why for name, why in looked.unmended.items() if name in self.readers}
+        self.changed: set[str] = set()
+        self.layers: list[Refit] = []
+        self.moved = self.solved = 0
+        self.way = b""
+        for name in self.unmended:  # where the walk passes these is not to be seen
+            self.way = way(self.way, name, self._kept(name))
 
-    # -- first walk ----------------------------------------------------------------------------------------------------
-    def look(self, model: nn.Module) -> None:
-        """What every reader writes at its positions, and what every batch norm reads, in the unpruned network."""
-        tensors = tensors_of(model)
-        watched = {name: tensors[name] for name in self.readers if name in tensors}
-        for rows in self.batches:
-            self.report("looking at the unpruned network", rows.start, len(self.images))
-            self.calls = dict.fromkeys(watched, 0)
-            makers: dict[int, tuple[Tensor, str]] = {}
+    def _kept(self, name: str) -> Tensor | None:
+        return self.kept.get((name, self.readers[name]))
 
-            def note(
-                name: str, reading: Reading, rows: slice = rows, makers: dict[int, tuple[Tensor, str]] = makers
-            ) -> None:
-                makers[id(reading.output)] = (reading.output, name)
-                self.calls[name] += 1
-                if self.calls[name] > 1 or len(reading.output) != rows.stop - rows.start:
-                    return
-                if name not in self.at:
-                    self.at[name] = drawn(reading, len(self.images), self.positions, self._dice(name))
-                    self.shapes[name] = reading.output.shape
-                self.wanted.setdefault(name, []).append(written(reading, self.at[name][rows]))
-
-            def norm(name: str, x: Tensor, makers: dict[int, tuple[Tensor, str]] = makers) -> None:
-                made = makers.get(id(x))
-                if made is not None and made[0] is x:
-                    self.normed.add(made[1])
-                known = self.before.setdefault(name, Moments())
-                known.add(x)
-
-            with NormCalls(tensors, norm), Readings(watched, note):
-                model(self.images[rows])
-        for name in self.readers:
-            if name not in self.wanted:
-                self.unmended[name] = HIDDEN
-            elif self.calls.get(name, 0) > 1:
-                self.unmended[name] = REUSED
-
-    def _dice(self, name: str) -> int:
-        return self.seed * 1_000_003 + list(self.readers).index(name)
-
-    # -- second walk ---------------------------------------------------------------------------------------------------
+    @torch.no_grad()
     def refit(self, model: nn.Module) -> None:
-        tensors = tensors_of(model)
-        self._silence(tensors)
-        able = {name: tensors[name] for name in self.readers if name not in self.unmended}
+        self._silence()
+        able = {name: self.tensors[name] for name in self.readers if name not in self.unmended}
         owners = {f"{name}.weight" if name else "weight": module for name, module in model.named_modules()}
 
         def run(batch: Tensor, halt: Halt[tuple[str, Reading | Tensor]]) -> None:
             def stand(name: str, what: Reading | Tensor) -> None:
                 halt((name, what))
 
-            with torch.no_grad(), NormCalls(tensors, stand), Arrivals(able, self.shapes, stand):
+            with torch.no_grad(), NormCalls(self.tensors, stand), Arrivals(able, self.looked.shapes, stand):
                 model(batch)
 
-        with closing(together(run, [self.images[rows] for rows in self.batches])) as halts:
+        with closing(together(run, [self.by.images[rows] for rows in self.by.batches])) as halts:
             for halted in halts:
                 (name,) = {name for name, _ in halted}
+                self.way = way(self.way, name, self._kept(name) if name in able else None)
+                step = self.by.known[self.way]
                 if name in able:
                     self.report("refitting the layers that read what is left", len(self.layers), len(able))
-                    bias = getattr(owners.get(name), "bias", None)
-                    readings = [what for _, what in halted if isinstance(what, Reading)]
-                    self._solve(name, tensors[name], bias if isinstance(bias, Tensor) else None, readings)
-                else:
-                    self._move(name, [what for _, what in halted if isinstance(what, Tensor)], tensors)
+                if step is None:
+                    reads = [what for _, what in halted]
+                    step = self._solve(name, owners.get(name), reads) if name in able else self._move(name, reads)
+                    self.by.known[self.way] = step
+                self._take(step)
 
-    def _silence(self, tensors: dict[str, Tensor]) -> None:
-        for group_key, units in self.plan.items():
-            for member in self.network.group(group_key).consumers:
-                index = torch.from_numpy(member.index[list(units)].reshape(-1)).to(tensors[member.parameter].device)
-                tensors[member.parameter].index_fill_(member.dim, index, 0)
+    def _silence(self) -> None:
+        for key, units in self.plan.items():
+            for member in self.by.network.group(key).consumers:
+                index = torch.from_numpy(member.index[list(units)].reshape(-1))
+                tensor = self.tensors[member.parameter]
+                tensor.index_fill_(member.dim, index.to(tensor.device), 0)
                 self.changed.add(member.parameter)
 
-    def _solve(self, name: str, weight: Tensor, bias: Tensor | None, readings: list[Reading]) -> None:
-        layer, wanted = Linear(weight, readings[0]), self.wanted.pop(name)
-        free = bias is not None or name in self.normed
-        new, errors, shifts = [], [], []
-        seen = [read(Linear(weight, reading), self.at[name][rows]) for reading, rows in zip(readings, self.batches)]
-        aims = [part.chunk(layer.groups, dim=-1) for part in wanted]
+    def _take(self, step: Step) -> None:
+        for name, tensor in step.changed.items():
+            self.tensors[name].copy_(tensor)
+        self.changed |= step.changed.keys()
+        if step.refit is not None:
+            self.layers.append(step.refit)
+        elif step.changed:
+            self.moved += 1
+
+    def _solve(self, name: str, owner: nn.Module | None, reads: list[Reading | Tensor]) -> Step:
+        readings = [reading for reading in reads if isinstance(reading, Reading)]
+        weight, bias = self.tensors[name], getattr(owner, "bias", None)
+        layer, at = Linear(weight, readings[0]), self.looked.at[name]
+        free = isinstance(bias, Tensor) or name in self.looked.normed
+        new, fits = [], []
+        seen = [read(Linear(weight, reading), at[rows]) for reading, rows in zip(readings, self.by.batches)]
+        aims = [part.chunk(layer.groups, dim=-1) for part in self.looked.wanted[name]]
         for number, old in enumerate(layer.matrices(weight)):
-            entries = layer.entries(layer.inputs(self.readers[name], self.kept.get((name, self.readers[name])), number))
+            entries = layer.entries(layer.inputs(self.readers[name], self._kept(name), number))
             x = [parts[number].index_select(2, entries) for parts in seen]
-            y = [parts[number] for parts in aims]
-            fit = fitted(*self._systems(x, y), old[entries].double(), shift=free)
+            fit = fitted(*self._systems(x, [parts[number] for parts in aims]), old[entries].double(), shift=free)
             whole = old.clone()
             whole[entries] = fit.weight.to(old.dtype)
             new.append(whole)
-            errors.append(fit)
-            shifts.append(fit.shift)
-        weight.copy_(layer.whole(new))
-        self.changed.add(name)
-        if bias is not None:
-            bias.copy_(torch.cat(shifts).to(bias.dtype))
-            self.changed.add(name.removesuffix("weight") + "bias")
-        self.layers.append(_told(name, errors))
+            fits.append(fit)
+        self.solved += 1
+        changed = {name: layer.whole(new)}
+        if isinstance(bias, Tensor):
+            changed[name.removesuffix("weight") + "bias"] = torch.cat([fit.shift for fit in fits]).to(bias.dtype)
+        return Step(changed, _told(name, fits))
 
     def _systems(self, x: list[Tensor], y: list[Tensor]) -> tuple[System, System]:
         """Of rows (n, P, ...) per batch: from images to fit, and from those set apart."""
-        first = len(self.images) - max(1, len(self.images) // APART)
+        images = len(self.by.images)
+        first = images - max(1, images // APART)
         sides: tuple[tuple[list[Tensor], list[Tensor]], ...] = ([], []), ([], [])
-        for rows, a, b in zip(self.batches, x, y):
+        for rows, a, b in zip(self.by.batches, x, y):
             inside = max(0, min(first - rows.start, len(a)))
             for (xs, ys), part in zip(sides, (slice(0, inside), slice(inside, None))):
                 if len(a[part]):
@@ -245,18 +248,22 @@ class _Work:
         inner, outer = sides
         return system(*inner), system(*outer)
 
-    def _move(self, name: str, reads: list[Tensor], tensors: dict[str, Tensor]) -> None:
+    def _move(self, name: str, reads: list[Reading | Tensor]) -> Step:
         """Move statistics by as much as what is read has moved from one network to the other, on the same images."""
-        before, now = self.before.get(name), Moments()
+        before, now = self.looked.before.get(name), Moments()
         for x in reads:
-            now.add(x)
+            if isinstance(x, Tensor):
+                now.add(x)
         if before is None or before.count != now.count or before.same_as(now):
-            return
-        mean, variance = tensors[name], tensors[name.removesuffix("running_mean") + "running_var"]
-        mean.add_((now.mean - before.mean).to(mean.dtype))
-        variance.mul_(stretched(before.variance, now.variance).to(variance.dtype))
-        self.moved.add(name)
-        self.changed |= {name, name.removesuffix("running_mean") + "running_var"}
+            return Step({})
+        scatter = name.removesuffix("running_mean") + "running_var"
+        mean, variance = self.tensors[name], self.tensors[scatter]
+        return Step(
+            {
+                name: mean + (now.mean - before.mean).to(mean.dtype),
+                scatter: variance * stretched(before.variance, now.variance).to(variance.dtype),
+            }
+        )
 
 
 def _told(name: str, fits: list[Fit]) -> Refit:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan
 from pruning_core.mending.collected import Collected, Reader, collect, seen
-from pruning_core.mending.mend import Report, seen_through, tensors_of
+from pruning_core.mending.looking import Report
+from pruning_core.mending.mend import seen_through, tensors_of
 from pruning_core.mending.windows import POSITIONS
 from pruning_core.probe.shadow import shadow
 

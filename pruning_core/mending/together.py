@@ -7,7 +7,7 @@ network itself still needs at that place. One run goes on at a time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Generic, TypeVar
 
 from torch import Tensor
@@ -25,7 +25,7 @@ def batches(images: Tensor) -> list[slice]:
     return [slice(start, min(start + size, len(images))) for start in range(0, len(images), size)]
 
 
-def together(run: Callable[[Tensor, Halt[T]], object], images: Sequence[Tensor]) -> Iterator[list[T]]:
+def together(run: Callable[[Tensor, Halt[T]], object], images: Sequence[Tensor]) -> Generator[list[T], None, None]:
     """``run(batch, halt)`` for each of ``images``, halting at every ``halt(what)``: yields what all halted with.
 
     The list is emptied when they go on. Close this generator when it is left early. Raises what a run raises, and

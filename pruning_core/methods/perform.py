@@ -30,7 +30,7 @@ from pruning_core.methods.phases import (
 from pruning_core.methods.place import Keeper, Place
 from pruning_core.methods.rebuilding import JUDGED_ON, Target
 from pruning_core.methods.state import Setup, Snap, State, needed
-from pruning_core.methods.treatments import PROOF_IMAGES, mended, recalibrated
+from pruning_core.methods.treatments import PROOF_IMAGES, mended, mender, recalibrated
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.training.checkpoint import Best, Checkpoint
 from pruning_core.training.config import FineTune
@@ -148,17 +148,17 @@ def _mend(phase: Mend, state: State, setup: Setup) -> Generator[Event, None, Sta
     whole = State(state.origin, state.uncut.model, state.uncut.plan)
     plan = state.plan.since(whole.plan, state.origin.sizes)
     fit = needed(setup.fit, "images to fit")
-    work = mended(
+    by = mender(
         whole.model,
         whole.network,
-        plan,
         fit,
-        setup.proof,
         images=phase.images,
         positions=phase.positions,
         seed=setup.seed,
         device=setup.device,
+        groups=plan,
     )
+    work = mended(by, plan, setup.proof)
     removal = yield from told(work, lambda share: (Progress(round(100 * share), 100, "%"),))
     return replace(state, model=removal.model, removal=removal, uncut=None)
 

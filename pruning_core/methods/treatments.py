@@ -7,7 +7,7 @@ that comes in is left as it is.
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ from pruning_core.datasets import Dataset
 from pruning_core.graph import Network, Plan, Removal, remove
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.forward import precision
-from pruning_core.mending import mend
+from pruning_core.mending import Mender
 from pruning_core.mending.windows import POSITIONS
 from pruning_core.runs.events import Event, Progress
 from pruning_core.runs.narrate import narrated
@@ -68,36 +68,35 @@ def recalibrated(model: nn.Module, fit: Dataset, images: int, seed: int, device:
     return (yield from told(steps, lambda seen: (seen / max(1, total),)))
 
 
-def mended(
+def mender(
     model: nn.Module,
     network: Network,
-    plan: Plan,
     fit: Dataset,
-    proof: Dataset,
     *,
     images: int,
     positions: int = POSITIONS,
     seed: int = 0,
     device: str = "auto",
-) -> Generator[float, None, Removal]:
-    """As :func:`removing`, after every layer that reads what goes was refitted on ``images`` of ``fit``.
-
-    Raises UserError when there are fewer than two of them.
-    """
+    groups: Iterable[str] | None = None,
+) -> Mender:
+    """What mends any plan of ``groups`` (all) on ``images`` of ``fit``. Raises UserError for fewer than two of them."""
     where = choose_device(device)
     chosen = fit.subset(min(images, len(fit)), seed)
     inputs = chosen.normalised(chosen.images, precision(model)).to(where)
     source = copy.deepcopy(model).to(where)
-    work = narrated(
-        lambda report: mend(source, network, plan, inputs, positions=positions, seed=seed, report=report), "layers"
-    )
+    return Mender(source, network, inputs, groups=groups, positions=positions, seed=seed)
+
+
+def mended(by: Mender, plan: Plan, proof: Dataset) -> Generator[float, None, Removal]:
+    """As :func:`removing`, after every layer that reads what goes was refitted."""
+    work = narrated(lambda report: by(plan, report), "layers")
 
     def share(event: Event) -> Iterator[float]:
         if isinstance(event, Progress):
             yield event.done / max(1, event.total)
 
     found = yield from told(work, share)
-    return remove(found.model.cpu(), network, plan, proof.normalised(proof.images[:PROOF_IMAGES]))
+    return remove(found.model.cpu(), by.network, plan, proof.normalised(proof.images[:PROOF_IMAGES]))
 
 
 def tuned(model: nn.Module, fit: Dataset, held_out: Dataset, test: Dataset, config: FineTune) -> Treatment:

@@ -13,11 +13,13 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan
 from pruning_core.measuring.evaluate import Tally, predicting
 from pruning_core.measuring.measures import Accuracy
+from pruning_core.mending import Mender
 from pruning_core.methods.perform import only_events, perform
 from pruning_core.methods.phases import Apply
-from pruning_core.methods.recoveries import Recovery, phases_of
+from pruning_core.methods.recoveries import Mending, Recovery, phases_of
 from pruning_core.methods.state import Origin, Setup, Snap, State
-from pruning_core.runs.events import Event
+from pruning_core.methods.treatments import mended, mender
+from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.work import told
 
 
@@ -54,6 +56,16 @@ class KeptAccuracy:
     seconds: float
 
 
+def menders(
+    whole: nn.Module, network: Network, recovery: Recovery, fit: Dataset, *, seed: int = 0, device: str = "auto"
+) -> Mender | None:
+    """For many plans of one network: what :func:`keeping` mends by. None for recoveries that mend nothing."""
+    if not isinstance(recovery, Mending):
+        return None
+    images, positions = recovery.images, recovery.positions
+    return mender(whole, network, fit, images=images, positions=positions, seed=seed, device=device)
+
+
 def keeping(
     whole: nn.Module,
     network: Network,
@@ -62,14 +74,23 @@ def keeping(
     fit: Dataset,
     held_out: Dataset,
     *,
+    by: Mender | None = None,
     seed: int = 0,
     device: str = "auto",
 ) -> Generator[Event, None, KeptAccuracy]:
-    """Cut by ``plan``, recover on ``fit``, measure on ``held_out``; an Accuracy per batch on the way."""
+    """Cut by ``plan``, recover on ``fit``, measure on ``held_out``; an Accuracy per batch on the way.
+
+    ``by`` is what :func:`menders` gave for the same network, recovery and images: it remembers.
+    """
     began = perf_counter()
-    setup = Setup(fit, fit, seed=seed, device=device)
-    cut = yield from told(perform((Apply(plan),), State.of(whole, network), setup), only_events)
-    model = yield from recovering(whole, network, plan, cut.model, recovery, fit, seed=seed, device=device)
+    if by is not None:
+        yield Stage("refitting the layers that read what is left")
+        removal = yield from told(mended(by, plan, fit), lambda share: (Progress(round(100 * share), 100, "%"),))
+        model = removal.model
+    else:
+        setup = Setup(fit, fit, seed=seed, device=device)
+        cut = yield from told(perform((Apply(plan),), State.of(whole, network), setup), only_events)
+        model = yield from recovering(whole, network, plan, cut.model, recovery, fit, seed=seed, device=device)
     seconds, tally, accuracy = perf_counter() - began, Tally(held_out), None
     for batch in predicting(model, held_out, device=device):
         accuracy = tally.add(batch)

@@ -10,12 +10,14 @@ from pages.whatif import recovered
 from pruning_core.datasets import hold_out
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan
+from pruning_core.mending import Mended, Mender
+from pruning_core.mending.looking import Report
 from pruning_core.methods.recoveries import RECOVERIES, JustCut, Mending, NewStatistics, Recovery
 from pruning_core.studies.recovering import keeping
 from pruning_core.work import finished
 from tests.app.page_under_test import metrics, opened, text_of
 
-AFTER = f"After: {Mending.card.name}"
+AFTER = Mending.card.name
 
 
 @pytest.fixture
@@ -35,6 +37,8 @@ def test_after_a_move_the_mended_accuracy_stands_beside_the_one_that_was_just_cu
     assert not page.exception
     shown, desk = metrics(page), page.session_state["desk"]
     assert number(shown[AFTER]) > number(shown["Accuracy"]) + 20
+    labels = [metric.label for metric in page.metric]
+    assert shown["Just cut"] == shown["Accuracy"] and labels.index(AFTER) == labels.index("Just cut") + 1
     loaded, network = state.loaded(desk.model), state.network(desk.model)
     fit, held_out = hold_out(state.splits(desk.data)[0], desk.data)
     images = fit.subset(128)
@@ -51,6 +55,25 @@ def test_after_a_move_the_mended_accuracy_stands_beside_the_one_that_was_just_cu
     assert not page.exception and metrics(page)[AFTER] == shown[AFTER]
 
 
+def test_layers_that_a_move_leaves_as_they_are_are_not_refitted_again(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[Mended] = []
+    mended = Mender._mended
+
+    def watched(by: Mender, plan: Plan, report: Report) -> Mended:
+        done.append(mended(by, plan, report))
+        return done[-1]
+
+    monkeypatch.setattr(Mender, "_mended", watched)
+    page.slider(key="whatif.all").set_value(50).run()
+    groups = state.network(page.session_state["desk"].model).groups
+    page.slider(key=f"whatif.group.{groups[-1].key}").set_value(20).run()
+    assert not page.exception and len(done) == 2
+    assert (done[0].forwards, done[1].forwards) == (2, 1)
+    assert 0 < done[1].solved < done[0].solved == len(done[0].layers) == len(done[1].layers)
+
+
 def test_just_cut_measures_nothing_more_and_the_choice_goes_into_the_run_that_applies_the_plan(page: AppTest) -> None:
     offered = page.button_group(key=recovery.KEY).options
     assert list(offered) == [cls.card.name for cls in RECOVERIES if not cls.trains]
@@ -60,7 +83,7 @@ def test_just_cut_measures_nothing_more_and_the_choice_goes_into_the_run_that_ap
     assert "that of the network as cut" in text_of(page)
     assert page.session_state[recovery.NOW] == JustCut()
     page.button_group(key=recovery.KEY).set_value(NewStatistics.card.key).run()
-    assert not page.exception and f"After: {NewStatistics.card.name}" in metrics(page)
+    assert not page.exception and NewStatistics.card.name in metrics(page)
     page.button(key="whatif.apply").click().run()
     (job,) = [view for view in state.jobs().of(page.session_state["owner"]) if view.kind == "prune"]
     spec = state.jobs().spec(job.id)

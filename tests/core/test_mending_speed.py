@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from pruning_core.errors import UserError
-from pruning_core.graph import Plan, capture
-from pruning_core.mending import mend
+from pruning_core.graph import Network, Plan, capture
+from pruning_core.mending import Mender, mend
 from pruning_core.mending.equations import PULLS, Equations, Rows, fitted, joined, least, system
 from pruning_core.mending.together import MOST, Halt, batches, together
 
@@ -168,3 +169,62 @@ def test_runs_that_part_are_refused() -> None:
     with pytest.raises(UserError, match="other ways for some images"):
         list(together(run, list(torch.arange(3))))
     assert waiting() == 0
+
+
+# -- one plan after the other ------------------------------------------------------------------------------------------
+
+
+def chain() -> tuple[nn.Module, Network, Tensor]:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 6, 3), nn.BatchNorm2d(6), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Conv2d(6, 7, 1), nn.BatchNorm2d(7), nn.ReLU(), nn.Conv2d(7, 4, 1)).eval()
+    return model, capture(model, torch.zeros(1, 3, 8, 8)), torch.randn(40, 3, 8, 8)
+
+
+def test_what_another_plan_left_alike_is_not_refitted_again_and_is_the_same() -> None:
+    model, network, images = chain()
+    first, second, third = (group.key for group in network.groups)
+    by = Mender(model, network, images)
+    visits = [
+        (Plan({first: (0, 1), second: (2,), third: (3,)}), 3, 2),
+        (Plan({first: (0, 1), second: (2,), third: (3,)}), 0, 1),  # the same again
+        (Plan({first: (0, 1), second: (2,), third: (4, 5)}), 1, 1),  # the last layer reads something else
+        (Plan({first: (0, 1), third: (3,)}), 1, 1),  # the layer in the middle is as it was, and the last reads another
+        (Plan({first: (1, 2), second: (2,), third: (3,)}), 3, 1),  # all read something else
+        (Plan({second: (2,)}), 1, 1),
+        (Plan({first: (0, 1), second: (2,), third: (3,)}), 0, 1),
+    ]
+    for plan, solved, forwards in visits:
+        done, alone = by(plan), mend(model, network, plan, images)
+        assert (done.solved, done.forwards) == (solved, forwards), plan
+        assert done.layers == alone.layers and done.norms == alone.norms > 0 and done.unmended == {}
+        for name, tensor in alone.model.state_dict().items():
+            assert torch.equal(tensor, done.model.state_dict()[name]), name
+
+
+def test_what_was_left_half_way_is_gone_on_with() -> None:
+    model, network, images = chain()
+    by, plan = Mender(model, network, images), Plan({group.key: (0,) for group in network.groups})
+
+    def stop(what: str, done: int, total: int) -> None:
+        if done == 2 and what.startswith("refitting"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        by(plan, stop)
+    assert waiting() == 0
+    done, alone = by(plan), mend(model, network, plan, images)
+    assert done.solved == 1 and done.forwards == 1
+    assert all(torch.equal(tensor, alone.model.state_dict()[name]) for name, tensor in done.model.state_dict().items())
+
+
+def test_what_does_not_fit_into_memory_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, network, images = chain()
+    monkeypatch.setattr(sys.modules[Mender.__module__], "HELD", 10)
+    monkeypatch.setattr("pruning_core.mending.known.MOST_BYTES", 10)
+    by, plan = Mender(model, network, images), Plan({group.key: (0,) for group in network.groups})
+    first, second = by(plan), by(plan)
+    assert (second.solved, second.forwards) == (3, 2)
+    assert all(
+        torch.equal(tensor, second.model.state_dict()[name]) for name, tensor in first.model.state_dict().items()
+    )

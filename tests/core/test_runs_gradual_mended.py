@@ -16,7 +16,7 @@ from pruning_core.datasets import DIGITS, hold_out, load_splits
 from pruning_core.errors import UserError
 from pruning_core.graph import Plan, capture
 from pruning_core.methods.recoveries import JustCut, Mending, NewStatistics, Tuning
-from pruning_core.methods.treatments import mended
+from pruning_core.methods.treatments import mended, mender
 from pruning_core.runs.events import Event, Stage
 from pruning_core.storage.codec import dump
 from pruning_core.storage.weights import stored_weights
@@ -74,8 +74,8 @@ def test_every_cut_is_mended_towards_the_network_before_it(
         values = score(model, now, (L1Norm(),))[L1Norm()].values
         plan = Plan({k: values[k].argsort(stable=True)[: n - gone[k]].tolist() for k, n in wanted.items()})
         gone = wanted
-        work = mended(model, now, plan, fit, fit, images=64, positions=64, seed=CONFIG.seed, device="cpu")
-        model = finished(work).model
+        by = mender(model, now, fit, images=64, positions=64, seed=CONFIG.seed, device="cpu")
+        model = finished(mended(by, plan, fit)).model
         training = fine_tune(
             model, fit, test, replace(CONFIG, epochs=1, seed=CONFIG.seed + step - 1), held_out=held_out
         )
