@@ -12,9 +12,9 @@ from pages.ui.literal import literal
 from pages.ui.widgets import knob_widget, knob_widgets
 from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.shortcuts import Coupled
-from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.knobs import knobs_of
+from pruning_core.methods import refusal
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.phases import settings
 from pruning_core.methods.registry import METHODS
@@ -22,7 +22,7 @@ from pruning_core.studies.method import MethodRun
 from pruning_core.training.config import FineTune
 
 KEY = "methods"
-SHOWN = "methods.job"
+SHOWN, ASKED = "methods.job", "methods.asked"
 COUNTED = {"MACs": "macs", "Parameters": "parameters"}
 
 
@@ -53,7 +53,7 @@ def section(desk: Desk) -> None:
                 beside_paper.section(method, config)
             with right:
                 goal = Goal(chosen.narrowed(network), budget)
-                obstacle = chosen.why_not(network) or method.obstacle(goal.network)
+                obstacle = chosen.why_not(network) or _why_not(desk, method, goal, config)
                 _timeline(method, goal, config, obstacle)
             _buttons(MethodRun(desk.model, desk.data, method, budget, config, chosen), obstacle)
             with st.expander("Run several beside each other", icon=":material/table_rows:"):
@@ -127,17 +127,23 @@ def _training() -> FineTune:
     return FineTune(epochs=int(epochs), seed=int(seed), **values)
 
 
+def _why_not(desk: Desk, method: Method, goal: Goal, config: FineTune) -> str:
+    """Some have to try the network out, so the answer is kept as long as nothing changes."""
+    asked = desk.model.key, method, goal.network.whole, goal.budget, config.epochs
+    if st.session_state.get(ASKED, (None, ""))[0] != asked:
+        said = refusal.why_not(method, goal, config, state.loaded(desk.model).model, runs=not desk.model.foreign)
+        st.session_state[ASKED] = asked, said
+    answer: str = st.session_state[ASKED][1]
+    return answer
+
+
 def _timeline(method: Method, goal: Goal, config: FineTune, obstacle: str) -> None:
     """What will be done, before anything runs."""
     if obstacle:
         st.warning(literal(obstacle), icon=":material/block:")
         return
-    try:
-        phases = tuple(method.phases(goal))
-        configs = settings(phases, config)
-    except UserError as error:
-        st.warning(literal(str(error)), icon=":material/warning:")
-        return
+    phases = tuple(method.phases(goal))
+    configs = settings(phases, config)
     lines = []
     for number, phase in enumerate(phases):
         own = configs[number].epochs if number in configs else 0

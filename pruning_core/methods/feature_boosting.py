@@ -45,15 +45,25 @@ class Boosting(Rebuilding):
     inputs save comes on top.
     """
 
+    def why_not(self, model: nn.Module, network: Network, target: Target) -> str:
+        try:
+            self._pairs_and_density(model, network, target)
+        except UserError as error:
+            return str(error)
+        return ""
+
     def edits(self, model: nn.Module, network: Network, target: Target, images: Dataset, seed: int) -> Work:
+        pairs, density = self._pairs_and_density(model, network, target)
+        yield 1.0
+        return tuple(Boost(pair.conv, pair.norm, density, seed + place) for place, pair in enumerate(pairs))
+
+    def _pairs_and_density(self, model: nn.Module, network: Network, target: Target) -> tuple[list[Normed], float]:
         if target.kind != "macs":
             raise UserError(IN_MACS)
         pairs = normed(model, network)[1:]
         if not pairs:
             raise UserError(NO_NORMS)
-        yield 0.5
-        density = self.density(model, network, pairs, target.limit)
-        return tuple(Boost(pair.conv, pair.norm, density, seed + place) for place, pair in enumerate(pairs))
+        return pairs, self.density(model, network, pairs, target.limit)
 
     def density(self, model: nn.Module, network: Network, pairs: list[Normed], limit: float) -> float:
         """Raises UserError where one open channel in every layer is too much."""

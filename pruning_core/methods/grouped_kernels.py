@@ -85,11 +85,15 @@ class GroupedKernels(Rebuilding):
 
     groups: int = 8
 
+    def why_not(self, model: nn.Module, network: Network, target: Target) -> str:
+        try:
+            self._share(prunable(model, network), self._chosen(model, network), Bill.of(model, network), target)
+        except UserError as error:
+            return str(error)
+        return ""
+
     def edits(self, model: nn.Module, network: Network, target: Target, images: Dataset, seed: int) -> Work:
-        weights = prunable(model, network)
-        chosen = [name for name in list(weights)[1:] if self._fits(model, name)]
-        if not chosen:
-            raise UserError(NO_GROUPS.format(groups=self.groups))
+        weights, chosen = prunable(model, network), self._chosen(model, network)
         share = self._share(weights, chosen, Bill.of(model, network), target)
         found: list[Edit] = []
         for number, name in enumerate(chosen, 1):
@@ -101,6 +105,13 @@ class GroupedKernels(Rebuilding):
             found.append(Regroup(layer, tuple(map(tuple, filters)), tuple(map(tuple, inputs))))
             yield number / len(chosen)
         return tuple(found)
+
+    def _chosen(self, model: nn.Module, network: Network) -> list[str]:
+        """Their weights by name. Raises UserError for none."""
+        chosen = [name for name in list(prunable(model, network))[1:] if self._fits(model, name)]
+        if not chosen:
+            raise UserError(NO_GROUPS.format(groups=self.groups))
+        return chosen
 
     def _fits(self, model: nn.Module, name: str) -> bool:
         layer = model.get_submodule(name.rpartition(".")[0])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import torch
 from torch import Tensor, nn
 
 from pruning_core.allocation.budget import Budget
 from pruning_core.datasets import Dataset
-from pruning_core.errors import UserError
+from pruning_core.errors import UserError, quoted
 from pruning_core.graph import Network
 from pruning_core.graph.modules import modules_by_name
 from pruning_core.methods.phases import Mask
@@ -60,31 +60,41 @@ def _alive(scores: Tensor, weight: Tensor) -> Tensor:
     return scores.to(weight.device).masked_fill(weight.detach() == 0, -NEVER)
 
 
+def without_drawing(model: nn.Module) -> str:
+    """The obstacle of what begins with new weights, "" where all modules with numbers of their own can draw them."""
+    lost = [name for name, module in modules_by_name(model).items() if _reset(module) is None and _has_numbers(module)]
+    if not lost:
+        return ""
+    return (
+        f"New weights cannot be drawn for {quoted(lost[0]) if lost[0] else 'this network'}: its code does not say how. "
+        "Only networks of PyTorch's own layers, as modules, can begin anew."
+    )
+
+
 def reinitialised(model: nn.Module, seed: int) -> nn.Module:
     """A copy with new weights, as its modules draw them, the same for the same ``seed``; batch norms know nothing.
 
     Raises UserError for a network with parameters that none of its modules can draw.
     """
+    if obstacle := without_drawing(model):
+        raise UserError(obstacle)
     new = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        lost = [name for name, module in modules_by_name(new).items() if not _drawn(module)]
-    if lost:
-        raise UserError(
-            f"New weights cannot be drawn for {lost[0] or 'this network'}: its code does not say how. Only networks of "
-            "PyTorch's own layers, as modules, can begin anew."
-        )
+        for module in modules_by_name(new).values():
+            if reset := _reset(module):
+                reset()
     return new
 
 
-def _drawn(module: nn.Module) -> bool:
-    """Whether nothing is left in it as it was; a module without parameters or buffers of its own has nothing."""
+def _reset(module: nn.Module) -> Callable[[], None] | None:
+    return getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
+
+
+def _has_numbers(module: nn.Module) -> bool:
+    """Of its own, not of what lies inside it."""
     own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-    reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
-    if reset is None:
-        return not any(tensor.is_floating_point() for tensor in own)
-    reset()
-    return True
+    return any(tensor.is_floating_point() for tensor in own)
 
 
 def with_zeros_of(model: nn.Module, masked: nn.Module, network: Network) -> nn.Module:

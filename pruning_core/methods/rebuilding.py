@@ -44,6 +44,10 @@ class Rebuilding(ABC):
         Raises UserError where that is out of reach.
         """
 
+    def why_not(self, model: nn.Module, network: Network, target: Target) -> str:
+        """The sentence that :meth:`edits` would end with, as far as it can be known without images; else ""."""
+        return ""
+
 
 @dataclass(frozen=True)
 class WithoutBlocks(Rebuilding):
@@ -55,20 +59,16 @@ class WithoutBlocks(Rebuilding):
     ) -> Generator[float, None, dict[str, float]]:
         """Block name -> what it is worth; higher is kept."""
 
+    def why_not(self, model: nn.Module, network: Network, target: Target) -> str:
+        return out_of_reach(removable(model, network), network, target)
+
     def edits(self, model: nn.Module, network: Network, target: Target, images: Dataset, seed: int) -> Work:
         blocks = removable(model, network)
-        if not blocks:
-            raise UserError(NO_BLOCKS)
+        if obstacle := out_of_reach(blocks, network, target):
+            raise UserError(obstacle)
         values = yield from self.values(model, network, blocks, images, seed)
         cost = network.cost()
         left = target.of(cost.macs, cost.parameters)
-        least = left - sum(target.of(block.macs, block.parameters) for block in blocks)
-        if least > target.limit:
-            raise UserError(
-                f"Without its {len(blocks)} removable block{'' if len(blocks) == 1 else 's'} this network still has "
-                f"{100 * least / left:.0f} % of its {'MACs' if target.kind == 'macs' else 'parameters'}. Choose a "
-                "budget of at least that, or a method that removes channels."
-            )
         found: list[Edit] = []
         for block in sorted(blocks, key=lambda each: values[each.name]):
             if left <= target.limit:
@@ -76,3 +76,19 @@ class WithoutBlocks(Rebuilding):
             found.append(Drop(block.name))
             left -= target.of(block.macs, block.parameters)
         return tuple(found)
+
+
+def out_of_reach(blocks: list[Block], network: Network, target: Target) -> str:
+    """ "" where the network without all its ``blocks`` keeps to the target."""
+    if not blocks:
+        return NO_BLOCKS
+    cost = network.cost()
+    whole = target.of(cost.macs, cost.parameters)
+    least = whole - sum(target.of(block.macs, block.parameters) for block in blocks)
+    if least <= target.limit:
+        return ""
+    return (
+        f"Without its {len(blocks)} removable block{'' if len(blocks) == 1 else 's'} this network still has "
+        f"{100 * least / whole:.0f} % of its {'MACs' if target.kind == 'macs' else 'parameters'}. Choose a "
+        "budget of at least that, or a method that removes channels."
+    )

@@ -26,6 +26,7 @@ from pruning_core.methods.cut_and_train import CutAndTrain
 from pruning_core.methods.perform import Broken, Done, perform
 from pruning_core.methods.phases import Apply, Cut, Mask, Phase, Rebuild, settings
 from pruning_core.methods.place import Keeper, Place
+from pruning_core.methods.refusal import why_not
 from pruning_core.methods.state import Setup, State
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
@@ -75,10 +76,10 @@ class MethodRun(RunSpec):
             raise UserError("A method shares out epochs and counts the images that it saw. Set epochs, and no minutes.")
         loaded = yield from the_model(self.model, workspace)
         network = self.shortcuts.narrowed(captured(loaded))
-        if obstacle := self.shortcuts.why_not(network) or self.method.obstacle(network):
+        goal = Goal(network, self.budget)
+        if obstacle := self.shortcuts.why_not(network) or why_not(self.method, goal, self.config, loaded.model):
             raise UserError(obstacle)
-        phases = tuple(self.method.phases(Goal(network, self.budget)))
-        settings(phases, self.config)  # too few epochs are said before anything is loaded
+        phases = tuple(self.method.phases(goal))
         train, test = yield from both_splits(self.data, workspace)
         train.check_trainable()
         fit, held_out = hold_out(train, self.data)
