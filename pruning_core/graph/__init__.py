@@ -1,6 +1,7 @@
 """The heart: exact channel groups, their cost, their silencing and their removal."""
 
 from pruning_core.graph.capturing.capture import capture
+from pruning_core.graph.labelling.rules.custom import by_channel, pointwise, register_rule
 from pruning_core.graph.network import Blocked, Cost, Group, LayerCost, Member, Network, Role
 from pruning_core.graph.plan import Plan
 from pruning_core.graph.removing.proof import Proof
@@ -19,7 +20,10 @@ __all__ = [
     "Proof",
     "Removal",
     "Role",
+    "by_channel",
     "capture",
+    "pointwise",
+    "register_rule",
     "remove",
     "silence",
     "silenced_tensors",

@@ -8,11 +8,17 @@ import torch
 
 from pruning_core.graph.labelling.rules import arithmetic, moving, reducing
 from pruning_core.graph.labelling.rules.call import Call, Rule, unknown
+from pruning_core.graph.labelling.rules.custom import late
 
 RULES: dict[str, Rule] = {**moving.RULES, **arithmetic.RULES, **reducing.RULES}
 
 
 def rule_for(op: Any, name: str) -> Rule:
+    known = _known(op, name)
+    return known if op._schema.name.startswith("aten::") else late(known)
+
+
+def _known(op: Any, name: str) -> Rule:
     if name in RULES:
         return RULES[name]
     if any(part in name for part in reducing.SPATIAL):
