@@ -86,8 +86,9 @@ def _file() -> None:
         sent = inbox.receive(
             "Images as .npz or .zip",
             SLOT,
-            help="npz: arrays images, labels and, if you like, classes, test_images, test_labels. "
-            "zip: one folder per class, with or without train and test folders around them.",
+            help="npz: an array images and, if you have them, labels, classes, test_images, test_labels. Labels may be "
+            "classes, or numbers of any shape; without any, a network is judged by how near it stays to what it gave. "
+            "zip: one folder per class, with or without train and test folders around them; or images alone.",
         )
         if sent is not None:
             st.caption(f"Received {named(sent.name)}, {numbers.size_bytes(sent.size)}.")

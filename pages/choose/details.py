@@ -32,7 +32,7 @@ def draw(ref: DataRef) -> None:
     with left:
         changed = _numbers(ref, train)
     with right:
-        classes = _classes(ref, train, test)
+        classes = _classes(ref, train, test) if train.classes else []
     testing, held_out = shares.ask(ref, train, test)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Apply", type="primary", key="choose.details.apply", wrap=True):
@@ -55,12 +55,13 @@ def _take(before: DataRef, after: DataRef) -> None:
 
 
 def _samples(data: Dataset, order: str) -> None:
-    """One image of each of the first classes; whichever ``order`` the network reads, a person sees red as red."""
+    """One image of each of the first classes, or the first images; whichever ``order`` the network reads, a person sees
+    red as red."""
     found = [
         (name, int(torch.nonzero(data.labels == label)[0]))
         for label, name in enumerate(data.classes[:SHOWN])
         if bool((data.labels == label).any())
-    ]
+    ] or [(f"image {at}", at) for at in range(min(SHOWN, len(data)))]
     images = []
     for _, at in found:
         image = data.images[at].flip(0) if order == "BGR" and data.size[0] == 3 else data.images[at]

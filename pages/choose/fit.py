@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.choose import meaning, reading
+from pages.choose import judging, meaning, reading
 from pages.ui import notes, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal, named
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
+from pruning_core.studies.judging import judge
 from pruning_core.zoo import LoadedModel
 from pruning_core.zoo.meaning import Meaning
 
@@ -29,28 +30,36 @@ def said(desk: Desk) -> None:
             )
             right.markdown(
                 f":small[:gray[Data]]  \n**{named(test.name)}** {notes.badge(test)}  \n"
-                f":gray[{_size(test.size)}, {len(test.classes):,} classes, {len(train):,} to {purpose}, "
+                f":gray[{_size(test.size)}, {_with(test)}, {len(train):,} to {purpose}, "
                 f"{len(test):,} to test]",
                 help=notes.tooltip(test),
             )
-            misfit = why_not(model, test)
+            misfit = why_not(model, test, desk.data.measure)
             if misfit:
                 st.warning(literal(misfit), icon=":material/warning:")
             else:
                 st.markdown(":green-badge[:material/check: fits] " + _changes(model, test))
             meaning.ask(desk, model)
+            judging.ask(desk, model, test)
             if not misfit:
                 reading.ask(desk, model, test)
 
 
-def why_not(model: LoadedModel, data: Dataset) -> str:
+def why_not(model: LoadedModel, data: Dataset, measure: str = "") -> str:
     """The sentence that says why they do not fit; "" when they do."""
     try:
-        model.check_judged_on(data)
+        judge(model, data, measure)
         data.subset(1).with_channels(model.input_size[0])
     except UserError as error:
         return str(error)
     return ""
+
+
+def _with(data: Dataset) -> str:
+    """What came with the images."""
+    if data.classes:
+        return f"{len(data.classes):,} classes"
+    return f"{' × '.join(map(str, data.labels.shape[1:])) or '1'} numbers for each" if data.labelled else "no labels"
 
 
 def _gives(model: LoadedModel) -> str:

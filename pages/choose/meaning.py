@@ -18,13 +18,15 @@ SPOKEN = {
     Meaning.YES_OR_NO: "a separate probability for each class",
     Meaning.EMBEDDING: "an embedding",
     Meaning.NUMBERS: "coordinates or other numbers",
+    Meaning.MAP: "numbers at every place",
 }
 
 
 def ask(desk: Desk, model: LoadedModel) -> None:
-    """Nothing where the architecture says it."""
-    if model.looks is None:
+    """Nothing where the architecture says it, and where there is nothing to choose between."""
+    if model.looks is None or model.outputs.places or model.outputs.width == 1:
         return
+    offered = tuple(each for each in Meaning if each is not Meaning.MAP)
     found = model.outputs
     words, choice = st.columns([3, 2], vertical_alignment="center")
     words.markdown(
@@ -33,8 +35,8 @@ def ask(desk: Desk, model: LoadedModel) -> None:
     )
     chosen = choice.selectbox(
         "What its outputs are",
-        tuple(Meaning),
-        tuple(Meaning).index(found.meaning),
+        offered,
+        offered.index(found.meaning),
         format_func=lambda each: SPOKEN[each],
         key=f"choose.meaning.{model.ref.key[:12]}",
         help="The file does not say it. Accuracy is measured where the largest number names a class, and only there.",

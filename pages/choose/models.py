@@ -97,7 +97,7 @@ def _torchvision() -> None:
         )
     classes, side = 1000, input_size(name, weights == PRETRAINED)[1]
     if weights == RANDOM:
-        fitting = len(state.splits(state.desk().data)[1].classes)
+        fitting = len(state.splits(state.desk().data)[1].classes) or 1000
         classes = right.number_input("Classes", 2, 100_000, fitting, key="choose.tv.classes", persist_state="session")
         usual = side
         side = left.number_input(

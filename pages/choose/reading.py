@@ -14,8 +14,9 @@ from pages.ui.errors import plain_errors
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.datasets.ref import Order
 from pruning_core.errors import UserError
-from pruning_core.measuring.measures import Accuracy
+from pruning_core.measuring.measures import TOP1, Accuracy
 from pruning_core.runs.view import JobView
+from pruning_core.studies.judging import judge
 from pruning_core.studies.measure import EvaluateRun
 from pruning_core.zoo import LoadedModel
 
@@ -58,7 +59,7 @@ COLOURED = (
 
 def ask(desk: Desk, model: LoadedModel, test: Dataset) -> None:
     """How often it is right on held-out images; where guessing would do as well, what may be the reason."""
-    if not model.trained:
+    if not model.trained or judge(model, test, desk.data.measure).key != TOP1:
         return
     held_out = replace(desk.data, split="held-out")  # a choice may hang on it: test images are for what is reported
     with plain_errors():

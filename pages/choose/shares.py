@@ -36,8 +36,7 @@ def ask(ref: DataRef, train: Dataset, test: Dataset) -> tuple[float, float]:
 
 
 def _counted(train: Dataset, test: Dataset, testing: float, held_out: float) -> str:
-    classes = len(train.classes)
-    training, tests = (torch.bincount(part.labels, minlength=classes).tolist() for part in (train, test))
+    training, tests = (_members(part) for part in (train, test))
     if train.divided:
         whole = [a + b for a, b in zip(training, tests)]
         tests = [set_apart(count, testing) for count in whole]
@@ -47,6 +46,14 @@ def _counted(train: Dataset, test: Dataset, testing: float, held_out: float) -> 
         f"**{sum(training) - held:,}** images to {'learn from' if train.trainable else 'score and recalibrate by'}, "
         f"**{held:,}** held out for choices, **{sum(tests):,}** to report on."
     )
+
+
+def _members(part: Dataset) -> list[int]:
+    """Images of each class; of all together where there are no classes."""
+    if not part.classes:
+        return [len(part)]
+    found: list[int] = torch.bincount(part.labels, minlength=len(part.classes)).tolist()
+    return found
 
 
 def _percent(share: float) -> int:

@@ -24,6 +24,7 @@ from pruning_core.export.script import write_script
 from pruning_core.export.weights import masks_bytes, origin_metadata, weights_bytes
 from pruning_core.graph import Network
 from pruning_core.measuring.measures import Accuracy, Latency
+from pruning_core.measuring.registry import named
 from pruning_core.storage.codec import encode
 from pruning_core.zoo import LoadedModel, ModelRef
 from pruning_core.zoo.demos import demo
@@ -190,7 +191,9 @@ def accuracy_figure(before: Accuracy | None, after: Accuracy | None, about: str)
         return None
     first = before.top1 if before is not None and before.complete else None
     where = f"{after.dataset} (test), {after.images:,} images, {about}"
-    return Figure("top-1 accuracy", "share", first, after.top1, "measured", where, (after.low, after.high))
+    measure = named(after.measure)
+    name, unit = measure.title.lower(), str(measure.unit) or "as it is"
+    return Figure(name, unit, first, after.top1, "measured", where, (after.low, after.high))
 
 
 def latency_figure(before: Latency | None, after: Latency | None) -> Figure | None:

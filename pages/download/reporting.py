@@ -17,6 +17,7 @@ from pages.ui.literal import code
 from pages.ui.sizes import Size
 from pruning_core.measuring.answers import Answers
 from pruning_core.runs.view import JobView
+from pruning_core.studies.judging import check_right_or_wrong
 
 ASKED, KEPT = "download.report.asked", "download.report.kept"
 TEXT = (
@@ -36,7 +37,7 @@ def section(desk: Desk, told: Sequence[str] = ()) -> None:
                 st.rerun()
             return
         with plain_errors():
-            state.loaded(desk.model).check_judged_on(state.splits(desk.data)[1])
+            check_right_or_wrong(state.loaded(desk.model), state.splits(desk.data)[1])
             _offer(desk, told, words, button)
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages.download import files, reporting
 from pages.download.files import Built
-from pages.ui import cards, changes, jobs, links, numbers, provenance, standing, state, zeros
+from pages.ui import cards, changes, jobs, links, measured, numbers, provenance, standing, state, zeros
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import code, literal, named
@@ -248,9 +248,11 @@ def _figures(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
     before, after = cut.network.cost(), cut.network.cost(cut.plan)
     counted = provenance.derived("counted in the captured network, exactly")
 
+    judged = "Top-1 accuracy"
+
     def row(views: tuple[JobView, ...]) -> None:
         places = cards.row(4)
-        _accuracy(views, places[0])
+        _accuracy(judged, views, places[0])
         for place, label, first, last in (
             (places[1], "Parameters", before.parameters, after.parameters),
             (places[2], "MACs", before.macs, after.macs),
@@ -261,7 +263,7 @@ def _figures(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
         jobs.faults(views, key="download.figures")
 
     try:
-        cut.small.check_judged_on(state.splits(desk.data)[1])
+        judged = measured.of_desk(desk).title
         ids = [state.jobs().submit(EvaluateRun(ref, desk.data), state.owner()) for ref in pair]
     except UserError as error:
         st.caption(f"No accuracy goes with these files: {literal(str(error))}")
@@ -278,8 +280,7 @@ def _fold(first: float, last: float, less: str) -> str:
     return "as before" if first == last else f"{numbers.fold(first, last)} {less}"
 
 
-def _accuracy(views: tuple[JobView, ...], place: Any) -> None:
-    label = "Top-1 accuracy"
+def _accuracy(label: str, views: tuple[JobView, ...], place: Any) -> None:
     if not views:
         cards.pending(label, "the data does not fit", container=place)
         return
@@ -290,8 +291,7 @@ def _accuracy(views: tuple[JobView, ...], place: Any) -> None:
         return
     source = provenance.measured(after.dataset, images=after.images, device=views[1].device.upper())
     change = changes.unpaired(before, after) if before and before.complete and after.complete else None
-    interval = f"{100 * after.low:.1f}–{100 * after.high:.1f}"
-    cards.number(label, numbers.percent(after.top1), source, detail=interval, change=change, container=place)
+    cards.number(label, measured.value(after), source, detail=measured.bounds(after), change=change, container=place)
 
 
 def _latency(ref: ModelRef) -> Latency | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pages.finetune import frames
-from pages.ui import numbers
+from pages.ui import measured
 from pruning_core.runs.events import Stage
 from pruning_core.runs.view import JobView
 from pruning_core.training.events import Step
@@ -20,7 +20,7 @@ def loss(view: JobView) -> str:
 
 def accuracy(view: JobView) -> str:
     said = [
-        f"{frames.NAMES[each.tag]} from {numbers.percent(each.before.top1)} to {numbers.percent(each.after.top1)}"
+        f"{frames.NAMES[each.tag]} from {measured.value(each.before)} to {measured.value(each.after)}"
         for each in frames.brought(view.events)
     ]
     return f"Test accuracy over epochs: {'; '.join(said) or 'no epoch is finished yet'}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.finetune import frames
-from pages.ui import cards, numbers, provenance
+from pages.ui import cards, measured, provenance
 from pruning_core.runs.view import JobView
 from pruning_core.studies.fine_tune import CONTROL, PRUNED, FineTuneRun
 
@@ -16,8 +16,8 @@ def table(results: tuple[frames.Brought, ...], view: JobView, spec: FineTuneRun)
     rows = [
         {
             "network": frames.NAMES[each.tag],
-            "before": numbers.accuracy_text(each.before.top1, each.before.low, each.before.high),
-            "after": numbers.accuracy_text(each.after.top1, each.after.low, each.after.high),
+            "before": measured.text(each.before),
+            "after": measured.text(each.after),
             "change": each.change.text,
             "epoch": each.epoch,
         }
@@ -28,7 +28,9 @@ def table(results: tuple[frames.Brought, ...], view: JobView, spec: FineTuneRun)
         hide_index=True,
         column_config={
             "network": "Network",
-            "before": st.column_config.TextColumn("Before (95 % interval)", help="Top-1 accuracy on the test images."),
+            "before": st.column_config.TextColumn(
+                "Before (95 % interval)", help=f"{measured.measure(results[0].after.measure).title} on the test images."
+            ),
             "after": st.column_config.TextColumn("After (95 % interval)", help=CHOICE_HELP),
             "change": st.column_config.TextColumn(
                 "Change", help="With its 95 % interval; wider than of a comparison image by image."
@@ -46,12 +48,12 @@ def table(results: tuple[frames.Brought, ...], view: JobView, spec: FineTuneRun)
 def verdict(results: tuple[frames.Brought, ...], spec: FineTuneRun) -> None:
     found = frames.compared(results)
     if found is not None:
-        gains = {each.tag: each.gain for each in results}
+        gains = {each.tag: measured.difference(each.after.measure, each.gain) for each in results}
         st.markdown(
-            f"**What pruning costs: {numbers.points(found.difference)}** against the control, "
+            f"**What pruning costs: {found.delta}** against the control, "
             f"{found.interval}, {found.verdict}. The pruned network's own gain of "
-            f"{numbers.points(gains[PRUNED])} is not that number: the same training changed the control by "
-            f"{numbers.points(gains[CONTROL])}."
+            f"{gains[PRUNED]} is not that number: the same training changed the control by "
+            f"{gains[CONTROL]}."
         )
     elif results and results[0].tag == PRUNED:
         missing = "The control did not come to its first epoch." if spec.control else "No control was trained."

@@ -19,11 +19,12 @@ POINTS = 300  # of one loss curve; a screen shows no more
 
 @dataclass(frozen=True)
 class Measured:
-    """A test accuracy in [0, 1] with its 95 % interval."""
+    """A value on the test images with its 95 % interval."""
 
     top1: float
     low: float
     high: float
+    measure: str
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def weights(events: Sequence[Event], tag: str) -> str | None:
 
 
 def _measured(epoch: Epoch) -> Measured:
-    return Measured(epoch.top1, epoch.low, epoch.high)
+    return Measured(epoch.top1, epoch.low, epoch.high, epoch.measure)
 
 
 def _thinned(steps: list[Step]) -> list[Step]:

@@ -8,10 +8,25 @@ import pandas as pd
 import streamlit as st
 
 from pages.finetune import alt, brought, frames, settings, zeros
-from pages.ui import cards, charts, jobs, links, numbers, plots, provenance, recovery, started, state, trainable
+from pages.ui import (
+    cards,
+    charts,
+    jobs,
+    links,
+    measured,
+    numbers,
+    plots,
+    provenance,
+    recovery,
+    started,
+    state,
+    trainable,
+)
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal, named
+from pruning_core.measuring.measure import Measure
+from pruning_core.measuring.measures import TOP1
 from pruning_core.methods.recoveries import Distilling, JustCut, Mending, Recovery, Tuning
 from pruning_core.runs.view import JobView
 from pruning_core.studies.fine_tune import PRUNED, FineTuneRun
@@ -22,8 +37,8 @@ from pruning_core.zoo import LoadedModel, ModelRef
 CHOSEN = "finetune.job"
 POLL_S = 1.5  # a training takes minutes, and each look redraws two figures
 LOSS_HELP = (
-    "On the training images, a moving average: cross-entropy, or the divergence from the network that a distillation "
-    "follows. Natural logarithm, hence nats."
+    "On the training images, a moving average: cross-entropy (natural logarithm, hence nats), the distance from what "
+    "the outputs are compared with, or that from the network that a distillation follows."
 )
 
 
@@ -138,9 +153,11 @@ def _live(view: JobView, spec: FineTuneRun) -> None:
     """Everything below the status line; drawn again while it runs."""
     _figures(view, spec)
     loss, accuracy = frames.losses(view.events), frames.accuracies(view.events)
+    judged = _judged(view)
     places = st.columns(2)
     until = _until(spec, loss)
-    figure = charts.curves(loss, y="loss", y_title="Training loss (nats)", alt=alt.loss(view))
+    nats = " (nats)" if judged.decides else ""
+    figure = charts.curves(loss, y="loss", y_title=f"Training loss{nats}", alt=alt.loss(view))
     figure.update_yaxes(rangemode="tozero")
     figure.update_xaxes(range=[0, until])
     figure.update_layout(showlegend=True)  # with one line as with two, so that the plot keeps its place
@@ -154,12 +171,12 @@ def _live(view: JobView, spec: FineTuneRun) -> None:
         by="run",
         alt=alt.accuracy(view),
         x_title="Epoch (0: before training)",
-        y_title="Test accuracy, top-1 (%)",
-        y_percent=True,
+        y_title=f"On the test images: {judged.title.lower()}{' (%)' if judged.unit == 'share' else ''}",
+        y_percent=judged.unit == "share",
         height=280,
     )
     figure.update_xaxes(range=[-0.03 * until, 1.03 * until])
-    if accuracy.empty:
+    if accuracy.empty and judged.unit == "share":
         figure.update_yaxes(range=[0, 1])
     plots.show(figure, "finetune.accuracy", places[1])
     results = frames.brought(view.events)
@@ -167,6 +184,12 @@ def _live(view: JobView, spec: FineTuneRun) -> None:
         brought.table(results, view, spec)
     if not view.active:
         brought.verdict(results, spec)
+
+
+def _judged(view: JobView) -> Measure:
+    """What the networks are judged by, as far as it is known."""
+    epoch = view.last(Epoch)
+    return measured.measure(epoch.measure if epoch else TOP1)
 
 
 def _until(spec: FineTuneRun, loss: pd.DataFrame) -> float:
@@ -191,22 +214,24 @@ def _figures(view: JobView, spec: FineTuneRun) -> None:
     else:
         who = frames.NAMES[step.tag]
         label = "Training loss" if step.tag == PRUNED or not spec.control else "Training loss of the control"
-        cards.number(label, f"{step.loss:.4f} nats", on, detail=who, help=LOSS_HELP, container=places[0])
+        nats = " nats" if _judged(view).decides else ""
+        cards.number(label, f"{step.loss:.4f}{nats}", on, detail=who, help=LOSS_HELP, container=places[0])
         speed = f"{numbers.count(step.images_per_s)} images/s"
         cards.number("Throughput", speed, on, detail=f"{device}, {who}", container=places[1])
         _time(view, spec, step, places[2])
+    best_of = f"Best test {measured.measure(epochs[0].measure).name.lower()}" if epochs else "Best on the test images"
     if not epochs:
-        cards.pending("Best test accuracy", waits, help=brought.CHOICE_HELP, container=places[3])
+        cards.pending(best_of, waits, help=brought.CHOICE_HELP, container=places[3])
         return
     # While it runs the network in training, at the end the one this is about.
     newest = epochs[-1].tag if view.active else epochs[0].tag
     best = next(each for each in reversed(epochs) if each.tag == newest and each.improved)
     tested = provenance.measured(f"{spec.data.name} (test)", images=best.images, device=device, seed=spec.config.seed)
     cards.number(
-        "Best test accuracy",
-        numbers.percent(best.top1),
+        best_of,
+        measured.value(best),
         tested,
-        detail=f"{100 * best.low:.1f}–{100 * best.high:.1f}, {frames.NAMES[newest]}",
+        detail=f"{measured.bounds(best)}, {frames.NAMES[newest]}",
         help=brought.CHOICE_HELP,
         container=places[3],
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 import streamlit as st
 
-from pages.ui import cards, changes, charts, links, numbers, plots, provenance, state
+from pages.ui import cards, changes, charts, links, measured, numbers, plots, provenance, state
 from pages.ui.desk import Desk
 from pruning_core.measuring.measures import Accuracy, Drop
 from pruning_core.methods.recoveries import JustCut
@@ -73,7 +73,7 @@ def table(events: Iterable[Event], called: dict[str, str]) -> list[dict[str, obj
 
 
 def _text(accuracy: Accuracy) -> str:
-    return numbers.accuracy_text(accuracy.top1, accuracy.low, accuracy.high)
+    return measured.text(accuracy)
 
 
 def draw(view: JobView, spec: GradualRun) -> None:

@@ -10,15 +10,17 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from pages.model import charts, frames
-from pages.ui import cards, jobs, numbers, plots, provenance, state
+from pages.ui import cards, jobs, measured, numbers, plots, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.literal import code, literal, named
-from pruning_core.errors import clip
+from pruning_core.errors import UserError, clip
 from pruning_core.graph import Network
-from pruning_core.measuring.measures import Accuracy, Latency
+from pruning_core.measuring.measure import Measure
+from pruning_core.measuring.measures import TOP1, Accuracy, Latency
 from pruning_core.runs.view import JobView
 from pruning_core.studies.measure import EvaluateRun, LatencyRun
 from pruning_core.zoo import LoadedModel
+from pruning_core.zoo.meaning import Meaning
 
 MAP_HEIGHT = 720
 SELECTED = "model.group"
@@ -28,7 +30,9 @@ INTERVAL = "The range below is the 95 % Wilson interval: where the accuracy on e
 
 def introduction(model: LoadedModel) -> None:
     size = " × ".join(str(side) for side in model.input_size)
-    text = f"Reads images of {size} and tells {model.num_classes:,} classes apart."
+    plain = model.outputs.meaning is Meaning.SCORES
+    gives = f"tells {model.num_classes:,} classes apart" if plain else f"gives {model.outputs}"
+    text = f"Reads images of {size} and {gives}."
     if not model.trained:
         text += " :orange-badge[untrained] Its weights are random: accuracies say nothing but chance."
     st.markdown(text)
@@ -63,10 +67,14 @@ def figures(desk: Desk) -> None:
         state.jobs().submit(EvaluateRun(desk.model, desk.data), state.owner()),
         state.jobs().submit(LatencyRun(desk.model), state.owner()),
     )
+    try:
+        judged = measured.of_desk(desk)
+    except UserError:  # the run says why
+        judged = measured.measure(TOP1)
 
     def row(views: tuple[JobView, ...]) -> None:
         places = cards.row(6)
-        _accuracy(views[0], places[0], places[1])
+        _accuracy(judged, views[0], places[0], places[1])
         cards.number("Parameters", numbers.count(cost.parameters), COUNTED, detail="trainable", container=places[2])
         cards.number("MACs", numbers.count(cost.macs), COUNTED, detail="per image", container=places[3])
         cards.number("Size", numbers.size_bytes(cost.size_bytes), COUNTED, detail="with buffers", container=places[4])
@@ -76,18 +84,20 @@ def figures(desk: Desk) -> None:
     jobs.follow(jobs_of_row, row, key="model.figures")
 
 
-def _accuracy(view: JobView, first: DeltaGenerator, second: DeltaGenerator) -> None:
+def _accuracy(judged: Measure, view: JobView, first: DeltaGenerator, second: DeltaGenerator) -> None:
     found = view.last(Accuracy)
     if found is None:
-        cards.pending("Top-1 accuracy", jobs.waiting(view), container=first)
+        cards.pending(judged.title, jobs.waiting(view), container=first)
         cards.pending("Top-5 accuracy", jobs.waiting(view), container=second)
         return
+    judged = measured.measure(found.measure)
     seen = "" if found.complete else f"so far, of {found.total:,}"
     source = provenance.measured(found.dataset, images=found.images, device=view.device.upper(), note=seen)
-    interval = f"{100 * found.low:.1f}–{100 * found.high:.1f}"
-    cards.number("Top-1 accuracy", numbers.percent(found.top1), source, detail=interval, help=INTERVAL, container=first)
+    help = INTERVAL if judged.decides else f"The {judged.says}; {measured.way(judged.key)}."
+    cards.number(judged.title, measured.value(found), source, detail=measured.bounds(found), help=help, container=first)
     if found.top5 is None:
-        cards.pending("Top-5 accuracy", "fewer than six classes", container=second)
+        why = "fewer than six classes" if found.measure == TOP1 else "only of classes with labels"
+        cards.pending("Top-5 accuracy", why, container=second)
     else:
         cards.number(
             "Top-5 accuracy", numbers.percent(found.top5), source, detail=f"{found.images:,} images", container=second

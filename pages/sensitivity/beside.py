@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from pages.sensitivity import frames
-from pages.ui import numbers, state
+from pages.ui import measured, state
 from pages.ui.desk import Desk
 from pages.ui.sweeps import mends, sweeps
 from pruning_core.measuring.measures import Cell
@@ -45,10 +45,11 @@ def sentence(spec: SensitivityRun, cell: Cell, beside: Other | None) -> str:
     if beside is None or found is None:
         missing = CUT if mine == MENDED else MENDED
         return f"Start the same sweep as **{missing}** to see both numbers here."
-    text = numbers.accuracy_text(found.top1, found.low, found.high)
+    text = measured.text(found)
     guess = ", estimated" if found.estimated else f" on {found.images:,} images"
     gain = cell.top1 - found.top1 if mine == MENDED else found.top1 - cell.top1
-    return f"**{beside.way}**, the same channels leave {text}{guess}. Mending brings {numbers.points(gain)}."
+    gained = measured.difference(cell.measure, gain)
+    return f"**{beside.way}**, the same channels leave {text}{guess}. Mending brings {gained}."
 
 
 def only_cut(spec: SensitivityRun, cells: Collection[Cell]) -> frozenset[str]:

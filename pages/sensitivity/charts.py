@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from pages.ui import charts, theme
+from pages.sensitivity.frames import Baseline
+from pages.ui import charts, measured, theme
 from pages.ui.literal import distinct, plotted
 from pruning_core.errors import clip
+from pruning_core.measuring.measures import TOP1
 
 CELLS = "cells"  # the name of the invisible trace that takes the clicks
+EVEN_TICKS = (0.0, 0.06, 0.25, 0.55, 1.0)  # of the most, where it is no share
 FEW_TICKS = (0.0, 0.05, 0.20, 0.50, 1.0)
 TALL_PX = 44  # rows of a network with few groups
 FILLED_PX = 400  # what they may fill together
@@ -27,13 +30,14 @@ def heatmap(
     groups: Sequence[str],
     ratios: Sequence[float],
     baseline: float,
+    measure: str = TOP1,
     labels: Mapping[str, str] | None = None,
     selected: tuple[str, float] | None = None,
 ) -> go.Figure:
-    """Rows are groups in network order, columns the ratio removed; a cell's colour and number are the accuracy
-    lost, in points.
+    """Rows are groups in network order, columns the ratio removed; a cell's colour and number say how much worse it is
+    by `measure`: in points of a share, else in the measure's unit.
 
-    `cells` has one row per cell: `group`, `ratio`, `top1`, `low`, `high` (95 % interval), `drop` (accuracy lost against
+    `cells` has one row per cell: `group`, `ratio`, `top1`, `low`, `high` (95 % interval), `drop` (what is lost against
     `baseline`), `within_noise` (bool: the drop cannot be told from zero) and `estimated` (bool: from measured cells of
     the same group; its number is written with a ≈). What is not there yet stays grey. The colour grows with the square
     root of the drop, because one point against two decides a plan and fifty against sixty does not.
@@ -45,7 +49,7 @@ def heatmap(
     lost = np.clip(grid["drop"], 0.0, None)  # (groups, ratios), NaN where not measured
     shape = (len(groups), len(ratios))
     figure = charts.blank(
-        _alt(grid, groups, ratios, baseline),
+        _alt(grid, groups, ratios, baseline, measure),
         height=AROUND + row_height(shape[0]) * shape[0],
         x_title="Share of the channels removed",
         y_title="",
@@ -54,30 +58,32 @@ def heatmap(
     figure.add_heatmap(
         z=np.zeros(shape), colorscale=[[0, theme.EMPTY], [1, theme.EMPTY]], showscale=False, hoverinfo="skip", **common
     )
-    top = max(0.1, float(np.nanmax(lost, initial=0.0)))
+    shares = measured.measure(measure).unit == "share"
+    most = float(np.nanmax(lost, initial=0.0))
+    top = max(0.1, most) if shares else most or 1.0
     # The square root crowds the small ticks, so a short colour bar has fewer of them.
     offered = TICKS if row_height(shape[0]) * shape[0] >= 300 else FEW_TICKS
-    ticks = [tick for tick in offered if tick <= top]
+    ticks = [tick for tick in offered if tick <= top] if shares else [top * tick for tick in EVEN_TICKS]
     figure.add_heatmap(
         z=np.sqrt(lost),
         zmin=0.0,
         zmax=math.sqrt(top),
-        text=_texts(grid["drop"], grid["estimated"]),
+        text=_texts(grid["drop"], grid["estimated"], shares),
         texttemplate="%{text}" if shape[1] <= 14 else None,
         textfont={"size": 11},
         hoverinfo="skip",
         hoverongaps=False,
         colorbar={
-            "title": {"text": "Accuracy lost<br>(points)", "side": "top"},
+            "title": {"text": f"{measured.lost(measure)}<br>{_unit(measure)}", "side": "top"},
             "tickvals": [math.sqrt(tick) for tick in ticks],
-            "ticktext": [f"{100 * tick:.0f}" for tick in ticks],
+            "ticktext": [f"{100 * tick:.0f}" if shares else f"{tick:.3g}" for tick in ticks],
             "thickness": 12,
             "outlinewidth": 0,
         },
         **common,
     )
     _add_noise(figure, grid["within_noise"])
-    _add_click_targets(figure, grid, groups, ratios)
+    _add_click_targets(figure, grid, groups, ratios, measure)
     _add_legend(figure, estimates=bool(grid["estimated"].any()))
     if selected is not None and selected[0] in groups and selected[1] in ratios:
         _add_outline(figure, list(ratios).index(selected[1]), list(groups).index(selected[0]))
@@ -128,15 +134,25 @@ def _grid(cells: pd.DataFrame, groups: Sequence[str], ratios: Sequence[float]) -
     return grid
 
 
-def _texts(drop: np.ndarray, estimated: np.ndarray) -> list[list[str]]:
-    """Points lost, as the colour bar counts them: whole ones, below one point a digit more."""
+def _unit(measure: str) -> str:
+    return {"share": "(points)", "dB": "(dB)"}.get(measured.measure(measure).unit, "")
+
+
+def _texts(drop: np.ndarray, estimated: np.ndarray, shares: bool) -> list[list[str]]:
+    """What is lost, as the colour bar counts it: of points whole ones, below one point a digit more."""
     return [
         [
-            "" if math.isnan(value) else f"{'≈' if guess else ''}{_points(100 * float(value))}"
+            ""
+            if math.isnan(value)
+            else f"{'≈' if guess else ''}{_points(100 * float(value)) if shares else _short(float(value))}"
             for value, guess in zip(*pair)
         ]
         for pair in zip(drop, estimated)
     ]
+
+
+def _short(lost: float) -> str:
+    return f"{lost:.2g}".replace("-", "−")
 
 
 def _points(lost: float) -> str:
@@ -174,11 +190,11 @@ def _hatch() -> dict[str, object]:
 
 
 def _add_click_targets(
-    figure: go.Figure, grid: dict[str, np.ndarray], groups: Sequence[str], ratios: Sequence[float]
+    figure: go.Figure, grid: dict[str, np.ndarray], groups: Sequence[str], ratios: Sequence[float], measure: str
 ) -> None:
     rows, columns = np.meshgrid(range(len(groups)), range(len(ratios)), indexing="ij")
     texts = [
-        f"<b>{plotted(group)}</b><br>{100 * ratio:.0f} % of its channels removed<br>" + _cell_text(grid, i, j)
+        f"<b>{plotted(group)}</b><br>{100 * ratio:.0f} % of its channels removed<br>" + _cell_text(grid, i, j, measure)
         for i, group in enumerate(groups)
         for j, ratio in enumerate(ratios)
     ]
@@ -197,14 +213,20 @@ def _add_click_targets(
     )
 
 
-def _cell_text(grid: dict[str, np.ndarray], i: int, j: int) -> str:
+def _cell_text(grid: dict[str, np.ndarray], i: int, j: int, measure: str) -> str:
     if math.isnan(grid["top1"][i, j]):
         return "not measured yet"
-    top1, low, high, drop = (100 * float(grid[name][i, j]) for name in VALUES)
-    change = f"{drop:.1f} points lost" if drop >= 0 else f"{-drop:.1f} points gained"
+    top1, low, high, drop = (float(grid[name][i, j]) for name in VALUES)
+    change = f"{_amount(measure, drop)} {'worse' if drop >= 0 else 'better'}"
     noise = "<br>inside the noise" if grid["within_noise"][i, j] else ""
     how = "<br>estimated from the measured cells beside it" if grid["estimated"][i, j] else ""
-    return f"accuracy {top1:.1f} % ({low:.1f}–{high:.1f})<br>{change}{noise}{how}"
+    name = measured.measure(measure).name.lower()
+    value = measured.text(Baseline(top1, low, high, 0, measure))
+    return f"{name} {value}<br>{change}{noise}{how}"
+
+
+def _amount(measure: str, drop: float) -> str:
+    return measured.difference(measure, abs(drop)).lstrip("+−±")
 
 
 def _add_legend(figure: go.Figure, *, estimates: bool) -> None:
@@ -237,18 +259,20 @@ def _add_outline(figure: go.Figure, column: int, row: int) -> None:
         )
 
 
-def _alt(grid: dict[str, np.ndarray], groups: Sequence[str], ratios: Sequence[float], baseline: float) -> str:
+def _alt(
+    grid: dict[str, np.ndarray], groups: Sequence[str], ratios: Sequence[float], baseline: float, measure: str
+) -> str:
     drop = grid["drop"]
-    measured = int((np.isfinite(drop) & ~grid["estimated"]).sum())
+    known = int((np.isfinite(drop) & ~grid["estimated"]).sum())
     estimated = f", {int(grid['estimated'].sum())} estimated" if grid["estimated"].any() else ""
     text = (
-        f"Heatmap of {len(groups)} groups of channels by {len(ratios)} ratios, {measured} of {drop.size} cells "
-        f"measured{estimated}. Baseline accuracy {100 * baseline:.1f} %."
+        f"Heatmap of {len(groups)} groups of channels by {len(ratios)} ratios, {known} of {drop.size} cells "
+        f"measured{estimated}. {measured.measure(measure).name} at first {measured.written(measure, baseline)}."
     )
-    if measured:
+    if known:
         row, column = divmod(int(np.nanargmax(drop)), len(ratios))
         text += (
-            f" The largest drop is {100 * drop[row, column]:.1f} points, for {clip(groups[row])} "
+            f" Most is lost, {_amount(measure, float(drop[row, column]))}, for {clip(groups[row])} "
             f"at {100 * ratios[column]:.0f} %; {int(grid['within_noise'].sum())} cells are inside the noise."
         )
     return text

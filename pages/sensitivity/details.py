@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.sensitivity import beside
 from pages.sensitivity.frames import Baseline
-from pages.ui import cards, changes, history, numbers, plots, provenance, state
+from pages.ui import cards, changes, history, measured, numbers, plots, provenance, state
 from pages.ui import charts as house
 from pages.ui.literal import code, named
 from pages.ui.ranking import ranking
@@ -17,7 +17,7 @@ from pruning_core.allocation.lowest import lowest
 from pruning_core.analysis.bisection import errors
 from pruning_core.errors import clip
 from pruning_core.graph import Network, Plan
-from pruning_core.measuring.measures import Cell
+from pruning_core.measuring.measures import TOP1, Cell
 from pruning_core.runs.view import JobView
 from pruning_core.studies.sensitivity import SensitivityRun
 
@@ -59,11 +59,12 @@ def _measured(view: JobView, spec: SensitivityRun, images: int) -> provenance.Pr
 
 def _baseline(view: JobView, spec: SensitivityRun, base: Baseline) -> None:
     cards.number(
-        "Unpruned accuracy",
-        numbers.percent(base.top1),
+        f"Unpruned {measured.measure(base.measure).name.lower()}",
+        measured.value(base),
         _measured(view, spec, base.images),
-        detail=f"{100 * base.low:.1f}–{100 * base.high:.1f}, {base.images:,} images",
-        help="Top-1 accuracy of the whole network on the same images, with its 95 % interval below.",
+        detail=f"{measured.bounds(base)}, {base.images:,} images",
+        help=f"Of the whole network on the same images: {measured.measure(base.measure).says}; "
+        f"{measured.way(base.measure)}. {measured.interval_help(base.measure)}",
         container=st.container(),  # or the frame would grow into what the column has left
     )
 
@@ -82,7 +83,7 @@ def _overview(cells: Cells) -> None:
     worst = max(cells.values(), key=lambda cell: cell.drop, default=None)
     if worst is not None:
         st.markdown(
-            f"Most is lost in {code(worst.group)}: {100 * worst.drop:.1f} points at "
+            f"Most is lost in {code(worst.group)}: {changes.of_cell(worst).delta} at "
             f"{numbers.percent(worst.ratio, 0)} removed."
         )
 
@@ -93,7 +94,8 @@ def off_by(cells: Cells) -> str | None:
     if not wrong:
         return None
     checked = f"{len(wrong)} checked cell{'' if len(wrong) == 1 else 's'}"
-    return f"{100 * sum(wrong) / len(wrong):.1f} points on average in {checked}"
+    off = measured.difference(next(iter(cells.values())).measure, sum(wrong) / len(wrong)).lstrip("+±")
+    return f"{off} on average in {checked}"
 
 
 def _source(view: JobView, spec: SensitivityRun, cells: Cells, cell: Cell) -> provenance.Provenance:
@@ -110,18 +112,18 @@ def _accuracy(source: provenance.Provenance, cell: Cell) -> None:
     done = "and refitting what reads them" if cell.mended else "nothing else done"
     first, second = cards.pair(WIDE_PX)
     cards.number(
-        "Accuracy",
-        numbers.percent(cell.top1),
+        measured.measure(cell.measure).name,
+        measured.value(cell),
         source,
-        detail=f"{100 * cell.low:.1f}–{100 * cell.high:.1f}",
+        detail=measured.bounds(cell),
         help=f"After removing these channels, {done}, no training. Below: the 95 % interval.",
         container=first,
     )
     cards.number(
         "Change",
-        numbers.points(change.difference),
+        change.delta,
         source,
-        detail=numbers.span(change.low, change.high),
+        detail=change.span,
         help="Against the unpruned network on the same images; below: the 95 % interval of the paired difference.",
         container=second,
     )
@@ -129,9 +131,13 @@ def _accuracy(source: provenance.Provenance, cell: Cell) -> None:
     if cell.estimated:
         st.markdown(f"Not measured itself: its intervals cover those of the two measured cells.{noise}")
         return
+    if not measured.measure(cell.measure).decides:
+        st.markdown(f"Over {cell.images:,} images; {measured.way(cell.measure)}.{noise}")
+        return
+    before, after = ("right", "wrong") if cell.measure == TOP1 else ("decided alike", "otherwise")
     st.markdown(
-        f"Of {cell.images:,} images **{cell.lost}** were right before and are wrong after; **{cell.gained}** the other "
-        f"way round.{noise}"
+        f"Of {cell.images:,} images **{cell.lost}** were {before} before and are {after} after; **{cell.gained}** the "
+        f"other way round.{noise}"
     )
 
 
@@ -168,12 +174,12 @@ def _curve(cells: Cells, group: str, base: Baseline, way: str, other: beside.Oth
         low="low",
         high="high",
         x_title="Share of the channels removed",
-        y_title="Accuracy",
+        y_title=measured.measure(base.measure).name,
         x_percent=True,
-        y_percent=True,
+        y_percent=measured.measure(base.measure).unit == "share",
         baseline=(base.top1, "unpruned"),
         height=230,
-        alt=f"Accuracy of the network when only {clip(group)} is cut. "
+        alt=f"{measured.measure(base.measure).name} of the network when only {clip(group)} is cut. "
         + " ".join(f"{each}: {_said(row)}." for each, row in known.items() if row),
     )
     plots.show(figure, "sensitivity.curve")
@@ -184,7 +190,7 @@ def _row(cells: Cells, group: str) -> list[Cell]:
 
 
 def _said(row: list[Cell]) -> str:
-    first, last = ((numbers.percent(c.top1), numbers.percent(c.ratio, 0)) for c in (row[0], row[-1]))
+    first, last = ((measured.value(c), numbers.percent(c.ratio, 0)) for c in (row[0], row[-1]))
     return f"from {first[0]} at {first[1]} to {last[0]} at {last[1]}"
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
+from pages.ui import measured
 from pruning_core.graph import Network
 from pruning_core.measuring.measures import Accuracy, Cell
 from pruning_core.runs.view import JobView
@@ -14,7 +15,7 @@ from pruning_core.studies.sensitivity import SensitivityRun
 
 COLUMNS = [
     "group", "ratio", "channels", "removed", "top1", "low", "high", "drop", "drop_low", "drop_high", "within_noise",
-    "lost", "gained", "images", "exact", "estimated", "mended", "seconds",
+    "lost", "gained", "images", "exact", "estimated", "mended", "seconds", "measure",
 ]  # fmt: skip
 
 JUST_CUT = " (just cut)"  # beside a group that a mended sweep could not mend
@@ -28,6 +29,7 @@ class Baseline:
     low: float
     high: float
     images: int
+    measure: str
 
 
 def newest(view: JobView) -> dict[tuple[str, float], Cell]:
@@ -50,12 +52,12 @@ def baseline(view: JobView) -> Baseline | None:
     """From the newest measurement, or, just after a resume, from what the kept cells say of it."""
     found = view.last(Accuracy)
     if found is not None:
-        return Baseline(found.top1, found.low, found.high, found.images)
+        return Baseline(found.top1, found.low, found.high, found.images, found.measure)
     cell = max(newest(view).values(), key=lambda each: each.images, default=None)
-    if cell is None:
+    if cell is None or not measured.measure(cell.measure).decides:
         return None
     top1 = cell.top1 + cell.drop
-    return Baseline(top1, *_interval(top1, cell.images), cell.images)
+    return Baseline(top1, *_interval(top1, cell.images), cell.images, cell.measure)
 
 
 def _interval(top1: float, images: int) -> tuple[float, float]:

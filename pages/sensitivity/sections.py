@@ -8,7 +8,7 @@ import streamlit as st
 import torch
 
 from pages.sensitivity import beside, charts, details, frames, settings
-from pages.ui import cards, jobs, numbers, plots, provenance, started, state
+from pages.ui import cards, jobs, measured, numbers, plots, provenance, started, state
 from pages.ui.bench import Bench
 from pages.ui.literal import literal, named
 from pages.ui.sweeps import drops, label, sweeps
@@ -19,6 +19,7 @@ from pruning_core.errors import clip
 from pruning_core.export.node_data import node_data
 from pruning_core.export.traced import trace
 from pruning_core.graph import Network
+from pruning_core.measuring.measures import TOP1
 from pruning_core.methods.recoveries import Mending
 from pruning_core.runs.events import Stage
 from pruning_core.runs.view import JobView
@@ -38,7 +39,7 @@ POLL_S = 1.0  # a heatmap that changes is drawn anew, so not more often than one
 
 def introduction(bench: Bench) -> None:
     st.markdown(
-        f"How much accuracy **{named(bench.model.title)}** keeps when one group of channels loses a share of them and "
+        f"What is left of **{named(bench.model.title)}** when one group of channels loses a share of them and "
         "everything else stays, or, mended, when the layers that read the group are refitted. "
         f"Measured on the **{bench.available:,} held-out images** of "
         f"{named(bench.desk.data.name)}: a "
@@ -87,6 +88,7 @@ def _heatmap(view: JobView, spec: SensitivityRun, network: Network) -> None:
         groups=groups,
         ratios=ratios,
         baseline=base.top1,
+        measure=base.measure,
         labels=frames.short(groups, cut=beside.only_cut(spec, cells.values())),
         selected=chosen,
     )
@@ -94,7 +96,7 @@ def _heatmap(view: JobView, spec: SensitivityRun, network: Network) -> None:
     with left:
         with st.container(height=height, border=True):
             clicked = plots.pick(figure, "sensitivity.heatmap", charts.CELLS)
-        st.caption(f"{_SHOWN[beside.way(spec)]} Numbers and colours: accuracy lost, in percentage points.")
+        st.caption(f"{_SHOWN[beside.way(spec)]} Numbers and colours: {_colours(base.measure)}")
         cards.source_line(source(view, spec, base.images))
         _left_out(view)
     if clicked is not None:
@@ -102,6 +104,14 @@ def _heatmap(view: JobView, spec: SensitivityRun, network: Network) -> None:
         st.rerun()
     with right:
         details.show(view, spec, network, base, cells, chosen, beside.other(state.desk(), spec))
+
+
+def _colours(key: str) -> str:
+    found = measured.measure(key)
+    if key == TOP1:
+        return "accuracy lost, in percentage points."
+    unit = {"share": ", in percentage points", "dB": ", in decibels"}.get(found.unit, "")
+    return f"how much worse it is by {found.name.lower()}{unit}. That is the {found.says}; {measured.way(key)}."
 
 
 def source(view: JobView, spec: SensitivityRun, images: int) -> provenance.Provenance:
@@ -143,6 +153,8 @@ def _table(view: JobView, spec: SensitivityRun, network: Network) -> None:
     if frame.empty:
         return
     total = len(frames.rows(network, spec, view)) * len(spec.ratios)
+    measure = measured.measure(str(frame["measure"].iloc[0]))
+    number = "percent" if measure.unit == "share" else "%.4g"
     with st.expander(f"All {len(frame)} cells as a table", icon=":material/table:"):
         st.dataframe(
             frame,
@@ -153,17 +165,16 @@ def _table(view: JobView, spec: SensitivityRun, network: Network) -> None:
                 "ratio": st.column_config.NumberColumn("Ratio", format="percent"),
                 "channels": "Channels",
                 "removed": "Removed",
-                "top1": st.column_config.NumberColumn("Accuracy", format="percent"),
-                "low": st.column_config.NumberColumn("from", format="percent", help="95 % interval of the accuracy"),
-                "high": st.column_config.NumberColumn("to", format="percent"),
-                "drop": st.column_config.NumberColumn(
-                    "Lost", format="percent", help="Accuracy lost, as a share of the images"
-                ),
-                "drop_low": st.column_config.NumberColumn("from", format="percent", help="95 % interval of the drop"),
-                "drop_high": st.column_config.NumberColumn("to", format="percent"),
+                "top1": st.column_config.NumberColumn(measure.name, format=number),
+                "low": st.column_config.NumberColumn("from", format=number, help="95 % interval of the value"),
+                "high": st.column_config.NumberColumn("to", format=number),
+                "drop": st.column_config.NumberColumn("Lost", format=number, help=f"Worse by so much: {measure.says}"),
+                "drop_low": st.column_config.NumberColumn("from", format=number, help="95 % interval of what is lost"),
+                "drop_high": st.column_config.NumberColumn("to", format=number),
+                "measure": None,
                 "within_noise": "Inside the noise",
-                "lost": "Right before, wrong after",
-                "gained": "Wrong before, right after",
+                "lost": "Right before, wrong after" if measure.decides else None,
+                "gained": "Wrong before, right after" if measure.decides else None,
                 "images": "Images",
                 "exact": "All images",
                 "estimated": st.column_config.CheckboxColumn("Estimated", help="From measured cells of the same group"),

@@ -17,6 +17,7 @@ from pages.ui.sizes import Size, Sizes
 from pruning_core.errors import UserError
 from pruning_core.runs.view import JobView, State
 from pruning_core.studies.front import FrontRun
+from pruning_core.studies.judging import check_right_or_wrong
 
 SHOWN = 12  # images
 AT, FROM, WHICH = "show.at", "show.from", "show.which"
@@ -27,7 +28,7 @@ COUNTED = provenance.derived("counted in the network")
 def own(desk: Desk) -> None:
     """The network that the visitor has made, beside what it was made from."""
     with plain_errors():
-        state.loaded(desk.model).check_judged_on(state.splits(desk.data)[1])
+        check_right_or_wrong(state.loaded(desk.model), state.splits(desk.data)[1])
         ids = made.runs_of_own(desk)
 
         def waits(views: tuple[JobView, ...]) -> None:
@@ -57,7 +58,7 @@ def offer(desk: Desk, run: FrontRun, prepared: bool) -> None:
         st.info("Nothing in this network can be cut. The Model page says what stands in the way.")
         return
     try:
-        state.loaded(desk.model).check_judged_on(state.splits(desk.data)[1])
+        check_right_or_wrong(state.loaded(desk.model), state.splits(desk.data)[1])
     except UserError as error:
         st.info(literal(str(error)))
         return

@@ -5,12 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.similarity.clusters import Clusters
-from pages.ui import cards, changes, history, jobs, links, numbers, provenance, state
+from pages.ui import cards, changes, history, jobs, links, measured, numbers, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.literal import literal, named
 from pages.ui.sweeps import judged_on
 from pruning_core.analysis.similarity import REPRESENTATIVES, all_but_one
-from pruning_core.errors import clip
+from pruning_core.errors import UserError, clip
 from pruning_core.graph import Network, Plan
 from pruning_core.runs.view import State
 from pruning_core.studies.prune import PruneRun
@@ -57,7 +57,7 @@ def section(desk: Desk, network: Network, found: Clusters) -> None:
     if known is not None and known.state is State.DONE:
         _accuracy(known.last(Pruned), places[3])
     else:
-        cards.pending("Top-1 accuracy", "not measured at this cut yet", container=places[3])
+        cards.pending(_judged(desk), "not measured at this cut yet", container=places[3])
     first, second, third = st.columns(3)
     if known is None and first.button("Measure the accuracy", key="similarity.measure", width="stretch", wrap=True):
         state.jobs().submit(run, state.owner())
@@ -77,13 +77,20 @@ def section(desk: Desk, network: Network, found: Clusters) -> None:
         st.caption(f":orange-badge[approximate] {literal(clip(found.group.reason, 400))}.")
 
 
+def _judged(desk: Desk) -> str:
+    try:
+        return measured.of_desk(desk).title
+    except UserError:  # the run says why
+        return "Top-1 accuracy"
+
+
 def _accuracy(found: Pruned | None, place: st.delta_generator.DeltaGenerator) -> None:
     if found is None:
         return
     after, drop = found.after.accuracy, found.drop
     cards.number(
-        "Top-1 accuracy",
-        numbers.percent(after.top1),
+        measured.measure(after.measure).title,
+        measured.value(after),
         provenance.measured(after.dataset, images=after.images),
         change=changes.paired(drop),
         detail=changes.paired(drop).interval,

@@ -1,4 +1,4 @@
-"""What is said of a difference between two accuracies, on every page by one rule: inside the noise, or which way.
+"""What is said of a difference between two values, on every page by one rule: inside the noise, or which way.
 
 A difference whose 95 % interval holds zero cannot be told from none with these images: it has no colour and no
 direction, however large its number is.
@@ -7,34 +7,26 @@ direction, however large its number is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from math import hypot
+from typing import Literal
 
-from pages.ui import numbers
+from pages.ui import measured
+from pages.ui.measured import Known
 from pruning_core.measuring.intervals import unpaired_bounds
-from pruning_core.measuring.measures import Cell, Drop
+from pruning_core.measuring.measures import TOP1, Cell, Drop
 
 INSIDE = "inside the noise"
 Colour = Literal["normal", "inverse", "off"]
 
 
-class Known(Protocol):
-    """An accuracy in [0, 1] with its 95 % interval."""
-
-    @property
-    def top1(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
-
-
 @dataclass(frozen=True)
 class Change:
-    """After minus before, in [-1, 1], with its 95 % interval."""
+    """After minus before, by ``measure``, with its 95 % interval."""
 
     difference: float
     low: float
     high: float
+    measure: str = TOP1
 
     @property
     def within_noise(self) -> bool:
@@ -43,7 +35,7 @@ class Change:
     @property
     def delta(self) -> str:
         """On a card, below the number: short, because a card cuts what is long. Its caption says `noise`."""
-        return numbers.points(self.difference)
+        return measured.difference(self.measure, self.difference)
 
     @property
     def noise(self) -> str:
@@ -52,16 +44,22 @@ class Change:
 
     @property
     def colour(self) -> Colour:
-        return "off" if self.within_noise else "normal"
+        if self.within_noise:
+            return "off"
+        return "normal" if measured.measure(self.measure).rises else "inverse"
 
     @property
     def interval(self) -> str:
-        return f"95 % interval {numbers.span(self.low, self.high)}"
+        return f"95 % interval {self.span}"
+
+    @property
+    def span(self) -> str:
+        return measured.span(self.measure, self.low, self.high)
 
     @property
     def text(self) -> str:
         """In a cell of a table: the difference and its interval."""
-        return f"{self.delta} ({numbers.span(self.low, self.high)}){self.noise}"
+        return f"{self.delta} ({self.span}){self.noise}"
 
     @property
     def verdict(self) -> str:
@@ -71,14 +69,26 @@ class Change:
 
 def paired(drop: Drop) -> Change:
     """Of two networks on the same images."""
-    return Change(-drop.drop, -drop.high, -drop.low)
+    return _lost(drop.measure, drop.drop, drop.low, drop.high)
 
 
 def of_cell(cell: Cell) -> Change:
-    return Change(-cell.drop, -cell.drop_high, -cell.drop_low)
+    return _lost(cell.measure, cell.drop, cell.drop_low, cell.drop_high)
+
+
+def _lost(measure: str, drop: float, low: float, high: float) -> Change:
+    """What got worse is a fall of a value that rises when things get better, and a rise of the others."""
+    if measured.measure(measure).rises:
+        return Change(-drop, -high, -low, measure)
+    return Change(drop, low, high, measure)
 
 
 def unpaired(before: Known, after: Known) -> Change:
     """Where it is not known which images each of them gets right; wider than what a paired comparison gives."""
-    low, high = unpaired_bounds(after.top1, (after.low, after.high), before.top1, (before.low, before.high))
-    return Change(after.top1 - before.top1, low, high)
+    difference = after.top1 - before.top1
+    if measured.measure(after.measure).decides:
+        low, high = unpaired_bounds(after.top1, (after.low, after.high), before.top1, (before.low, before.high))
+    else:
+        low = difference - hypot(after.top1 - after.low, before.high - before.top1)
+        high = difference + hypot(after.high - after.top1, before.top1 - before.low)
+    return Change(difference, low, high, after.measure)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import cards, changes, jobs, latencies, links, numbers, proofs, provenance, standing, state
+from pages.ui import cards, changes, jobs, latencies, links, measured, numbers, proofs, provenance, standing, state
 from pages.ui.desk import Desk
 from pages.ui.literal import literal, named
 from pages.whatif import figures, outcome, plans
 from pruning_core.graph import Network
-from pruning_core.measuring.measures import Accuracy, Drop
+from pruning_core.measuring.measures import TOP1, Accuracy, Drop
 from pruning_core.runs.view import JobView
 from pruning_core.studies.pruned import Pruned
 
@@ -104,8 +104,8 @@ def _measures(found: Pruned, view: JobView) -> None:
     before, after, recovered = found.before.accuracy, found.after.accuracy, found.recovered
     source = outcome.source(view, after)
     shown: list[tuple[str, Accuracy, Drop | None]] = [
-        ("Accuracy before", before, None),
-        ("Accuracy after", after, found.drop),
+        (f"{measured.measure(before.measure).name} before", before, None),
+        (f"{measured.measure(after.measure).name} after", after, found.drop),
     ]
     if recovered is not None:
         shown.append((recovered.recovery, recovered.accuracy, recovered.drop))
@@ -113,10 +113,10 @@ def _measures(found: Pruned, view: JobView) -> None:
     for (name, accuracy, drop), place in zip(shown, places):
         cards.number(
             name,
-            numbers.percent(accuracy.top1),
+            measured.value(accuracy),
             source,
-            detail=f"{100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}",
-            help="Below: the 95 % Wilson interval.",
+            detail=measured.bounds(accuracy),
+            help=measured.interval_help(accuracy.measure),
             change=changes.paired(drop) if drop else None,
             container=place,
         )
@@ -139,10 +139,11 @@ def _measures(found: Pruned, view: JobView) -> None:
 
 def _change(drop: Drop) -> str:
     found = changes.paired(drop)
-    return (
-        f"**{numbers.points(found.difference)}** ({found.interval}), {found.verdict}; {drop.lost} images were right "
-        f"before and are wrong after, {drop.gained} the other way round."
-    )
+    text = f"**{found.delta}** ({found.interval}), {found.verdict}"
+    if not measured.measure(drop.measure).decides:
+        return f"{text}; {measured.way(drop.measure)}."
+    right, wrong = ("right", "wrong") if drop.measure == TOP1 else ("decided alike", "otherwise")
+    return f"{text}; {drop.lost} images were {right} before and are {wrong} after, {drop.gained} the other way round."
 
 
 def _counts(found: Pruned) -> None:

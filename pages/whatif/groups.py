@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import cards, history, numbers, plots, state
+from pages.ui import cards, history, measured, numbers, plots, state
 from pages.ui.literal import literal, named
 from pages.ui.ranking import Ranking
 from pages.ui.sweeps import label, usable
 from pages.whatif import agreed, charts, figures, frames, plans
 from pages.whatif.plans import Cut
 from pruning_core.graph import Network
-from pruning_core.measuring.measures import Cell
+from pruning_core.measuring.measures import TOP1, Cell
 
 FEW = 20  # groups: so many sliders may stand open at once
 PER_ROW = 3
@@ -49,9 +49,10 @@ def _overview(found: list[Cut], network: Network, ranked: Ranking, many: bool) -
     sweep = usable(state.desk(), ranked.criterion)
     cells = state.jobs().snapshot(sweep[0].id).all(Cell) if sweep else ()
     frame = frames.overview(network, state.desk().plan, found, cells)
+    lost = measured.lost(cells[0].measure if cells else TOP1)
     figure = charts.overview(
         frame, starts=frames.starts(found), selected=st.session_state[CHOSEN] if many else None,
-        lost_title="Accuracy lost (half removed)",
+        lost_title=f"{lost} (half removed)",
     )  # fmt: skip
     if not many:
         plots.show(figure, "whatif.overview")
@@ -65,7 +66,7 @@ def _overview(found: list[Cut], network: Network, ranked: Ranking, many: bool) -
     if many:
         told.append("Click one to move it, or choose it by name below.")
     told.append(
-        f"Colour: accuracy lost when a group alone loses about half of its channels, measured for {known} of "
+        f"Colour: {lost.lower()} when a group alone loses about half of its channels, measured for {known} of "
         f"{len(frame)} groups ({literal(label(sweep[1]))})."
         if sweep and known
         else "What a group is worth is coloured in once a sweep on the Sensitivity page has measured it."

@@ -8,7 +8,7 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.ui import cards, changes, engine, numbers, provenance, standing
+from pages.ui import cards, changes, engine, measured, numbers, provenance, standing
 from pages.ui.desk import Desk
 from pages.ui.literal import literal
 from pages.whatif import outcome, record
@@ -18,7 +18,6 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Network
 
 READY = "whatif.slider"
-LABEL = "Accuracy"
 FIRST_ORDER = (
     "class scores taken as linear in the gates of the channels around the plan measured last (first-order Taylor, "
     "{images} held-out images). Far from that plan it is too high."
@@ -31,10 +30,10 @@ def show(network: Network, desk: Desk, slot: DeltaGenerator) -> bool:
         view, pruned = applied
         after = pruned.after.accuracy
         cards.number(
-            LABEL,
-            numbers.percent(after.top1),
+            measured.measure(after.measure).name,
+            measured.value(after),
             outcome.source(view, after),
-            detail=f"{100 * after.low:.1f}–{100 * after.high:.1f}",
+            detail=measured.bounds(after),
             change=changes.paired(pruned.drop),
             help="Of the smaller network on the test images, as it was cut; below: the 95 % interval.",
             container=slot.container(height="stretch"),
@@ -49,7 +48,7 @@ def show(network: Network, desk: Desk, slot: DeltaGenerator) -> bool:
         _estimated(estimate, desk, slot)
     else:
         cards.pending(
-            LABEL,
+            _label(desk),
             "measuring …" if engine.unasked(network) else "not measured yet",
             container=slot.container(height="stretch"),
         )
@@ -95,7 +94,14 @@ def follow(network: Network, desk: Desk, slot: DeltaGenerator, about: DeltaGener
         about.empty()
     except UserError as error:
         about.empty()
-        cards.pending(LABEL, literal(str(error)), container=slot.container(height="stretch"))
+        cards.pending(_label(desk), literal(str(error)), container=slot.container(height="stretch"))
+
+
+def _label(desk: Desk) -> str:
+    try:
+        return measured.of_desk(desk).name
+    except UserError:  # the card says why nothing is measured
+        return "Accuracy"
 
 
 def _measured(slider: Slider | FarSlider, found: Measured, slot: DeltaGenerator) -> None:
@@ -104,17 +110,17 @@ def _measured(slider: Slider | FarSlider, found: Measured, slot: DeltaGenerator)
         accuracy.dataset,
         images=accuracy.images,
         device=slider.title,
-        note=f"Top-1, without fine-tuning. Paired change: {change.text}.",
+        note=f"{outcome.what(accuracy)} Paired change: {change.text}.",
     )
     cards.number(
-        LABEL,
-        numbers.percent(accuracy.top1),
+        measured.measure(accuracy.measure).name,
+        measured.value(accuracy),
         source,
-        detail=f"{100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}, {accuracy.images} images",
+        detail=f"{measured.bounds(accuracy)}, {accuracy.images} images",
         change=change,
         help=(
             "On held-out images, before applying, with the batch-norm statistics of the unpruned network; applying "
-            "measures it after the chosen recovery too. Below: the 95 % Wilson interval."
+            f"measures it after the chosen recovery too. {measured.interval_help(accuracy.measure)}"
         ),
         container=slot.container(height="stretch"),
     )
@@ -126,8 +132,8 @@ def _estimated(estimate: Estimate, desk: Desk, slot: DeltaGenerator) -> None:
         FIRST_ORDER.format(images=estimate.images), None if off is None else f"{100 * off:.1f} points"
     )
     cards.number(
-        LABEL,
-        f"≈ {numbers.percent(estimate.top1)}",
+        measured.measure(estimate.measure).name,
+        f"≈ {measured.written(estimate.measure, estimate.top1)}",
         source,
         detail="first order",
         container=slot.container(height="stretch"),

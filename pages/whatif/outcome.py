@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from pages.ui import provenance
+from pages.ui import measured, provenance
 from pruning_core.measuring.measures import Accuracy
 from pruning_core.runs.view import JobView
 
 
 def source(view: JobView, accuracy: Accuracy) -> provenance.Provenance:
     return provenance.measured(
-        accuracy.dataset, images=accuracy.images, device=view.device.upper(), note="Top-1, without fine-tuning."
+        accuracy.dataset, images=accuracy.images, device=view.device.upper(), note=what(accuracy)
     )
+
+
+def what(accuracy: Accuracy) -> str:
+    """What the number is, as a sentence."""
+    says = measured.measure(accuracy.measure).says
+    return f"Without fine-tuning: {says}; {measured.way(accuracy.measure)}."

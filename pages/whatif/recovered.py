@@ -8,7 +8,7 @@ from dataclasses import replace
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.ui import cards, engine, numbers, provenance, recovery, state
+from pages.ui import cards, engine, measured, numbers, provenance, recovery, state
 from pages.ui.desk import Desk
 from pages.ui.literal import literal
 from pages.whatif import live
@@ -108,23 +108,24 @@ def _show(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator) 
     with slot.container():
         places = cards.pair(WIDTH) if cut else [st.container()]
     note = (
-        f"Top-1. {chosen.card.name} on {found.images} images of the fitted part in {numbers.duration(found.seconds)}, "
-        "the cut included."
+        f"{chosen.card.name} on {found.images} images of the fitted part in {numbers.duration(found.seconds)}, the cut "
+        "included."
     )
     if cut:
-        _number("Just cut", cut.accuracy, "Top-1. Every weight that is left stays as it was.", CUT_HELP, places[0])
+        _number("Just cut", cut.accuracy, "Every weight that is left stays as it was.", CUT_HELP, places[0])
     _number(chosen.card.name, found.accuracy, note, HELP, places[-1])
 
 
 def _number(label: str, accuracy: Accuracy, note: str, about: str, place: DeltaGenerator) -> None:
+    note = f"{measured.measure(accuracy.measure).title}. {note}"
     source = provenance.measured(
         accuracy.dataset, images=accuracy.images, device=choose_device("auto").upper(), note=note
     )
     cards.number(
         label,
-        numbers.percent(accuracy.top1),
+        measured.value(accuracy),
         source,
-        detail=f"{100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}, {accuracy.images} images",
+        detail=f"{measured.bounds(accuracy)}, {accuracy.images} images",
         help=about,
         container=place,
     )

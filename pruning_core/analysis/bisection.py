@@ -68,6 +68,7 @@ def estimate(left: Cell, right: Cell, ratio: float, removed: int) -> Cell:
         exact=False,
         seconds=0.0,
         between=ends,
+        measure=right.measure,
     )
 
 

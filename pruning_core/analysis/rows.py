@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from pruning_core.allocation.lowest import removed_count
 from pruning_core.analysis.bisection import UNPRUNED, estimate, gaps, unlike
 from pruning_core.measuring.intervals import paired_bounds, wilson
-from pruning_core.measuring.measures import Accuracy, Cell
+from pruning_core.measuring.marks import in_top5
+from pruning_core.measuring.measure import Measure
+from pruning_core.measuring.measures import TOP1, Accuracy, Cell, Drop
 
 ENOUGH = 64  # images before a cell decides what is measured beside it
 
@@ -32,6 +35,7 @@ class Count:
     open: bool = False  # to be measured
     settled: bool = False
     between: tuple[float, float] | None = None
+    key: str = TOP1  # of the measure
 
     @property
     def place(self) -> int:
@@ -68,7 +72,7 @@ class Count:
             ratio=self.ratio,
             removed=self.removed,
             top1=self.top1 / self.images,
-            top5=self.top5 / self.images,
+            top5=self.top5 / self.images if self.key == TOP1 else None,
             images=self.images,
             low=low,
             high=high,
@@ -81,6 +85,7 @@ class Count:
             seconds=self.seconds,
             skipped=self.skipped,
             between=self.between,
+            measure=self.key,
         )
 
     def restore(self, cell: Cell) -> None:
@@ -90,11 +95,63 @@ class Count:
         self.skipped, self.between, self.open = cell.skipped, cell.between, True
 
 
-def in_top5(scores: Tensor, labels: Tensor) -> int:
-    """Images whose true class is among the five highest scores; 0 where that could not fail."""
-    if scores.shape[1] <= 5:
-        return 0
-    return int((scores.topk(5, 1).indices == labels[:, None]).any(1).sum())
+@dataclass
+class Weighed(Count):
+    """A cell whose images are not right or wrong: what each of them adds to ``measure``, here and unpruned."""
+
+    measure: Measure | None = None
+    base: list[Tensor] = field(default_factory=list)
+    rows: list[Tensor] = field(default_factory=list)
+
+    @property
+    def drop(self) -> float:
+        return self._lost().drop
+
+    def add(self, scores: Tensor, labels: Tensor, right: Tensor) -> None:
+        """A batch's outputs (n, …), what they are compared with, and the unpruned network's rows (n, k)."""
+        assert self.measure is not None
+        self.images += len(labels)
+        self.base.append(right)
+        self.rows.append(self.measure.rows(scores, labels))
+
+    def narrow(self, tolerance: float, total: int) -> bool:
+        """As of counted images; ``tolerance`` is a share of the measure's scale."""
+        assert self.measure is not None
+        lost = self._lost()
+        left = math.sqrt((total - self.images) / max(1, total - 1))
+        return (lost.high - lost.low) * left <= 2 * tolerance * self.measure.scale
+
+    def cell(self, group: str, total: int, *, exact: bool) -> Cell:
+        assert self.measure is not None
+        value, low, high = self.measure.of(torch.cat(self.rows))
+        lost = self._lost()
+        return Cell(
+            group=group,
+            ratio=self.ratio,
+            removed=self.removed,
+            top1=value,
+            top5=None,
+            images=self.images,
+            low=low,
+            high=high,
+            drop=lost.drop,
+            drop_low=lost.low,
+            drop_high=lost.high,
+            lost=0,
+            gained=0,
+            exact=exact and self.images == total,
+            seconds=self.seconds,
+            skipped=self.skipped,
+            between=self.between,
+            measure=self.measure.key,
+        )
+
+    def restore(self, cell: Cell) -> None:
+        """Begin again: a cell does not tell what its images added."""
+
+    def _lost(self) -> Drop:
+        assert self.measure is not None
+        return self.measure.drop(torch.cat(self.base), torch.cat(self.rows))
 
 
 @dataclass
@@ -123,8 +180,15 @@ class Row:
         tolerance: float,
         alike: float | None,
         checked: bool,
+        measure: Measure | None = None,
     ) -> Row:
-        counts = [Count(ratio, removed_count(ratio, size)) for ratio in sorted(set(ratios))]
+        """``measure``: what the outputs are judged by, by default the classes that labels name."""
+        removed = [(ratio, removed_count(ratio, size)) for ratio in sorted(set(ratios))]
+        if measure is None or measure.decides:
+            counts = [Count(*each, key=measure.key if measure else TOP1) for each in removed]
+        else:
+            counts = [Weighed(*each, key=measure.key, measure=measure) for each in removed]
+            alike = None if alike is None else alike * measure.scale
         for count in counts:
             count.open = alike is None or count.removed == 0  # what removes nothing costs nothing
         row = Row(group, counts, total, tolerance, alike, checked)
@@ -185,4 +249,7 @@ class Row:
 
 def unpruned(base: Accuracy) -> Cell:
     """The unpruned network as a cell at ratio 0."""
-    return Cell("", 0.0, 0, base.top1, base.top5, base.images, base.low, base.high, 0.0, 0.0, 0.0, 0, 0, False, 0.0)
+    return Cell(
+        "", 0.0, 0, base.top1, base.top5, base.images, base.low, base.high, 0.0, 0.0, 0.0, 0, 0, False, 0.0,
+        measure=base.measure,
+    )  # fmt: skip

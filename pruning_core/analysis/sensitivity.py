@@ -1,4 +1,4 @@
-"""The sensitivity sweep: real accuracies after removing a share of one group, for every group and ratio.
+"""The sensitivity sweep: what is left after removing a share of one group, really measured, for every group and ratio.
 
 Images are in the outer loop and cells in the inner one, so only one batch of activations is alive, every cell has an
 answer after the first batch, and its interval shrinks with every further one. The fast sweep measures fewer cells
@@ -16,13 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.allocation.lowest import lowest
-from pruning_core.analysis.rows import ENOUGH, Row, in_top5
+from pruning_core.analysis.rows import ENOUGH, Row
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.measuring.device import choose_device
-from pruning_core.measuring.intervals import wilson
-from pruning_core.measuring.measures import Accuracy, Cell
+from pruning_core.measuring.forward import check_scores
+from pruning_core.measuring.marks import in_top5
+from pruning_core.measuring.measure import Measure
+from pruning_core.measuring.measures import TOP1, Accuracy, Cell
+from pruning_core.measuring.registry import measure_of
 from pruning_core.mending import Refits
 from pruning_core.replay.scorers import Scorer, as_it_is, make_scorer, most
 from pruning_core.storage.memory import out_of_memory
@@ -109,9 +112,11 @@ def sweep(
     chosen = dataset if images is None else dataset.subset(images, seed)
     order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))
     example = chosen.normalised(chosen.images[order[:1]])
+    measure, rough = measure_of(chosen), isinstance(mode, Fast)
     scorer = make_scorer(
-        model, network, example, tuple(scores), where, rough=isinstance(mode, Fast), refit=refits or as_it_is
-    )
+        model, network, example, tuple(scores), where,
+        rough=rough, refit=refits or as_it_is, decides=measure.decides, joins=measure.joins,
+    )  # fmt: skip
     refusals = {key: scorer.refusal(key) for key in scores}
     yield from (LeftOut(key, why) for key, why in refusals.items() if why)
     wanted = [key for key, why in refusals.items() if not why]
@@ -121,8 +126,8 @@ def sweep(
     if refits is not None:
         yield from (NotMended(key, refits.unmended[key]) for key in wanted if key in refits.unmended)
         yield from (NotMended(key, refits.partly[key], True) for key in wanted if key in refits.partly)
-    rows = _rows(mode, scorer, network, wanted, ratios, tuple(past), len(order), seed)
-    size = batch_size or min(scorer.at_once, most(where) // (FINER if isinstance(mode, Fast) else 1))
+    rows = _rows(mode, scorer, network, wanted, ratios, tuple(past), len(order), seed, measure)
+    size = batch_size or min(scorer.at_once, most(where) // (FINER if rough else 1))
     first = min(size, FIRST_IMAGES, max(2, FIRST_WORK // max(1, network.cost().macs)))
     drops = {
         (row.group, c.removed): (row.group, lowest(scores[row.group], c.removed)) for row in rows for c in row.counts
@@ -209,6 +214,7 @@ def _rows(
     past: tuple[Cell, ...],
     total: int,
     seed: int,
+    measure: Measure,
 ) -> list[Row]:
     groups = tuple(groups)
     if isinstance(mode, Exact):
@@ -229,52 +235,56 @@ def _rows(
             tolerance=tolerance[key],
             alike=alike,
             checked=number % every == seed % every,
+            measure=measure,
         )
         for number, key in enumerate(groups)
     ]
 
 
 class _Base:
-    """The unpruned network on the images so far."""
+    """The unpruned network on the images so far, one by one: what each adds to the measure."""
 
     def __init__(self, dataset: Dataset, total: int) -> None:
         self.name, self.total = f"{dataset.name} ({dataset.split})", total
-        self.parts: list[tuple[int, int, int, float]] = []  # images, top-1, top-5, loss of each batch
+        self.measure, self.classes = measure_of(dataset), len(dataset.classes)
+        self.parts: list[tuple[Tensor, int, float]] = []  # rows, top-5, loss of each batch
         self.last = torch.empty(0)
-        self.classes = len(dataset.classes)
         self.began = time.perf_counter()
 
     @property
     def seen(self) -> int:
-        return sum(p[0] for p in self.parts)
+        return sum(len(part[0]) for part in self.parts)
 
     def undo(self, start: int) -> None:
         while self.seen > start:
             self.parts.pop()
 
-    def add(self, scores: Tensor, labels: Tensor) -> Tensor:
-        if scores.dim() != 2 or scores.shape[1] != self.classes:
-            raise UserError(
-                f"The network's output has shape {tuple(scores.shape)}; the data needs one score for each of "
-                f"{self.classes} classes. Choose data and a network with the same classes."
-            )
-        right = scores.argmax(1) == labels
-        loss = float(torch.nn.functional.cross_entropy(scores.double(), labels, reduction="sum"))
-        self.parts.append((len(labels), int(right.sum()), in_top5(scores, labels), loss))
-        self.last = scores
-        return right
+    def add(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Rows (n, k) of a batch; where images are right or wrong, which of them are right (n,)."""
+        if self.measure.decides:
+            check_scores(outputs, self.classes)
+        rows = self.measure.rows(outputs, targets)
+        loss = len(rows) * float(self.measure.loss(outputs.double(), targets))
+        self.parts.append((rows, in_top5(outputs, targets) if self._in_top5 else 0, loss))
+        self.last = outputs
+        return rows[:, 0].bool() if self.measure.decides else rows
+
+    @property
+    def _in_top5(self) -> bool:
+        return self.measure.key == TOP1 and self.classes > 5
 
     def accuracy(self) -> Accuracy:
-        n, one, five, loss = (sum(p[i] for p in self.parts) for i in range(4))
-        low, high = wilson(int(one), int(n))
+        value, low, high = self.measure.of(torch.cat([part[0] for part in self.parts]))
+        images = self.seen
         return Accuracy(
-            top1=one / n,
-            top5=five / n if self.classes > 5 else None,
-            loss=loss / n,
-            images=int(n),
+            top1=value,
+            top5=sum(part[1] for part in self.parts) / images if self._in_top5 else None,
+            loss=sum(part[2] for part in self.parts) / images,
+            images=images,
             low=low,
             high=high,
             total=self.total,
             dataset=self.name,
             seconds=time.perf_counter() - self.began,
+            measure=self.measure.key,
         )

@@ -23,9 +23,9 @@ from pruning_core.datasets.dataset import Dataset
 from pruning_core.graph import Network, Plan, remove
 from pruning_core.measuring.device import choose_device, device_title
 from pruning_core.measuring.evaluate import Batch, Tally
-from pruning_core.measuring.forward import class_scores, precision, ready
-from pruning_core.measuring.intervals import paired_drop
-from pruning_core.measuring.measures import Accuracy, Drop
+from pruning_core.measuring.forward import check_scores, outputs_for, precision, ready
+from pruning_core.measuring.measures import TOP1, Accuracy, Drop
+from pruning_core.measuring.registry import measure_of
 from pruning_core.replay.gates import Expansion, Gates
 from pruning_core.replay.planned import Kept, PlannedReplay
 from pruning_core.replay.recheck import error_of, rechecked
@@ -50,6 +50,7 @@ class Estimate:
     images: int
     units: int
     milliseconds: float
+    measure: str = TOP1
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,18 @@ class Slider:
         wanted = max(LEAST_EXPANDED, min(EXPANDED, EXPANDED_MACS / macs))
         self.expanded = max(1, min(len(self.rows), round(wanted / self.size)))  # batches
         example = self._images(0)[:1]
-        class_scores(self.model, example.to(self.device, precision(self.model)), len(dataset.classes))
+        self.measure = measure_of(dataset)
+        outputs = outputs_for(self.model, example.to(self.device, precision(self.model)))
+        if self.measure.decides:
+            check_scores(outputs, len(dataset.classes))
         self.full, self.fast = self._replays(example)
-        self.gates = Gates(self.fast) if self.fast else None
+        self.gates = Gates(self.fast) if self.fast and self.measure.decides else None
         self.keep = self.fast.worth_keeping(KEPT_BYTES // len(dataset)) if self.fast else frozenset()
         self.kept: dict[int, Kept] = {}
         self.errors: dict[int, float] = {}  # of the rough scores of each batch
         self.checked: OrderedDict[Plan, float] = OrderedDict()  # errors of plans' rough scores, on the images before
-        self.base: dict[int, Tensor] = {}  # predictions of the unpruned network, per batch
+        self.base = Tally(dataset)  # the unpruned network's, filled batch after batch
+        self.known = set[int]()  # batches of it
         self.expansions: OrderedDict[Plan, Expansion] = OrderedDict()
         self.answers: OrderedDict[Plan, Measured] = OrderedDict()
         self.removed: tuple[Plan, nn.Module] | None = None
@@ -93,8 +98,10 @@ class Slider:
         """(one to be trusted, a fast one); the same where nothing is faster."""
         given = (self.model, self.network, example)
         try:
-            recorded = record_steps(*given)
+            recorded = record_steps(*given, joins=self.measure.joins)
             full = PlannedReplay.trusted(*given, device=self.device, recorded=recorded)
+            if not self.measure.decides:  # the numbers themselves matter, not which of them is the largest
+                return full, full
             return full, PlannedReplay.quick(*given, device=self.device, recorded=recorded) or full
         except NotReplayable:
             return None, None
@@ -105,7 +112,7 @@ class Slider:
     # -- the estimate --------------------------------------------------------------------------------------------------
     def estimates(self, plan: Plan) -> bool:
         """Whether a plan has first-order terms: all its groups are exact, and the network runs in steps."""
-        return self.fast is not None and self.fast.can(plan)
+        return self.fast is not None and self.gates is not None and self.fast.can(plan)
 
     def expanding(self, plan: Plan) -> Iterator[int]:
         """Take the first-order terms around ``plan``, yielding the images done; nothing when they are known."""
@@ -136,7 +143,8 @@ class Slider:
         measured = self.answers.get(nearest.plan)
         start = measured.accuracy.top1 if measured else float(before.float().mean())
         top1 = start + float(after.float().mean() - before.float().mean())
-        return Estimate(min(1.0, max(0.0, top1)), len(before), len(units), 1000 * (time.perf_counter() - began))
+        took = 1000 * (time.perf_counter() - began)
+        return Estimate(min(1.0, max(0.0, top1)), len(before), len(units), took, self.measure.key)
 
     # -- the measurement -----------------------------------------------------------------------------------------------
     def measured(self, plan: Plan) -> Measured | None:
@@ -150,43 +158,44 @@ class Slider:
         """
         self.network.validate(plan)
         tally = Tally(self.dataset)
-        base = torch.zeros(len(self.dataset), dtype=torch.bool)
         for batch, rows in enumerate(self.rows):
             with self.lock:
-                labels = self.dataset.labels[rows]
-                base[rows] = self._unpruned(batch) == labels
-                accuracy = tally.add(Batch(rows, self._scores(plan, batch), labels))
+                self._unpruned(batch)
+                accuracy = tally.add(Batch(rows, self._scores(plan, batch), self.dataset.labels[rows]))
             seen = accuracy.images
-            found = Measured(accuracy, paired_drop(base[:seen], tally.correct[:seen]))
+            found = Measured(accuracy, self.base.marks.first(seen).drop(tally.marks.first(seen)))
             if accuracy.complete:
                 _remember(self.answers, plan, found, ANSWERS)
             yield found
 
     def instead(self, other: nn.Module) -> Measured:
-        """The accuracy of a changed copy of the network, such as one with zeros in it, on the same images.
+        """What a changed copy of the network, such as one with zeros in it, is worth on the same images.
 
         Raises UserError when it cannot read them or returns something else.
         """
-        tally, base = Tally(self.dataset), torch.zeros(len(self.dataset), dtype=torch.bool)
-        changed = ready(other, self.device)
+        tally, changed = Tally(self.dataset), ready(other, self.device)
         for batch, rows in enumerate(self.rows):
             with self.lock:
-                labels, images = self.dataset.labels[rows], self._images(batch)
-                base[rows] = self._unpruned(batch) == labels
-            scores = class_scores(changed, images.to(self.device), len(self.dataset.classes)).float().cpu()
-            accuracy = tally.add(Batch(rows, scores, labels))
-        return Measured(accuracy, paired_drop(base, tally.correct))
+                self._unpruned(batch)
+            outputs = self._outputs(changed, batch)
+            if self.measure.decides:
+                check_scores(outputs, len(self.dataset.classes))
+            accuracy = tally.add(Batch(rows, outputs, self.dataset.labels[rows]))
+        return Measured(accuracy, self.base.marks.drop(tally.marks))
 
-    def _unpruned(self, batch: int) -> Tensor:
-        """Predictions (n,) of the network as it is; and how far off its rough scores are."""
-        if batch not in self.base:
-            if self.full is None:
-                sure = self._scores(Plan(), batch)
-            else:
-                sure = self.full.planned(Plan(), self.full.kept(self._images(batch))).float().cpu()
+    def _unpruned(self, batch: int) -> None:
+        """Judge the network as it is; and find out how far off its rough scores are."""
+        if batch in self.known:
+            return
+        if self.full is None:
+            sure = self._scores(Plan(), batch)
+        else:
+            sure = self.full.planned(Plan(), self.full.kept(self._images(batch))).float().cpu()
+            if self.fast is not self.full:
                 self.errors[batch] = error_of(self._rough(Plan(), batch), sure)
-            self.base[batch] = sure.argmax(1)
-        return self.base[batch]
+        rows = self.rows[batch]
+        self.base.add(Batch(rows, sure, self.dataset.labels[rows]))
+        self.known.add(batch)
 
     def _rough(self, plan: Plan, batch: int) -> Tensor:
         assert self.fast is not None
@@ -195,11 +204,15 @@ class Slider:
         return self.fast.planned(plan, self.kept[batch], self.keep).float().cpu()
 
     def _scores(self, plan: Plan, batch: int) -> Tensor:
-        """(n, K) float32 on the CPU; enough of it at full precision to trust the predictions."""
+        """Outputs (n, …), float32 on the CPU; enough of it at full precision to trust the predictions."""
         if self.full is None or not self.full.can(plan):
-            return class_scores(self._smaller(plan), self._images(batch).to(self.device), None).float().cpu()
+            return self._outputs(self._smaller(plan), batch)
         scores = self._rough(plan, batch)
         return scores if self.fast is self.full else self._checked(plan, batch, scores)
+
+    def _outputs(self, network: nn.Module, batch: int) -> Tensor:
+        x = self._images(batch).to(self.device)
+        return outputs_for(network, x, joins=self.measure.joins).float().cpu()
 
     def _smaller(self, plan: Plan) -> nn.Module:
         if self.removed is None or self.removed[0] != plan:

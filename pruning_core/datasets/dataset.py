@@ -24,9 +24,11 @@ CHUNK = 512  # images per step of a conversion, so that no float copy of a whole
 class Dataset:
     """One split of a data set.
 
-    images: uint8 (N, C, H, W); labels: int64 (N,) in [0, len(classes)); mean, std: per channel, of pixels scaled to
-    [0, 1]. findings: what was converted or looks odd, about the whole set and not only this split. divided: its
-    training and test images were drawn by chance from one set, because the source has one. Change mean, std or
+    images: uint8 (N, C, H, W); labels: int64 (N,) in [0, len(classes)), or, where ``classes`` is empty, what the
+    network's outputs are compared with, of any type and shape (N, …), (N, 0) where nothing came with the images;
+    mean, std: per channel, of pixels scaled to [0, 1]. measure: the key of what outputs are judged by. findings: what
+    was converted or looks odd, about the whole set and not only this split. divided: its training and test images
+    were drawn by chance from one set, because the source has one. Change mean, std or
     classes with ``dataclasses.replace``.
 
     Raises UserError when it is empty, when a label has no class, or when mean and std do not match the channels.
@@ -41,23 +43,20 @@ class Dataset:
     split: str = "test"
     findings: tuple[Finding, ...] = ()
     divided: bool = False
+    measure: str = "top1"
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.dtype != torch.uint8:
             raise ValueError(f"images must be uint8 (N, C, H, W), not {self.images.dtype} {tuple(self.images.shape)}")
         if len(self.images) == 0:
             raise UserError(f"The data set {self.name!r} holds no {self.split} images. Choose one that holds some.")
-        if self.labels.shape != (len(self.images),):
+        if len(self.labels) != len(self.images) or (self.classes and self.labels.ndim != 1):
             raise UserError(
                 f"The data set {self.name!r} holds {len(self.images)} images and {self.labels.numel()} labels. "
                 "Every image needs exactly one label."
             )
-        low, high = int(self.labels.min()), int(self.labels.max())
-        if low < 0 or high >= len(self.classes):
-            raise UserError(
-                f"The labels of {self.name!r} run from {low} to {high}, but there are {len(self.classes)} classes. "
-                "Labels count from 0; name as many classes as there are."
-            )
+        if self.classes:
+            self._check_labels()
         channels = self.images.shape[1]
         if len(self.mean) != channels or len(self.std) != channels:
             raise UserError(
@@ -66,8 +65,21 @@ class Dataset:
         if min(self.std) <= 0:
             raise UserError("A standard deviation must be above 0, because pixels are divided by it.")
 
+    def _check_labels(self) -> None:
+        low, high = int(self.labels.min()), int(self.labels.max())
+        if low < 0 or high >= len(self.classes):
+            raise UserError(
+                f"The labels of {self.name!r} run from {low} to {high}, but there are {len(self.classes)} classes. "
+                "Labels count from 0; name as many classes as there are."
+            )
+
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether anything came with the images."""
+        return self.labels.numel() > 0
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -128,15 +140,14 @@ class Dataset:
         """
         if not 0 < fraction < 1:
             raise UserError(f"The share to set apart must lie between 0 and 1, not {fraction:g}.")
-        labels = self.labels.cpu().numpy()
-        chosen = np.zeros(len(labels), dtype=bool)
-        for label in range(len(self.classes)):
-            (members,) = np.nonzero(labels == label)
+        chosen = np.zeros(len(self), dtype=bool)
+        for label, members in enumerate(self._by_class()):
             count = set_apart(len(members), fraction)
             if 0 < len(members) <= count:
+                whose = f"Class {self.classes[label]!r} of {self.name!r}" if self.classes else f"{self.name!r}"
                 raise UserError(
-                    f"Class {self.classes[label]!r} of {self.name!r} has {len(members)} image(s), too few to set some "
-                    "apart. Give every class at least two images, or bring separate test images."
+                    f"{whose} has {len(members)} image(s), too few to set some apart. Give every class at least two "
+                    "images, or bring separate test images."
                 )
             chosen[members[_permutation(len(members), seed + label)[:count]]] = True
         part = torch.from_numpy(chosen)
@@ -144,6 +155,13 @@ class Dataset:
             dataclasses.replace(self._take(torch.nonzero(~part).flatten()), split=names[0]),
             dataclasses.replace(self._take(torch.nonzero(part).flatten()), split=names[1]),
         )
+
+    def _by_class(self) -> list[np.ndarray]:
+        """The numbers of the images of each class; of all images where there are no classes."""
+        if not self.classes:
+            return [np.arange(len(self))]
+        labels = self.labels.cpu().numpy()
+        return [np.flatnonzero(labels == label) for label in range(len(self.classes))]
 
     def resized(self, height: int, width: int) -> Dataset:
         """The same images at another size: bilinear with anti-aliasing, rounded back to bytes."""

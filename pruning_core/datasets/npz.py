@@ -1,10 +1,11 @@
-"""NumPy archives: arrays ``images``, ``labels`` and, if wanted, ``classes`` and a test part."""
+"""NumPy archives: arrays ``images`` and, if wanted, ``labels``, ``classes`` and a test part."""
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import prod
 from pathlib import Path
 
@@ -13,13 +14,14 @@ import torch
 from torch import Tensor
 
 from pruning_core.datasets import npy
-from pruning_core.datasets.findings import Finding, archive, pixels
+from pruning_core.datasets.findings import Finding, archive, labels, pixels
 from pruning_core.datasets.given_labels import check_count, matched, numbered
 from pruning_core.datasets.levels import BYTES, Levels, of_floats, of_integers
 from pruning_core.datasets.npy import Array
 from pruning_core.datasets.raw import Progress, Raw
 from pruning_core.datasets.ref import DataRef
 from pruning_core.datasets.safe_zip import open_zip
+from pruning_core.datasets.targets import are_targets, nothing, targets
 from pruning_core.errors import UserError, clip
 from pruning_core.storage.memory import must_fit
 from pruning_core.storage.uploads import Root, artifacts
@@ -51,40 +53,67 @@ def read(ref: DataRef, root: Root | None, progress: Progress) -> Raw:
 
 
 def read_file(path: Path, name: str, progress: Progress) -> Raw:
-    """images (N, H, W), (N, H, W, C) or (N, C, H, W), bytes or floats; labels (N,), numbers or names, or one-hot rows.
+    """images (N, H, W), (N, H, W, C) or (N, C, H, W), bytes or floats; labels (N,), numbers or names, or one-hot rows;
+    or targets (N, …) of any other shape, or none at all.
 
     Nothing pickled is read. Raises UserError when the file is damaged or an array is missing, of another shape, out of
     range, not finite or too large for the memory.
     """
     with open_zip(path, name) as opened:
         arrays = {key: npy.declared(opened, member, name) for key, member in _wanted(opened).items()}
-        parts, label_parts = [_one_of(arrays, IMAGES, "images", name)], [_one_of(arrays, LABELS, "labels", name)]
+        parts, label_parts = [_one_of(arrays, IMAGES, "images", name)], list[Array]()
+        labelled = any(key in arrays for key in LABELS)
+        if labelled:
+            label_parts.append(_one_of(arrays, LABELS, "labels", name))
         if any(key in arrays for key in TEST_IMAGES):
             parts.append(_one_of(arrays, TEST_IMAGES, "test images", name))
-            label_parts.append(_one_of(arrays, TEST_LABELS, "test labels", name))
+            if labelled:
+                label_parts.append(_one_of(arrays, TEST_LABELS, "test labels", name))
         layouts = [layout(part.shape, name) for part in parts]
-        for part, given in zip(parts, label_parts):
+        for part, given in zip_longest(parts, label_parts):
             _check_count(part, given, name)
         if len({each.shape[1:] for each in layouts}) > 1:
             raise UserError(f"Training and test images of {name!r} differ in size. Store both at one size.")
         needed = COPIES * sum(prod(each.shape) for each in layouts)
         must_fit(needed, f"The images of {name!r}", "Store fewer or smaller images.")
         names = _names(opened, arrays, name)
-        train, *tests = (npy.values(opened, each, name) for each in label_parts)
-        numbers, classes, said = numbered(train, names, name)
-        test_numbers = matched(tests[0], classes, names is not None, name) if tests else None
+        given = [npy.values(opened, each, name) for each in label_parts]
+        numbers, classes, said = _labels(given, names, name) if given else _unlabelled(layouts)
         progress("decoding images", 0, len(parts))
         images, converted = _pixels([npy.values(opened, each, name) for each in parts], layouts, name)
         progress("decoding images", len(parts), len(parts))
         said = (*_left_out(opened, (*parts, *label_parts)), *layouts[0].findings, *said, *converted)
-    return Raw(images[0], numbers, classes, images[1] if tests else None, test_numbers, said)
+    if len(parts) == 1:
+        return Raw(images[0], numbers[0], classes, findings=said)
+    return Raw(images[0], numbers[0], classes, images[1], numbers[1], said)
 
 
-def _check_count(images: Array, numbers: Array, name: str) -> None:
+Labels = tuple[list[Tensor], tuple[str, ...], tuple[Finding, ...]]  # of each part; the classes; what was done
+
+
+def _labels(given: list[np.ndarray], names: list[str] | None, name: str) -> Labels:
+    """Numbers of classes where they are that, else targets."""
+    if are_targets(given[0]):
+        found = [targets(each, name) for each in given]
+        if len({each.shape[1:] for each in found}) > 1:
+            raise UserError(f"Training and test labels of {name!r} differ in shape. Store both in one shape.")
+        return found, (), (labels.Targets(tuple(found[0].shape[1:])),)
+    numbers, classes, said = numbered(given[0], names, name)
+    return [numbers, *(matched(each, classes, names is not None, name) for each in given[1:])], classes, said
+
+
+def _unlabelled(layouts: Sequence[Layout]) -> Labels:
+    return [nothing(each.shape[0]) for each in layouts], (), (labels.Unlabelled(),)
+
+
+def _check_count(images: Array, numbers: Array | None, name: str) -> None:
     """Before any of them is read."""
-    count, given = images.shape[0], numbers.shape[0] if numbers.shape else 0
+    count = images.shape[0]
     if count > MAX_IMAGES:
         raise UserError(f"{name!r} holds {count:,} images; at most {MAX_IMAGES:,} are read. Send fewer.")
+    if numbers is None:
+        return
+    given = numbers.shape[0] if numbers.shape else 0
     if count != given:
         raise UserError(
             f"The data set {name!r} holds {count} images and {given} labels. Every image needs exactly one label."

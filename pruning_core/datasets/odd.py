@@ -27,6 +27,8 @@ def look(raw: Raw) -> tuple[Finding, ...]:
 
 
 def _classes(raw: Raw) -> list[Finding]:
+    if not raw.classes:
+        return []
     counts = {"training" if raw.test_labels is not None else "": raw.labels}
     if raw.test_labels is not None:
         counts["test"] = raw.test_labels
@@ -88,8 +90,8 @@ def _copies(raw: Raw) -> list[Finding]:
     if len(pairs.copy) == 0:
         return []
     parts = (raw.labels,) if raw.test_labels is None else (raw.labels, raw.test_labels)
-    given = torch.cat(parts).numpy()
-    train, total = len(raw.labels), len(given)
+    train, total = len(raw.images), sum(map(len, parts))
+    given = torch.cat(parts).numpy() if raw.classes else np.zeros(total)
     if len(pairs.copy) == total - 1:
         return []  # all of them are one picture, which is said already
     found: list[Finding] = []

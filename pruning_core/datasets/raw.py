@@ -16,7 +16,8 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """images: uint8 (N, C, H, W), labels: int64 (N,); ``test_*`` are None where the source has one split only.
+    """images: uint8 (N, C, H, W), labels: int64 (N,), or targets (N, …) where there are no classes, (N, 0) where there
+    is nothing; ``test_*`` are None where the source has one split only.
 
     names: of the images, training images first, where they have any.
     """

@@ -25,6 +25,7 @@ class DataRef:
     size: (H, W) in pixels to resize to; channels: 1 or 3; mean, std, classes: None keeps what the data says.
     code_page: of names in a zip that do not say theirs; None guesses and says so.
     order: in which the network reads the channels of a colour image; files keep red, green, blue.
+    measure: the key of what outputs for these images are judged by; "" takes what is proposed for network and data.
     """
 
     source: Source
@@ -42,6 +43,7 @@ class DataRef:
     classes: tuple[str, ...] | None = None
     code_page: str | None = None
     order: Order = "RGB"
+    measure: str = ""
 
     def __post_init__(self) -> None:
         if self.source not in get_args(Source):

@@ -1,4 +1,4 @@
-"""Accuracy on real images, with its interval, batch by batch."""
+"""What a network is worth on real images, with its interval, batch by batch."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from math import prod
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError
 from pruning_core.measuring.device import choose_device
-from pruning_core.measuring.forward import class_scores, precision, ready
-from pruning_core.measuring.intervals import wilson
-from pruning_core.measuring.measures import Accuracy
+from pruning_core.measuring.forward import check_scores, outputs_for, precision, ready
+from pruning_core.measuring.marks import Marks, in_top5
+from pruning_core.measuring.measures import TOP1, Accuracy
+from pruning_core.measuring.registry import measure_of
 from pruning_core.storage.memory import out_of_memory
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """``indices`` (n,) into the evaluated images, ``scores`` (n, K) and ``labels`` (n,), all on the CPU."""
+    """``indices`` (n,) into the evaluated images, the outputs ``scores`` (n, …), and ``labels`` (n, …), on the CPU."""
 
     indices: Tensor
     scores: Tensor
@@ -44,16 +44,16 @@ def predicting(
     device: str = "auto",
     seed: int = 0,
 ) -> Iterator[Batch]:
-    """Yield the class scores of ``images`` random images of ``dataset`` (default: of all), a batch at a time.
+    """Yield the outputs for ``images`` random images of ``dataset`` (default: of all), a batch at a time.
 
     The order is shuffled by ``seed``, so that what has been seen so far is a fair sample even of data sorted by class.
     An exhausted memory halves the batch; raises UserError when one image is too much, and for whatever is wrong with
-    the network or the number of classes (``class_scores``).
+    the network or the number of classes (``outputs_for``).
     """
     chosen = dataset if images is None else dataset.subset(images, seed)
     where = choose_device(device)
     network = ready(model, where)
-    dtype, classes = precision(network), len(dataset.classes)
+    dtype, measure = precision(network), measure_of(dataset)
     size = batch_size or default_batch_size(dataset.size, where)
     order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(seed))
     start = 0
@@ -62,7 +62,9 @@ def predicting(
         scores = None
         try:
             x = chosen.normalised(chosen.images[indices.to(chosen.images.device)].to(where), dtype)
-            scores = class_scores(network, x, classes).float().cpu()
+            scores = outputs_for(network, x, joins=measure.joins).float().cpu()
+            if measure.decides:
+                check_scores(scores, len(dataset.classes))
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
@@ -81,32 +83,47 @@ def predicting(
 
 
 class Tally:
-    """Adds up batches. ``correct`` (N,) bool and ``scores`` (N, K) are in the order of the evaluated images."""
+    """Adds up batches. ``rows`` (N, k) and ``scores`` (N, K) are in the order of the evaluated images.
+
+    ``rows`` are what the measure of the data set makes of each image; ``scores`` are kept where they decide for one of
+    K classes, else there are none (K is 0).
+    """
 
     def __init__(self, dataset: Dataset, images: int | None = None) -> None:
         self.total = len(dataset) if images is None else min(images, len(dataset))
-        self.correct = torch.zeros(self.total, dtype=torch.bool)
-        self.scores = torch.zeros(self.total, len(dataset.classes))
+        self.measure = measure_of(dataset)
+        self.rows = torch.zeros(self.total, 1, dtype=torch.float64)
+        self._classes = len(dataset.classes)
+        self.scores = torch.zeros(self.total, self._classes if self.measure.decides else 0)
         self._name = f"{dataset.name} ({dataset.split})"
-        self._seen = self._top1 = self._top5 = 0
+        self._seen = self._top5 = 0
+        self._places: list[Tensor] = []
         self._loss = 0.0
         self._start = time.perf_counter()
 
+    @property
+    def marks(self) -> Marks:
+        """What is known of every image, to be compared with that of another network."""
+        return Marks(self.measure, self.rows)
+
     def add(self, batch: Batch) -> Accuracy:
-        """The accuracy over all batches added so far."""
-        right = batch.scores.argmax(1) == batch.labels
-        self.correct[batch.indices] = right
-        self.scores[batch.indices] = batch.scores
-        self._seen += len(right)
-        self._top1 += int(right.sum())
-        classes = batch.scores.shape[1]
-        if classes > 5:
-            self._top5 += int((batch.scores.topk(5, 1).indices == batch.labels[:, None]).any(1).sum())
-        self._loss += float(F.cross_entropy(batch.scores.double(), batch.labels, reduction="sum"))
-        low, high = wilson(self._top1, self._seen)
+        """The value over all batches added so far."""
+        rows = self.measure.rows(batch.scores, batch.labels)
+        if rows.shape[1] != self.rows.shape[1]:
+            self.rows = torch.zeros(self.total, rows.shape[1], dtype=torch.float64)
+        self.rows[batch.indices] = rows
+        if self.measure.decides:
+            self.scores[batch.indices] = batch.scores
+        self._places.append(batch.indices)
+        self._seen += len(rows)
+        top5 = self.measure.key == TOP1 and self._classes > 5
+        if top5:
+            self._top5 += in_top5(batch.scores, batch.labels)
+        self._loss += len(rows) * float(self.measure.loss(batch.scores.double(), batch.labels))
+        value, low, high = self.measure.of(self.rows[torch.cat(self._places)])
         return Accuracy(
-            top1=self._top1 / self._seen,
-            top5=self._top5 / self._seen if classes > 5 else None,
+            top1=value,
+            top5=self._top5 / self._seen if top5 else None,
             loss=self._loss / self._seen,
             images=self._seen,
             low=low,
@@ -114,6 +131,7 @@ class Tally:
             total=self.total,
             dataset=self._name,
             seconds=time.perf_counter() - self._start,
+            measure=self.measure.key,
         )
 
 
@@ -126,7 +144,10 @@ def evaluating(
     device: str = "auto",
     seed: int = 0,
 ) -> Iterator[Accuracy]:
-    """Yield the accuracy after every batch; the last one is complete. Arguments and errors as for ``predicting``."""
+    """Yield the value of the data set's measure after every batch; the last one is complete.
+
+    Arguments and errors as for ``predicting``.
+    """
     tally = Tally(dataset, images)
     batches = predicting(model, dataset, images=images, batch_size=batch_size, device=device, seed=seed)
     for batch in batches:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from pruning_core.errors import UserError
 from pruning_core.storage.memory import out_of_memory
@@ -35,7 +36,7 @@ def precision(model: nn.Module) -> torch.dtype:
 
 
 def main_output(output: Any) -> Tensor:
-    """The class scores among what a network returned: a tensor, the "out" or first entry, the first element.
+    """The main one among what a network returned: a tensor, the "out" or first entry, the first element.
 
     Raises UserError when there is no tensor to be found.
     """
@@ -45,21 +46,67 @@ def main_output(output: Any) -> Tensor:
         output = output[0]
     if not isinstance(output, Tensor):
         raise UserError(
-            f"The network returns {type(output).__name__}, not class scores. "
-            "It must return a tensor (images, classes), or have one as its first output."
+            f"The network returns {type(output).__name__}, no tensor. "
+            "It must return a tensor (images, …), or have one as its first output."
         )
     return output
 
 
-@torch.no_grad()
+def joined(output: Any) -> Tensor:
+    """Every output with a row for each image, behind one another: (n, all their numbers); a single one as it is.
+
+    Raises UserError when there is no tensor to be found.
+    """
+    found = every(output)
+    return behind_one_another(found) if len(found) > 1 else main_output(output)
+
+
+def every(output: Any) -> list[Tensor]:
+    """The tensors of numbers among what a network returned that have a row for each image, in their order."""
+    found = [each for each in tree_leaves(output) if isinstance(each, Tensor) and each.is_floating_point()]
+    return [each for each in found if each.ndim and found[0].ndim and len(each) == len(found[0])]
+
+
+def behind_one_another(tensors: Sequence[Tensor]) -> Tensor:
+    """(n, …) each -> (n, all their numbers)."""
+    return torch.cat([each.reshape(len(each), -1) for each in tensors], 1)
+
+
 def class_scores(model: nn.Module, x: Tensor, classes: int | None) -> Tensor:
     """Scores (n, K) of the images ``x`` (n, C, H, W), with K equal to ``classes`` where that is given.
 
-    Raises UserError when the network cannot read the images, returns something else, or returns NaN or infinity; an
-    exhausted memory is passed on as it is.
+    Raises UserError as ``outputs_for`` does, and where the network gives something else.
+    """
+    scores = outputs_for(model, x)
+    check_scores(scores, classes)
+    return scores
+
+
+def check_scores(scores: Tensor, classes: int | None) -> None:
+    """Raise UserError for outputs that are no scores of so many classes (n, K)."""
+    if scores.ndim != 2:
+        shape = " × ".join(str(side) for side in scores.shape)
+        raise UserError(
+            f"The network returns an output of {shape or 'no dimensions'} for {len(scores)} images. "
+            f"A classifier returns one row of class scores per image: {len(scores)} × classes."
+        )
+    if classes is not None and scores.shape[1] != classes:
+        raise UserError(
+            f"The network tells {scores.shape[1]} classes apart, the data has {classes}. "
+            "Choose data and a network with the same classes."
+        )
+
+
+@torch.no_grad()
+def outputs_for(model: nn.Module, x: Tensor, *, joins: bool = False) -> Tensor:
+    """The main output (n, …) for the images ``x`` (n, C, H, W); with ``joins`` all of them, as ``joined`` gives them.
+
+    Raises UserError when the network cannot read the images, returns no row for each of them, or returns NaN or
+    infinity; an exhausted memory is passed on as it is.
     """
     try:
-        scores = main_output(model(x))
+        output = model(x)
+        found = joined(output) if joins else main_output(output)
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
         if out_of_memory(error):
             raise
@@ -69,20 +116,15 @@ def class_scores(model: nn.Module, x: Tensor, classes: int | None) -> Tensor:
             f"The network cannot read images of {size} (channels × height × width). It says: {said}. "
             "Choose the input size it was made for."
         ) from error
-    if scores.ndim != 2 or len(scores) != len(x):
-        shape = " × ".join(str(side) for side in scores.shape)
+    if found.ndim == 0 or len(found) != len(x):
+        shape = " × ".join(str(side) for side in found.shape)
         raise UserError(
-            f"The network returns an output of {shape or 'no dimensions'} for {len(x)} images. "
-            f"A classifier returns one row of class scores per image: {len(x)} × classes."
+            f"The network returns an output of {shape or 'no dimensions'} for {len(x)} images, not a row for each of "
+            "them, so no image can be judged by it."
         )
-    if classes is not None and scores.shape[1] != classes:
+    if not bool(torch.isfinite(found).all()):
         raise UserError(
-            f"The network tells {scores.shape[1]} classes apart, the data has {classes}. "
-            "Choose data and a network with the same classes."
-        )
-    if not bool(torch.isfinite(scores).all()):
-        raise UserError(
-            "The network returns NaN or infinite scores. Its weights may be damaged, or the images may not be "
+            "The network returns NaN or infinite numbers. Its weights may be damaged, or the images may not be "
             "normalised as it expects: check the weights, the mean and the standard deviation."
         )
-    return scores
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import sqrt
 from typing import TYPE_CHECKING
 
-from pruning_core.measuring.measures import Drop
+from pruning_core.measuring.measures import TOP1, Drop
 
 if TYPE_CHECKING:  # the first paint needs ``wilson`` before torch is there
     from torch import Tensor
@@ -44,14 +44,14 @@ def paired_bounds(lost: int, gained: int, images: int) -> tuple[float, float]:
     return max(-1.0, centre - half), min(1.0, centre + half)
 
 
-def paired_drop(correct_base: Tensor, correct_new: Tensor) -> Drop:
-    """Accuracy lost from base to new; both bool (N,), the same images in the same order."""
+def paired_drop(correct_base: Tensor, correct_new: Tensor, measure: str = TOP1) -> Drop:
+    """Accuracy lost from base to new; both bool (N,), the same images in the same order. ``measure`` is its key."""
     if correct_base.shape != correct_new.shape or correct_base.ndim != 1:
         raise ValueError("a paired drop needs the same images on both sides, as (N,)")
     base, new = correct_base.bool().cpu(), correct_new.bool().cpu()
     lost, gained, images = int((base & ~new).sum()), int((new & ~base).sum()), len(base)
     low, high = paired_bounds(lost, gained, images)
-    return Drop((lost - gained) / images, low, high, lost, gained, images)
+    return Drop((lost - gained) / images, low, high, lost, gained, images, measure)
 
 
 def unpaired_bounds(

@@ -12,7 +12,7 @@ from torch import nn
 from pruning_core.errors import UserError
 from pruning_core.measuring.compiling import compiled
 from pruning_core.measuring.device import choose_device, device_title
-from pruning_core.measuring.forward import class_scores, precision, ready
+from pruning_core.measuring.forward import outputs_for, precision, ready
 from pruning_core.measuring.measures import Latency
 from pruning_core.storage.memory import out_of_memory
 
@@ -67,7 +67,7 @@ def measure_latency(
 def _warm_up(network: nn.Module, x: torch.Tensor) -> None:
     """Passes that are not counted (fewer of a slow network); the first one also checks what the network returns."""
     try:
-        class_scores(network, x, None)
+        outputs_for(network, x)
     except (RuntimeError, MemoryError) as error:
         if out_of_memory(error):
             raise UserError(f"The memory is not enough for a batch of {len(x)}. Choose a smaller batch.") from None

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+TOP1 = "top1"  # the key of the measure that the records are of where they name no other
+
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of images classified correctly, in [0, 1], with the 95 % Wilson interval of ``top1``.
+    """What a network's outputs for some images are worth by ``measure``, with the 95 % interval of ``top1``.
 
-    ``top5`` is None when there are fewer than six classes: it could not be wrong. ``loss`` is the mean cross-entropy in
-    nats. ``images`` of ``total`` were seen, so that ``images < total`` marks a partial result.
+    ``top1`` is the value of the measure; it bears the name of the first one, the share of images classified correctly,
+    so that stored runs stay readable. ``top5`` is None where nothing of the kind is measured, and with fewer than six
+    classes: it could not be wrong. ``loss`` is the mean of what a training towards the measure minimises (of classes:
+    the cross-entropy, in nats). ``images`` of ``total`` were seen, so that ``images < total`` marks a partial result.
     """
 
     top1: float
@@ -25,6 +29,7 @@ class Accuracy:
     total: int
     dataset: str
     seconds: float
+    measure: str = TOP1
 
     @property
     def complete(self) -> bool:
@@ -37,10 +42,10 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Drop:
-    """Accuracy lost between two networks on the same ``images``; positive is worse.
+    """How much worse by ``measure`` one network is than another on the same ``images``; positive is worse.
 
-    ``lost`` images were right before and wrong after, ``gained`` the other way round; ``low`` and ``high`` bound the
-    drop with 95 % confidence.
+    Where images are right or wrong, ``lost`` images were right before and wrong after, ``gained`` the other way round.
+    ``low`` and ``high`` bound the drop with 95 % confidence.
     """
 
     drop: float
@@ -49,6 +54,7 @@ class Drop:
     lost: int
     gained: int
     images: int
+    measure: str = TOP1
 
     @property
     def within_noise(self) -> bool:
@@ -89,7 +95,7 @@ class AverageMacs:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a sensitivity sweep: the accuracy with ``removed`` channels of ``group`` gone.
+    """One cell of a sensitivity sweep: ``top1``, the value of ``measure`` with ``removed`` channels of ``group`` gone.
 
     ``ratio`` is the fraction removed, in [0, 1). ``low`` and ``high`` bound ``top1``; ``drop`` is against the unpruned
     network on the same images, bounded by ``drop_low`` and ``drop_high`` (all 95 %). ``exact`` says that every image of
@@ -119,6 +125,7 @@ class Cell:
     skipped: int = 0
     between: tuple[float, float] | None = None
     mended: bool = False
+    measure: str = TOP1
 
     @property
     def within_noise(self) -> bool:

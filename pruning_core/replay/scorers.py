@@ -1,11 +1,11 @@
-"""Three ways to get the scores of a pruned network on a batch, from fastest to most general."""
+"""Three ways to get the outputs of a pruned network for a batch, from fastest to most general."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, remove, silenced_tensors
 from pruning_core.measuring.evaluate import default_batch_size
-from pruning_core.measuring.forward import class_scores, ready
+from pruning_core.measuring.forward import outputs_for, ready
 from pruning_core.replay.recheck import error_of, rechecked
 from pruning_core.replay.replay import PACKED_BYTES, NotReplayable, Replay, Variant
 from pruning_core.replay.steps import record_steps
@@ -36,9 +36,9 @@ def as_it_is(removal: Removal) -> Mapping[str, Tensor]:
 class Scorer(Protocol):
     """``begin`` runs the unpruned network on a batch (n, C, H, W); ``scores`` a pruned one on the same batch.
 
-    Both return (n, K) float32 on the CPU. ``at_once``: how many images a batch may have. ``share``: what a removal from
-    one group costs, as a share of the whole network. ``refusal``: why no channel of a group can really be removed, or
-    "": what nobody can remove has no accuracy.
+    Both return the outputs (n, …), float32 on the CPU. ``at_once``: how many images a batch may have. ``share``: what
+    a removal from one group costs, as a share of the whole network. ``refusal``: why no channel of a group can really
+    be removed, or "": what nobody can remove has no accuracy.
     """
 
     @property
@@ -52,9 +52,11 @@ class Scorer(Protocol):
 class WholeScorer:
     """Silences (in exact groups) or really removes, and runs the whole network. Works for every network."""
 
-    def __init__(self, model: nn.Module, network: Network, device: str, refit: Refit = as_it_is) -> None:
+    def __init__(
+        self, model: nn.Module, network: Network, device: str, refit: Refit = as_it_is, *, joins: bool = False
+    ) -> None:
         self.model, self.network, self.device = ready(model, device), network, device
-        self.refit = refit
+        self.refit, self.joins = refit, joins
         self.x: Tensor = torch.empty(0)
         (shape,) = network.example_shapes[:1]
         self.at_once = min(256, default_batch_size((shape[-3], shape[-2], shape[-1]), device))
@@ -72,7 +74,7 @@ class WholeScorer:
 
     def begin(self, x: Tensor) -> Tensor:
         self.x = x.to(self.device)
-        return class_scores(self.model, self.x, None).float().cpu()
+        return outputs_for(self.model, self.x, joins=self.joins).float().cpu()
 
     def scores(self, removal: Removal) -> Tensor:
         key, units = removal
@@ -83,7 +85,7 @@ class WholeScorer:
             pruned: nn.Module = _Substituted(self.model, changed)
         else:
             pruned = remove(self.model, self.network, plan).model.eval()
-        return class_scores(pruned, self.x, None).float().cpu()
+        return outputs_for(pruned, self.x, joins=self.joins).float().cpu()
 
 
 class _Substituted(nn.Module):
@@ -93,10 +95,9 @@ class _Substituted(nn.Module):
         super().__init__()
         self._call = (model, dict(tensors))  # in a tuple: not a submodule
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         model, tensors = self._call
-        result: Tensor = torch.func.functional_call(model, tensors, (x,))
-        return result
+        return torch.func.functional_call(model, tensors, (x,))
 
 
 class ReplayScorer:
@@ -221,17 +222,21 @@ def make_scorer(
     *,
     rough: bool,
     refit: Refit = as_it_is,
+    decides: bool = True,
+    joins: bool = False,
 ) -> Scorer:
     """The fastest scorer that this network and device allow; ``rough`` accepts quick arithmetic without rechecking.
 
-    ``refit`` says what a removal from an exact group changes beside what it takes away.
+    ``decides``: only which of the outputs (n, K) is the largest matters. Where the numbers themselves do, nothing
+    quicker than what can be trusted is taken. ``joins``: all outputs are wanted, behind one another. ``refit`` says
+    what a removal from an exact group changes beside what it takes away.
     """
-    whole = WholeScorer(model, network, device, refit)
+    whole = WholeScorer(model, network, device, refit, joins=joins)
     if not any(network.group(key).exact for key in groups):
         return whole
     try:
-        recorded = record_steps(model, network, example)
-        quick = Replay.quick(model, network, example, device=device, recorded=recorded)
+        recorded = record_steps(model, network, example, joins=joins)
+        quick = Replay.quick(model, network, example, device=device, recorded=recorded) if decides else None
         fast = None if quick is None else ReplayScorer(quick, groups, whole)
         if rough and fast is not None:
             return fast

@@ -23,6 +23,7 @@ from pruning_core.graph.capturing.record import Recording, start
 from pruning_core.graph.capturing.recurrent import link_recurrent_layers, plain_recurrence
 from pruning_core.graph.labelling.labels import Labelled, cover
 from pruning_core.graph.labelling.rules import Call
+from pruning_core.measuring.forward import behind_one_another, every
 
 # operators whose numbers are rewritten from the sizes of their results
 REWRITTEN = frozenset(
@@ -108,8 +109,10 @@ class Operations:
         return replace(self, steps=tuple(steps))
 
 
-def record_steps(model: nn.Module, network: Network, example: Tensor) -> Operations:
+def record_steps(model: nn.Module, network: Network, example: Tensor, *, joins: bool = False) -> Operations:
     """Run a copy of the model at two batch sizes and write down what happened.
+
+    The result is the main output; with ``joins`` a last step puts all of them behind one another.
 
     They run on the CPU, whose operators are the ones that labels and steps know; elsewhere see :meth:`Operations.on`.
     Of the second run only the shapes are looked at, so its products are not computed.
@@ -124,7 +127,7 @@ def record_steps(model: nn.Module, network: Network, example: Tensor) -> Operati
         two, _ = _take(clone, torch.cat([example[:1]] * 3), hollow=False)
     if len(one.calls) != len(two.calls):
         raise NotReplayable("another path is taken at another batch size")
-    return _Writer(network, one, two, clone, out).write()
+    return _Writer(network, one, two, clone, out).write(joins)
 
 
 def _take(model: nn.Module, x: Tensor, *, hollow: bool) -> tuple[Recording, Any]:
@@ -160,7 +163,7 @@ class _Writer:
             component[units.of[labels]] = unit
         self.unit_of_label = component[units.of]
 
-    def write(self) -> Operations:
+    def write(self, joins: bool) -> Operations:
         image = self.one.input  # type: ignore[attr-defined]
         first = self._new(image)
         steps = []
@@ -175,7 +178,19 @@ class _Writer:
         ]
         if not outs or id(outs[0]) not in self.registers:
             raise NotReplayable("the output does not come from the input")
+        if joins and len(several := every(self.out)) > 1:
+            steps.append(self._join(several))
+            return Operations(tuple(steps), (first,), steps[-1].outs[0], self.tensors, self.network.layout.units)
         return Operations(tuple(steps), (first,), self.registers[id(outs[0])], self.tensors, self.network.layout.units)
+
+    def _join(self, outs: list[Tensor]) -> Operation:
+        if any(id(t) not in self.registers for t in outs):
+            raise NotReplayable("an output does not come from the input")
+        reads = tuple(self.registers[id(t)] for t in outs)
+        sizes = (Size(0, 1, None), Size(sum(t[0].numel() for t in outs), 0, None))
+        self.count += 1
+        args = ([Register(r) for r in reads],)
+        return Operation("join", behind_one_another, args, {}, (self.count - 1,), (sizes,), reads, ())
 
     def _new(self, value: Tensor) -> int:
         self.registers[id(value)] = self.count

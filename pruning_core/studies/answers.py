@@ -21,6 +21,7 @@ from pruning_core.runs.narrate import throttled
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import fitted, the_model, the_split
+from pruning_core.studies.judging import check_right_or_wrong
 from pruning_core.zoo import ModelRef
 from pruning_core.zoo.titles import called
 
@@ -52,7 +53,9 @@ class AnswersRun(RunSpec):
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
         loaded = yield from the_model(self.model, workspace)
-        data = fitted((yield from the_split(self.data, workspace)), self.data, loaded)
+        data = yield from the_split(self.data, workspace)
+        check_right_or_wrong(loaded, data)
+        data = fitted(data, self.data, loaded)
         yield Stage("evaluating")
         tally, accuracy = Tally(data), None
         for accuracy in throttled(tally.add(batch) for batch in predicting(loaded.model, data, device=self.device)):

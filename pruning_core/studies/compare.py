@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from pruning_core.allocation.budget import Budget, allocate
 from pruning_core.allocation.pool import Pool
@@ -21,8 +21,8 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.evaluate import Tally, predicting
-from pruning_core.measuring.intervals import paired_drop
 from pruning_core.measuring.latency import measure_latency
+from pruning_core.measuring.marks import Marks
 from pruning_core.measuring.measures import Accuracy, Drop
 from pruning_core.methods.ranking import SCORED_ON
 from pruning_core.methods.recoveries import Mending, NewStatistics
@@ -139,7 +139,7 @@ class _Comparison:
     done: int = 0
     fresh: int = 0
     told: float = 0.0
-    base: dict[str, Tensor] = field(default_factory=dict)  # which images the unpruned network gets right, by moment
+    base: dict[str, Marks] = field(default_factory=dict)  # of the unpruned network, by moment
 
     def run(self) -> Iterator[Event]:
         known = {event.place for event in self.past if isinstance(event, Point)}
@@ -209,7 +209,7 @@ class _Comparison:
             if when is When.PRUNED and draw.number == 0:
                 latency = self._latency(model)
             who = (draw.label, draw.base.card.key, draw.number, budget)
-            drop = paired_drop(self.base[when], correct)
+            drop = self.base[when].drop(correct)
             yield self._point(who, when, plan, accuracy, seconds, latency, drop)
             yield self._progress()
 
@@ -244,7 +244,7 @@ class _Comparison:
             raise UserError(f"{draw.label} can judge no group of channels of this network. Choose another criterion.")
         return allocate(Uniform(), Pool.of(self.network, values), Budget("macs", fraction=budget)).plan
 
-    def _measured(self, model: nn.Module) -> Generator[Event, None, tuple[Accuracy, Tensor]]:
+    def _measured(self, model: nn.Module) -> Generator[Event, None, tuple[Accuracy, Marks]]:
         """The accuracy on the test images, and which of them were right."""
         test = self.parts[2]
         tally, accuracy = Tally(test), None
@@ -254,7 +254,7 @@ class _Comparison:
                 yield self._progress()
         if accuracy is None:
             raise UserError("There are no test images to measure on. Choose another data set.")
-        return accuracy, tally.correct
+        return accuracy, tally.marks
 
     def _latency(self, model: nn.Module) -> float | None:
         if not self.spec.latency:

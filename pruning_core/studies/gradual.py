@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from pruning_core.allocation.course import course, share_of, steps_of
 from pruning_core.allocation.pool import Counts
@@ -19,7 +19,7 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Plan
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.evaluate import Tally, predicting
-from pruning_core.measuring.intervals import paired_drop
+from pruning_core.measuring.marks import Marks
 from pruning_core.methods.perform import Broken, Done, perform
 from pruning_core.methods.phases import Cut, Train, shared_out
 from pruning_core.methods.place import Keeper, Place
@@ -171,7 +171,7 @@ class _Steps:
             correct = {}
             for name, model in self.ends.items():
                 correct[name] = yield from self._correct(model)
-            yield paired_drop(correct[AT_ONCE], correct[SCHEDULED])
+            yield correct[AT_ONCE].drop(correct[SCHEDULED])
         total = self.spec.config.epochs * len(self.ways)
         yield Progress(total, total, "epochs", 0.0)
 
@@ -228,9 +228,9 @@ class _Steps:
         before = self.ways.index(way) * per_way + sum(way.epochs[: step - 1])
         return replace(self.together.placed(event, before, way.epochs[step - 1]), tag=tag_of(way.name, step))
 
-    def _correct(self, model: nn.Module) -> Generator[Event, None, Tensor]:
+    def _correct(self, model: nn.Module) -> Generator[Event, None, Marks]:
         tally = Tally(self.parts[2])
         for batch in predicting(model, self.parts[2], device=self.spec.config.device):
             seen = tally.add(batch)
             yield Progress(seen.images, seen.total, "images")
-        return tally.correct
+        return tally.marks

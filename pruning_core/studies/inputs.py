@@ -10,6 +10,7 @@ from pruning_core.methods.ranking import SCORED_ON
 from pruning_core.runs.events import Event, Stage
 from pruning_core.runs.narrate import narrated
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.judging import aimed, judge
 from pruning_core.zoo import LoadedModel, ModelRef, load_model
 
 
@@ -45,15 +46,15 @@ def fit_sample(
 def fitted(data: Dataset, ref: DataRef, loaded: LoadedModel, judged: bool = True) -> Dataset:
     """``data`` as the network takes them: its channels and size, normalised by what it was trained with.
 
-    A mean and deviation that the user set in ``ref`` go before the network's own. Raises UserError when the resized
-    images would fill the memory: the operating system would end the server, not the run; and when the network is to be
-    ``judged`` by its answers on them, but its outputs are no scores of classes.
+    A mean and deviation that the user set in ``ref`` go before the network's own. When the network is to be ``judged``
+    by its outputs for them, they carry what it is judged by, and what its outputs are compared with. Raises UserError
+    when the resized images would fill the memory: the operating system would end the server, not the run; and when
+    nothing, or not what ``ref`` names, can judge this network on them.
     """
-    if judged:
-        loaded.outputs.check_judged()
+    measure = judge(loaded, data, ref.measure) if judged else None
     size = loaded.input_size
     data = data.fitted(size)
     mean, std = (loaded.mean, loaded.std) if ref.mean is None and ref.std is None else (None, None)
-    if mean is None or std is None or len(mean) != size[0]:
-        return data
-    return dataclasses.replace(data, mean=mean, std=std)
+    if mean is not None and std is not None and len(mean) == size[0]:
+        data = dataclasses.replace(data, mean=mean, std=std)
+    return data if measure is None else aimed(data, measure, loaded)

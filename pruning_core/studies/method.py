@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.shortcuts import Coupled, Shortcuts
@@ -18,8 +18,8 @@ from pruning_core.graph import Cost, Proof
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.evaluate import Tally, predicting
 from pruning_core.measuring.gates import counting, gated
-from pruning_core.measuring.intervals import paired_drop
 from pruning_core.measuring.latency import LEAST, measuring_latency
+from pruning_core.measuring.marks import Marks
 from pruning_core.measuring.measures import Accuracy, AverageMacs, Latency
 from pruning_core.methods.base import Goal, Method
 from pruning_core.methods.cut_and_train import CutAndTrain
@@ -195,19 +195,19 @@ class _Attempt:
             Standing(was, then, network.cost(), average=before_average),
             Standing(now, later, cost, sparsity, skipping, average),
             removals[-1].accuracy if removals else None,
-            paired_drop(before, after),
+            before.drop(after),
             self.proof,
             sum(each.images for each in self.done),
             sum(each.seconds for each in self.done),
             tuple(config.seed for config in settings(self.phases, spec.config).values()),
         )
 
-    def _tallied(self, model: nn.Module) -> Generator[Event, None, tuple[Tensor, Accuracy]]:
+    def _tallied(self, model: nn.Module) -> Generator[Event, None, tuple[Marks, Accuracy]]:
         tally = Tally(self.parts[2])
         for batch in predicting(model, self.parts[2], device=self.spec.config.device):
             seen = tally.add(batch)
             yield Progress(seen.images, seen.total, "images")
-        return tally.correct, seen
+        return tally.marks, seen
 
     def _ref(self, end: State) -> ModelRef:
         weights, base = store_weights(end.model.state_dict(), self.workspace), self.loaded.ref

@@ -17,7 +17,6 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Cost, Plan
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.evaluate import Tally, predicting
-from pruning_core.measuring.intervals import paired_drop
 from pruning_core.measuring.latency import LEAST, measuring_latency
 from pruning_core.measuring.measures import Accuracy, Drop, Latency
 from pruning_core.methods.perform import only_events, perform
@@ -101,7 +100,7 @@ class PruneRun(RunSpec):
                 yield Progress(latency.runs, LEAST, "timed passes")
 
         def drop(when: str) -> Drop:
-            return paired_drop(tallies["before"].correct, tallies[when].correct)
+            return tallies["before"].marks.drop(tallies[when].marks)
 
         def figures(when: str, cost: Cost) -> Figures:
             thop = thop_macs(networks[when], loaded.input_size)

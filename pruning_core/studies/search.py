@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from pruning_core.allocation.budget import TIMED, Budget, Kind
 from pruning_core.allocation.latency import Measure, Running
@@ -22,8 +22,8 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Plan
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.evaluate import Tally, predicting
-from pruning_core.measuring.intervals import paired_drop
 from pruning_core.measuring.latency import measuring_latency
+from pruning_core.measuring.marks import Marks
 from pruning_core.measuring.measures import Accuracy
 from pruning_core.methods.recoveries import NewStatistics, Recovery
 from pruning_core.methods.treatments import Treatment, cut
@@ -191,7 +191,7 @@ class _Contest:
         work = recovering(whole, network, plan, pruned, spec.recovery, self.fit, seed=seed, device=spec.device)
         return (yield from told(work, lambda _: self._alive()))
 
-    def _measured(self, model: nn.Module, data: Dataset) -> Generator[Event, None, tuple[Accuracy, Tensor]]:
+    def _measured(self, model: nn.Module, data: Dataset) -> Generator[Event, None, tuple[Accuracy, Marks]]:
         """The accuracy, and which images were right."""
         tally, accuracy = Tally(data), None
         for batch in predicting(model, data, device=self.spec.device, seed=self.spec.search.seed):
@@ -199,7 +199,7 @@ class _Contest:
             yield from self._alive()
         if accuracy is None:
             raise UserError("There are no images to measure on. Choose another data set.")
-        return accuracy, tally.correct
+        return accuracy, tally.marks
 
     def _shown(self, treatment: Treatment) -> Generator[Event, None, nn.Module]:
         return (yield from told(treatment, lambda _: self._alive()))
@@ -224,12 +224,12 @@ class _Contest:
         firsts = [trials[0] for trials in self.trials.values() if trials and trials[0].within]
         finals = [(UNIFORM, firsts[-1])] if firsts else []
         finals += [(key, best) for key in reversed(self.trials) if (best := best_of(self.trials[key]))]
-        rival: Tensor | None = None
+        rival: Marks | None = None
         for by, trial in finals:
             model = yield from self._prepared(Plan(trial.plan))
             accuracy, correct = yield from self._measured(model, self.test)
-            behind = paired_drop(rival, correct) if rival is not None else None
-            yield Finalist(by, trial.number, accuracy, paired_drop(right, correct), behind)
+            behind = rival.drop(correct) if rival is not None else None
+            yield Finalist(by, trial.number, accuracy, right.drop(correct), behind)
             rival = correct if by == BASELINE.card.key else None
 
 

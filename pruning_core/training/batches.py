@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError
+from pruning_core.measuring.registry import measure_of
 
 
 def derived(*numbers: int) -> int:
@@ -38,10 +39,16 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 def shuffled(
     data: Dataset, batch_size: int, augment: str, seed: int, epoch: int, device: str, start: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (x float32 (n, C, H, W), y int64 (n,)) of one epoch from batch number ``start`` on, on ``device``.
+    """Yield (x float32 (n, C, H, W), y (n, …)) of one epoch from batch number ``start`` on, on ``device``.
 
-    Order and augmentation depend on seed, epoch and batch number alone.
+    Order and augmentation depend on seed, epoch and batch number alone. Raises UserError for an augmentation of images
+    whose targets would have to move along.
     """
+    if augment != "none" and not measure_of(data).decides:
+        raise UserError(
+            "Images that are shifted or mirrored would no longer belong to what their outputs are compared with. "
+            "Choose no augmentation."
+        )
     order = torch.randperm(len(data), generator=dice(seed, epoch)).to(data.images.device)
     for step in range(start, steps_per_epoch(len(data), batch_size)):
         chosen = order[step * batch_size : (step + 1) * batch_size]

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruning_core.knobs import Range
-from pruning_core.measuring.forward import main_output
+from pruning_core.measuring.forward import joined, main_output
 from pruning_core.training.loss import Forward, Objective, ObjectiveSpec, training_loss
 
 ORIGIN = "origin"  # the name under which a program offers the network that it began with
@@ -57,15 +57,20 @@ class _Following(Objective):
     teacher: nn.Module
 
     def loss(self, forward: Forward, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The divergence from the teacher (nats, times the squared temperature) is what events report."""
+        """The divergence from the teacher (nats, times the squared temperature) is what events report.
+
+        Of outputs that are no scores of classes it is the squared distance, as a share of what the teacher gives.
+        """
         spec = self.spec
         shared = _layers(self.teacher).keys() & _layers(self.model).keys() if spec.features else set[str]()
+        decided = not y.is_floating_point()  # for one of the classes, of each image or each of its places
+        followed = main_output if decided else joined
         with torch.no_grad(), _noting(self.teacher, shared) as aims:
-            wanted = main_output(self.teacher(x)).float()
+            wanted = followed(self.teacher(x)).float()
         with _noting(self.model, shared) as made:
             output = forward(x)
-        scores = main_output(output).float()
-        main = divergence(scores, wanted, spec.temperature)
+        scores = followed(output).float()
+        main = divergence(scores, wanted, spec.temperature) if decided else relative_error(scores, wanted)
         total = main
         distances = [
             (made[name].float() - aim.float()).square().sum() / aim.float().square().sum().clamp_min(1e-12)
@@ -80,9 +85,16 @@ class _Following(Objective):
 
 
 def divergence(scores: Tensor, wanted: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(teacher || student), both (n, K) class scores at temperature T; the mean over images, in nats."""
+    """T^2 KL(teacher || student), both (n, K, …) class scores at temperature T; the mean over images (and places), in
+    nats."""
     student, teacher = F.log_softmax(scores / temperature, 1), F.log_softmax(wanted / temperature, 1)
-    return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+    places = wanted[0, 0].numel()
+    return temperature**2 / places * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+
+def relative_error(given: Tensor, wanted: Tensor) -> Tensor:
+    """Squared distance of (n, …) outputs, as a share of the squares of what is wanted."""
+    return (given - wanted).square().sum() / wanted.square().sum().clamp_min(1e-12)
 
 
 def _layers(model: nn.Module) -> dict[str, nn.Module]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pruning_core.measuring.measures import Accuracy
+from pruning_core.measuring.measures import TOP1, Accuracy
 from pruning_core.training.watch import Watched
 
 
@@ -42,8 +42,9 @@ class Checking:
 class Epoch:
     """The end of an epoch; epoch 0 is the network before training, which has no training loss.
 
-    ``top1``, ``top5``, ``low``, ``high``, ``loss`` were measured on ``images`` test images. ``chosen_by`` is the figure
-    that decides which weights are kept, measured on the data named by the outcome; ``improved`` says that these weights
+    ``top1`` (the value of ``measure``), ``top5``, ``low``, ``high``, ``loss`` were measured on ``images`` test images.
+    ``chosen_by`` is the figure that decides which weights are kept, higher is better (minus the value of a measure of
+    which less is better), measured on the data named by the outcome; ``improved`` says that these weights
     are the ones to keep so far. ``penalty`` is the mean of what hooks added to the loss; None where none added any.
     ``watched`` is what they let a person see.
     """
@@ -64,12 +65,14 @@ class Epoch:
     tag: str = ""
     penalty: float | None = None
     watched: tuple[Watched, ...] = ()
+    measure: str = TOP1
 
     def accuracy(self, dataset: str) -> Accuracy:
         """What was measured on the test images, which are called ``dataset``; ``seconds`` are those since the start."""
         return Accuracy(
-            self.top1, self.top5, self.loss, self.images, self.low, self.high, self.images, dataset, self.seconds
-        )
+            self.top1, self.top5, self.loss, self.images, self.low, self.high, self.images, dataset, self.seconds,
+            self.measure,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class TrainOutcome:
     device: str
     seed: int
     tag: str = ""
+    measure: str = TOP1
 
 
 TrainEvent = Step | Checking | Epoch | TrainOutcome

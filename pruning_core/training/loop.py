@@ -17,6 +17,7 @@ from pruning_core.graph import Network
 from pruning_core.measuring.device import choose_device, device_title
 from pruning_core.measuring.evaluate import Tally, predicting
 from pruning_core.measuring.measures import Accuracy
+from pruning_core.measuring.registry import measure_of, named
 from pruning_core.training.batches import derived, shuffled, steps_per_epoch
 from pruning_core.training.begun import Company
 from pruning_core.training.checkpoint import Best, Checkpoint, copied
@@ -24,7 +25,7 @@ from pruning_core.training.config import FineTune
 from pruning_core.training.events import Checking, Epoch, Step, TrainEvent, TrainOutcome
 from pruning_core.training.hooks import Hook, HookSpec, Moment
 from pruning_core.training.learner import Learner
-from pruning_core.training.loss import CrossEntropy, ObjectiveSpec
+from pruning_core.training.loss import ObjectiveSpec, usual
 from pruning_core.training.meter import Meter
 from pruning_core.training.pace import Pace
 
@@ -55,11 +56,12 @@ def fine_tune(
     training that only makes it worse gives it back. ``keep`` "last" keeps those of the last epoch instead: what a
     method needs that shapes the weights while it trains. ``start`` continues an earlier training exactly.
 
-    ``hooks`` take part in it and need ``network``, the capture of ``model``. ``objective`` (by default cross-entropy
-    with the configured smoothing) is what is minimised; ``others`` are the networks that it may ask for by name.
+    ``hooks`` take part in it and need ``network``, the capture of ``model``. ``objective`` is what is minimised (by
+    default what the measure of ``train`` asks for: cross-entropy with the configured smoothing where it decides for
+    classes); ``others`` are the networks that it may ask for by name.
     Raises UserError, while iterating, for what cannot be trained on these data.
     """
-    objective = CrossEntropy(config.label_smoothing) if objective is None else objective
+    objective = usual(measure_of(train), config.label_smoothing) if objective is None else objective
     company = Company(tuple(hooks), network, objective, others or {})
     return Training(model, (train, held_out, test), config, company, start, keep)
 
@@ -236,7 +238,8 @@ class Training(Iterator[TrainEvent]):
         self._pace.checked(self._pace.spent - began)
         if epoch == 0:
             self._start_top1 = tested.top1
-        improved = self._keep == "last" or self.best is None or self.best.beaten_by(chosen.top1, chosen.loss)
+        judged = named(chosen.measure).better(chosen.top1)
+        improved = self._keep == "last" or self.best is None or self.best.beaten_by(judged, chosen.loss)
         penalised = train_loss is not None and learner.hooks.penalises
         event = Epoch(
             epoch=epoch,
@@ -247,13 +250,14 @@ class Training(Iterator[TrainEvent]):
             high=tested.high,
             loss=tested.loss,
             images=tested.images,
-            chosen_by=chosen.top1,
+            chosen_by=judged,
             improved=improved,
             rate=self.config.rate(self._done()),
             images_per_s=self._pace.images_per_s,
             seconds=self._pace.spent,
             penalty=float(self._penalty.total) / self._step if penalised else None,
             watched=learner.hooks.watched(self._moment(learner)),
+            measure=tested.measure,
         )
         if improved:
             state = learner.hooks.folded(copied(learner.model), exchanged)
@@ -275,6 +279,7 @@ class Training(Iterator[TrainEvent]):
             seconds=self._pace.spent,
             device=device_title(device),
             seed=self.config.seed,
+            measure=kept.measure,
         )
 
     def _apart(self) -> tuple[Dataset, Dataset]:

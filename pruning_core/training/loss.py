@@ -10,9 +10,12 @@ from typing import Any, Protocol
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.knobs import check_knobs
-from pruning_core.measuring.forward import main_output
+from pruning_core.measuring.forward import joined, main_output
+from pruning_core.measuring.measure import Measure
+from pruning_core.measuring.registry import named
 
 AUXILIARY = 0.3  # weight of an auxiliary classifier (Szegedy et al., Going deeper with convolutions, 2015)
 
@@ -68,12 +71,38 @@ class CrossEntropy(ObjectiveSpec, Objective):
         return training_loss(forward(x), y, self.smoothing)
 
 
+@dataclass(frozen=True)
+class Towards(ObjectiveSpec, Objective):
+    """Towards the measure with the key ``measure``, by the loss that goes with it."""
+
+    measure: str
+
+    def begin(self, model: nn.Module, others: Mapping[str, nn.Module]) -> Objective:
+        return self
+
+    def loss(self, forward: Forward, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        measure, output = named(self.measure), forward(x)
+        loss = measure.loss((joined(output) if measure.joins else main_output(output)).float(), y)
+        return loss, loss
+
+
+def usual(measure: Measure, smoothing: float) -> ObjectiveSpec:
+    """What a training minimises where nothing else is said, when its result is judged by ``measure``."""
+    return CrossEntropy(smoothing) if measure.decides else Towards(measure.key)
+
+
 def training_loss(output: Any, labels: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
     """(what is minimised, the loss of the main output alone), both scalars in nats.
 
-    Further outputs of the main one's shape are auxiliary classifiers that exist in training mode only.
+    Further outputs of the main one's shape are auxiliary classifiers that exist in training mode only. Raises UserError
+    where the labels are no classes of images.
     """
     main = main_output(output)
+    if labels.is_floating_point() or labels.ndim != 1 or main.ndim != 2:
+        raise UserError(
+            "This trains with the classes of images, and these images have none. Choose fine-tuning, or distillation "
+            "without labels."
+        )
     parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else ()
     others = [part for part in parts if isinstance(part, Tensor) and part is not main and part.shape == main.shape]
     loss = F.cross_entropy(main.float(), labels, label_smoothing=smoothing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -42,7 +43,8 @@ class LoadedModel:
     provenance: what the source says (classes, mean, std, accuracy …), {} where it says nothing. mean, std: what its
     inputs were normalised by in training, per channel, None where unknown. sets: right after an import, every set of
     weights that the file holds, the likeliest first, and used: the one that was loaded. looks: of networks of unknown
-    architecture, what their outputs look like. cuts: every removal since what :func:`origin_of` builds.
+    architecture, what their outputs look like. cuts: every removal since what :func:`origin_of` builds. whole: of
+    what was cut or rebuilt, loads the network that it was made from first.
     """
 
     model: nn.Module
@@ -57,15 +59,15 @@ class LoadedModel:
     used: WeightSet | None = None
     looks: Outputs | None = None
     cuts: tuple[Cut, ...] = ()
+    whole: Callable[[], LoadedModel] | None = None
 
     @property
     def outputs(self) -> Outputs:
         """What its outputs mean: what they look like where nothing else tells it, else scores of its classes."""
         return self.looks or Outputs(self.num_classes)
 
-    def check_judged_on(self, data: Dataset) -> None:
-        """Raise UserError when no accuracy of this network can be measured on ``data``."""
-        self.outputs.check_judged()
+    def check_classes_of(self, data: Dataset) -> None:
+        """Raise UserError when the scores of this network are not of the classes of ``data``."""
         try:
             data.check_fits(self.num_classes)
         except UserError as error:
@@ -184,7 +186,7 @@ def _pruned(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel
         model.load_state_dict(stored_weights(artifacts(root).path(ref.weights))[0])
     own = "" if ref.name == base.ref.name else ref.name  # else it is called as what it was cut from
     title = (own or base.title.removesuffix(PRUNED)) + PRUNED
-    return replace(base, model=model, ref=ref, title=title, cuts=cuts)
+    return replace(base, model=model, ref=ref, title=title, cuts=cuts, whole=partial(load_model, ref.origin, root))
 
 
 def _rebuilt(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
@@ -193,7 +195,8 @@ def _rebuilt(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedMode
     model = edited(base.model, edits_of(dict(ref.options).get(EDITS, "")))
     if ref.weights:
         model.load_state_dict(stored_weights(artifacts(root).path(ref.weights))[0])
-    return replace(base, model=model, ref=ref, title=base.title.removesuffix(PRUNED) + REBUILT)
+    title = base.title.removesuffix(PRUNED) + REBUILT
+    return replace(base, model=model, ref=ref, title=title, whole=partial(load_model, ref.origin, root))
 
 
 def _factory(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from pruning_core.errors import UserError
 from pruning_core.zoo.ref import ModelRef
 
 NEAR = 1e-3  # of 1: sums, lengths and bounds are told to float16's rounding
@@ -24,11 +23,12 @@ class Meaning(StrEnum):
     YES_OR_NO = "yes or no"
     EMBEDDING = "embedding"
     NUMBERS = "numbers"
+    MAP = "map"
 
     @property
     def of_classes(self) -> bool:
         """Whether the largest one names a class, so that an accuracy can be measured."""
-        return self not in (Meaning.EMBEDDING, Meaning.NUMBERS)
+        return self not in (Meaning.EMBEDDING, Meaning.NUMBERS, Meaning.MAP)
 
 
 SAID = {
@@ -38,19 +38,26 @@ SAID = {
     Meaning.YES_OR_NO: "{width:,} separate probabilities, one for each class",
     Meaning.EMBEDDING: "an embedding of {width:,} numbers",
     Meaning.NUMBERS: "{width:,} numbers that are no scores of classes",
+    Meaning.MAP: "a map of {width:,} numbers at each of {places} places",
 }
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """``width`` numbers for one image. evidence: how their meaning was told, "" where the architecture says it."""
+    """``width`` numbers for one image, or at each place of a map of it that is as large as ``places`` says.
+
+    evidence: how their meaning was told, "" where the architecture says it.
+    """
 
     width: int
     meaning: Meaning = Meaning.SCORES
     evidence: str = ""
+    places: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        return SAID[self.meaning].format(width=self.width)
+        if self.meaning is Meaning.NUMBERS and self.width == 1:
+            return "one number"
+        return SAID[self.meaning].format(width=self.width, places=" × ".join(map(str, self.places)))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -62,20 +69,13 @@ class Outputs:
             return (told,)
         if self.meaning.of_classes:
             return (f"{told}; accuracy is that of the largest, but a training here would take them for scores",)
-        return (f"{told}; no accuracy is measured of them",)
-
-    def check_judged(self) -> None:
-        """Raise UserError when an accuracy of these outputs would mean nothing."""
-        if not self.meaning.of_classes:
-            raise UserError(
-                f"The network gives {self} ({self.evidence}), and no scores of classes, so no accuracy can be "
-                "measured. If they are scores of classes, say so on the Load page."
-            )
+        return (f"{told}; no accuracy is measured of them, but how near they stay to what they are now",)
 
     @property
     def options(self) -> tuple[tuple[str, Any], ...]:
         """As options of a reference, from which ``told_by`` reads them."""
-        return (("outputs", self.meaning.value), ("evidence", self.evidence))
+        told = (("outputs", self.meaning.value), ("evidence", self.evidence))
+        return (*told, ("places", self.places)) if self.places else told
 
 
 def said_to_be(options: Sequence[tuple[str, Any]], meaning: Meaning) -> tuple[tuple[str, Any], ...]:
@@ -95,16 +95,22 @@ def told_by(options: Sequence[tuple[str, Any]], width: int) -> Outputs | None:
     found: Mapping[str, Any] = dict(options)
     if found.get("outputs") not in [meaning.value for meaning in Meaning]:
         return None
-    return Outputs(width, Meaning(found["outputs"]), str(found.get("evidence", "")))
+    places = tuple(int(side) for side in found.get("places", ()))
+    return Outputs(width, Meaning(found["outputs"]), str(found.get("evidence", "")), places)
 
 
 def look_like(rows: Tensor) -> Outputs:
-    """What ``rows`` (N, width), the outputs for images that have nothing in common, look like.
+    """What ``rows`` (N, width), or (N, width, …), the outputs for images that have nothing in common, look like.
 
     Scores of any size can be anything; what lies on a simplex, in a box or on a sphere for every image was put there.
     """
     rows = rows.double()
+    if rows.ndim < 3 and rows[0].numel() == 1:
+        return Outputs(1, Meaning.NUMBERS, "a single number for every image")
     width = rows.shape[1]
+    if rows.ndim > 2:
+        shape = " × ".join(map(str, rows.shape[1:]))
+        return Outputs(width, Meaning.MAP, f"{shape} for every image", tuple(rows.shape[2:]))
     inside = bool(((rows >= -NEAR) & (rows <= 1 + NEAR)).all())
     sums = (rows.sum(1) - 1).abs().max()
     if inside and sums <= NEAR:

@@ -1,9 +1,12 @@
-"""Whether a network is a classifier: images in, (N, classes) out."""
+"""What a network gives for images: a row of numbers each, or a map of them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from pruning_core.errors import UserError, clip
 from pruning_core.zoo.meaning import Outputs, look_like
@@ -15,10 +18,16 @@ BATCHES = (2, 1)  # one image is tried where two are refused: programs can be ex
 def check_output(model: nn.Module, input_size: tuple[int, int, int]) -> int:
     """Run ``model`` on random images of ``input_size`` (C, H, W) and return its number of classes.
 
-    The model is left in the mode it was in. Raises UserError when it cannot run on such images, gives anything but
-    finite (N, classes), or fewer than two classes.
+    The model is left in the mode it was in. Raises UserError when it cannot run on such images, or gives anything but
+    finite scores (N, classes) of two classes or more: for architectures that are classifiers.
     """
-    return look(model, input_size).width
+    found = look(model, input_size)
+    if found.places or found.width < 2:
+        raise UserError(
+            f"The network gives {found} for an image; a classifier gives one row of scores (N, classes) with at least "
+            "two classes. Bring it as .pt2 or .onnx, which hold the network itself."
+        )
+    return found.width
 
 
 def look(model: nn.Module, input_size: tuple[int, int, int]) -> Outputs:
@@ -50,7 +59,9 @@ def _outputs(model: nn.Module, input_size: tuple[int, int, int]) -> Outputs:
         rows = _judged(output, batch)
         with torch.no_grad():
             loud = [_loud(model, factor * (images - 0.5)) for factor in LOUD]
-        return look_like(torch.cat([rows, *(each for each in loud if each is not None)]))
+        found = look_like(torch.cat([rows, *(each for each in loud if each is not None)]))
+        more = len([leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]) - 1
+        return replace(found, evidence=f"{found.evidence}; {more} more with it") if more else found
     shape = " x ".join(map(str, input_size))
     reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
     raise UserError(
@@ -65,28 +76,42 @@ def _loud(model: nn.Module, images: Tensor) -> Tensor | None:
         output = model(images)
     except Exception:  # a stranger's network may raise anything, and need not read such images
         return None
-    if not isinstance(output, Tensor) or output.ndim != 2 or not bool(torch.isfinite(output).all()):
-        return None
-    return output
+    found = _main(output)
+    return found if found is not None and bool(torch.isfinite(found).all()) else None
+
+
+def _main(output: object) -> Tensor | None:
+    """The one that is measured: a tensor, the "out" or first entry, the first element; None where there is none."""
+    if isinstance(output, dict) and output:
+        output = output["out"] if "out" in output else next(iter(output.values()))
+    elif isinstance(output, tuple | list) and output:
+        output = output[0]
+    return output if isinstance(output, Tensor) else None
 
 
 def _judged(output: object, batch: int) -> Tensor:
-    if not isinstance(output, Tensor):
+    found = _main(output)
+    if found is None:
         raise UserError(
-            f"The network gives {_named(output)} instead of one tensor (N, classes). Give it a forward that returns "
-            "the class scores alone."
+            f"The network gives {_named(output)} instead of a tensor (N, …). Give it a forward that returns a tensor, "
+            "or several with the one to be measured first."
         )
-    if output.ndim != 2 or output.shape[0] != batch or output.shape[1] < 2:
+    if found.ndim == 0 or found.shape[0] != batch or 0 in found.shape:
         raise UserError(
-            f"The network turns {batch} images into a tensor of shape {tuple(output.shape)}; a classifier gives "
-            f"({batch}, classes) with at least two classes. Only classifiers can be explored here."
+            f"The network turns {batch} images into a tensor of shape {tuple(found.shape)}, which is not one row or "
+            "map for each image. Give it a forward that returns a tensor with one entry per image."
         )
-    if not output.is_floating_point() or not bool(torch.isfinite(output).all()):
+    if not found.is_floating_point():
         raise UserError(
-            "The network's scores are not finite numbers, even on harmless images. Its weights or running statistics "
+            f"The network gives whole numbers ({found.dtype}), so it has decided already, and how far it changes "
+            "cannot be seen. Give it a forward that returns the scores that it decides by."
+        )
+    if not bool(torch.isfinite(found).all()):
+        raise UserError(
+            "The network's outputs are not finite numbers, even on harmless images. Its weights or running statistics "
             "are broken; upload an earlier checkpoint."
         )
-    return output
+    return found
 
 
 def _named(output: object) -> str:

@@ -77,8 +77,8 @@ def test_per_image_results_are_in_the_order_of_the_data() -> None:
     tally = Tally(data)
     for batch in predicting(some_right, data, batch_size=8, device="cpu"):
         tally.add(batch)
-    assert torch.equal(tally.correct, data.labels != 3)
-    assert tally.scores.shape == (50, 10) and torch.equal(tally.scores.argmax(1)[data.labels == 7], torch.full((5,), 7))
+    assert torch.equal(tally.rows[:, 0].bool(), data.labels != 3)
+    assert tally.rows.shape == (50, 1) and torch.equal(tally.rows[:, 0] == 1, data.labels != 3)
 
 
 def test_batches_do_not_change_the_result_and_a_subset_is_repeatable() -> None:
@@ -102,7 +102,7 @@ def test_the_first_output_counts(wrap: Callable[[Tensor], Any]) -> None:
 @pytest.mark.parametrize(
     ("network", "sentence"),
     [
-        (Reads(wrap=lambda s: "class 3"), "returns str, not class scores"),
+        (Reads(wrap=lambda s: "class 3"), "returns str, no tensor"),
         (Reads(wrap=lambda s: {}), "returns dict"),
         (Reads(wrap=lambda s: s[:, :, None]), "50 × 10 × 1 for 50 images"),
         (Reads(wrap=lambda s: s.sum()), "no dimensions"),

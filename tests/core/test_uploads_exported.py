@@ -257,12 +257,12 @@ def test_a_truncated_program(tmp_path, program):
 @pytest.mark.parametrize(
     ("forward", "sentence"),
     [
-        (lambda x: {"logits": x.flatten(1)}, "a dictionary .* instead of one tensor"),
-        (lambda x: (x.flatten(1), x.flatten(1)), "2 results instead of one tensor"),
-        (lambda x: x, "a classifier gives"),
+        (lambda x: {"logits": {"deep": x.flatten(1)}}, "a dictionary .* instead of a tensor"),
+        (lambda x: x.flatten(1).long(), "decided already"),
+        (lambda x: x.sum(0), "not one row or map for each image"),
     ],
 )
-def test_programs_that_are_no_classifiers(tmp_path, forward, sentence):
+def test_programs_whose_outputs_nobody_can_judge(tmp_path, forward, sentence):
     class Odd(torch.nn.Module):
         def forward(self, x):
             return forward(x * 2)

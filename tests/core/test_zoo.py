@@ -228,13 +228,13 @@ class Gives(torch.nn.Module):
 @pytest.mark.parametrize(
     ("result", "sentence"),
     [
-        (lambda x: {"logits": x, "aux": x}, r"a dictionary \(logits, aux\) instead of one tensor"),
-        (lambda x: (x, x), "2 results instead of one tensor"),
-        (lambda x: x, r"shape \(2, 1, 8, 8\); a classifier gives \(2, classes\)"),
+        (lambda x: {"logits": [x], "aux": x}, r"a dictionary \(logits, aux\) instead of a tensor"),
+        (lambda x: (None, x), "2 results instead of a tensor"),
+        (lambda x: x, r"a map of 1 numbers at each of 8 × 8 places for an image; a classifier gives"),
         (lambda x: x.flatten(1)[:, :1], "at least two classes"),
         (lambda x: x.flatten(1).sum(0, keepdim=True).expand(1, 64), r"shape \(1, 64\)"),
         (lambda x: x.flatten(1) / 0, "not finite"),
-        (lambda x: x.flatten(1).long(), "not finite"),
+        (lambda x: x.flatten(1).long(), "whole numbers"),
         (lambda x: x.view(-1, 7), "does not run on images of 1 x 8 x 8"),
     ],
 )

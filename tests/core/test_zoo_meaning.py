@@ -135,20 +135,21 @@ def measured(ref, root, data=DIGITS):
     return last
 
 
-def test_an_embedding_as_wide_as_the_data_has_classes_is_not_measured(tmp_path):
+def test_an_embedding_as_wide_as_the_data_has_classes_has_no_accuracy(tmp_path):
     ref = brought(Workspace(tmp_path), Meaning.EMBEDDING).ref
-    with pytest.raises(UserError, match=r"gives an embedding of 10 numbers \(.*length 1\).*say so on the Load page"):
-        measured(ref, tmp_path)
+    assert measured(ref, tmp_path).measure == "output_error"
+    with pytest.raises(UserError, match=r"Accuracy cannot be measured of an embedding of 10 numbers\. Choose another"):
+        measured(ref, tmp_path, dataclasses.replace(DIGITS, measure="top1"))
     scores = dataclasses.replace(ref, options=said_to_be(ref.options, Meaning.SCORES))
-    assert 0 <= measured(scores, tmp_path).top1 <= 1
+    assert measured(scores, tmp_path).measure == "top1"
 
 
-def test_numbers_that_a_person_says_are_none_are_not_measured(tmp_path):
+def test_numbers_that_a_person_says_are_none_have_no_accuracy(tmp_path):
     ref = brought(Workspace(tmp_path), Meaning.SCORES).ref
-    assert 0 <= measured(ref, tmp_path).top1 <= 1
+    assert measured(ref, tmp_path).measure == "top1"
     numbers = dataclasses.replace(ref, options=said_to_be(ref.options, Meaning.NUMBERS))
-    with pytest.raises(UserError, match=r"10 numbers that are no scores of classes \(as you said\)"):
-        measured(numbers, tmp_path)
+    found = measured(numbers, tmp_path)
+    assert (found.measure, found.top1) == ("output_error", 0.0), "it is as near to itself as can be"
 
 
 def test_the_largest_of_probabilities_is_as_good_an_answer(tmp_path):
@@ -163,7 +164,7 @@ def test_coordinates_are_asked_about_and_not_measured(tmp_path):
     loaded = brought(Workspace(tmp_path), Meaning.SCORES, 136)
     _, test = load_splits(DIGITS)
     with pytest.raises(UserError, match=r"136 classes apart.* has 10.*coordinates or an embedding, say so"):
-        loaded.check_judged_on(test)
+        loaded.check_classes_of(test)
     with pytest.raises(UserError, match=r"136 classes apart"):
         measured(loaded.ref, tmp_path)
 
@@ -172,8 +173,7 @@ def test_looking_at_channels_needs_no_scores(tmp_path):
     loaded = brought(tmp_path, Meaning.EMBEDDING)
     _, test = load_splits(DIGITS)
     assert len(fitted(test, DIGITS, loaded, judged=False)) == len(test)
-    with pytest.raises(UserError, match="no accuracy can be measured"):
-        fitted(test, DIGITS, loaded)
+    assert fitted(test, DIGITS, loaded).measure == "output_error"
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,8 @@ FINDINGS: tuple[type[Finding], ...] = (
     labels.Alphabetical,
     labels.Missing,
     labels.Unequal,
+    labels.Unlabelled,
+    labels.Targets,
     copies.Contradictory,
     copies.Leaked,
     copies.Repeated,

@@ -112,3 +112,29 @@ class Unequal(Finding):
             f"The classes are very unequal: {quoted(self.most)} has {self.many:,} images, {quoted(self.least)} has "
             f"{self.fewest:,}. Always answering the largest is right on {100 * self.share:.0f} % of the images."
         )
+
+
+@dataclass(frozen=True)
+class Unlabelled(Finding):
+    """Images alone."""
+
+    @property
+    def sentence(self) -> str:
+        return (
+            "Nothing says what is right for these images. So a network is judged by how near it stays to what it gives "
+            "before anything is removed."
+        )
+
+
+@dataclass(frozen=True)
+class Targets(Finding):
+    """What comes with each image is no class."""
+
+    shape: tuple[int, ...]
+
+    @property
+    def sentence(self) -> str:
+        if not self.shape:
+            return "The labels are one number for each image, and no classes."
+        shape = " × ".join(f"{side:,}" for side in self.shape)
+        return f"The labels are {shape} numbers for each image, and no classes."

@@ -1,0 +1,38 @@
+"""What the network's outputs are judged by: proposed from outputs and labels, and chosen here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from pages.ui import measured, state
+from pages.ui.desk import Desk
+from pages.ui.errors import plain_errors
+from pruning_core.datasets import Dataset
+from pruning_core.studies.judging import possible
+from pruning_core.zoo import LoadedModel
+
+
+def ask(desk: Desk, model: LoadedModel, data: Dataset) -> None:
+    """Nothing where nothing but what is proposed can judge it."""
+    offered = {each.key: each for each in possible(model, data)}
+    if len(offered) < 2:
+        return
+    proposed = next(iter(offered))
+    now = desk.data.measure if desk.data.measure in offered else proposed
+    words, choice = st.columns([3, 2], vertical_alignment="center")
+    words.markdown(f":small[:gray[Judged by]]  \n**{offered[now].name}**: {offered[now].says}; {measured.way(now)}.")
+    chosen = choice.selectbox(
+        "What its outputs are judged by",
+        tuple(offered),
+        tuple(offered).index(now),
+        format_func=lambda key: f"{offered[key].name}{' (proposed)' if key == proposed else ''}",
+        key=f"choose.judging.{model.ref.key[:12]}.{desk.data.key[:12]}",
+        help="Sensitivity, What-if, Search and Fine-tune measure this. Numbers without labels say how near a network "
+        "stays to what the unpruned one gives.",
+    )
+    if chosen is not None and chosen != now:
+        with plain_errors():
+            state.choose_data(replace(desk.data, measure="" if chosen == proposed else chosen))
+            st.rerun()

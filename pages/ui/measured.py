@@ -1,0 +1,104 @@
+"""Values of any measure as people read them: with its name, its unit, and which way is better.
+
+What is measured is looked up when a page asks: the measures need torch, and the first paint does not wait for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from pages.ui import numbers
+from pages.ui.numbers import THIN
+
+if TYPE_CHECKING:
+    from pages.ui.desk import Desk
+    from pruning_core.measuring.measure import Measure
+
+HOW = {True: "95 % Wilson interval", False: "95 % interval, from bootstrap samples of these images"}
+
+
+class Known(Protocol):
+    """A value of a measure with its 95 % interval."""
+
+    @property
+    def top1(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def measure(self) -> str: ...
+
+
+def measure(key: str) -> Measure:
+    """Raises UserError for one that this version does not know."""
+    from pruning_core.measuring.registry import named
+
+    return named(key)
+
+
+def of_desk(desk: Desk) -> Measure:
+    """What the network on the desk is judged by. Raises UserError where what was chosen cannot judge it."""
+    from pages.ui import state
+    from pruning_core.studies.judging import judge
+
+    return judge(state.loaded(desk.model), state.splits(desk.data)[1], desk.data.measure)
+
+
+def value(of: Known) -> str:
+    return written(of.measure, of.top1)
+
+
+def written(key: str, number: float) -> str:
+    """`97.8 %`, `31.2 dB`, `0.0123`."""
+    unit = measure(key).unit
+    if unit == "share":
+        return numbers.percent(number)
+    return f"{number:.1f}{THIN}dB" if unit == "dB" else f"{number:.4g}"
+
+
+def bounds(of: Known) -> str:
+    """`96.2–98.9`: beside a value, in its unit."""
+    unit = measure(of.measure).unit
+    if unit == "share":
+        return f"{100 * of.low:.1f}–{100 * of.high:.1f}"
+    return f"{of.low:.1f}–{of.high:.1f}" if unit == "dB" else f"{of.low:.4g}–{of.high:.4g}"
+
+
+def text(of: Known) -> str:
+    """`97.8 % (96.2–98.9)`: a value never goes without its 95 % interval."""
+    return f"{value(of)} ({bounds(of)})"
+
+
+def difference(key: str, number: float) -> str:
+    """With its sign: in points, in decibels, or as it is."""
+    unit = measure(key).unit
+    if unit == "share":
+        return numbers.points(number)
+    rounded = round(number, 1) if unit == "dB" else float(f"{number:.3g}")
+    sign = "+" if rounded > 0 else "−" if rounded < 0 else "±"
+    return f"{sign}{abs(rounded):.1f}{THIN}dB" if unit == "dB" else f"{sign}{abs(rounded):g}"
+
+
+def span(key: str, low: float, high: float) -> str:
+    """The bounds of a difference: `−1.8 to +0.5 points`."""
+    if measure(key).unit == "share":
+        return numbers.span(low, high)
+    first, last = difference(key, low), difference(key, high)
+    return f"{first.removesuffix(f'{THIN}dB')} to {last}"
+
+
+def lost(key: str) -> str:
+    """What a worse network has lost, or what its error has gained: the title of a scale."""
+    found = measure(key)
+    return f"{found.name} {'lost' if found.rises else 'added'}"
+
+
+def interval_help(key: str) -> str:
+    """How the bounds below a value were found."""
+    return f"Below: the {HOW[measure(key).decides]}."
+
+
+def way(key: str) -> str:
+    """Which direction is better, as the end of a sentence."""
+    return "higher is better" if measure(key).rises else "lower is better"

@@ -1,0 +1,58 @@
+"""What comes with images and is no class of each: numbers, several yes or no, a class at every place, pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pruning_core.errors import UserError, clip
+
+CHANNELS = (1, 3)
+BYTE = 255.0
+MOST_CLASSES = 256  # at every place, so that a place takes a byte
+
+
+def nothing(images: int) -> Tensor:
+    """(N, 0): images alone."""
+    return torch.zeros(images, 0)
+
+
+def are_targets(given: np.ndarray) -> bool:
+    """Whether ``given`` (N, …) are no classes of images: not one whole number or name for each, and no one-hot rows."""
+    if given.dtype.kind not in "biuf" or given.ndim == 0:
+        return False
+    if given.ndim == 2 and given.shape[1] == 1:
+        given = given[:, 0]
+    if given.ndim == 1:
+        return given.dtype.kind == "f" and bool((given != np.rint(given)).any())
+    if given.ndim > 2:
+        return True
+    return not bool(((given == 0) | (given == 1)).all() and (given.sum(1) == 1).all())
+
+
+def targets(given: np.ndarray, name: str) -> Tensor:
+    """float32 (N, …); of whole numbers at places uint8 (N, H, W), a class each; of pictures float32 (N, C, H, W) in
+    [0, 1].
+
+    Raises UserError for numbers that are not finite, and for more classes than a byte tells apart.
+    """
+    if given.ndim == 2 and given.shape[1] == 1:
+        given = given[:, 0]
+    if given.dtype.kind == "f":
+        if not bool(np.isfinite(given).all()):
+            raise UserError(f"The labels of {name!r} are not all finite. Repair or leave out those that are not.")
+        return torch.from_numpy(np.ascontiguousarray(given, dtype=np.float32))
+    if given.ndim == 3:
+        low, high = int(given.min()), int(given.max())
+        if low < 0 or high >= MOST_CLASSES:
+            raise UserError(
+                f"The labels of {name!r} have the shape {clip(str(given.shape))} and run from {low} to {high}. A label "
+                f"at every place is the number of a class from 0 to {MOST_CLASSES - 1}."
+            )
+        return torch.from_numpy(np.ascontiguousarray(given, dtype=np.uint8))
+    if given.ndim == 4 and given.dtype == np.uint8:
+        if given.shape[3] in CHANNELS and given.shape[1] not in CHANNELS:
+            given = given.transpose(0, 3, 1, 2)
+        return torch.from_numpy(np.ascontiguousarray(given, dtype=np.float32) / np.float32(BYTE))
+    return torch.from_numpy(np.ascontiguousarray(given, dtype=np.float32))

@@ -1,0 +1,163 @@
+"""What a network's outputs are judged by: one frozen class per measure, with its name, unit and direction.
+
+A measure turns the outputs for a batch, and what they are compared with, into a row of numbers per image, and sums rows
+up to a value with a 95 % interval. So every study that runs images can judge by any of them: what runs the images knows
+no measure, and a measure knows no network.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pruning_core.measuring.bootstrap import bounds, paired
+from pruning_core.measuring.intervals import paired_drop, wilson
+from pruning_core.measuring.measures import Drop
+
+
+class Unit(StrEnum):
+    """How a value is written: a share in per cent (differences in points), in decibels, or as a plain number."""
+
+    SHARE = "share"
+    DECIBEL = "dB"
+    PLAIN = ""
+
+
+class Against(StrEnum):
+    """What the outputs are compared with."""
+
+    CLASSES = "the labels: the number of one class per image"
+    NETWORK = "the outputs of the network that was cut first"
+    TARGETS = "the targets that came with the images, of the shape of the outputs"
+    PLACES = "the labels: the number of a class at every place of an image"
+
+
+@dataclass(frozen=True)
+class Measure(ABC):
+    """A subclass says what it is called and measured in, and implements ``rows`` and ``value``.
+
+    ``key``: as it is stored. ``name``: as a page calls it; ``says``: what it means, a half sentence. ``rises``: whether
+    a higher value is better. ``scale``: the difference that counts as a whole, of which tolerances are shares.
+    ``decides``: the largest output is a decision that is right or wrong, so that a value is a share of images.
+    ``joins``: all outputs of a network are compared, behind one another; else the main one alone.
+    """
+
+    key: ClassVar[str]
+    name: ClassVar[str]
+    says: ClassVar[str]
+    unit: ClassVar[Unit] = Unit.SHARE
+    rises: ClassVar[bool] = True
+    scale: ClassVar[float] = 1.0
+    against: ClassVar[Against]
+    decides: ClassVar[bool] = False
+    joins: ClassVar[bool] = False
+
+    def reads(self, width: int, places: tuple[int, ...], of_classes: bool) -> bool:
+        """Whether outputs of ``width`` numbers, at each of ``places`` where there are any, can be judged by it.
+
+        ``of_classes``: the largest of them names a class.
+        """
+        return True
+
+    def target(self, outputs: Tensor) -> Tensor:
+        """What is kept of the reference network's ``outputs`` (n, …) to compare others with."""
+        return outputs
+
+    @abstractmethod
+    def rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """(n, …) outputs and targets -> (n, k) float64: what each image adds."""
+
+    @abstractmethod
+    def value(self, rows: Tensor, weights: Tensor) -> Tensor:
+        """Rows (N, k), counted ``weights`` (B, N) times each -> (B,) values."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """What a training towards this measure minimises: a scalar, the mean over the batch, with a gradient.
+
+        Computed in the precision of ``outputs``, which must not be less than float32.
+        """
+
+    def of(self, rows: Tensor) -> tuple[float, float, float]:
+        """(value, low, high) over the images of ``rows`` (N, k): the bounds hold 95 % of bootstrap samples of them."""
+        return bounds(self.value, rows)
+
+    def drop(self, base: Tensor, new: Tensor) -> Drop:
+        """How much worse ``new`` is than ``base``, both (N, k) rows of the same images; bootstrapped in pairs."""
+        lost, low, high = paired(self.value, base, new)
+        sign = 1.0 if self.rises else -1.0
+        low, high = sorted((sign * low, sign * high))
+        return Drop(sign * lost, low, high, 0, 0, len(new), self.key)
+
+    @property
+    def title(self) -> str:
+        """What it is called where there is room."""
+        return self.name
+
+    def better(self, value: float) -> float:
+        """``value`` so that more is better."""
+        return value if self.rises else -value
+
+
+@dataclass(frozen=True)
+class Decided(Measure):
+    """A share of images: rows (N, 1) are 1 where the largest of the (n, K) outputs names the right class, else 0."""
+
+    decides: ClassVar[bool] = True
+
+    def reads(self, width: int, places: tuple[int, ...], of_classes: bool) -> bool:
+        return of_classes
+
+    def rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs.argmax(1) == targets)[:, None].double()
+
+    def value(self, rows: Tensor, weights: Tensor) -> Tensor:
+        return (weights @ rows.double())[:, 0] / weights.sum(1)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(outputs, targets)
+
+    def of(self, rows: Tensor) -> tuple[float, float, float]:
+        """With Wilson's interval instead of a bootstrap."""
+        right = int(rows.sum())
+        return right / len(rows), *wilson(right, len(rows))
+
+    def drop(self, base: Tensor, new: Tensor) -> Drop:
+        """With the paired interval of shares instead of a bootstrap."""
+        return paired_drop(base.flatten().bool(), new.flatten().bool(), self.key)
+
+
+@dataclass(frozen=True)
+class Averaged(Measure):
+    """The mean over images of one number each: rows (N, 1)."""
+
+    def value(self, rows: Tensor, weights: Tensor) -> Tensor:
+        return (weights @ rows)[:, 0] / weights.sum(1)
+
+
+@dataclass(frozen=True)
+class Summed(Measure):
+    """A function of the sums over images: rows are added up, then :meth:`from_sums` says what they come to."""
+
+    @abstractmethod
+    def from_sums(self, sums: Tensor) -> Tensor:
+        """(B, k) -> (B,)."""
+
+    def value(self, rows: Tensor, weights: Tensor) -> Tensor:
+        return self.from_sums(weights @ rows)
+
+
+def flat(values: Tensor) -> Tensor:
+    """(n, …) -> (n, m) float64."""
+    return values.reshape(len(values), -1).double()
+
+
+def ratio(above: Tensor, below: Tensor) -> Tensor:
+    """0 where both are 0, infinite where only ``below`` is."""
+    return torch.where(above == 0, torch.zeros_like(above), above / below)

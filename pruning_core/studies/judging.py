@@ -1,0 +1,96 @@
+"""By what a network's outputs can be judged, what of that to propose, and getting what they are compared with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from pruning_core.datasets import Dataset
+from pruning_core.errors import UserError
+from pruning_core.measuring.classifying import TopOne
+from pruning_core.measuring.device import choose_device
+from pruning_core.measuring.evaluate import default_batch_size
+from pruning_core.measuring.forward import outputs_for, precision, ready
+from pruning_core.measuring.measure import Against, Measure
+from pruning_core.measuring.registry import MEASURES, named
+from pruning_core.storage.memory import must_fit
+from pruning_core.zoo import LoadedModel
+
+BYTES = 8  # of a number of a target, at most
+
+
+def possible(loaded: LoadedModel, data: Dataset) -> tuple[Measure, ...]:
+    """What can judge this network on these images; the first is what to propose."""
+    return tuple(each for each in MEASURES if not refusal(each, loaded, data))
+
+
+def refusal(measure: Measure, loaded: LoadedModel, data: Dataset) -> str:
+    """The sentence that says why not; "" where it can judge this network on these images."""
+    outputs = loaded.outputs
+    if not measure.reads(outputs.width, outputs.places, outputs.meaning.of_classes):
+        return f"{measure.name} cannot be measured of {outputs}."
+    if measure.against is Against.CLASSES:
+        if not data.classes:
+            return f"{data.name!r} names no classes, so that nobody knows which answers are right."
+        try:
+            loaded.check_classes_of(data)
+        except UserError as error:
+            return str(error)
+    return ""
+
+
+def check_right_or_wrong(loaded: LoadedModel, data: Dataset) -> None:
+    """Raise UserError where no answer of this network to these images is right or wrong: no class is known for each."""
+    if why := refusal(TopOne(), loaded, data):
+        raise UserError(why)
+
+
+def judge(loaded: LoadedModel, data: Dataset, wanted: str) -> Measure:
+    """The measure with the key ``wanted``, or, for "", what is to be proposed. Raises UserError where it cannot judge.
+
+    Classes that do not fit a classifier are said and not passed over: most likely network or images are the wrong ones.
+    """
+    if wanted:
+        chosen = named(wanted)
+        if why := refusal(chosen, loaded, data):
+            raise UserError(f"{why} Choose another measure on the Load page.")
+        return chosen
+    if data.classes and loaded.outputs.meaning.of_classes:
+        loaded.check_classes_of(data)
+    return possible(loaded, data)[0]
+
+
+def aimed(data: Dataset, measure: Measure, loaded: LoadedModel) -> Dataset:
+    """``data``, as the network takes them, with what ``measure`` compares outputs with as labels.
+
+    For a measure against the network that was cut first, that network is run on every image. Raises UserError where
+    its outputs would fill the memory.
+    """
+    if measure.against is not Against.NETWORK:
+        return replace(data, measure=measure.key)
+    first = loaded if loaded.whole is None else loaded.whole()
+    targets = _targets(first.model, data, measure)
+    classes: tuple[str, ...] = ()
+    if measure.decides:
+        width = loaded.outputs.width
+        classes = data.classes if len(data.classes) == width else tuple(map(str, range(width)))
+    return replace(data, labels=targets, classes=classes, measure=measure.key)
+
+
+def _targets(model: nn.Module, data: Dataset, measure: Measure) -> Tensor:
+    where = choose_device()
+    network = ready(model, where)
+    dtype, size = precision(network), default_batch_size(data.size, where)
+    found = list[Tensor]()
+    for start in range(0, len(data), size):
+        x = data.normalised(data.images[start : start + size].to(where), dtype)
+        found.append(measure.target(outputs_for(network, x, joins=measure.joins).float()).cpu())
+        if start == 0:
+            must_fit(
+                BYTES * found[0][0].numel() * len(data),
+                f"What the unpruned network gives for {len(data):,} images",
+                "Choose fewer or smaller images.",
+            )
+    return torch.cat(found)
