@@ -1,0 +1,85 @@
+"""Which lesson, which step: the question first, the answer once it is asked for, then the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from pages.lessons.demo import Demo
+from pages.lessons.lesson import Lesson, Step
+from pages.ui import cards, plots
+from pages.ui.literal import literal
+
+LESSON = "lessons.lesson"
+
+
+def choose(lessons: Sequence[Lesson]) -> Lesson:
+    by_key = {lesson.key: lesson for lesson in lessons}
+    titles = {key: f"{number}. {lesson.title}" for number, (key, lesson) in enumerate(by_key.items(), 1)}
+    st.session_state.setdefault(LESSON, lessons[0].key)
+    chosen = st.segmented_control(
+        "Lesson", list(by_key), format_func=lambda key: titles[key], key=LESSON, required=True, persist_state="session",
+        label_visibility="collapsed", wrap=True,
+    )  # fmt: skip
+    return by_key[chosen or lessons[0].key]
+
+
+def step(lesson: Lesson, demo: Demo) -> None:
+    place = f"lessons.{lesson.key}.step"
+    number = min(int(st.session_state.get(place, 0)), len(lesson.steps))
+    st.markdown(lesson.about)
+    if number == len(lesson.steps):
+        _end(lesson, place)
+        return
+    now = lesson.steps[number]
+    asked = f"lessons.{lesson.key}.{number}.asked"
+    with st.container(border=True):
+        st.progress((number + 1) / len(lesson.steps), text=f"Step {number + 1} of {len(lesson.steps)}")
+        st.subheader(now.question)
+        if not st.session_state.get(asked):
+            st.caption("What do you expect? Then see it measured.")
+            st.button(
+                "Measure it", type="primary", icon=":material/play_arrow:", key=f"{asked}.button", on_click=_set,
+                args=(asked, True), wrap=True,
+            )  # fmt: skip
+        elif _answer(now, demo, f"lessons.{lesson.key}.{number}"):
+            last = number + 1 == len(lesson.steps)
+            st.button(
+                "Finish" if last else "Next", type="primary", icon=":material/arrow_forward:", key=f"{asked}.next",
+                on_click=_set, args=(place, number + 1), wrap=True,
+            )  # fmt: skip
+    if number:
+        st.button("Back", type="tertiary", key=f"{asked}.back", on_click=_set, args=(place, number - 1), wrap=True)
+
+
+def _answer(now: Step, demo: Demo, key: str) -> bool:
+    """Whether it is there."""
+    with st.spinner("Measuring …", show_time=True):
+        shown = now.measure(demo)
+    if shown is None:
+        return False
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        plots.show(shown.figure, f"{key}.figure")
+        cards.source_line(*shown.sources)
+    with right:
+        st.markdown(
+            f"**Measured:** {now.found.format(**{name: literal(value) for name, value in shown.values.items()})}"
+        )
+        st.markdown(f"**What follows:** {now.meaning}")
+    return True
+
+
+def _end(lesson: Lesson, place: str) -> None:
+    with st.container(border=True):
+        st.subheader(f"That was: {lesson.title}")
+        for each in lesson.steps:
+            st.markdown(f"* {each.question} {each.meaning}")
+        st.button(
+            "Begin it again", icon=":material/replay:", key=f"{place}.again", on_click=_set, args=(place, 0), wrap=True
+        )
+
+
+def _set(key: str, value: object) -> None:
+    st.session_state[key] = value
