@@ -1,6 +1,7 @@
 # The dashboard in a container:
 #   docker build -t prunescope .
-#   docker run --rm -p 8501:8501 -v prunescope:/data prunescope
+#   docker run --rm -p 127.0.0.1:8501:8501 -e PRUNESCOPE_PASSWORD='ten letters or more' -v prunescope:/data prunescope
+# Other machines reach it through a proxy, or with -p 8501:8501 and PRUNESCOPE_HOSTS: docs/trust.md.
 # Without a GPU a third of the size:
 #   docker build --build-arg WHEEL_INDEX=https://download.pytorch.org/whl/cpu -t prunescope .
 ARG PYTHON_VERSION=3.12

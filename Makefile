@@ -19,6 +19,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PIP_ARGS ?=
 # no: install what the lists say without the lock, that is without checking hashes
 LOCK ?= yes
+# Any other wants PRUNESCOPE_PASSWORD: docs/trust.md
 ADDRESS ?= localhost
 PORT ?=
 # A network of your own code: make run MODEL=package.module:factory

@@ -50,6 +50,6 @@ else:
     app = st.App(
         __file__,
         lifespan=server.lifespan,
-        middleware=server.MIDDLEWARE,
+        middleware=server.middleware(),
         on_script_error=server.on_script_error,
     )

@@ -17,7 +17,9 @@ from streamlit.runtime.pages_manager import PagesManager
 from pages.ui import first_paint
 from pages.ui.cookie import UserCookie
 from pages.ui.errors import LOG, report
+from pages.ui.guard import Guard, refusal
 from pages.ui.literal import literal
+from pages.ui.settings import Settings
 from pruning_core.errors import UserError
 
 # Read once, when torch loads its thread pool: threads that wait by spinning take the core that the page answers on.
@@ -26,7 +28,18 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 CALM_S = 5.0  # after the first page: what a sweep needs can wait until that is drawn
 
-MIDDLEWARE = [Middleware(UserCookie)]
+
+def middleware() -> list[Middleware]:
+    """What stands before every request. Ends the process with a sentence where the settings would be unsafe."""
+    try:
+        settings = Settings.read()
+    except UserError as error:
+        raise SystemExit(str(error)) from error
+    address = str(st.get_option("server.address") or "")
+    if why := refusal(address, settings):
+        raise SystemExit(why)
+    name = str(st.get_option("browser.serverAddress") or "")
+    return [Middleware(Guard, settings=settings, address=address, public_name=name), Middleware(UserCookie)]
 
 
 class WarmUp:

@@ -18,6 +18,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.ui.cookie import USER_COOKIE
 from pages.ui.once import Once
+from pages.ui.settings import Settings
 
 if TYPE_CHECKING:
     from pages.ui.desk import Desk
@@ -127,9 +128,12 @@ def _make_workspace(root: str) -> Workspace:
 def _make_jobs(root: str) -> Jobs:
     from pruning_core.apart import household
     from pruning_core.runs.jobs import Jobs
+    from pruning_core.runs.rules import Rules
     from pruning_core.studies.specs import PRODUCT
 
-    return Jobs(_workspace(root), PRODUCT, elsewhere=household.elsewhere())
+    settings = Settings.read()
+    rules = Rules(settings.queued_each, settings.queued_all, 3600 * settings.longest_hours)
+    return Jobs(_workspace(root), PRODUCT, elsewhere=household.elsewhere(), rules=rules)
 
 
 _workspace: Once[Workspace] = Once(_make_workspace)

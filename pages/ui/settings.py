@@ -1,0 +1,126 @@
+"""What whoever runs a server may set, in one place: environment variables, read once, with a reason each.
+
+    python -m pages.ui.settings          what is set now
+    python -m pages.ui.settings --help   what can be set
+
+Address, port, certificates and the size of uploads are Streamlit's own (`.streamlit/config.toml`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pruning_core.errors import UserError, quoted
+
+LEAST_PASSWORD = 10  # characters
+
+
+class SignIn(StrEnum):
+    """Who says that a visitor may come in."""
+
+    NONE = "none"  # whoever can reach the address, which must be this machine's own
+    PASSWORD = "password"
+    PROXY = "proxy"  # something before this server, which nobody can get around
+
+
+def _setting(default: Any, variable: str, what: str, secret: bool = False) -> Any:
+    return field(default=default, metadata={"variable": variable, "what": what, "secret": secret})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of them have a default with which a server on this machine alone is safe."""
+
+    data: str = _setting("", "PRUNESCOPE_DATA", "folder of runs and uploads; ~/.local/share/prunescope if empty")
+    hosts: tuple[str, ...] = _setting(
+        (), "PRUNESCOPE_HOSTS", "names under which the server is reached, with commas; *.example.org for all below one"
+    )
+    password: str = _setting(
+        "", "PRUNESCOPE_PASSWORD", f"what a visitor must know; {LEAST_PASSWORD} characters or more", secret=True
+    )
+    password_file: str = _setting("", "PRUNESCOPE_PASSWORD_FILE", "file that holds the password, instead")
+    proxy: bool = _setting(
+        False, "PRUNESCOPE_PROXY_SIGNS_IN", "yes: a proxy before this server signs people in, so it need not"
+    )
+    metrics_token: str = _setting(
+        "",
+        "PRUNESCOPE_METRICS_TOKEN",
+        "bearer token with which /_stcore/metrics is read; else nobody does",
+        secret=True,
+    )
+    queued_each: int = _setting(100, "PRUNESCOPE_QUEUED_EACH", "runs of one visitor that may wait")
+    queued_all: int = _setting(400, "PRUNESCOPE_QUEUED_ALL", "runs that may wait in all")
+    longest_hours: float = _setting(24.0, "PRUNESCOPE_LONGEST_HOURS", "hours until one attempt at a run is ended")
+
+    @property
+    def sign_in(self) -> SignIn:
+        return SignIn.PASSWORD if self.password else SignIn.PROXY if self.proxy else SignIn.NONE
+
+    @staticmethod
+    def read(environment: Mapping[str, str] = os.environ) -> Settings:
+        """Raises UserError for a value that cannot be."""
+        given: dict[str, Any] = {}
+        for each in fields(Settings):
+            text = environment.get(each.metadata["variable"], "").strip()
+            if text:
+                given[each.name] = _value(each.metadata["variable"], text, each.default)
+        settings = Settings(**given)
+        if settings.password_file:
+            settings = Settings(**{**given, "password": _from_file(settings.password_file)})
+        if settings.password and len(settings.password) < LEAST_PASSWORD:
+            raise UserError(f"The password is too short: choose one of {LEAST_PASSWORD} characters or more.")
+        return settings
+
+
+def _value(variable: str, text: str, default: Any) -> Any:
+    try:
+        match default:
+            case bool():
+                return {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}[text.lower()]
+            case int() | float():
+                number = type(default)(text)
+                if not 0 < number < float("inf"):
+                    raise ValueError
+                return number
+            case tuple():
+                return tuple(part.strip().lower() for part in text.split(",") if part.strip())
+            case _:
+                return text
+    except (KeyError, ValueError) as error:
+        kind = "yes or no" if isinstance(default, bool) else "a number above zero"
+        raise UserError(f"{variable} is {kind}, not {quoted(text)}.") from error
+
+
+def _from_file(name: str) -> str:
+    try:
+        text = Path(name).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"The file of the password, {quoted(name)}, cannot be read.") from error
+    if not text:
+        raise UserError(f"The file of the password, {quoted(name)}, is empty.")
+    return text
+
+
+def main() -> None:
+    lines = [f"  {each.metadata['variable']:<28} {each.metadata['what']}" for each in fields(Settings)]
+    about = "Environment variables of the server:\n\n" + "\n".join(lines)
+    argparse.ArgumentParser(
+        "python -m pages.ui.settings", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    try:
+        settings = Settings.read()
+    except UserError as error:
+        raise SystemExit(str(error)) from error
+    for each in fields(Settings):
+        value = getattr(settings, each.name)
+        print(f"{each.metadata['variable']}={'(set)' if each.metadata['secret'] and value else value}")
+
+
+if __name__ == "__main__":
+    main()
