@@ -1,0 +1,48 @@
+"""docs/support.md says what really ran: the tests of patterns as they are now, and the tables of networks."""
+
+from __future__ import annotations
+
+import ast
+
+from benchmarks.support import FILES, PAGE, Seen, networks, page, patterns, sources
+
+TEXT = PAGE.read_text(encoding="utf-8")
+AGAIN = "run python -m benchmarks.support, which takes some minutes"
+
+
+def test_it_was_made_from_the_tests_as_they_are() -> None:
+    assert sources() in TEXT, AGAIN
+
+
+def test_it_holds_the_tables_of_networks_as_they_are() -> None:
+    assert networks() in TEXT, AGAIN
+    assert "| 80 of 80 of torchvision's classifiers | exact |" in TEXT
+
+
+def test_every_pattern_that_is_compared_has_its_line_and_no_other() -> None:
+    calls = {
+        test.name: {getattr(node.func, "id", "") for node in ast.walk(test) if isinstance(node, ast.Call)}
+        for path in FILES
+        for test in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(test, ast.FunctionDef)
+    }
+    titles = {name: name.removeprefix("test_").replace("_", " ") for names in patterns().values() for name in names}
+    rows = {
+        line.split("|")[1].strip() for line in TEXT.partition("## Patterns")[2].splitlines() if line.startswith("| ")
+    }
+    assert {titles[name] for name in titles if "check_exact" in calls[name]} <= rows
+    assert rows - {"pattern"} <= set(titles.values())
+
+
+def test_a_verdict_is_what_was_seen() -> None:
+    def verdict(**seen: object) -> str:
+        return Seen(**seen).verdict  # type: ignore[arg-type]  # fields by name
+
+    assert verdict(proven=2) == "exact" and verdict(refused=["No."]) == "refused"
+    assert verdict(proven=1, approximate=3) == "exact beside approximate groups"
+    assert Seen().says is False
+    seen = {name: Seen() for names in patterns().values() for name in names}
+    first = next(iter(seen))
+    seen[first] = Seen(proven=7, refused=["A sentence."])
+    (row,) = [line for line in page(seen).splitlines() if "A sentence." in line]
+    assert first.removeprefix("test_").replace("_", " ") in row and "| exact | 7 |" in row
