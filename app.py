@@ -27,6 +27,7 @@ if __name__ == "__main__":
                 st.Page("pages/finetune/page.py", title="Fine-tune", url_path="finetune"), ":material/model_training:"
             ),
             Entry(st.Page("pages/download/page.py", title="Download", url_path="download"), ":material/download:"),
+            Entry(st.Page("pages/compare/page.py", title="Compare", url_path="compare"), ":material/compare:"),
             Entry(st.Page("pages/show/page.py", title="Show", url_path="show"), ":material/co_present:"),
             Entry(st.Page("pages/criteria/page.py", title="Criteria", url_path="criteria"), ":material/balance:"),
             Entry(st.Page("pages/similarity/page.py", title="Similarity", url_path="similarity"), ":material/hub:"),

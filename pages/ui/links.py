@@ -38,3 +38,7 @@ def to_show(label: str = "Show it") -> None:
 
 def to_taxonomy(label: str = "Walk through the methods") -> None:
     st.page_link("pages/taxonomy/page.py", label=label, icon=":material/account_tree:")
+
+
+def to_compare(label: str = "Compare all networks") -> None:
+    st.page_link("pages/compare/page.py", label=label, icon=":material/compare:")

@@ -127,7 +127,7 @@ def texts(message: object, name: str = "") -> Iterator[tuple[str, str]]:
 def strings(value: object, key: str = "") -> Iterator[str]:
     """Every text of a figure that is drawn."""
     if isinstance(value, str):
-        if key not in ("alt", "customdata", "uid", "legendgroup"):
+        if key not in ("alt", "customdata", "uid", "legendgroup", "bdata"):  # the last is numbers
             yield value
     elif isinstance(value, dict):
         for inner, item in value.items():

@@ -1,0 +1,104 @@
+"""Two networks beside each other: layers, classes, and the images whose prediction flipped."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.compare import charts
+from pages.compare.measured import Row
+from pages.ui import cards, differences, pictures, plots, provenance, state
+from pages.ui.desk import Desk
+from pages.ui.literal import literal
+from pages.ui.pictures import Caption
+from pruning_core.measuring.answers import Answers, confusion, damage, flips
+
+COUNTED = provenance.derived("counted in the captured networks, exactly")
+MOST_CLASSES = 40  # of a picture of confusions that can be read
+KINDS = {"lost": "Right to wrong", "gained": "Wrong to right", "other": "Wrong to another wrong"}
+SHOWN = 40
+
+
+def layers(one: Row, two: Row) -> None:
+    frame = differences.layers(state.network(one.node.model), state.network(two.node.model))
+    changed = frame[frame["changed"]]
+    st.markdown(f"{len(changed)} of {len(frame)} layers differ.")
+    if changed.empty:
+        return
+    what = st.segmented_control(
+        "Of each layer", ("channels", "macs", "parameters"), default="channels", required=True, key="compare.what",
+        format_func={"channels": "Channels", "macs": "MACs", "parameters": "Parameters"}.__getitem__,
+        persist_state="session", wrap=True,
+    )  # fmt: skip
+    title = {"channels": "Channels", "macs": "MACs", "parameters": "Parameters"}[what]
+    left, right = st.columns(2, gap="medium")
+    with left:
+        plots.show(differences.widths(changed, what, title), "compare.widths")
+    with right:
+        st.dataframe(changed.drop(columns="changed"), hide_index=True)
+    cards.source_line(COUNTED)
+
+
+def classes(desk: Desk, one: Row, two: Row) -> None:
+    both = _both(one, two)
+    if both is None:
+        return
+    test = state.splits(desk.data)[1]
+    lost = damage(*both, test.classes)
+    st.markdown("Accuracy lost in each class, from the pinned network to the other; open circles are inside the noise.")
+    plots.show(differences.damage(lost), "compare.damage")
+    if len(test.classes) <= MOST_CLASSES:
+        for place, row, said in zip(st.columns(2, gap="medium"), (one, two), both, strict=True):
+            with place:
+                st.markdown(f"**{literal(row.node.label)}**")
+                counts = confusion(said, len(test.classes))
+                plots.show(charts.confusion(counts, test.classes, row.node.label), f"compare.confusion.{row is one}")
+    _source(two)
+
+
+def images(desk: Desk, one: Row, two: Row) -> None:
+    both = _both(one, two)
+    if both is None:
+        return
+    test = state.splits(desk.data)[1]
+    if len(test) != len(both[0].labels):
+        st.caption("The images on the desk are others than those that were measured.")
+        return
+    found = flips(*both)
+    by_kind = {"lost": found.lost, "gained": found.gained, "other": found.other}
+    st.markdown(f"{found.count:,} of {len(test):,} test images get another answer.")
+    if not found.count:
+        return
+    kind = st.segmented_control(
+        "Which", tuple(KINDS), default="lost", required=True, key="compare.kind", persist_state="session",
+        format_func=lambda each: f"{KINDS[each]} ({len(by_kind[each])})", wrap=True,
+    )  # fmt: skip
+    shown = by_kind[kind][:SHOWN]
+    if not shown:
+        st.caption("None of this kind.")
+    else:
+        said = [
+            [Caption(f"{pictures.class_name(test, int(each.predicted[at]))} ({100 * each.confidence[at]:.0f} %)",
+                     bool(each.right[at])) for each in both]
+            for at in shown
+        ]  # fmt: skip
+        st.html(pictures.gallery(test, shown, said, 84))
+    st.caption(
+        "Above: what the pinned network says; below: the other. In brackets how sure it is."
+        + (f" The first {SHOWN} are shown." if len(by_kind[kind]) > SHOWN else "")
+    )
+    _source(two)
+
+
+def _both(one: Row, two: Row) -> tuple[Answers, Answers] | None:
+    if one.node.model == two.node.model:
+        st.caption("Both are the same network. Choose another one above.")
+        return None
+    if one.answers is None or two.answers is None:
+        st.caption("Their answers are not measured yet.")
+        return None
+    return one.answers, two.answers
+
+
+def _source(row: Row) -> None:
+    if row.accuracy is not None:
+        cards.source_line(provenance.measured(row.accuracy.dataset, images=row.accuracy.images))

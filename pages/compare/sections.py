@@ -1,0 +1,116 @@
+"""The parts of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from pages.compare import charts, details, measured, table
+from pages.compare.measured import Row
+from pages.compare.tree import MOST, Node
+from pages.ui import jobs, plots, state
+from pages.ui.desk import Desk
+from pages.ui.errors import plain_errors
+from pages.ui.literal import literal
+from pruning_core.errors import UserError
+from pruning_core.runs.view import JobView
+from pruning_core.zoo import ModelRef
+
+FAMILY, PINNED, OTHER = "compare.family", "compare.pinned", "compare.other"
+AXIS, ASKED, CLICKED = "compare.axis", "compare.asked", "compare.clicked"
+
+
+def family(families: Mapping[ModelRef, tuple[Node, ...]]) -> tuple[Node, ...]:
+    """The tree in view; that of the desk's network first."""
+    origins = list(families)
+    at = 0
+    if len(origins) > 1:
+        names = [f"{nodes[0].label} ({len(nodes)})" for nodes in families.values()]
+        at = st.selectbox("Made from", range(len(origins)), format_func=lambda each: names[each], key=FAMILY)
+    return families[origins[at]]
+
+
+def everything(desk: Desk, nodes: tuple[Node, ...]) -> None:
+    st.markdown(
+        f"{len(nodes) - 1} network{'s were' if len(nodes) > 2 else ' was'} made from this one. All are measured on "
+        "the same test images and timed with the same batch. Differences are paired, image by image, against the "
+        "pinned one."
+    )
+    if len(nodes) == MOST:
+        st.caption(f"The first {MOST} are shown.")
+    pinned, other = _choices(desk, nodes)
+    _tree(nodes, pinned, other)
+    try:
+        state.loaded(nodes[0].model).check_judged_on(state.splits(desk.data)[1])
+    except UserError as error:
+        st.info(literal(str(error)))
+        return
+    with plain_errors():
+        rows = _measured(desk, nodes, pinned)
+        summary, layers, classes, images = st.tabs(["Front and table", "Layers", "Classes", "Images that flipped"])
+        one = next(row for row in rows if row.node.model == pinned)
+        two = next(row for row in rows if row.node.model == other)
+        with summary:
+            _front(rows, pinned, other)
+            table.section(rows, desk)
+        with layers:
+            details.layers(one, two)
+        with classes:
+            details.classes(desk, one, two)
+        with images:
+            details.images(desk, one, two)
+
+
+def _choices(desk: Desk, nodes: Sequence[Node]) -> tuple[ModelRef, ModelRef]:
+    """The pinned baseline, and what is held against it."""
+    places = {node.model: at for at, node in enumerate(nodes)}
+    usual = places.get(desk.model, 0) or len(nodes) - 1
+    for key, first in ((PINNED, 0), (OTHER, usual)):
+        if st.session_state.get(key, -1) not in range(len(nodes)):
+            st.session_state[key] = first
+    left, right = st.columns(2)
+    pinned = left.selectbox("Pinned", range(len(nodes)), format_func=lambda at: nodes[at].label, key=PINNED)
+    other = right.selectbox("Compared with it", range(len(nodes)), format_func=lambda at: nodes[at].label, key=OTHER)
+    return nodes[pinned].model, nodes[other].model
+
+
+def _tree(nodes: Sequence[Node], pinned: ModelRef, other: ModelRef) -> None:
+    clicked = plots.pick(charts.tree(nodes, pinned, other), "compare.tree", charts.POINTS)
+    if clicked is not None:
+        st.session_state[CLICKED] = clicked.get("point_index", clicked.get("point_number"))
+        st.rerun()
+
+
+def take_click() -> None:
+    """Before the boxes are drawn: a widget's value cannot be set after it."""
+    if (at := st.session_state.pop(CLICKED, None)) is not None:
+        st.session_state[OTHER] = at
+
+
+def _measured(desk: Desk, nodes: Sequence[Node], pinned: ModelRef) -> list[Row]:
+    specs = measured.runs(nodes, desk)
+    waiting = measured.missing(specs)
+    images = len(state.splits(desk.data)[1])
+    if waiting and not measured.small(nodes, images):
+        words = f"Measure {len(waiting)} missing values"
+        if not st.button(words, type="primary", icon=":material/speed:", key=ASKED, wrap=True):
+            return measured.rows(nodes, desk, pinned)
+    ids = [state.jobs().submit(spec, state.owner()) for spec in specs if waiting or state.jobs().find(spec)]
+
+    def tell(views: tuple[JobView, ...]) -> None:
+        done = sum(not view.active for view in views)
+        if done < len(views):
+            st.progress(done / len(views), f"Measured {done} of {len(views)}")
+        jobs.faults(views, key="compare.runs")
+
+    jobs.follow(ids, tell, key="compare.runs")
+    return measured.rows(nodes, desk, pinned)
+
+
+def _front(rows: Sequence[Row], pinned: ModelRef, other: ModelRef) -> None:
+    axis = st.segmented_control(
+        "Against", tuple(charts.AXES), default="macs", required=True, key=AXIS, persist_state="session",
+        format_func=lambda each: charts.AXES[each], wrap=True,
+    )  # fmt: skip
+    plots.show(charts.front(rows, axis, measured.front(rows, axis), pinned, other), "compare.front")

@@ -1,0 +1,91 @@
+"""Every network that was made, as a tree; and two of them image by image."""
+
+import numpy as np
+import pytest
+
+from pages.compare import measured, sections, table, tree
+from pages.ui import state
+from pages.ui.desk import first_desk, remember
+from pruning_core.export.table import csv_of
+from pruning_core.graph import Plan
+from pruning_core.measuring.answers import flips
+from pruning_core.runs.view import State
+from pruning_core.studies.front import FrontRun
+from pruning_core.studies.prune import PruneRun
+from tests.app.page_under_test import opened, text_of
+from tests.app.test_finetune_page import one_thread  # noqa: F401 (a fixture)
+from tests.app.test_show_page import galleries
+
+ME = "me"
+
+
+@pytest.fixture
+def desk(monkeypatch, one_thread):  # noqa: F811
+    """A cut with new statistics, and one size of the front."""
+    monkeypatch.setattr(state, "owner", lambda: ME)
+    first = first_desk()
+    plan = Plan({group.key: range(group.size // 2) for group in state.network(first.model).groups})
+    for run in (PruneRun(first.model, first.data, plan.to_json()), FrontRun(first.model, first.data, shares=(0.3,))):
+        assert state.jobs().wait(state.jobs().submit(run, ME), 200).state is State.DONE
+    remember(state.workspace(), ME, first)
+    yield first
+    state.jobs().close()
+
+
+def shown(monkeypatch, **session):
+    """The page once everything on it is measured."""
+    page = opened("compare", monkeypatch, **session)
+    for view in state.jobs().of(ME):
+        assert state.jobs().wait(view.id, 200).state is State.DONE
+    page.run()
+    assert not page.exception and not page.error
+    return page
+
+
+def test_the_tree_says_what_each_network_was_made_from_and_how(desk):
+    (nodes,) = tree.families(desk).values()
+    by = {node.operation: node for node in nodes}
+    assert set(by) == {"", "cut", "new statistics", "cut and mended"}
+    assert by["cut"].parent == by["cut and mended"].parent == desk.model == by[""].model
+    assert by["new statistics"].parent == by["cut"].model and by["new statistics"].depth == 2
+    assert [node.row for node in nodes] == [0, 1, 2, 3] and by[""].label == "ResNet on digits"
+    assert by["cut"].model.plan == by["new statistics"].model.plan
+
+
+def test_every_network_is_measured_on_the_same_images(desk, monkeypatch):
+    page = shown(monkeypatch)
+    (nodes,) = tree.families(desk).values()
+    rows = measured.rows(nodes, desk, desk.model)
+    frame = page.dataframe[0].value
+    assert list(frame["macs"]) == [row.cost.macs for row in rows] and len(frame) == 4
+    for row in rows:
+        assert row.accuracy.images == 450 and row.latency.batch_size == 64
+        assert (row.change is None) == (row.node.model == desk.model)
+    front = measured.front(rows, "macs")
+    assert 0 in front or any(row.accuracy.top1 >= rows[0].accuracy.top1 for row in rows[1:])
+    for at, row in enumerate(rows):
+        beaten = any(o.cost.macs <= row.cost.macs and o.accuracy.top1 > row.accuracy.top1 for o in rows)
+        assert not (beaten and at in front)
+    text = csv_of(table.HEAD, table.cells(rows))
+    assert text.count("\r\n") == 5 and f",{rows[1].cost.macs}," in text
+
+
+def test_the_images_that_flipped_are_those_of_the_two_chosen(desk, monkeypatch):
+    (nodes,) = tree.families(desk).values()
+    at = next(node.row for node in nodes if node.operation == "cut")
+    page = shown(monkeypatch, **{sections.OTHER: at, sections.PINNED: 0})
+    rows = measured.rows(nodes, desk, desk.model)
+    found = flips(rows[0].answers, rows[at].answers)
+    assert f"{found.count} of 450 test images get another answer" in text_of(page)
+    (gallery,) = galleries(page)
+    assert gallery.count("base64") == min(40, len(found.lost)) > 0
+    assert gallery.count('class="right"') == gallery.count('class="wrong"') == min(40, len(found.lost))
+    assert np.array_equal(rows[0].answers.labels, rows[at].answers.labels)
+
+
+def test_nothing_made_is_said_and_the_page_shows_the_way(monkeypatch):
+    monkeypatch.setattr(state, "owner", lambda: "nobody")
+    from pages.ui import links
+
+    monkeypatch.setattr(links, "to_what_if", lambda *_: None)
+    assert "nothing to compare" in text_of(opened("compare", monkeypatch))
