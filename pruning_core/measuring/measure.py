@@ -65,6 +65,10 @@ class Measure(ABC):
         """
         return True
 
+    def wants(self, labels: Tensor) -> bool:
+        """Whether numbers (N, …) of the shape of the outputs are of the kind that it compares outputs with."""
+        return True
+
     def target(self, outputs: Tensor) -> Tensor:
         """What is kept of the reference network's ``outputs`` (n, …) to compare others with."""
         return outputs

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError, quoted
-from pruning_core.measuring.classifying import TopOne
+from pruning_core.measuring.classifying import TopFive, TopOne
 from pruning_core.measuring.following import Agreement, Cosine, Divergence, OutputError, PlaceAgreement
 from pruning_core.measuring.measure import Measure
+from pruning_core.measuring.picturing import SignalToNoise, Similarity
+from pruning_core.measuring.regressing import AbsoluteError, Explained, SquaredError
+from pruning_core.measuring.segmenting import MeanOverlap, PlacesRight
+from pruning_core.measuring.yes_or_no import AnsweredRight, Precision, RankedRight
 
 MEASURES: tuple[Measure, ...] = (
     TopOne(),
+    TopFive(),
+    MeanOverlap(),
+    PlacesRight(),
+    SignalToNoise(),
+    Similarity(),
+    RankedRight(),
+    Precision(),
+    AnsweredRight(),
+    Explained(),
+    AbsoluteError(),
+    SquaredError(),
     Agreement(),
     OutputError(),
     PlaceAgreement(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from pruning_core.measuring.evaluate import default_batch_size
 from pruning_core.measuring.forward import outputs_for, precision, ready
 from pruning_core.measuring.measure import Against, Measure
 from pruning_core.measuring.registry import MEASURES, named
+from pruning_core.measuring.segmenting import NOBODY
 from pruning_core.storage.memory import must_fit
 from pruning_core.zoo import LoadedModel
 
@@ -31,14 +33,63 @@ def refusal(measure: Measure, loaded: LoadedModel, data: Dataset) -> str:
     outputs = loaded.outputs
     if not measure.reads(outputs.width, outputs.places, outputs.meaning.of_classes):
         return f"{measure.name} cannot be measured of {outputs}."
-    if measure.against is Against.CLASSES:
-        if not data.classes:
-            return f"{data.name!r} names no classes, so that nobody knows which answers are right."
-        try:
-            loaded.check_classes_of(data)
-        except UserError as error:
-            return str(error)
+    match measure.against:
+        case Against.CLASSES:
+            return _no_classes(loaded, data)
+        case Against.PLACES:
+            return _no_places(loaded, data)
+        case Against.TARGETS:
+            return _no_targets(measure, loaded, data)
     return ""
+
+
+def _no_classes(loaded: LoadedModel, data: Dataset) -> str:
+    if not data.classes:
+        return f"{data.name!r} names no classes, so that nobody knows which answers are right."
+    try:
+        loaded.check_classes_of(data)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _no_places(loaded: LoadedModel, data: Dataset) -> str:
+    outputs = loaded.outputs
+    if data.classes or data.labels.dtype != torch.uint8 or data.labels.ndim < 3:
+        return f"{data.name!r} names no class for each place of an image."
+    if data.labels.shape[1:] != outputs.places:
+        return f"The labels are {_shape(data)} numbers for an image, and the network gives {outputs}."
+    highest = _highest(data.labels)
+    if highest >= outputs.width:
+        return f"The labels name class {highest}, and the network tells {outputs.width} classes apart at each place."
+    return ""
+
+
+def _no_targets(measure: Measure, loaded: LoadedModel, data: Dataset) -> str:
+    outputs = loaded.outputs
+    data = as_answers(data) if outputs.width == 1 else data
+    if data.classes or not data.labelled or not data.labels.is_floating_point():
+        return f"Nothing came with the images of {data.name!r} that outputs could be compared with."
+    if data.labels[0].numel() != outputs.width * prod(outputs.places) or data.labels.shape[2:] != outputs.places:
+        return f"The labels are {_shape(data)} numbers for an image, and the network gives {outputs}."
+    if not measure.wants(data.labels):
+        return f"{measure.name} cannot be measured against labels like those of {data.name!r}."
+    return ""
+
+
+def as_answers(data: Dataset) -> Dataset:
+    """Two classes as the answers 0 and 1 to one question; other data as they are."""
+    return replace(data, labels=data.labels.float(), classes=()) if len(data.classes) == 2 else data
+
+
+def _shape(data: Dataset) -> str:
+    return " × ".join(map(str, data.labels.shape[1:])) or "1"
+
+
+def _highest(labels: Tensor) -> int:
+    """The highest class among (N, …) labels of places; -1 where nobody labelled any."""
+    known = labels[labels != NOBODY]
+    return int(known.max()) if len(known) else -1
 
 
 def check_right_or_wrong(loaded: LoadedModel, data: Dataset) -> None:
@@ -69,7 +120,7 @@ def aimed(data: Dataset, measure: Measure, loaded: LoadedModel) -> Dataset:
     its outputs would fill the memory.
     """
     if measure.against is not Against.NETWORK:
-        return replace(data, measure=measure.key)
+        return replace(as_answers(data) if measure.against is Against.TARGETS else data, measure=measure.key)
     first = loaded if loaded.whole is None else loaded.whole()
     targets = _targets(first.model, data, measure)
     classes: tuple[str, ...] = ()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from sklearn.metrics import average_precision_score, jaccard_score, mean_absolute_error, r2_score, roc_auc_score
 
 from pruning_core.measuring.bootstrap import counts
+from pruning_core.measuring.measure import Against
 from pruning_core.measuring.measures import Drop
 from pruning_core.measuring.registry import BY_KEY, MEASURES
 
@@ -13,10 +16,17 @@ from pruning_core.measuring.registry import BY_KEY, MEASURES
 def outputs(measure, images=200, seed=0):
     """(outputs, targets) that ``measure`` can judge: something like what it compares them with, and noise."""
     generator = torch.Generator().manual_seed(seed)
-    shape = (images, 4, 3, 3) if measure.reads(4, (3, 3), False) and not measure.reads(4, (), True) else (images, 4)
-    first = torch.randn(shape, generator=generator)
-    targets = measure.target(first) if measure.against.name == "NETWORK" else first.argmax(1)
-    return first + 0.5 * torch.randn(shape, generator=torch.Generator().manual_seed(seed + 1)), targets
+    pictures, places = measure.key in ("psnr", "ssim"), not measure.reads(8, (), True)
+    shape = (images, 3, 12, 12) if pictures else (images, 8, 3, 3) if places else (images, 8)
+    first = torch.rand(shape, generator=generator) if pictures else torch.randn(shape, generator=generator)
+    noise = (0.05 if pictures else 0.5) * torch.randn(shape, generator=torch.Generator().manual_seed(seed + 1))
+    match measure.against:
+        case Against.NETWORK:
+            return first + noise, measure.target(first)
+        case Against.TARGETS:
+            yes = (first > 0).float()
+            return first + noise, first if measure.wants(first) else yes
+    return first + noise, first.argmax(1)
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda each: each.key)
@@ -73,3 +83,63 @@ def test_by_hand():
     divergence = BY_KEY["divergence"]
     half, sure = torch.zeros(1, 2), torch.tensor([[0.0, -40.0]])
     assert divergence.rows(half, sure).item() == pytest.approx(torch.log(torch.tensor(2.0)).item(), rel=1e-6)
+
+
+def value(key, given, wanted) -> float:
+    measure = BY_KEY[key]
+    return measure.of(measure.rows(given, wanted))[0]
+
+
+def test_as_scikit_learn_says():
+    generator = torch.Generator().manual_seed(4)
+    wanted = torch.randn(90, 6, generator=generator)
+    given = wanted + torch.randn(90, 6, generator=generator)
+    assert value("r2", given, wanted) == pytest.approx(r2_score(wanted, given), rel=1e-5)
+    assert value("mae", given, wanted) == pytest.approx(mean_absolute_error(wanted, given), rel=1e-5)
+    assert value("mse", given, wanted) == pytest.approx(float((given - wanted).square().mean()), rel=1e-5)
+    yes, scores = (wanted > 0.5).float(), given.round(decimals=1)  # with ties
+    assert value("auc", scores, yes) == pytest.approx(roc_auc_score(yes, scores), rel=1e-6)
+    assert value("map", scores, yes) == pytest.approx(average_precision_score(yes, scores), rel=1e-6)
+    assert value("binary_accuracy", given, yes) == pytest.approx(float(((given > 0) == (yes == 1)).float().mean()))
+    assert value("binary_accuracy", given.sigmoid(), yes) == pytest.approx(value("binary_accuracy", given, yes))
+    assert value("auc", given[:, :1], yes[:, 0]) == pytest.approx(roc_auc_score(yes[:, 0], given[:, 0]))
+
+
+def test_a_question_without_a_yes_in_a_sample_does_not_count_there():
+    scores, yes = torch.randn(20, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(20, 2)
+    yes[:10, 0] = 1  # the second question has no yes at all
+    found, low, high = BY_KEY["auc"].of(BY_KEY["auc"].rows(scores, yes))
+    assert found == pytest.approx(roc_auc_score(yes[:, 0], scores[:, 0])) and low <= found <= high
+
+
+def test_places_nobody_labelled_do_not_count():
+    generator = torch.Generator().manual_seed(1)
+    scores = torch.randn(7, 4, 5, 6, generator=generator)
+    labels = torch.randint(0, 3, (7, 5, 6), generator=generator).byte()
+    labels[:, 0] = 255
+    known = labels != 255
+    said, right = scores.argmax(1)[known].numpy(), labels[known].numpy()
+    assert value("pixel_accuracy", scores, labels) == pytest.approx(float(np.mean(said == right)))
+    assert value("miou", scores, labels) == pytest.approx(jaccard_score(right, said, average="macro"))
+    silent = scores.clone().requires_grad_()
+    BY_KEY["miou"].loss(silent, labels).backward()
+    assert float(silent.grad[:, :, 0].abs().sum()) == 0 < float(silent.grad[:, :, 1:].abs().sum())
+
+
+def test_pictures_by_hand():
+    picture = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(2))
+    assert value("psnr", picture + 0.1, picture) == pytest.approx(20.0, rel=1e-4)
+    assert value("psnr", picture, picture) == 100.0 and value("ssim", picture, picture) == pytest.approx(1.0)
+    other = (picture + 0.2 * torch.randn(picture.shape, generator=torch.Generator().manual_seed(3))).clamp(0, 1)
+    at = np.arange(11) - 5
+    bell = np.exp(-(at**2) / (2 * 1.5**2))
+    window = np.outer(bell, bell) / np.outer(bell, bell).sum()
+    found = []
+    for x, y in zip(picture.double().numpy()[:, 0], other.double().numpy()[:, 0]):
+        for row in range(6):
+            for column in range(6):
+                a, b = x[row : row + 11, column : column + 11], y[row : row + 11, column : column + 11]
+                p, q = (window * a).sum(), (window * b).sum()
+                u, v, w = ((window * c).sum() for c in ((a - p) ** 2, (b - q) ** 2, (a - p) * (b - q)))
+                found.append((2 * p * q + 1e-4) * (2 * w + 9e-4) / ((p * p + q * q + 1e-4) * (u + v + 9e-4)))
+    assert value("ssim", other, picture) == pytest.approx(np.mean(found), rel=1e-6)

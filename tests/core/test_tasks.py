@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
-from task_nets import Enlarger, Landmarks, Painter, Scales, archive, exported, made, pictures
+from task_nets import Bell, Enlarger, Landmarks, Painter, Scales, archive, exported, made, pictures
 
 from pruning_core.analysis.slider import Slider
 from pruning_core.datasets import DIGITS, DataRef, import_data, load_data, load_splits
@@ -14,10 +15,12 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Plan, capture, remove
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.measuring.measures import Accuracy, Cell
+from pruning_core.measuring.registry import BY_KEY
 from pruning_core.methods.recoveries import Distilling, Mending
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.fine_tune import FineTuneRun
 from pruning_core.studies.inputs import fitted
+from pruning_core.studies.judging import possible, refusal
 from pruning_core.studies.measure import EvaluateRun
 from pruning_core.studies.prune import PruneRun
 from pruning_core.studies.pruned import Pruned
@@ -110,3 +113,69 @@ def test_a_measure_that_cannot_judge_is_refused_with_what_to_do(tmp_path):
             list(EvaluateRun(model, dataclasses.replace(data, measure=measure)).run(root))
     with pytest.raises(UserError, match="'x' here"):
         list(EvaluateRun(model, dataclasses.replace(data, measure="x")).run(root))
+
+
+def halves(images):
+    """Labels for any task, from the pictures themselves: (N, side, side, 3) uint8."""
+    grey = images.mean(3)
+    high = images.reshape(len(images), -1).mean(1)
+    return {
+        "Enlarger": images.repeat(2, 1).repeat(2, 2),
+        "Painter": (grey // 64).astype(np.int64),
+        "Landmarks": images.reshape(len(images), -1)[:, :10].astype(np.float32) / 255,
+        "Tags": (images.reshape(len(images), -1)[:, :10] > 127).astype(np.int64),
+        "Bell": (high > np.median(high)).astype(np.float32)[:, None] + np.float32(0),
+    }
+
+
+LABELLED = {
+    "Enlarger": (Enlarger, ("psnr", "ssim", "mae", "mse", "output_error", "place_agreement", "cosine", "divergence")),
+    "Painter": (Painter, ("miou", "pixel_accuracy", "output_error", "place_agreement", "cosine", "divergence")),
+    "Landmarks": (Landmarks, ("r2", "mae", "mse", "agreement", "output_error", "cosine", "divergence")),
+    "Tags": (
+        Landmarks,
+        ("auc", "map", "binary_accuracy", "r2", "mae", "mse", "agreement", "output_error", "cosine", "divergence"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_labels_of_any_shape_propose_a_measure_and_train(name, tmp_path):
+    kind, offered = LABELLED[name]
+    root = Workspace(tmp_path)
+    model, data = brought(kind, root, 160, labels=halves(pictures(160))[name])
+    loaded, (train, test) = load_model(model, root), load_splits(data, root)
+    assert train.classes == () and len(train) + len(test) == 160
+    assert tuple(each.key for each in possible(loaded, test)) == offered
+    (*_, whole) = [e for e in EvaluateRun(model, data).run(root) if isinstance(e, Accuracy)]
+    assert whole.measure == offered[0] and whole.low <= whole.top1 <= whole.high
+
+    spec = SensitivityRun(model, dataclasses.replace(data, split="held-out"), ratios=(0.5,))
+    cells = {e.group: e for e in spec.run(root) if isinstance(e, Cell)}
+    assert cells and {e.measure for e in cells.values()} == {offered[0]}
+
+    tuned = FineTuneRun(model, data, FineTune(epochs=12, lr=0.005, batch_size=16, optimizer="adamw"))
+    (outcome,) = [e for e in tuned.run(root) if isinstance(e, TrainOutcome)]
+    assert outcome.measure == offered[0] and outcome.top1 > outcome.start_top1, "trained with these labels"
+
+
+def test_one_logit_and_its_labels_from_a_zip_of_arrays(tmp_path):
+    root = Workspace(tmp_path)
+    model, data = brought(Bell, root, labels=halves(pictures(60))["Bell"])
+    assert str(load_model(model, root).outputs) == "one number"
+    train, _ = load_splits(data, root)
+    assert train.classes == ("0", "1"), "whole numbers, one for each image, are classes"
+    (*_, found) = [e for e in EvaluateRun(model, data).run(root) if isinstance(e, Accuracy)]
+    assert found.measure == "auc"
+
+
+def test_labels_that_fit_no_output_are_not_passed_over_in_silence(tmp_path):
+    root = Workspace(tmp_path)
+    model, data = brought(Painter, root, labels=np.zeros((60, 4, 4), np.int64))
+    loaded, test = load_model(model, root), load_splits(data, root)[1]
+    assert refusal(BY_KEY["miou"], loaded, test).startswith("The labels are 4 × 4 numbers for an image, and the ")
+    assert refusal(BY_KEY["top1"], loaded, test) and refusal(BY_KEY["psnr"], loaded, test)
+    model, data = brought(Painter, root, labels=np.full((60, 16, 16), 7))
+    assert "name class 7, and the network tells 4" in refusal(
+        BY_KEY["miou"], load_model(model, root), load_splits(data, root)[1]
+    )
