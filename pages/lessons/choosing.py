@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from pages.lessons import charts
-from pages.lessons.demo import Demo
-from pages.lessons.lesson import Lesson, Shown, Step
-from pages.ui import numbers
+from pages.lessons.lesson import Lesson, Step
+from pages.ui import bars, numbers
+from pages.ui.demo import Demo, Shown
 from pruning_core.analysis.agreement import removed_overlap
 from pruning_core.criteria import ActivationMean, Criterion, GeometricMedian, L1Norm, Random, TaylorGate
 from pruning_core.measuring.measures import Accuracy
@@ -34,7 +33,7 @@ def _drawn(found: dict[str, Accuracy], alt: str) -> tuple[go.Figure, dict[str, s
     chance = [each.top1 for name, each in found.items() if name.startswith("random")]
     judged = {name: each.top1 for name, each in found.items() if not name.startswith("random")}
     best = max(judged, key=lambda name: judged[name])
-    figure = charts.bars(
+    figure = bars.bars(
         list(found), [each.top1 for each in found.values()], low=[each.low for each in found.values()],
         high=[each.high for each in found.values()], alt=alt, x_title="Accuracy", percent=True,
         marked=[name.startswith("random") for name in found],
@@ -61,7 +60,7 @@ def agree(demo: Demo) -> Shown:
         other = demo.ranks(each)
         shared = [removed_overlap(first[key], other[key], RATIO) for key in demo.inner if key in other]
         same[each.card.name] = sum(shared) / len(shared)
-    figure = charts.bars(
+    figure = bars.bars(
         list(same), list(same.values()), alt="Share of the removed channels that the L1 norm would remove too.",
         x_title="Of what the L1 norm removes, also removed", percent=True, marked=[name == "Random" for name in same],
     )  # fmt: skip

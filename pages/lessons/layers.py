@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pages.lessons import charts
-from pages.lessons.demo import COUNTED, Demo
-from pages.lessons.lesson import Lesson, Shown, Step
+from pages.lessons.lesson import Lesson, Step
+from pages.ui import bars, numbers
 from pages.ui import charts as shared
-from pages.ui import numbers
+from pages.ui.demo import COUNTED, Demo, Shown
 from pruning_core.criteria import L1Norm
 from pruning_core.graph import Plan
 
 RATIOS = (0.0, 0.25, 0.5, 0.75)
 EVEN = 0.125
+MOST = 7  # eighths of a layer that may go
 
 
 def _lost(demo: Demo, ratio: float) -> dict[str, float]:
@@ -24,7 +24,7 @@ def _lost(demo: Demo, ratio: float) -> dict[str, float]:
 
 def half(demo: Demo) -> Shown:
     lost = _lost(demo, 0.5)
-    figure = charts.bars(
+    figure = bars.bars(
         list(lost), list(lost.values()), alt="Accuracy lost when one layer alone loses half of its channels.",
         x_title="Accuracy lost", percent=True, marked=[value == max(lost.values()) for value in lost.values()],
     )  # fmt: skip
@@ -55,7 +55,7 @@ def curves(demo: Demo) -> Shown:
 def price(demo: Demo) -> Shown:
     ranks, whole, lost = demo.ranks(L1Norm()), demo.network.cost().macs, _lost(demo, 0.5)
     saved = {key: 1 - demo.network.cost(demo.cut(ranks, 0.5, (key,))).macs / whole for key in lost}
-    figure = charts.points(
+    figure = bars.points(
         list(saved.values()), list(lost.values()), list(saved), named=True,
         alt="For each layer: MACs saved against accuracy lost when half of its channels go.",
         x_title="MACs saved", y_title="Accuracy lost", x_percent=True, y_percent=True,
@@ -66,20 +66,30 @@ def price(demo: Demo) -> Shown:
     return Shown(figure, values, (COUNTED, demo.source("One layer at a time, by the L1 norm, without training.")))
 
 
+def _cheapest_first(demo: Demo, target: int) -> Plan:
+    """Always the step that raises the loss least for each MAC saved, until at most ``target`` MACs are left."""
+    ranks, plan = demo.ranks(L1Norm()), Plan()
+    eighths = dict.fromkeys((group.key for group in demo.groups), 0)
+    while demo.network.cost(plan).macs > target:
+        here, macs = demo.measured(plan).accuracy.loss, demo.network.cost(plan).macs
+        offers = {}
+        for key, done in eighths.items():
+            if done < MOST:
+                tried = Plan({**plan, **demo.cut(ranks, (done + 1) / 8, (key,))})
+                saved = macs - demo.network.cost(tried).macs
+                offers[key] = ((demo.measured(tried).accuracy.loss - here) / saved, tried)
+        best = min(offers, key=lambda key: offers[key][0])
+        plan, eighths[best] = offers[best][1], eighths[best] + 1
+    return plan
+
+
 def spared(demo: Demo) -> Shown:
-    ranks, lost = demo.ranks(L1Norm()), _lost(demo, 0.5)
-    even = demo.cut(ranks, EVEN)
-    order = sorted(lost, key=lambda key: lost[key])
-    aware = Plan()
-    target = demo.network.cost(even).macs
-    for ratio in (0.5, 0.75, 0.875):  # the least sensitive first, until as much is saved
-        for key in order:
-            if demo.network.cost(aware).macs > target:
-                aware = Plan({**aware, **demo.cut(ranks, ratio, (key,))})
+    even = demo.cut(demo.ranks(L1Norm()), EVEN)
+    aware = _cheapest_first(demo, demo.network.cost(even).macs)
     found = [demo.measured(plan).accuracy for plan in (even, aware)]
     macs = [demo.network.cost(plan).macs for plan in (even, aware)]
-    figure = charts.bars(
-        ["every layer loses an eighth", "the least sensitive first"], [each.top1 for each in found],
+    figure = bars.bars(
+        ["every layer loses an eighth", "the cheapest step first"], [each.top1 for each in found],
         low=[each.low for each in found], high=[each.high for each in found],
         alt="Accuracy of two ways to save as many MACs.", x_title="Accuracy", percent=True,
     )  # fmt: skip
@@ -119,12 +129,11 @@ LESSON = Lesson(
             "MAC saved.",
         ),
         Step(
-            "Does it help to know that before cutting?",
+            "Does it help to measure that while cutting?",
             spared,
             "As many MACs (at most {macs_even}): with one ratio for all layers the network is right on {even}; "
-            "with the "
-            "least sensitive layers first, at {macs_aware}, on {aware}.",
-            "That is all that sensitivity is for. Allocations and searches do the same with more care.",
+            "with always the step that costs least for each MAC, at {macs_aware}, on {aware}.",
+            "That is what sensitivity is for. Allocations and searches do the same with more care.",
         ),
     ),
 )

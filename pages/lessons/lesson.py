@@ -6,22 +6,10 @@ sentences with named places for what was measured, so that they can be translate
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import plotly.graph_objects as go
-
-from pages.lessons.demo import Demo
-from pages.ui.provenance import Provenance
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """A figure, what fills the places of the sentence ``Step.found``, and where the numbers come from."""
-
-    figure: go.Figure
-    values: Mapping[str, str]
-    sources: tuple[Provenance, ...]
+from pages.ui.demo import Demo, Shown
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from scipy.stats import spearmanr
 
-from pages.lessons import charts
-from pages.lessons.demo import COUNTED, Demo
-from pages.lessons.lesson import Lesson, Shown, Step
-from pages.ui import numbers
+from pages.lessons.lesson import Lesson, Step
+from pages.ui import bars, numbers
+from pages.ui.demo import COUNTED, Demo, Shown
 from pruning_core.analysis.agreement import norm_conditions, removed_overlap
 from pruning_core.analysis.similarity import weight_rows
 from pruning_core.criteria import GeometricMedian, L2Norm
@@ -23,7 +22,7 @@ def _conditions(demo: Demo) -> dict[str, tuple[float, float]]:
 
 def spread(demo: Demo) -> Shown:
     found = {key: pair[0] for key, pair in _conditions(demo).items()}
-    figure = charts.bars(
+    figure = bars.bars(
         list(found), list(found.values()), alt="Spread of the filter norms of each layer.",
         x_title="Standard deviation of the norms / their mean",
     )  # fmt: skip
@@ -32,7 +31,7 @@ def spread(demo: Demo) -> Shown:
 
 def smallest(demo: Demo) -> Shown:
     found = {key: pair[1] for key, pair in _conditions(demo).items()}
-    figure = charts.bars(
+    figure = bars.bars(
         list(found), list(found.values()), alt="Smallest filter norm of each layer, as a part of the mean norm.",
         x_title="Smallest norm / mean norm (0 = an empty filter)",
     )  # fmt: skip
@@ -49,7 +48,7 @@ def one_by_one(demo: Demo) -> Shown:
     norms = demo.ranks(L2Norm())[group.key].tolist()[:ALONE]
     before = demo.measured(Plan()).accuracy.loss
     rise = [demo.measured(Plan({group.key: [unit]})).accuracy.loss - before for unit in range(len(norms))]
-    figure = charts.points(
+    figure = bars.points(
         norms, rise, [f"channel {unit}" for unit in range(len(norms))],
         alt=f"For each channel of {group.key}: its filter's norm against how much the loss rises without it.",
         x_title="L2 norm of the filter", y_title="Loss gained without it, nats",
@@ -67,7 +66,7 @@ def other_rule(demo: Demo) -> Shown:
     found = {name: demo.measured(demo.cut(ranks, 0.5, demo.inner)).accuracy for name, ranks in rules.items()}
     one, other = rules.values()
     same = [removed_overlap(one[key], other[key], 0.5) for key in demo.inner]
-    figure = charts.bars(
+    figure = bars.bars(
         list(found), [each.top1 for each in found.values()], low=[each.low for each in found.values()],
         high=[each.high for each in found.values()],
         alt="Accuracy without half of the channels inside the blocks, by two rules.",

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from pages.lessons import walking
-from pages.lessons.demo import Demo
 from pages.lessons.lessons import LESSONS
+from pages.ui.demo import Demo
 from pages.ui.errors import plain_errors
 
 st.title("Lessons")

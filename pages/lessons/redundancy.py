@@ -5,11 +5,10 @@ from __future__ import annotations
 import pandas as pd
 from torch import Tensor
 
-from pages.lessons import charts
-from pages.lessons.demo import COUNTED, Demo
-from pages.lessons.lesson import Lesson, Shown, Step
+from pages.lessons.lesson import Lesson, Step
+from pages.ui import bars, numbers
 from pages.ui import charts as shared
-from pages.ui import numbers
+from pages.ui.demo import COUNTED, Demo, Shown
 from pruning_core.analysis.similarity import response_rows, weight_rows
 from pruning_core.criteria import GeometricMedian, L1Norm
 from pruning_core.graph import Plan
@@ -87,7 +86,7 @@ def stand_in(demo: Demo) -> Shown:
     low = demo.cut(ranks, 0.5, (key,))
     high = Plan({key: sorted(set(range(demo.widest.size)) - set(low[key]))})
     found = [demo.measured(plan).accuracy for plan in (low, high)]
-    figure = charts.bars(
+    figure = bars.bars(
         ["the replaceable half goes", "the distinct half goes"], [each.top1 for each in found],
         low=[each.low for each in found], high=[each.high for each in found],
         alt="Accuracy without either half of one layer's filters.", x_title="Accuracy", percent=True,

@@ -6,11 +6,10 @@ import pandas as pd
 import streamlit as st
 import torch
 
-from pages.lessons import charts
-from pages.lessons.demo import COUNTED, Demo
-from pages.lessons.lesson import Lesson, Shown, Step
+from pages.lessons.lesson import Lesson, Step
+from pages.ui import bars, numbers, provenance
 from pages.ui import charts as shared
-from pages.ui import numbers, provenance
+from pages.ui.demo import COUNTED, Demo, Shown
 from pages.ui.provenance import Provenance
 from pruning_core.analysis import one_layer
 from pruning_core.criteria import L1Norm
@@ -96,7 +95,7 @@ def zeros(demo: Demo) -> Shown:
             }
         else:
             found["three quarters of the filters gone"] = times[one_layer.SMALLER]
-    figure = charts.bars(
+    figure = bars.bars(
         list(found), [each.median_ms for each in found.values()], low=[each.p10_ms for each in found.values()],
         high=[each.p90_ms for each in found.values()], alt=f"Time of {name}, in milliseconds.",
         x_title="Time of one pass, ms", marked=[name == "the same, zeros skipped" for name in found],

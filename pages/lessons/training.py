@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import plotly.graph_objects as go
 
-from pages.lessons import charts
-from pages.lessons.demo import Demo
-from pages.lessons.lesson import Lesson, Shown, Step
-from pages.ui import jobs, numbers, provenance, state
+from pages.lessons.lesson import Lesson, Step
+from pages.ui import bars, jobs, numbers, provenance, state
+from pages.ui.demo import Demo, Shown
 from pruning_core.allocation.budget import Budget
 from pruning_core.criteria import L1Norm
 from pruning_core.graph import Plan
@@ -61,7 +60,7 @@ def just_cut(demo: Demo) -> Shown:
 
 
 def _bars(found: dict[str, Accuracy], alt: str) -> go.Figure:
-    return charts.bars(
+    return bars.bars(
         list(found), [each.top1 for each in found.values()], low=[each.low for each in found.values()],
         high=[each.high for each in found.values()], alt=alt, x_title="Accuracy", percent=True,
         marked=[name == CUT for name in found],

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pages.lessons.demo import Demo
 from pages.lessons.lesson import Lesson, Step
 from pages.ui import cards, plots
+from pages.ui.demo import Demo
 from pages.ui.literal import literal
 
 LESSON = "lessons.lesson"

@@ -9,10 +9,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.lessons import layers, redundancy, training, walking
-from pages.lessons.demo import Demo
 from pages.lessons.lessons import LESSONS
 from pages.ui import numbers
 from pages.ui.charts import alt_text
+from pages.ui.demo import Demo
 from pruning_core.criteria import L1Norm
 from pruning_core.graph import Plan
 

@@ -1,4 +1,4 @@
-"""The figures of the lessons. No streamlit."""
+"""Bars and points for a few measured numbers. No streamlit."""
 
 from __future__ import annotations
 

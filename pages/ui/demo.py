@@ -1,4 +1,4 @@
-"""The network that all lessons measure on: the demo, whatever is on the desk."""
+"""The network that lessons and myths measure on: the demo, whatever is on the desk; and what they show of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import plotly.graph_objects as go
 from torch import Tensor, nn
 
 from pages.ui import engine, provenance, state
@@ -22,6 +23,15 @@ from pruning_core.zoo import DEMOS
 
 Ranks = Mapping[str, Tensor]
 COUNTED = provenance.derived("counted from the demo network's weights")
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A figure, what fills the named places of a sentence, and where the numbers come from."""
+
+    figure: go.Figure
+    values: Mapping[str, str]
+    sources: tuple[Provenance, ...]
 
 
 @dataclass(frozen=True)
