@@ -33,6 +33,7 @@ if __name__ == "__main__":
             Entry(st.Page("pages/similarity/page.py", title="Similarity", url_path="similarity"), ":material/hub:"),
             Entry(st.Page("pages/taxonomy/page.py", title="Taxonomy", url_path="taxonomy"), ":material/account_tree:"),
             Entry(st.Page("pages/lessons/page.py", title="Lessons", url_path="lessons"), ":material/school:"),
+            Entry(st.Page("pages/myths/page.py", title="Myths", url_path="myths"), ":material/psychology_alt:"),
             Entry(
                 st.Page("pages/granularity/page.py", title="Granularity", url_path="granularity"), ":material/grain:"
             ),
