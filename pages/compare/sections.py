@@ -15,6 +15,7 @@ from pages.ui.errors import plain_errors
 from pages.ui.literal import literal
 from pruning_core.errors import UserError
 from pruning_core.runs.view import JobView
+from pruning_core.studies.judging import check_right_or_wrong
 from pruning_core.zoo import ModelRef
 
 FAMILY, PINNED, OTHER = "compare.family", "compare.pinned", "compare.other"
@@ -42,7 +43,7 @@ def everything(desk: Desk, nodes: tuple[Node, ...]) -> None:
     pinned, other = _choices(desk, nodes)
     _tree(nodes, pinned, other)
     try:
-        state.loaded(nodes[0].model).check_judged_on(state.splits(desk.data)[1])
+        check_right_or_wrong(state.loaded(nodes[0].model), state.splits(desk.data)[1])
     except UserError as error:
         st.info(literal(str(error)))
         return

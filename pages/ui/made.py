@@ -20,7 +20,7 @@ from pruning_core.zoo.titles import called
 
 def tested(data: DataRef) -> DataRef:
     """On the test images, by which nobody has chosen."""
-    return replace(data, split="test")
+    return replace(data, split="test", measure="")  # right or wrong, whatever else the desk judges by
 
 
 def runs_of_own(desk: Desk) -> list[str]:

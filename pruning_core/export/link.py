@@ -148,7 +148,7 @@ def _open(data: DataRef) -> bool:
         and len(pixels) <= 6
         and all(map(math.isfinite, pixels))
         and all(value > 0 for value in data.std or ())
-        and len(data.name) <= 200
+        and max(len(data.name), len(data.measure)) <= 200
         and len(data.classes or ()) <= 1000
         and all(len(name) <= 200 for name in data.classes or ())
     )
