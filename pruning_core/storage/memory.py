@@ -35,12 +35,12 @@ def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys
     return max(0.0, left)
 
 
-def must_fit(needed: float, what: str, way_out: str) -> None:
-    """Refuse before ``needed`` bytes are taken: more than half of what is free would end the server, not a run.
+def must_fit(needed: float, what: str, way_out: str, share: float = SHARE) -> None:
+    """Refuse before ``needed`` bytes are taken: more than ``share`` of what is free would end the server, not a run.
 
     ``what`` begins the sentence ("1,000 images of 224 × 224 pixels"), ``way_out`` says what to do. Raises UserError.
     """
-    if needed > SHARE * free_memory():
+    if needed > share * free_memory():
         raise UserError(
             f"{what} would take {needed / 2**30:.1f} GiB, too much for what is free of the memory. {way_out}"
         )

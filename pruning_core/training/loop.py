@@ -26,6 +26,7 @@ from pruning_core.training.events import Checking, Epoch, Step, TrainEvent, Trai
 from pruning_core.training.hooks import Hook, HookSpec, Moment
 from pruning_core.training.learner import Learner
 from pruning_core.training.loss import ObjectiveSpec, usual
+from pruning_core.training.memory import LOOKED_AT, check_memory
 from pruning_core.training.meter import Meter
 from pruning_core.training.pace import Pace
 
@@ -136,6 +137,8 @@ class Training(Iterator[TrainEvent]):
         self._steps = steps_per_epoch(len(train), self.config.batch_size)
         self._pace = Pace(self.config, self._steps, self._start.seconds if self._start else 0.0)
         learner = Learner(self._source, self.config, device)
+        if device == "cpu":  # a GPU says itself that it is full
+            check_memory(learner.model, train.normalised(train.images[:LOOKED_AT]), self.config)
         train, held_out, test = (_resident(data, device) for data in (train, held_out, self._test))
         with ExitStack() as stack:
             stack.callback(self._leave)
