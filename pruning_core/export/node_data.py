@@ -27,6 +27,6 @@ def node_data(program: ExportedProgram, network: Network, values: Mapping[str, f
             continue
         for read in node.all_input_nodes:
             key = makers.get(names.get(read.name, ""))
-            if key in values:
+            if key is not None and key in values:
                 results[node.name] = {"value": values[key]}
     return json.dumps({GRAPH: {"results": results, "gradient": list(COLOURS)}}, indent=1, allow_nan=False)

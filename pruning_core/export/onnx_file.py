@@ -6,7 +6,8 @@ import contextlib
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import onnxruntime
@@ -15,22 +16,39 @@ from torch import Tensor, nn
 
 from pruning_core.errors import UserError
 from pruning_core.export.program import Exported
-from pruning_core.export.traced import difference, trace
+from pruning_core.export.traced import Traced, difference, trace
+from pruning_core.export.traced import outputs as tensors
 
 LARGEST = 2**31 - 1  # bytes in one protocol buffer
 INPUT, BATCH = "images", "batch"
 
 
-def export_onnx(model: nn.Module, example: Tensor) -> Exported:
-    """``model`` in eval mode as an ONNX file with one input, "images" (batch, C, H, W).
+@dataclass(frozen=True)
+class Names:
+    """What inputs and outputs are called in an ONNX file, in their order; () where nobody says."""
 
-    ONNX Runtime runs the file and the outputs are compared with the network's before it is handed out. Raises UserError
-    when an operator has no counterpart, when the file would exceed 2 GiB, or when it does not compute the same.
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+
+NAMES = Names()
+
+
+def export_onnx(model: nn.Module, example: Tensor | tuple[Tensor, ...], names: Names = NAMES) -> Exported:
+    """``model`` in eval mode as an ONNX file; ``example``: one input, or several, each (batch, …).
+
+    Inputs and outputs are called as ``names`` says, where it has one for each; else one input is "images", several are
+    called as the arguments of ``forward``, and outputs in a dictionary by its keys. ONNX Runtime runs the file and the
+    outputs are compared with the network's before it is handed out. Raises UserError when an operator has no
+    counterpart, when the file would exceed 2 GiB, or when it does not compute the same.
     """
     traced = trace(model, example)
+    inputs, outputs = _names(traced, names)
     with _quiet():
         try:
-            made = torch.onnx.export(traced.program, (traced.images,), dynamo=True, input_names=[INPUT], verbose=False)
+            made = torch.onnx.export(
+                traced.program, traced.inputs, dynamo=True, input_names=inputs, output_names=outputs, verbose=False
+            )
             assert made is not None  # it is, when no file is named
             proto = made.model_proto
         except Exception as error:  # the converter raises whatever its rules raise
@@ -54,8 +72,23 @@ class _Runtime(nn.Module):
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        return [torch.as_tensor(value) for value in self.session.run(None, {INPUT: x.numpy()})]
+    def forward(self, *inputs: Tensor) -> list[Tensor]:
+        given = {each.name: x.numpy() for each, x in zip(self.session.get_inputs(), inputs, strict=True)}
+        return [torch.as_tensor(value) for value in self.session.run(None, given)]
+
+
+def _names(traced: Traced, names: Names) -> tuple[list[str] | None, list[str] | None]:
+    """None leaves them to the converter, which takes those of the arguments and operators."""
+    with torch.no_grad():
+        result = traced.network(*traced.inputs)
+    inputs = list(names.inputs) if len(names.inputs) == len(traced.inputs) else None
+    if inputs is None and len(traced.inputs) == 1:
+        inputs = [INPUT]
+    number = len(tensors(result))
+    if len(names.outputs) == number:
+        return inputs, list(names.outputs)
+    keyed = isinstance(result, Mapping) and all(isinstance(value, Tensor) for value in result.values())
+    return inputs, [str(key) for key in result] if keyed else None
 
 
 def _name_batch(graph: Any) -> None:

@@ -26,8 +26,8 @@ class Exported:
     notes: tuple[str, ...] = ()
 
 
-def export_pt2(model: nn.Module, example: Tensor) -> Exported:
-    """``model`` in eval mode as a .pt2 file; ``example`` (N, C, H, W) gives the size of the images.
+def export_pt2(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Exported:
+    """``model`` in eval mode as a .pt2 file; ``example`` (N, C, H, W), or several inputs, gives their sizes.
 
     ``torch.export.load("model.pt2").module()`` runs it. Raises UserError when the network cannot be exported, or the
     exported one does not compute the same.

@@ -22,30 +22,34 @@ BATCHES = (1, 2, 5)  # what a program for any batch size is checked at
 
 @dataclass(frozen=True, eq=False)
 class Traced:
-    """``network`` is the copy in eval mode on the CPU that was followed; ``images`` a batch (N, …) that it reads."""
+    """``network`` is the copy in eval mode on the CPU that was followed; ``inputs`` batches (N, …) that it reads."""
 
     network: nn.Module
     program: ExportedProgram
-    images: Tensor
+    inputs: tuple[Tensor, ...]
     any_batch: bool
     notes: tuple[str, ...]
 
     @property
     def batches(self) -> tuple[int, ...]:
         """The batch sizes to check what was made of it at."""
-        return BATCHES if self.any_batch else (len(self.images),)
+        return BATCHES if self.any_batch else (len(self.inputs[0]),)
 
-    def of(self, batch: int) -> Tensor:
-        """Random images (batch, …), always the same."""
-        return _random(batch, self.images).to(self.images.dtype)
-
-
-def _random(batch: int, like: Tensor) -> Tensor:
-    return torch.randn(batch, *like.shape[1:], generator=torch.Generator().manual_seed(batch), dtype=torch.float64)
+    def of(self, batch: int) -> tuple[Tensor, ...]:
+        """Random inputs (batch, …), always the same."""
+        return tuple(_random(batch, each, each.dtype, place) for place, each in enumerate(self.inputs))
 
 
-def trace(model: nn.Module, example: Tensor) -> Traced:
-    """Follow ``model`` in eval mode on images like ``example`` (N, C, H, W); the model is left as it was.
+def _random(batch: int, like: Tensor, floating: torch.dtype, place: int = 0) -> Tensor:
+    """As ``like``, of ``floating`` where it holds such numbers; whole numbers stay among those of ``like``."""
+    generator, shape = torch.Generator().manual_seed(batch + 1000 * place), (batch, *like.shape[1:])
+    if like.is_floating_point():
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(floating)
+    return torch.randint(int(like.max()) + 1, shape, generator=generator).to(like.dtype)
+
+
+def trace(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Traced:
+    """Follow ``model`` in eval mode on inputs like ``example``, each (N, …); the model is left as it was.
 
     The batch size is left free; where that fails, it stays that of the example, and a note says so.
     Raises UserError when the network cannot be followed.
@@ -54,31 +58,35 @@ def trace(model: nn.Module, example: Tensor) -> Traced:
     with contextlib.suppress(NotImplementedError):  # an exported program has one mode only
         network.eval()
     reference = next((p for p in network.parameters() if p.is_floating_point()), torch.empty(0))
-    images = _random(len(example), example).to(
-        reference.dtype
-    )  # the file keeps what it was followed on: no user's image
-    two = _random(2, example).to(reference.dtype)  # a batch of one would be taken for a constant
+    given = (example,) if isinstance(example, Tensor) else example
+    # The file keeps what it was followed on: no user's image. A batch of one would be taken for a constant.
+    inputs, two = (
+        tuple(_random(batch, each, reference.dtype, place) for place, each in enumerate(given))
+        for batch in (len(given[0]), 2)
+    )
     with _quiet():
         try:
-            program = torch.export.export(network, (two,), dynamic_shapes=({0: Dim("batch", min=1)},))
+            batch = Dim("batch", min=1)
+            program = torch.export.export(network, two, dynamic_shapes=tuple({0: batch} for _ in two))
             free = Traced(network, program, two, True, ())
             difference(free, program.module())
         except Exception:  # the network's own code, or a rule of torch.export, in any way
-            return _fixed(network, images)
+            return _fixed(network, inputs)
     return free
 
 
-def _fixed(network: nn.Module, images: Tensor) -> Traced:
+def _fixed(network: nn.Module, inputs: tuple[Tensor, ...]) -> Traced:
     try:
-        program = torch.export.export(network, (images,))
+        program = torch.export.export(network, inputs)
     except Exception as error:  # as above: there is no list of what may go wrong
         raise UserError(
             f"This network cannot be written as an exported program: {_first_line(error)} "
             "Take the weights and the plan instead, and build it with its own code."
         ) from error
-    count = "1 image" if len(images) == 1 else f"{len(images)} images"
+    batch = len(inputs[0])
+    count = "1 image" if batch == 1 else f"{batch} images"
     note = f"It takes exactly {count} at a time: the network could not be followed for any number of them."
-    return Traced(network, program, images, False, (note,))
+    return Traced(network, program, inputs, False, (note,))
 
 
 def difference(traced: Traced, other: nn.Module) -> float:
@@ -90,7 +98,7 @@ def difference(traced: Traced, other: nn.Module) -> float:
     with torch.no_grad():
         for batch in traced.batches:
             x = traced.of(batch)
-            gaps.append(relative(outputs(other(x)), outputs(traced.network(x))))
+            gaps.append(relative(outputs(other(*x)), outputs(traced.network(*x))))
     worst = max(gaps)
     if not all(gap <= TOLERANCE for gap in gaps):  # a gap that is not a number is none either
         raise UserError(f"The written network differs from the pruned one by {worst:.1e} of the largest output.")

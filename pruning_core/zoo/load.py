@@ -26,7 +26,7 @@ from pruning_core.zoo.exported import read_exported
 from pruning_core.zoo.factory import factory_model
 from pruning_core.zoo.finite import check_finite
 from pruning_core.zoo.meaning import Outputs, told_by
-from pruning_core.zoo.onnx_files import compared_note, read_onnx
+from pruning_core.zoo.onnx_files import compared_note, names_in, read_onnx
 from pruning_core.zoo.origin import Cut, Origin, cuts_of, recut, scores_of
 from pruning_core.zoo.output import look
 from pruning_core.zoo.rebuilt import EDITS, edits_of
@@ -170,6 +170,15 @@ def _whole(ref: ModelRef, path: Path) -> LoadedModel:
     size = ref.input_size or program.input_size
     looks = told_by(ref.options, ref.num_classes or 0) or look(model, size)
     return LoadedModel(model, ref, ref.name, True, size, looks.width, notes=notes + looks.notes, looks=looks)
+
+
+def onnx_names(ref: ModelRef, root: Root | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What inputs and outputs were called in the ONNX file that the network began as; nothing where it was none."""
+    while ref.base is not None:
+        ref = ref.base
+    if ref.source != "upload" or ref.architecture != "onnx":
+        return (), ()
+    return names_in(artifacts(root).path(ref.weights), ref.name)
 
 
 def _pruned(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:

@@ -126,6 +126,12 @@ def _inputs(model: Any) -> list[Any]:
     return [value for value in model.graph.input if value.name not in weights]
 
 
+def names_in(path: Path, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the inputs and outputs of a file are called. Raises UserError when it is damaged."""
+    model = _parsed(path, name)
+    return tuple(each.name for each in _inputs(model)), tuple(each.name for each in model.graph.output)
+
+
 def _external(model: Any) -> bool:
     """Whether any tensor of the graph lies in another file."""
     import onnx

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.errors import UserError
-from pruning_core.export.onnx_file import export_onnx
+from pruning_core.export.onnx_file import Names, export_onnx
 from pruning_core.export.program import export_pt2
 from pruning_core.export.traced import difference, trace
 from pruning_core.graph.removing.agreement import largest_difference
@@ -149,3 +149,44 @@ def test_an_output_that_is_not_a_number_is_never_close():
     assert difference(traced, nn.Flatten()) == 0
     with pytest.raises(UserError, match="differs"):
         difference(traced, Broken())
+
+
+class Pair(nn.Module):
+    """Two inputs, one of whole numbers, and two outputs by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.image = nn.Embedding(7, 4), nn.Conv2d(1, 4, 3, padding=1)
+
+    def forward(self, picture: Tensor, tokens: Tensor) -> dict[str, Tensor]:
+        seen, read = self.image(picture).mean((2, 3)), self.words(tokens).mean(1)
+        return {"similarity": (seen * read).sum(1), "joined": torch.cat((seen, read), 1)}
+
+
+@pytest.mark.parametrize("names", [Names(), Names(("left", "right"), ("score", "both")), Names(("one",), ("one",))])
+def test_onnx_keeps_names_of_several_inputs_and_outputs(names):
+    import onnx
+    import onnxruntime
+
+    torch.manual_seed(0)
+    model = Pair().eval()
+    made = export_onnx(model, (torch.zeros(1, 1, 8, 8), torch.full((1, 5), 6)), names)
+    assert made.any_batch and made.max_rel < 1e-5
+    graph = onnx.load_from_string(made.data).graph
+    whole = len(names.inputs) == 2
+    wanted = names.inputs if whole else ("picture", "tokens")
+    assert tuple(each.name for each in graph.input) == wanted
+    assert tuple(each.name for each in graph.output) == (names.outputs if whole else ("similarity", "joined"))
+    assert {each.type.tensor_type.shape.dim[0].dim_param for each in (*graph.input, *graph.output)} == {"batch"}
+    picture, tokens = images(3), torch.randint(7, (3, 5))
+    session = onnxruntime.InferenceSession(made.data, providers=["CPUExecutionProvider"])
+    found = session.run(None, dict(zip(wanted, (picture.numpy(), tokens.numpy()))))
+    with torch.no_grad():
+        for got, wanted in zip(found, model(picture, tokens).values(), strict=True):
+            assert same(got, wanted)
+
+
+def test_an_exported_program_of_several_inputs_runs():
+    model = Pair().eval()
+    made = export_pt2(model, (torch.zeros(1, 1, 8, 8), torch.full((1, 5), 6)))
+    assert made.any_batch and made.max_rel == 0

@@ -25,16 +25,18 @@ from pruning_core.datasets import DIGITS, hold_out, load_splits
 from pruning_core.errors import UserError
 from pruning_core.export.document import Base, plan_document
 from pruning_core.export.lineage import cut_of
+from pruning_core.export.onnx_file import Names, export_onnx
 from pruning_core.export.program import export_pt2
 from pruning_core.export.script import write_script
 from pruning_core.export.weights import weights_bytes
-from pruning_core.graph import Network, Plan
+from pruning_core.graph import Network, Plan, capture
 from pruning_core.isolation.children import Children
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import fitted
 from pruning_core.studies.sensitivity import scored
 from pruning_core.work import finished
 from pruning_core.zoo import LoadedModel, ModelRef, load_model
+from pruning_core.zoo.load import onnx_names
 from tests.core.houses import house_of, small_program
 
 KEY = "layer1.0.conv1"
@@ -148,3 +150,20 @@ def test_sliders_get_the_same_accuracies_and_another_child_when_theirs_ends(
     with pytest.raises(UserError, match="ended its reader"):
         list(slider.measuring(next_plan))
     assert list(slider.measuring(next_plan))[-1].accuracy.complete
+
+
+def test_what_came_as_onnx_leaves_with_its_names(
+    house: Children, root: Workspace, here: tuple[LoadedModel, Network]
+) -> None:
+    import onnx
+
+    loaded, network = here
+    example = torch.zeros(1, *loaded.input_size)
+    given = export_onnx(loaded.model, example, Names(("picture",), ("scores",))).data
+    ref = ModelRef("upload", "small.onnx", root.artifacts.put(given), "onnx")
+    assert onnx_names(ref, root) == (("picture",), ("scores",))
+    (group, *_) = capture(load_model(ref, root).model, example).groups
+    cut = ModelRef("pruned", "small.onnx", base=ref, plan=Plan({group.key: (0,)}).to_json())
+    graph = onnx.load_from_string(Far(house, cut, root).export("onnx").data).graph
+    assert [each.name for each in (*graph.input, *graph.output)] == ["picture", "scores"]
+    assert onnx_names(loaded.ref, root) == ((), ()), "another file says nothing of names"
