@@ -157,7 +157,7 @@ def test_what_came_as_onnx_leaves_with_its_names(
 ) -> None:
     import onnx
 
-    loaded, network = here
+    loaded, _ = here
     example = torch.zeros(1, *loaded.input_size)
     given = export_onnx(loaded.model, example, Names(("picture",), ("scores",))).data
     ref = ModelRef("upload", "small.onnx", root.artifacts.put(given), "onnx")
