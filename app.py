@@ -32,6 +32,7 @@ if __name__ == "__main__":
             Entry(st.Page("pages/criteria/page.py", title="Criteria", url_path="criteria"), ":material/balance:"),
             Entry(st.Page("pages/similarity/page.py", title="Similarity", url_path="similarity"), ":material/hub:"),
             Entry(st.Page("pages/taxonomy/page.py", title="Taxonomy", url_path="taxonomy"), ":material/account_tree:"),
+            Entry(st.Page("pages/coupling/page.py", title="Coupling", url_path="coupling"), ":material/link:"),
             Entry(st.Page("pages/lessons/page.py", title="Lessons", url_path="lessons"), ":material/school:"),
             Entry(st.Page("pages/myths/page.py", title="Myths", url_path="myths"), ":material/psychology_alt:"),
             Entry(

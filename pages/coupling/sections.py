@@ -1,0 +1,102 @@
+"""Cut here, these must follow: the graph, the list, and one channel seen from both sides."""
+
+from __future__ import annotations
+
+import streamlit as st
+from torch import Tensor
+
+from pages.coupling import charts, graph
+from pages.ui import cards, numbers, plots, provenance
+from pages.ui.filters import tensors
+from pages.ui.literal import code, literal, named
+from pruning_core.errors import clip
+from pruning_core.graph import Group, Network, Plan
+from pruning_core.zoo import LoadedModel
+
+LAYER, NEXT = "coupling.layer", "coupling.next"
+COUNTED = provenance.derived("counted in the captured network, exactly")
+LISTED = 8  # layers named before "and so many more"
+
+
+def show(loaded: LoadedModel, network: Network) -> None:
+    layers = [layer for group in network.groups for layer in graph.makers(group)]
+    if NEXT in st.session_state:  # a click: before the widget is drawn, which would refuse it afterwards
+        st.session_state[LAYER] = st.session_state.pop(NEXT)
+    st.session_state.setdefault(LAYER, layers[0])
+    cut = st.selectbox("Cut a filter of", layers, key=LAYER, persist_state="session") or layers[0]
+    group = graph.made_by(network, cut)
+    assert group is not None
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        picture = graph.picture(network, group)
+        figure = charts.graph(
+            picture, key=group.key, cut=cut, makers=set(graph.makers(group)), readers=set(graph.readers(group))
+        )
+        clicked = plots.pick(figure, "coupling.graph", charts.LAYERS)
+        if len(picture.nodes) < len({*layers}):
+            st.caption("Of this large network only the layers that are touched are drawn.")
+        if clicked is not None and clicked.get("customdata") in layers:
+            st.session_state[NEXT] = clicked["customdata"]
+            st.rerun()
+    with right:
+        _follow(network, group, cut)
+    _both_sides(loaded, group, cut)
+
+
+def _follow(network: Network, group: Group, cut: str) -> None:
+    others = tuple(layer for layer in graph.makers(group) if layer != cut)
+    st.markdown(f"A filter of {code(cut)} goes. Then these must follow:")
+    st.markdown(f"**The same filter of** {_named(others)}" if others else "**No other layer** makes these channels.")
+    if others:
+        st.caption("What these layers make is added position by position, so they must agree which channels there are.")
+    if between := graph.carriers(group):
+        st.markdown(f"**One entry of** {_named(between)}")
+        st.caption("Norms and the like have a number for each channel.")
+    st.markdown(f"**One input of** {_named(graph.readers(group))}")
+    st.caption("Whoever reads the channel has weights for it, which read nothing any more.")
+    whole, less = network.cost(), network.cost(Plan({group.key: [0]})) if group.size > 1 else network.cost()
+    first, second = cards.pair(350)
+    cards.number(
+        "Parameters", numbers.count(whole.parameters - less.parameters), COUNTED, detail="for each channel",
+        container=first,
+    )  # fmt: skip
+    cards.number("MACs", numbers.count(whole.macs - less.macs), COUNTED, detail="for each channel", container=second)
+    if group.exact:
+        st.caption(
+            ":green-badge[exact] The smaller network computes what the whole one does with these channels silent."
+        )
+    else:
+        st.caption(f":orange-badge[approximate] {literal(clip(group.reason, 300))}.")
+
+
+def _named(layers: tuple[str, ...]) -> str:
+    more = f" and {len(layers) - LISTED} more" if len(layers) > LISTED else ""
+    return ", ".join(code(layer) for layer in layers[:LISTED]) + more
+
+
+def _both_sides(loaded: LoadedModel, group: Group, cut: str) -> None:
+    st.subheader("Filter or channel? One cut from two sides")
+    known = tensors(loaded.model)
+    maker = next(m for m in group.producers if m.layer == cut)
+    reader = next((m for m in group.consumers if known[m.parameter].dim() > 1), None)
+    if reader is None or known[maker.parameter].dim() < 2 or maker.dim != 0 or reader.dim != 1:
+        st.caption("The weights of these layers are not laid out as filters and inputs, so there is no such picture.")
+        return
+    channel = int(st.slider("Channel", 0, group.size - 1, 0, key="coupling.channel")) if group.size > 1 else 0
+    first, second = st.columns(2, gap="large")
+    with first:
+        st.markdown(f"**Filter pruning:** a row of {named(cut)}")
+        _matrix(known[maker.parameter], cut, int(maker.index[channel][0]), rows=True)
+    with second:
+        st.markdown(f"**Channel pruning:** a column of {named(reader.layer)}")
+        _matrix(known[reader.parameter], reader.layer, int(reader.index[channel][0]), rows=False)
+    st.caption(
+        "The same channel is made by the row and read by the column. Papers that say filter look at the row, "
+        "papers that "
+        "say channel at the column; what goes is both. Colour: the norm of each kernel."
+    )
+    cards.source_line(provenance.derived("from the weights of the loaded network"))
+
+
+def _matrix(weight: Tensor, layer: str, channel: int, *, rows: bool) -> None:
+    plots.show(charts.weight(weight, layer=layer, channel=channel, rows=rows), f"coupling.weight.{rows}")
