@@ -34,7 +34,7 @@ def layers(one: Row, two: Row) -> None:
     with left:
         plots.show(differences.widths(changed, what, title), "compare.widths")
     with right:
-        st.dataframe(changed.drop(columns="changed"), hide_index=True)
+        st.dataframe(changed.drop(columns="changed").rename(columns=differences.HEADINGS), hide_index=True)
     cards.source_line(COUNTED)
 
 

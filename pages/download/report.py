@@ -88,7 +88,7 @@ def _facts(found: Sizes, whole: Size, small: Size) -> list[Fact]:
         Fact("Accuracy", numbers.percent(accuracy.top1),
              f"95 %: {100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}, before {numbers.percent(whole.accuracy.top1)}",
              "measured", found.measured.facts),
-        Fact("Work for one image", f"{numbers.count(small.macs)} MACs", f"of {numbers.count(whole.macs)}", "derived",
+        Fact("MACs of one image", numbers.count(small.macs), f"of {numbers.count(whole.macs)}", "derived",
              COUNTED),
         Fact("Parameters", numbers.count(small.parameters), f"of {numbers.count(whole.parameters)}", "derived",
              COUNTED),
@@ -122,7 +122,7 @@ def _pictures(test: Dataset, answers: tuple[Answers, Answers], chosen: Sequence[
     found = []
     for at in chosen:
         lines = [
-            (f"{when} {pictures.class_name(test, int(each.predicted[at]))} ({100 * each.confidence[at]:.0f} %)",
+            (f"{when} {pictures.class_name(test, int(each.predicted[at]))} ({100 * each.confidence[at]:.0f}\u00a0%)",
              bool(each.right[at]))
             for when, each in (("before:", before), ("after:", after))
         ]  # fmt: skip

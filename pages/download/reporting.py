@@ -8,13 +8,14 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.download import report
+from pages.download import files, report
 from pages.download.files import Built
 from pages.ui import jobs, made, numbers, standing, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import code
 from pages.ui.sizes import Size
+from pruning_core.export.lineage import Cut
 from pruning_core.measuring.answers import Answers
 from pruning_core.runs.view import JobView
 from pruning_core.studies.judging import check_right_or_wrong
@@ -24,6 +25,20 @@ TEXT = (
     "One page for people who were not here: what was cut, gained and lost, the images whose answer changed, and where "
     "every number comes from. It opens in any browser, offline, and prints."
 )
+
+
+def told(desk: Desk, cut: Cut) -> list[str]:
+    """How a network was cut, in sentences."""
+    how, channels = files.made(desk.made_by(cut.base.ref, cut.plan)), sum(map(len, cut.plan.values()))
+    proof = cut.removal.proof
+    apart = f"largest relative difference {proof.max_rel:.0e}" if proof.max_rel else "no difference at all"
+    seen = f"{proof.images} image{'' if proof.images == 1 else 's'} ({proof.dtype})"
+    return [
+        f"{channels:,} channels were removed from {len(cut.plan)} of {len(cut.network.groups)} groups.",
+        f"How they were chosen: {files.told(how)}." if how else "How they were chosen is not known here.",
+        proof.unproven
+        or f"The removal was compared with the original whose channels were silenced, on {seen}: {apart}.",
+    ]
 
 
 def section(desk: Desk, told: Sequence[str] = ()) -> None:

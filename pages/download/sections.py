@@ -76,7 +76,7 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
     figures = _figures(desk, cut)
     ref = desk.model
     st.subheader("To show it")
-    reporting.section(desk, _told(desk, cut))
+    reporting.section(desk, reporting.told(desk, cut))
     st.subheader("To run it")
     _row("pt2", "Exported program", PROGRAM, ref, lambda: files.program(model, _far(ref)))
     _row("onnx", "ONNX", ONNX, ref, lambda: files.onnx(model, _far(ref)))
@@ -102,18 +102,6 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
     if cut.base.ref.source == "demo" or files.codeless(cut.base.ref):
         what = "The weights before pruning, which the script starts from."
         _row("original", "Original weights", what, ref, lambda: _there(files.original(cut)))
-
-
-def _told(desk: Desk, cut: Cut) -> list[str]:
-    """How it was made, for the report."""
-    how, channels = files.made(desk.made_by(cut.base.ref, cut.plan)), sum(map(len, cut.plan.values()))
-    proof = cut.removal.proof
-    return [
-        f"{channels:,} channels were removed from {len(cut.plan)} of {len(cut.network.groups)} groups.",
-        f"How they were chosen: {files.told(how)}." if how else "How they were chosen is not known here.",
-        f"The removal was compared with the original whose channels were silenced, on {proof.images} images: largest "
-        f"relative difference {proof.max_rel:.0e} ({proof.dtype}).",
-    ]
 
 
 def _masks(desk: Desk, model: LoadedModel) -> None:

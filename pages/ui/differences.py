@@ -34,6 +34,17 @@ def layers(before: Network, after: Network) -> pd.DataFrame:
     return frame.assign(changed=pairs[0] | pairs[1] | pairs[2])
 
 
+HEADINGS = {
+    "layer": "Layer",
+    "kind": "Kind",
+    **{
+        f"{what}_{when}": f"{title} {when}"
+        for what, title in (("channels", "Channels"), ("macs", "MACs"), ("parameters", "Parameters"))
+        for when in ("before", "after")
+    },
+}
+
+
 def _count(row: LayerCost | None, what: str) -> int:
     if row is None:
         return 0
@@ -85,5 +96,6 @@ def damage(rows: Sequence[ClassDamage]) -> go.Figure:
         showlegend=False,
     )
     figure.add_vline(x=0, line={"color": theme.NEUTRAL, "width": 1, "dash": "dot"})
+    figure.update_yaxes(type="category")  # classes may be called 0, 1, 2
     charts.rows(figure, names)
     return figure

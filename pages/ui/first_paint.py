@@ -31,9 +31,9 @@ def _doors() -> None:
             ("My network", "Load a network and images of yours, see what can go, and cut it.",
              (lambda: links.to_load("Load a network"), lambda: links.to_what_if("Try a cut"))),
             ("Learn", "What pruning is, method by method, each of them running here.",
-             (lambda: links.to_taxonomy("Walk through the methods"), lambda: links.to_sensitivity("See one at work"))),
-            ("Show", "One screen for a meeting: before, after, and the images that tell.",
-             (lambda: links.to_show("Open the show"), lambda: links.to_download("Take it home"))),
+             (lambda: links.to_taxonomy("Walk through the methods"), lambda: links.to_lessons("Take a lesson"))),
+            ("Show", "One screen for a meeting, and all that was made side by side.",
+             (lambda: links.to_show("Open the show"), lambda: links.to_compare("Compare all networks"))),
         ):  # fmt: skip
             with st.container(border=True, width=320, height="stretch", gap="xsmall"):
                 st.markdown(f"**{heading}**  \n{text}")

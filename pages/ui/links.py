@@ -9,10 +9,6 @@ def to_load(label: str = "Load a network") -> None:
     st.page_link("pages/choose/page.py", label=label, icon=":material/folder_open:")
 
 
-def to_sensitivity(label: str = "See what each layer tolerates") -> None:
-    st.page_link("pages/sensitivity/page.py", label=label, icon=":material/grid_on:")
-
-
 def to_what_if(label: str = "Remove channels on What-if") -> None:
     st.page_link("pages/whatif/page.py", label=label, icon=":material/content_cut:")
 
@@ -42,3 +38,7 @@ def to_taxonomy(label: str = "Walk through the methods") -> None:
 
 def to_compare(label: str = "Compare all networks") -> None:
     st.page_link("pages/compare/page.py", label=label, icon=":material/compare:")
+
+
+def to_lessons(label: str = "Take a lesson") -> None:
+    st.page_link("pages/lessons/page.py", label=label, icon=":material/school:")

@@ -24,8 +24,8 @@ h1{font-size:1.9rem;margin:.2rem 0}h2{font-size:1.3rem;margin:2.2rem 0 .6rem}h3{
 th,td{text-align:left;padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
 td{font-variant-numeric:tabular-nums}
 pre{background:var(--tint);padding:.7rem .8rem;border-radius:.45rem;overflow-x:auto;font-size:.86rem}
-.pictures{display:flex;flex-wrap:wrap;gap:.8rem}.picture{margin:0;width:104px;font-size:.8rem;overflow-wrap:anywhere}
-.picture img{width:104px;height:104px;object-fit:contain;image-rendering:pixelated;background:#000;display:block;
+.pictures{display:flex;flex-wrap:wrap;gap:.8rem}.picture{margin:0;width:124px;font-size:.8rem;overflow-wrap:anywhere}
+.picture img{width:124px;height:124px;object-fit:contain;image-rendering:pixelated;background:#000;display:block;
 border-radius:.3rem}
 .right{color:var(--good)}.wrong{color:var(--bad)}
 @media print{:root{color-scheme:light;--paper:#fff;--ink:#000;--soft:#444;--line:#bbb;--tint:#f4f4f4;--good:#0b766b;
