@@ -12,6 +12,7 @@ from pages.compare.measured import Row, value
 from pages.compare.tree import Node
 from pages.ui import charts, numbers, theme
 from pages.ui.literal import distinct, plotted
+from pages.ui.measured import text
 from pruning_core.zoo import ModelRef
 
 POINTS = "networks"  # the trace that takes the clicks
@@ -102,7 +103,7 @@ def front(rows: Sequence[Row], axis: str, best: set[int], pinned: ModelRef, othe
         },
         error_x=_spread([row for row, *_ in shown]) if axis == "latency" else None,
         hovertext=[
-            f"{plotted(row.node.label)}<br>{numbers.accuracy_text(accuracy.top1, accuracy.low, accuracy.high)}"
+            f"{plotted(row.node.label)}<br>{text(accuracy)}"
             for row, accuracy, _, _ in shown
         ],
         hoverinfo="text",

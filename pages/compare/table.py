@@ -9,8 +9,9 @@ import streamlit as st
 
 from pages.compare import measured
 from pages.compare.measured import Row
-from pages.ui import cards, numbers, provenance, sizes
+from pages.ui import cards, provenance, sizes
 from pages.ui.desk import Desk
+from pages.ui.measured import text
 from pruning_core.export.table import Cell, csv_of, latex_of
 
 HEAD = ("Network", "Made from", "By", "MACs", "Parameters", "Bytes", "Latency (ms)", "Accuracy (%)", "95 % from", "to",
@@ -48,7 +49,7 @@ def section(rows: Sequence[Row], desk: Desk) -> None:
             "parameters": [row.cost.parameters for row in rows],
             "bytes": [row.cost.size_bytes for row in rows],
             "latency": [row.latency.median_ms if row.latency else None for row in rows],
-            "accuracy": [numbers.accuracy_text(a.top1, a.low, a.high) if (a := row.accuracy) else "" for row in rows],
+            "accuracy": [text(a) if (a := row.accuracy) else "" for row in rows],
             "change": [row.change.text if row.change else "" for row in rows],
             "front": [at in best for at in range(len(rows))],
         }

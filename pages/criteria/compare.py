@@ -9,9 +9,10 @@ import streamlit as st
 import torch
 
 from pages.criteria import charts, frames
-from pages.ui import cards, jobs, numbers, plots, provenance, recovery, started, state, trainable
+from pages.ui import cards, jobs, measured, numbers, plots, provenance, recovery, started, state, trainable
 from pages.ui.changes import Change
 from pages.ui.desk import Desk
+from pages.ui.errors import plain_errors
 from pages.ui.held_out import choose_images, held_out_size
 from pages.ui.literal import literal
 from pages.ui.sweeps import judged_on
@@ -32,6 +33,12 @@ JOB = "criteria.job"
 
 
 def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> None:
+    with plain_errors():
+        measured.check_accuracy(desk)
+        _compared(desk, network, criteria)
+
+
+def _compared(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> None:
     spec = _ask(desk, network, criteria)
     known = state.jobs().find(spec) if spec is not None else None
     if spec is not None and known is None:

@@ -108,7 +108,7 @@ def _recoveries() -> tuple[Recovery, ...]:
     with right:
         training = recovery.choose("finetune.recovery", trains=True, default=Tuning)
         if isinstance(training, Distilling):
-            st.caption("It follows the network that this one was cut from; the control is trained with labels.")
+            st.caption("It follows the network that this one was cut from; the control is trained as usual.")
     return (training,) if isinstance(first, JustCut) else (first, training)
 
 

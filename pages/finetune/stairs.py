@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 import streamlit as st
 
-from pages.ui import cards, changes, charts, links, measured, numbers, plots, provenance, state
+from pages.ui import cards, changes, charts, links, measured, plots, provenance, state
 from pages.ui.desk import Desk
 from pruning_core.measuring.measures import Accuracy, Drop
 from pruning_core.methods.recoveries import JustCut
@@ -135,7 +135,7 @@ def finish(view: JobView, spec: GradualRun, desk: Desk) -> None:
     if drop is not None:
         change = changes.paired(drop)
         st.markdown(
-            f"**{called[SCHEDULED]} against the same at once: {numbers.points(change.difference)}** on the same "
+            f"**{called[SCHEDULED]} against the same at once: {change.delta}** on the same "
             f"{drop.images:,} test images, {change.interval}, {change.verdict}. Both ended at the same widths after as "
             "many epochs."
         )

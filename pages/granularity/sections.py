@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pages.granularity import charts, effects, texts
 from pages.granularity.effects import Effect
-from pages.ui import cards, changes, engine, numbers, plots, provenance, state
+from pages.ui import cards, changes, engine, measured, numbers, plots, provenance, state
 from pages.ui.desk import Desk
 from pruning_core.analysis import one_layer
 from pruning_core.measuring.measures import Latency
@@ -22,6 +22,7 @@ REALLY, IF_FREE = "really", "if zeros were free"
 
 
 def show(desk: Desk, weights: Mapping[str, Tensor]) -> None:
+    measured.check_accuracy(desk)
     layer, grain, ratio = _choose(weights)
     weight = weights[layer]
     if why := grains.obstacle(grain, weight):

@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.search import chosen, final, frames, settings
 from pages.search.figures import draw
-from pages.ui import jobs, started
+from pages.ui import jobs, measured, started
 from pages.ui.bench import Bench
 from pages.ui.desk import Desk
 from pages.ui.literal import named
@@ -27,6 +27,7 @@ def introduction(bench: Bench) -> None:
 
 
 def start(bench: Bench) -> None:
+    measured.check_accuracy(bench.desk)
     spec = settings.ask(bench.desk, bench.network, bench.available)
     if spec is not None:
         started.button(spec, "search", key="search.start", shown=SHOWN, forget=chosen.CHOSEN)

@@ -11,6 +11,7 @@ from pages.ui import cards, changes, engine, numbers, plots, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import code, literal
+from pages.ui.measured import bounds, measure, value
 from pages.ui.ranking import ranking_when_there
 from pages.ui.registry import by_key
 from pages.ui.widgets import knob_widgets
@@ -81,9 +82,9 @@ def _layer(criterion: Criterion, desk: Desk, network: Network, *, learns: bool) 
 def accuracy(found: Measured, device: str, place: st.delta_generator.DeltaGenerator) -> None:
     seen, change = found.accuracy, changes.paired(found.drop)
     cards.number(
-        "Accuracy", numbers.percent(seen.top1),
+        measure(seen.measure).name, value(seen),
         provenance.measured(seen.dataset, images=seen.images, device=device, note=f"Paired change: {change.text}."),
-        detail=f"{100 * seen.low:.1f}–{100 * seen.high:.1f}, {seen.images} images", change=change, container=place,
+        detail=f"{bounds(seen)}, {seen.images} images", change=change, container=place,
     )  # fmt: skip
 
 

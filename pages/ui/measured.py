@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pages.ui import numbers
 from pages.ui.numbers import THIN
+from pruning_core.measuring.measures import TOP1
 
 if TYPE_CHECKING:
     from pages.ui.desk import Desk
@@ -43,6 +44,21 @@ def of_desk(desk: Desk) -> Measure:
     from pruning_core.studies.judging import judge
 
     return judge(state.loaded(desk.model), state.splits(desk.data)[1], desk.data.measure)
+
+
+def check_accuracy(desk: Desk) -> None:
+    """Raise UserError where what the network on the desk is judged by is no accuracy: for what compares accuracies."""
+    from pruning_core.errors import UserError
+
+    try:
+        judged = of_desk(desk)
+    except UserError:
+        return  # what is started says it
+    if judged.key != TOP1:
+        raise UserError(
+            f"This compares accuracies, which need images whose classes are known; the network on the desk is judged "
+            f"by {judged.title[:1].lower()}{judged.title[1:]}. Sensitivity, What-if and Fine-tune measure that."
+        )
 
 
 def value(of: Known) -> str:

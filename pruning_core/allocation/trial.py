@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -56,7 +57,7 @@ class Trial:
 def on_front(trials: Sequence[Trial]) -> tuple[bool, ...]:
     """For each trial, whether no other is at least as cheap and as accurate, and better in one of them."""
     flags = [False] * len(trials)
-    best = -1.0
+    best = -math.inf
     order = sorted(range(len(trials)), key=lambda i: (trials[i].cost, -trials[i].accuracy))
     position = 0
     while position < len(order):

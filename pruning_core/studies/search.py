@@ -25,6 +25,7 @@ from pruning_core.measuring.evaluate import Tally, predicting
 from pruning_core.measuring.latency import measuring_latency
 from pruning_core.measuring.marks import Marks
 from pruning_core.measuring.measures import Accuracy
+from pruning_core.measuring.registry import named
 from pruning_core.methods.recoveries import NewStatistics, Recovery
 from pruning_core.methods.treatments import Treatment, cut
 from pruning_core.runs.events import Event, Progress, Stage
@@ -170,7 +171,7 @@ class _Contest:
         """Removal, recovery, accuracy on the held-out images."""
         model = yield from self._prepared(plan)
         self.latest, _ = yield from self._measured(model, self.held_out)
-        return self.latest.top1
+        return named(self.latest.measure).better(self.latest.top1)
 
     def _latency(self, kind: Kind, plan: Plan) -> Running[float]:
         model, median = (yield from self._shown(self._cut(plan))), 0.0

@@ -43,18 +43,52 @@ def test_labels_are_numbered_from_zero_and_how_is_said(tmp_path, given, kinds, c
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (np.full((12, 3), 1 / 3), "no one-hot rows"),
-        (np.linspace(0, 1, 12), "whole number or name"),
-        (np.full(12, np.nan), "whole number or name"),
+        (np.full(12, np.nan), "not all finite"),
+        (np.full((12, 3), np.inf), "not all finite"),
+        (np.full((12, 6, 5), 256), r"shape \(12, 6, 5\) and run from 256 to 256"),
+        (np.full((12, 6, 5), -1), "run from -1 to -1"),
         (np.zeros(12, int), "All labels of 'a.npz' are the same"),
         (np.full(12, 2**63 + 5, np.uint64), "too large"),
         (np.arange(12).astype("datetime64[D]"), "holds values of the kind"),
-        (np.zeros((12, 3)), "no one-hot rows"),
     ],
 )
 def test_labels_that_are_none_are_refused(tmp_path, given, sentence):
     with pytest.raises(UserError, match=sentence):
         import_data(arrays(labels=given), "a.npz", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "shape", "kind"),
+    [
+        (np.full((12, 3), 1 / 3), (3,), "float32"),
+        (np.linspace(0, 1, 12), (), "float32"),
+        (np.linspace(0, 1, 12)[:, None], (), "float32"),
+        (np.zeros((12, 3)), (3,), "float32"),
+        (np.arange(12 * 5 * 6).reshape(12, 5, 6) % 7, (5, 6), "uint8"),
+        (np.full((12, 4, 4, 3), 255, np.uint8), (3, 4, 4), "float32"),
+        (np.ones((12, 2, 3, 4, 5)), (2, 3, 4, 5), "float32"),
+    ],
+)
+def test_labels_that_are_no_classes_are_kept_as_they_are(tmp_path, given, shape, kind):
+    ref = import_data(arrays(labels=given), "a.npz", tmp_path)
+    for train, test in (load_splits(ref, tmp_path), load_splits(ref, tmp_path)):  # read, and from the decoded copy
+        assert train.classes == test.classes == () and train.labels.shape[1:] == test.labels.shape[1:] == shape
+        assert train.labels.dtype == getattr(torch, kind) and labels.Targets(shape) in train.findings
+    if kind == "float32" and given.dtype == np.uint8:
+        assert bool((train.labels == 1).all()), "pictures from 0 to 1"
+    elif len(shape) != 4 or given.ndim == 5:
+        kept = torch.cat([train.labels, test.labels]).flatten(1 if shape else 0).double().sum()
+        assert float(kept) == pytest.approx(float(given.sum()), rel=1e-6)
+
+
+def test_images_alone_are_data(tmp_path):
+    images = np.stack([noise() for _ in range(12)])
+    ref = import_data(npz(images=images, x_test=images[:4] ^ 1), "a.npz", tmp_path)
+    train, test = load_splits(ref, tmp_path)
+    assert (len(train), len(test), train.classes, train.labelled) == (12, 4, (), False)
+    assert labels.Unlabelled() in train.findings
+    fit, held_out = train.split_off(0.25)
+    assert (len(fit), len(held_out)) == (9, 3)
 
 
 def test_classes_missing_in_a_part_and_unequal_classes_are_said(tmp_path):

@@ -121,8 +121,8 @@ class Unlabelled(Finding):
     @property
     def sentence(self) -> str:
         return (
-            "Nothing says what is right for these images. So a network is judged by how near it stays to what it gives "
-            "before anything is removed."
+            "There are no labels: nothing says what is right for these images. So a network is judged by how near it "
+            "stays to what it gives before anything is removed."
         )
 
 
