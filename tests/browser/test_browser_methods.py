@@ -1,4 +1,4 @@
-"""The Methods page in a real browser: three outcomes, from choice to download, and a queue that is stopped."""
+"""The Methods page in a real browser: four outcomes, from choice to download, and a queue that is stopped."""
 
 import re
 
@@ -12,6 +12,7 @@ RUNS = {
     "Network Slimming": "Parameters",
     "Magnitude pruning": "Weights not zero",
     "Grouped kernel pruning": "MACs",
+    "Feature boosting and suppression": "MACs of an image",
 }
 
 
