@@ -55,7 +55,7 @@ def _start(desk: Desk, model: ModelRef, whole: Plan, network: Network) -> None:
     with st.container(border=True):
         left, right = st.columns([3, 2], gap="medium")
         with left:
-            plan = shortcuts.choose(network, f"{KEY}.shortcuts").of_plan(whole, network)
+            plan = shortcuts.choose(network, model, f"{KEY}.shortcuts").of_plan(whole, network)
             if not plan:
                 st.warning("The plan removes coupled channels only. Choose to cut them too.", icon=":material/block:")
                 return

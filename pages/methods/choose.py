@@ -48,7 +48,7 @@ def section(desk: Desk) -> None:
                 _card(method)
             with right:
                 budget = _budget(network)
-                chosen = shortcuts.choose(network, f"{KEY}.shortcuts") if method.of_channels else Coupled()
+                chosen = shortcuts.choose(network, desk.model, f"{KEY}.shortcuts") if method.of_channels else Coupled()
                 config = _training()
             with left:
                 beside_paper.section(method, config)

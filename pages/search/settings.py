@@ -46,7 +46,7 @@ def ask(desk: Desk, network: Network, available: int) -> SearchRun | None:
         criterion = choose_criterion()
         explorer = _completed(explorer, criterion, desk, network)
         control = _control(explorer)
-        kept = shortcuts.choose(network, f"{KEY}.shortcuts")
+        kept = shortcuts.choose(network, desk.model, f"{KEY}.shortcuts")
         with st.popover("Limits and settings", icon=":material/straighten:", width="stretch", wrap=True):
             limits = dataclasses.replace(_limits(network), shortcuts=kept)
             least = knob_widget(Search, "least", KEY)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pruning_core.allocation.shortcuts import SHORTCUTS, Coupled, Shortcuts
+from pages.ui import state
+from pages.ui.literal import literal
+from pruning_core.allocation.shortcuts import SHORTCUTS, Coupled, InsideBlocks, Shortcuts
+from pruning_core.errors import UserError
 from pruning_core.graph import Network
+from pruning_core.methods.projections import ELSEWHERE, has_projections, projections
+from pruning_core.zoo import ModelRef
+from pruning_core.zoo.rebuilt import EDITS, told
 
 
-def choose(network: Network, key: str) -> Shortcuts:
-    """Pages that share ``key`` share the choice; it lasts for the session. Says what it means for this network."""
-    coupled = [group for group in network.groups if group.coupled]
+def choose(network: Network, model: ModelRef, key: str) -> Shortcuts:
+    """For ``model``, whose groups ``network`` knows. Pages that share ``key`` share the choice; it lasts for the
+    session. Says what it means for this network."""
     classes = {each.card.key: each for each in SHORTCUTS}
     wanted = st.segmented_control(
         "Residual connections", list(classes), default=Coupled.card.key, required=True,
@@ -18,11 +24,37 @@ def choose(network: Network, key: str) -> Shortcuts:
         help=" ".join(f"**{cls.card.name}**: {cls.card.idea}" for cls in classes.values()), wrap=True,
     )  # fmt: skip
     chosen = classes[wanted or Coupled.card.key]()
-    if not coupled:
+    whole = sum(chosen.leaves_whole(group) for group in network.groups)
+    if not any(group.coupled for group in network.groups):
         st.caption("No addition couples channels of this network: it is the same either way.")
-    elif whole := sum(chosen.leaves_whole(group) for group in network.groups):
+    elif whole:
         many = (
             f"{whole} of {len(network.groups)} groups keep" if whole > 1 else f"1 of {len(network.groups)} groups keeps"
         )
         st.caption(f"{many} all channels: an addition couples {'them' if whole > 1 else 'it'} with a shortcut.")
+        if chosen.projects and not has_projections(network):
+            _offer(network, model, key, chosen)
+            return InsideBlocks()
     return chosen
+
+
+def _offer(network: Network, model: ModelRef, key: str, chosen: Shortcuts) -> None:
+    st.caption(
+        "Until projections are inserted, only the inside of blocks is cut. With them the network says the same as "
+        f"before, and costs more until branches are cut. {chosen.card.fails}"
+    )
+    if st.button("Insert projections", key=f"{key}.insert", icon=":material/add_link:", wrap=True):
+        try:
+            state.choose_model(_with_projections(network, model))
+        except UserError as error:
+            st.warning(literal(str(error)), icon=":material/block:")
+        else:
+            st.rerun()
+
+
+def _with_projections(network: Network, model: ModelRef) -> ModelRef:
+    """Raises UserError where none can be inserted."""
+    if model.foreign:
+        raise UserError(ELSEWHERE)
+    found = projections(state.loaded(model).model, network)
+    return ModelRef("rebuilt", model.name, options=((EDITS, told(found)),), input_size=model.input_size, base=model)

@@ -35,7 +35,7 @@ class Made(StrEnum):
     METHOD = "cut by a method"
     CHANGED = "cut, other weights since"  # whoever did that is not known here
     MASKED = "weights set to zero"
-    REBUILT = "rebuilt by a method"
+    REBUILT = "rebuilt"
     ONLY_TUNED = "fine-tuned"
     OTHER = "other weights"
 

@@ -44,7 +44,7 @@ def _form(network: Network, ranked: Ranking) -> None:
             st.caption(f":material/balance: {ranked.criterion.card.name}: {ranked.criterion.fair.sentence}.")
     with right:
         wanted = budgets.ask("whatif.budget", budgets.COUNTED)
-        coupled = shortcuts.choose(network, "whatif.shortcuts")
+        coupled = shortcuts.choose(network, state.desk().model, "whatif.shortcuts")
         with st.popover("Limits", icon=":material/straighten:", width="stretch", wrap=True):
             limits = dataclasses.replace(knob_widgets(Limits, "whatif.limits"), shortcuts=coupled)
     sweep = usable(state.desk(), ranked.criterion)

@@ -20,6 +20,7 @@ class Shortcuts(ABC):
     """Which groups may lose channels, by whether an addition couples several layers in them (``Group.coupled``)."""
 
     card: ClassVar[Card]
+    projects: ClassVar[bool] = False  # whether it asks for a network into which projections were inserted
 
     @abstractmethod
     def leaves_whole(self, group: Group) -> bool: ...
@@ -102,4 +103,25 @@ class InsideBlocks(Shortcuts):
         return group.coupled
 
 
-SHORTCUTS: tuple[type[Shortcuts], ...] = (Coupled, InsideBlocks)
+@dataclass(frozen=True)
+class Projected(InsideBlocks):
+    r"""A 1x1 convolution ends every branch, so that its last layer may be cut without the shortcut.
+
+    The projection $P$ begins as the identity. Once channels $S$ of the branch are left, it scatters them to where they
+    were, and the sum gets zeros for the others: $y = x + P_{:,S}\,F(x)_S$.
+
+    When it fails: the projections cost parameters and multiply-adds of their own, which a small cut does not earn back;
+    the usual choices are the other two.
+    """
+
+    card: ClassVar = Card(
+        key="shortcuts-projected",
+        name="With a projection inserted",
+        family=Family.SHORTCUTS,
+        data=Data.NONE,
+        cost="one 1x1 convolution per branch",
+    )
+    projects: ClassVar = True
+
+
+SHORTCUTS: tuple[type[Shortcuts], ...] = (Coupled, InsideBlocks, Projected)

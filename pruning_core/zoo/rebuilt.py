@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pruning_core.errors import UserError
 from pruning_core.graph.edits import Drop, Edit, Regroup
 from pruning_core.graph.gated import Boost, GateChannels
+from pruning_core.graph.projected import Project
 from pruning_core.storage.codec import Codec, UnknownClass, dump
 
 EDITS = "edits"  # among the options of a reference
-CODEC = Codec((Drop, Regroup, Boost, GateChannels))
+CODEC = Codec((Drop, Regroup, Boost, GateChannels, Project))
 
 
 def told(edits: Iterable[Edit]) -> str:

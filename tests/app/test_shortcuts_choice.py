@@ -4,7 +4,8 @@ import pytest
 
 from pages.ui import links, state
 from pages.ui.desk import first_desk
-from pruning_core.allocation.shortcuts import Coupled, InsideBlocks
+from pruning_core.allocation.shortcuts import Coupled, InsideBlocks, Projected
+from pruning_core.errors import UserError
 from pruning_core.graph import Plan
 from pruning_core.studies.method import MethodRun
 from pruning_core.studies.search import SearchRun
@@ -83,3 +84,31 @@ def test_steps_reach_the_widths_inside_blocks_and_say_when_none_is_there(monkeyp
     })  # fmt: skip
     assert "coupled channels only" in page.warning[0].value
     assert not [each for each in page.button if each.key == "gradual.start"]
+
+
+def test_projections_are_inserted_and_then_ends_of_branches_are_cut_alone(monkeypatch):
+    page = opened("whatif", monkeypatch)
+    page.button_group(key="whatif.shortcuts").set_value(Projected.card.key).run()
+    assert "Until projections are inserted" in text_of(page)
+    before = network()
+    page.button(key="whatif.shortcuts.insert").click().run()
+    assert not page.exception and not page.error and not page.warning
+    desk = page.session_state["desk"]
+    now = state.network(desk.model)
+    assert desk.model.source == "rebuilt" and desk.model.base == first_desk().model
+    assert now.cost().macs > before.cost().macs and "Until projections" not in text_of(page)
+    page.button(key="whatif.preset.use").click().run()
+    plan = page.session_state["desk"].plan
+    assert "layer1.0.conv2" in plan and not {g.key for g in now.groups if g.coupled} & set(plan)
+    assert "Projected" in page.session_state["desk"].made_by(desk.model, plan)
+
+
+def test_where_no_projection_can_be_inserted_it_says_why(monkeypatch):
+    monkeypatch.setattr("pages.ui.shortcuts.projections", lambda *_: (_ for _ in ()).throw(UserError("no branch here")))
+    page = opened("search", monkeypatch)
+    page.button_group(key="search.shortcuts").set_value(Projected.card.key).run()
+    page.button(key="search.shortcuts.insert").click().run()
+    assert "no branch here" in [each.value for each in page.warning]
+    specs = started(page, monkeypatch)
+    page.button(key="search.start").click().run()
+    assert specs[0].limits.shortcuts == InsideBlocks(), "what has no projections is not called so"
