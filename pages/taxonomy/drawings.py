@@ -188,6 +188,13 @@ DRAWINGS: Mapping[tuple[str, str], Callable[[], list[str]]] = {
             box(16 + 26 * i, 58 - kept, 16, kept, KEPT),
         )
     ],
+    ("family", Family.SHORTCUTS): lambda: [
+        line(((8, 44), (142, 44)), KEPT),
+        line(((24, 44), (24, 14), (46, 14)), CUT),
+        box(46, 6, 52, 16, CUT, filled=False, dashed=True),
+        line(((98, 14), (122, 14), (122, 38)), CUT),
+        dot(122, 44, KEPT, 6),
+    ],
     ("family", Family.SCHEDULE): lambda: [
         line(((10, 8), (36, 8), (36, 22), (66, 22), (66, 38), (98, 38), (98, 54), (142, 54)), CUT)
     ],

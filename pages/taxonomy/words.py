@@ -75,6 +75,7 @@ DEFINITIONS: Mapping[tuple[str, str], str] = {
     ("family", Family.KERNELS): "Judged kernel by kernel: patterns inside them, groups of them, or representatives.",
     ("family", Family.SEARCH): "Many choices of widths are tried and measured; the best stays.",
     ("family", Family.RATIOS): "Not what goes, but how much of it in which layer.",
+    ("family", Family.SHORTCUTS): "What becomes of channels that an addition ties to those of a shortcut.",
     ("family", Family.SCHEDULE): "In how many steps, and how much in each.",
     ("family", Family.RECOVERY): "What is done after a cut so that the network works again.",
     ("family", Family.INITIALISATION): "Judged by one look at a network that was never trained.",
