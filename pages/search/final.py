@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.search import frames
 from pages.ui import cards, changes, numbers, provenance
+from pages.ui.spreadsheet import csv_bytes
 from pruning_core.errors import clip
 from pruning_core.graph import Network
 from pruning_core.measuring.measures import Drop
@@ -86,7 +87,7 @@ def table(view: JobView, spec: SearchRun, network: Network) -> None:
         )
     st.download_button(
         f"Download the {len(frame)} trials (CSV)",
-        frame.to_csv(index=False).encode(),
+        csv_bytes(frame),
         file_name=f"search_{spec.model.name}_{spec.search.explorer.card.key}.csv",
         mime="text/csv",
         icon=":material/download:",

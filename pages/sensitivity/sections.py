@@ -11,6 +11,7 @@ from pages.sensitivity import beside, charts, details, frames, settings
 from pages.ui import cards, jobs, measured, numbers, plots, provenance, started, state
 from pages.ui.bench import Bench
 from pages.ui.literal import literal, named
+from pages.ui.spreadsheet import csv_bytes
 from pages.ui.sweeps import drops, label, sweeps
 from pruning_core.allocation.by_sensitivity import drop_at
 from pruning_core.analysis.sensitivity import Fast
@@ -186,7 +187,7 @@ def _table(view: JobView, spec: SensitivityRun, network: Network) -> None:
         )
     st.download_button(
         f"Download the table ({numbers.count(len(frame))} of {numbers.count(max(total, len(frame)))} cells, CSV)",
-        frame.to_csv(index=False).encode(),
+        csv_bytes(frame),
         file_name=f"sensitivity_{spec.model.name}_{spec.criterion.card.key}.csv",
         mime="text/csv",
         icon=":material/download:",

@@ -3,6 +3,10 @@
 import csv
 import io
 
+import numpy as np
+import pandas as pd
+
+from pages.ui.spreadsheet import csv_bytes
 from pruning_core.export.table import csv_of, latex_of
 
 NAMES = ["=1+1", "+1", "-1", "@SUM(A1)", " =cmd|' /C calc'!A0", "\t=1", "plain", 'with "quotes", commas']
@@ -22,3 +26,10 @@ def test_no_name_is_a_command_in_latex():
     assert r"\textbackslash{}input\{/etc/passwd\}\$x\textasciicircum{}2\$ \& 50\,\% \#1 \textasciitilde{}" in text
     assert r"a\_b & n \\" in text and "1,234" in text and r"x & -- \\" in text and r"\begin{tabular}{lr}" in text
     assert r"\caption{a b\%}" in text
+
+
+def test_a_frame_keeps_its_numbers_and_loses_its_formulas():
+    frame = pd.DataFrame({"=group": ["=1+1", "conv1"], "ratio": [-0.5, np.nan], "count": [3, 4]})
+    read = pd.read_csv(io.BytesIO(csv_bytes(frame)))
+    assert list(read.columns) == ["'=group", "ratio", "count"] and list(read["'=group"]) == ["'=1+1", "conv1"]
+    assert read["ratio"].tolist()[0] == -0.5 and np.isnan(read["ratio"][1]) and read["count"].tolist() == [3, 4]
