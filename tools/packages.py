@@ -2,6 +2,7 @@
 
     python -m tools.packages install requirements.txt     with uv, or with pip where uv cannot be had
     python -m tools.packages lock                         resolve both lists again, for every platform, with hashes
+    python -m tools.packages sbom sbom.json               what the dashboard is made of, as CycloneDX
 
 Only the standard library is used here, because nothing else is installed yet. A list (``requirements.txt``) says what
 we chose; its lock (``requirements.lock``) says the version of everything that comes along, and the hash of every file
@@ -25,6 +26,7 @@ from pathlib import Path
 
 RUN, DEVELOP = Path("requirements.txt"), Path("requirements-dev.txt")
 OLDEST = "3.11"
+LISTER = "cyclonedx-bom==7.5.0"  # OWASP's own; fetched when asked for, it is no part of what we install
 STAMP = "# Digest of the lists: "
 PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==([^\s;\\]+)")
 
@@ -194,6 +196,18 @@ def lock(upgrade: bool = False, run: Runner | None = None) -> None:
         target.write_text(f"{made}{STAMP}{digest(listed)}\n{body}", encoding="utf-8")
 
 
+def sbom(target: Path, run: Runner | None = None) -> None:
+    """Write every package that the lock of the dashboard names to ``target``. Raises SystemExit when that fails."""
+    run = run or _run
+    if not _have_uv(run):
+        raise SystemExit("The tool that writes the list is fetched by uv, which cannot be had here.")
+    pip = pip_settings(_output(sys.executable, "-m", "pip", "config", "list"))
+    command = [sys.executable, "-m", "uv", "tool", "run", "--quiet", "--from", LISTER, "cyclonedx-py", "requirements"]
+    command += ["--output-reproducible", "-o", str(target), str(lock_of(RUN))]
+    if run(command, uv_environment(pip, os.environ, hashes=False)):
+        raise SystemExit("The list could not be written; the reason stands above.")
+
+
 def _have_uv(run: Runner) -> bool:
     """Put the uv that the lock names beside pip, checked by its hash, unless it is there. False when that fails."""
     (known,) = pins("\n".join(wanted(DEVELOP)))["uv"]
@@ -241,9 +255,13 @@ def main() -> None:
     installing.add_argument("extra", nargs=argparse.REMAINDER, help="options that are handed to uv or pip")
     locking = chosen.add_parser("lock")
     locking.add_argument("--upgrade", action="store_true", help="the newest of everything that the lists leave open")
+    listing = chosen.add_parser("sbom")
+    listing.add_argument("target", type=Path)
     asked = parser.parse_args()
     if asked.task == "lock":
         lock(asked.upgrade)
+    elif asked.task == "sbom":
+        sbom(asked.target)
     else:
         print(install(asked.list, asked.extra, locked=not asked.no_lock))
 

@@ -14,7 +14,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
-from pages.ui import first_paint
+from pages.ui import first_paint, logs
 from pages.ui.cookie import UserCookie
 from pages.ui.errors import LOG, report
 from pages.ui.guard import Guard, refusal
@@ -26,6 +26,7 @@ from pruning_core.errors import UserError
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
+CLOSE_S = 8.0  # to end in: a container is killed after ten seconds
 CALM_S = 5.0  # after the first page: what a sweep needs can wait until that is drawn
 
 
@@ -38,6 +39,7 @@ def middleware() -> list[Middleware]:
     address = str(st.get_option("server.address") or "")
     if why := refusal(address, settings):
         raise SystemExit(why)
+    logs.speak(settings.log)
     name = str(st.get_option("browser.serverAddress") or "")
     return [Middleware(Guard, settings=settings, address=address, public_name=name), Middleware(UserCookie)]
 
@@ -120,12 +122,16 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
     # link that arrives before would get a "Page not found" dialog.
     PagesManager.uses_pages_directory = False
     WARM_UP.start()
+    LOG.info("started")
     try:
         yield
     finally:
+        LOG.info("ending: running work writes down where it stands")
         # Here and not at the interpreter's exit, to which a process that ends by SIGTERM (a container, a service
         # manager) never comes.
-        await asyncio.to_thread(_close)
+        closing = threading.Thread(target=_close, name="closing", daemon=True)
+        closing.start()
+        await asyncio.to_thread(closing.join, CLOSE_S)
 
 
 def _close() -> None:

@@ -58,6 +58,8 @@ class Settings:
     queued_all: int = _setting(400, "PRUNESCOPE_QUEUED_ALL", "runs that may wait in all")
     longest_hours: float = _setting(24.0, "PRUNESCOPE_LONGEST_HOURS", "hours until one attempt at a run is ended")
 
+    log: str = _setting("text", "PRUNESCOPE_LOG", "lines of the log: text, or json with one object each")
+
     @property
     def sign_in(self) -> SignIn:
         return SignIn.PASSWORD if self.password else SignIn.PROXY if self.proxy else SignIn.NONE
@@ -75,6 +77,8 @@ class Settings:
             settings = Settings(**{**given, "password": _from_file(settings.password_file)})
         if settings.password and len(settings.password) < LEAST_PASSWORD:
             raise UserError(f"The password is too short: choose one of {LEAST_PASSWORD} characters or more.")
+        if settings.log not in ("text", "json"):
+            raise UserError(f"PRUNESCOPE_LOG is text or json, not {quoted(settings.log)}.")
         return settings
 
 

@@ -1,6 +1,8 @@
 """What stands before every request: names, sign-in, headers, metrics; and when a server refuses to start."""
 
 import asyncio
+import json
+import logging
 import os
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 
 from pages.ui import guard, signin
 from pages.ui.guard import HEADERS, METRICS, Guard, is_loopback, refusal
+from pages.ui.logs import AsJson
 from pages.ui.settings import Settings
 from pruning_core.errors import UserError
 
@@ -201,3 +204,15 @@ def test_the_real_server_refuses_to_start_open_to_all():
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90)
     assert done.returncode != 0
     assert "does not start on 0.0.0.0 without a sign-in" in done.stdout + done.stderr
+
+
+def test_a_log_for_programs_is_one_object_a_line():
+    formed = AsJson()
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        record = logging.getLogger("x").makeRecord("x", logging.ERROR, "f", 1, "incident %s", ("a",), sys.exc_info())
+    line = formed.format(record)
+    told = json.loads(line)
+    assert "\n" not in line and told["level"] == "error" and told["message"] == "incident a"
+    assert told["time"].endswith("Z") and "ValueError: two\nlines" in told["traceback"]

@@ -236,3 +236,17 @@ def test_a_real_file_with_another_hash_is_refused_by_both(
     wheel(tmp_path, "alpha", "1.0+cpu")
     install(RUN, ["--find-links", str(tmp_path), "--reinstall"], python=empty)
     assert subprocess.run([empty, "-c", "import alpha; assert alpha.VERSION == '1.0+cpu'"]).returncode == 0
+
+
+def test_the_list_of_parts_is_of_the_dashboards_lock(copies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Sequence[str]] = []
+    monkeypatch.setattr(packages, "_have_uv", lambda run: True)
+
+    def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+        calls.append(command)
+        return len(calls) - 1
+
+    packages.sbom(Path("sbom.json"), run)
+    assert packages.LISTER in calls[0] and calls[0][-2:] == ["sbom.json", "requirements.lock"]
+    with pytest.raises(SystemExit, match="could not be written"):
+        packages.sbom(Path("sbom.json"), run)
