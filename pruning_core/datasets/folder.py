@@ -1,4 +1,4 @@
-"""Image folders in zip files: one folder per class, at any depth, with or without train and test folders."""
+"""Image folders in zip files: one folder per class, at any depth, with or without train and test folders; or none."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import torch
 
 from pruning_core.datasets import pictures, zip_names
 from pruning_core.datasets.findings import Finding, archive
-from pruning_core.datasets.listing import Listed, listing
+from pruning_core.datasets.findings.labels import Unlabelled
+from pruning_core.datasets.listing import BARE, Listed, listing
 from pruning_core.datasets.raw import Progress, Raw
 from pruning_core.datasets.ref import DataRef
 from pruning_core.datasets.safe_zip import open_zip, read_member
+from pruning_core.datasets.targets import nothing
 from pruning_core.errors import UserError, quoted
 from pruning_core.storage.uploads import Root, artifacts
 
@@ -67,7 +69,7 @@ def read_file(
 
     Together, because they share one size, one bit depth, and are all grey or all in colour. size: (H, W), or None as
     in ``pictures``. code_page: of names that do not say theirs. Raises UserError when an archive is unsafe, has no
-    class folders, or an image does not decode.
+    class folders in one part alone, or an image does not decode. Images without class folders have no labels.
     """
     files = (path,) if test is None else (path, test)
     with ExitStack() as opened:
@@ -77,6 +79,8 @@ def read_file(
     labels = sorted({item.label for _, item in train})
     number = {label: at for at, label in enumerate(labels)}
     numbers = torch.tensor([number[item.label] for _, item in (*train, *tests)], dtype=torch.int64)
+    if labels == [BARE]:
+        labels, numbers, said = [], nothing(len(images)), (*said, Unlabelled())
     names = tuple(item.name for _, item in (*train, *tests))
     findings = (*(each for contents in found for each in contents.findings), *said, *converted)
     if not tests:

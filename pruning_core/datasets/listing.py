@@ -17,6 +17,7 @@ PLAIN_TEST = frozenset({"test", "testing"})
 LEFT_BEHIND = frozenset({"__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db", "$recycle.bin"})
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 TEXTS = frozenset({".txt", ".md", ".csv", ".tsv", ".json", ".yaml", ".yml", ".xml", ".html", ".htm", ".pdf", ".py"})
+BARE = ""  # the label of a picture without a class folder
 KINDS = 5  # suffixes that a sentence lists
 
 
@@ -33,7 +34,8 @@ class Listed:
 def listing(names: Sequence[str], name: str) -> tuple[list[Listed], tuple[Finding, ...]]:
     """The pictures among ``names``, sorted by class and name as torchvision's ImageFolder does; and what was odd.
 
-    A name that ends in a slash is a folder. Raises UserError when there are no pictures or no two class folders.
+    A name that ends in a slash is a folder. Pictures that all lie in one folder, or one per part, have no class
+    (``BARE``). Raises UserError when there are no pictures, or one class folder in each part.
     """
     left_behind = [each for each in names if _is_left_behind(each)]
     kept = [(at, each) for at, each in enumerate(names) if not _is_left_behind(each)]
@@ -41,8 +43,6 @@ def listing(names: Sequence[str], name: str) -> tuple[list[Listed], tuple[Findin
     others = [each for _, each in kept if not each.endswith("/") and _suffix(each) not in SUFFIXES]
     if not paths:
         raise UserError(_nothing(others, name))
-    if len({path[:-1] for path in paths.values()}) == 1:
-        raise UserError(_one_class(name))
     depth = _common_depth(list(paths.values()))
     tops = {path[depth] for path in paths.values() if len(path) > depth + 1}
     splits = bool(tops) and all(top.lower() in TRAIN_NAMES | TEST_NAMES for top in tops)
@@ -53,12 +53,7 @@ def listing(names: Sequence[str], name: str) -> tuple[list[Listed], tuple[Findin
         if splits and folders:
             split = "train" if folders[0].lower() in TRAIN_NAMES else "test"
             folders = folders[1:]
-        if not folders:
-            raise UserError(
-                f"{name!r} has no class folder around {quoted('/'.join(path))}. Put one folder per class into the zip, "
-                "and every image into the folder of its class."
-            )
-        listed.append(Listed(at, "/".join(path), split, folders[0]))
+        listed.append(Listed(at, "/".join(path), split, folders[0] if folders else BARE))
         if len(folders) > 1:
             inner.append(listed[-1])
     found: list[Finding] = []
@@ -70,6 +65,17 @@ def listing(names: Sequence[str], name: str) -> tuple[list[Listed], tuple[Findin
     elif depth and (above := next(iter(paths.values()))[depth - 1]).lower() in TRAIN_NAMES | TEST_NAMES:
         found.append(archive.OnlyOnePart(above))
     labels = {item.label for item in listed}
+    if labels == {BARE}:
+        return sorted(listed, key=lambda item: (item.split == "test", item.name)), (
+            *found,
+            *_beside(left_behind, others),
+        )
+    loose = next((item for item in listed if item.label == BARE), None)
+    if loose is not None:
+        raise UserError(
+            f"{name!r} has no class folder around {quoted(loose.name)}. Put one folder per class into the zip, and "
+            "every image into the folder of its class; or all images into one folder, if they have no classes."
+        )
     if len(labels) < 2:
         raise UserError(_one_class(name))
     if inner:

@@ -119,10 +119,8 @@ def test_grey_stays_grey_unless_one_image_is_coloured(tmp_path):
 @pytest.mark.parametrize(
     ("members", "sentence"),
     [
-        ({"1.png": picture(), "2.png": picture()}, "one folder of images"),
         ({"train/cat/1.png": picture(), "test/cat/2.png": picture()}, "one folder of images"),
         ({"cat/1.png": picture(), "loose.png": picture()}, "no class folder around 'loose.png'"),
-        ({"cat/1.png": picture(), "cat/2.png": picture()}, "one folder of images"),
         ({"notes.txt": b"hello"}, "holds no images"),
         ({}, "holds no images"),
         (two_classes() | {"dog/broken.png": picture()[:40]}, "'dog/broken.png' does not decode"),
@@ -236,7 +234,7 @@ LABELS = np.arange(8) % 2
         ({"images": PIXELS - 3.0, "labels": LABELS}, r"floats from -3 to -3"),
         ({"images": PIXELS + np.nan, "labels": LABELS}, "not finite"),
         ({"images": PIXELS.astype(np.int32) + 300, "labels": LABELS}, "Store bytes"),
-        ({"images": PIXELS, "labels": LABELS + np.inf}, "not all finite"),
+        ({"images": PIXELS, "labels": LABELS + np.nan}, "not all finite"),
         ({"images": PIXELS, "labels": LABELS + 1, "classes": np.array(["a", "b"])}, "run from 1 to 2"),
         ({"images": PIXELS, "labels": LABELS, "x_test": PIXELS}, "no test labels"),
         ({"images": PIXELS, "labels": LABELS, "x_test": PIXELS, "y_test": LABELS + 1}, "training part lacks"),
@@ -336,3 +334,21 @@ def test_a_fetched_set_becomes_tensors(tmp_path, monkeypatch):
     train, test = load_splits(DataRef("torchvision", "MNIST"), tmp_path)
     assert train.size == test.size == (1, 28, 28) and (len(train), len(test)) == (20, 10)
     assert train.labels.tolist() == [i % 10 for i in range(20)] and train.classes[3] == "3 - three"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("1.png", "2.png", "3.png", "4.png", "notes.txt"),
+        ("holiday/1.png", "holiday/2.png", "holiday/3.png", "holiday/4.png"),
+        ("all/train/1.png", "all/train/2.png", "all/test/3.png", "all/test/4.png"),
+    ],
+)
+def test_pictures_without_class_folders_have_no_labels(tmp_path, names):
+    members = {name: picture() if name.endswith("png") else b"x" for name in names}
+    ref = import_data(zipped(members), "a.zip", tmp_path)
+    for train, test in (load_splits(ref, tmp_path), load_splits(ref, tmp_path)):
+        assert len(train) + len(test) == 4 and train.classes == () and not train.labelled
+        assert any("There are no labels" in note for note in train.notes)
+    if "all/train/1.png" in names:
+        assert (len(train), len(test)) == (2, 2)
