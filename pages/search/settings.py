@@ -41,7 +41,7 @@ def ask(desk: Desk, network: Network, available: int) -> SearchRun | None:
         explorer = _explorer()
     with second:
         wanted = budgets.ask(KEY, more=FRONT)
-        trials = _trials(explorer)
+        trials = 1 + explorer.candidates if isinstance(explorer, Candidates) else _trials(explorer)
     with third:
         criterion = choose_criterion()
         explorer = _completed(explorer, criterion, desk, network)

@@ -11,8 +11,8 @@ from pages.ui.literal import literal
 from pages.ui.ranking import Ranking
 from pages.ui.sweeps import source, usable
 from pages.ui.widgets import knob_widgets
-from pages.whatif import how, presets
-from pruning_core.allocation.budget import allocate, kept, reachable
+from pages.whatif import fitted, how, presets
+from pruning_core.allocation.budget import Budget, allocate, kept, reachable
 from pruning_core.allocation.global_threshold import OWN
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.pool import Pool
@@ -43,7 +43,7 @@ def _form(network: Network, ranked: Ranking) -> None:
         if getattr(allocation, "normalise", None) == OWN:
             st.caption(f":material/balance: {ranked.criterion.card.name}: {ranked.criterion.fair.sentence}.")
     with right:
-        wanted = budgets.ask("whatif.budget", budgets.COUNTED)
+        wanted = budgets.ask("whatif.budget")
         coupled = shortcuts.choose(network, state.desk().model, "whatif.shortcuts")
         with st.popover("Limits", icon=":material/straighten:", width="stretch", wrap=True):
             limits = dataclasses.replace(knob_widgets(Limits, "whatif.limits"), shortcuts=coupled)
@@ -61,6 +61,10 @@ def _form(network: Network, ranked: Ranking) -> None:
     counted = [each for each in wanted if not each.timed]
     feasible = budgets.feasible([(each, reachable(complete, pool, each.kind)) for each in counted])
     possible = feasible and bool(wanted)
+    if len(counted) < len(wanted):
+        fitted.section(network, ranked, complete, wanted, limits, possible)
+        _outcome(network, counted)
+        return
     used = st.button(
         "Put this on the sliders", key="whatif.preset.use", type="primary", disabled=not possible,
         icon=":material/tune:", wrap=True,
@@ -79,6 +83,11 @@ def _form(network: Network, ranked: Ranking) -> None:
         if history.change(found.plan, how=made):
             st.session_state["whatif.said"] = literal(" ".join(found.notes))
         st.rerun()
+    _outcome(network, counted)
+
+
+def _outcome(network: Network, counted: list[Budget]) -> None:
+    """What became of the last click, and how the plan on the sliders stands to the budgets with closed forms."""
     if (said := st.session_state.pop("whatif.said", None)) is not None:
         st.success(f"The plan is on the sliders. {said}".rstrip(), icon=":material/check:")
     whole = network.cost()

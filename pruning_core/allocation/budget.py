@@ -108,19 +108,6 @@ class Reach:
 
 
 @dataclass(frozen=True)
-class Allocated:
-    """A plan, what it costs, the ``strength`` of the allocation behind it, and what a person should know about it."""
-
-    plan: Plan
-    cost: Cost
-    strength: float
-    notes: tuple[str, ...] = ()
-
-    def counts(self) -> Mapping[str, int]:
-        return {key: len(units) for key, units in self.plan.items()}
-
-
-@dataclass(frozen=True)
 class Kept:
     """How a plan stands to one budget: ``found`` of the ``limit`` allowed, in the budget's unit."""
 
@@ -136,6 +123,23 @@ class Kept:
     def spare(self) -> float:
         """The share of the limit that is left, negative where it is exceeded."""
         return 1 - self.found / self.limit
+
+
+@dataclass(frozen=True)
+class Allocated:
+    """A plan, what it costs, the ``strength`` of the allocation behind it, and what a person should know about it.
+
+    ``kept``: how it stands to the budgets that were timed for it.
+    """
+
+    plan: Plan
+    cost: Cost
+    strength: float
+    notes: tuple[str, ...] = ()
+    kept: tuple[Kept, ...] = ()
+
+    def counts(self) -> Mapping[str, int]:
+        return {key: len(units) for key, units in self.plan.items()}
 
 
 def kept(budgets: Sequence[Budget], whole: Cost, cost: Cost) -> tuple[Kept, ...]:

@@ -43,7 +43,7 @@ class Candidates(Explorer):
 
     card: ClassVar = Card(
         key="candidates",
-        name="Best by sensitivity",
+        name="Candidates by sensitivity",
         family=Family.SEARCH,
         data=Data.LABELS,
         cost="a stored sweep, then one evaluation per trial",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pruning_core.allocation.base import Allocation, Dial
-from pruning_core.allocation.budget import UNITS, Allocated, Budget, Kind, Reach, keeping, limits_of
+from pruning_core.allocation.budget import UNITS, Allocated, Budget, Kept, Kind, Reach, keeping, limits_of
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.allocation.trial import LatencyStep
 from pruning_core.graph import Plan
@@ -114,8 +114,9 @@ def fitting(
     limits = yield from watch.limits(dial, timed)
     counts, strength = yield from watch.fit(dial, limits, steps, keeping(dial, pool, counted))
     plan = pool.plan(counts)
-    notes = []
+    notes, kept = [], []
     for kind, limit in limits.items():
         ms = yield from watch.time(kind, counts)
+        kept.append(Kept(Budget(kind, amount=limit), limit, ms))
         notes.append(f"Measured {ms:.2f} {UNITS[kind]} of the {limit:.2f} allowed; a repeated measurement differs.")
-    return Allocated(plan, pool.network.cost(plan), strength, (*pool.notes, *notes))
+    return Allocated(plan, pool.network.cost(plan), strength, (*pool.notes, *notes), tuple(kept))

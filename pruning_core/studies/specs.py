@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pruning_core.allocation.budget import Budget
+from pruning_core.allocation.budget import Budget, Kept
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.schedule import SCHEDULES
 from pruning_core.allocation.search import EXPLORERS, Search
@@ -22,6 +22,7 @@ from pruning_core.studies.answers import Answered, AnswersRun
 from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.embed import EmbedRun
 from pruning_core.studies.fine_tune import FineTuneRun
+from pruning_core.studies.fit import FitRun, Fitted
 from pruning_core.studies.front import FrontPoint, FrontRun
 from pruning_core.studies.gradual import GradualRun
 from pruning_core.studies.measure import EvaluateRun, LatencyRun
@@ -51,6 +52,7 @@ RUNS: tuple[type, ...] = (
     SearchRun,
     GradualRun,
     EmbedRun,
+    FitRun,
     MethodRun,
     AnswersRun,
     FrontRun,
@@ -62,6 +64,7 @@ VALUES: tuple[type, ...] = (
     Exact,
     Fast,
     Budget,
+    Kept,
     Limits,
     *SHORTCUTS,
     Search,
@@ -94,6 +97,7 @@ EVENTS: tuple[type, ...] = (
     Point,
     OutOfReach,
     LatencyStep,
+    Fitted,
     Trial,
     Tried,
     Finalist,

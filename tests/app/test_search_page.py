@@ -192,8 +192,12 @@ def test_the_best_plans_of_a_stored_sweep_are_really_measured_and_one_is_taken(p
     page.selectbox(key="search.explorer").set_value(Candidates.card.key).run()
     assert "Drops from the sweep: L1" in text_of(page) and not page.error
     page.slider(key="search.Candidates.candidates").set_value(2)
-    page.toggle(key="search.control").set_value(False)
-    ended = searched(page)
+    page.select_slider(key="search.images.269").set_value(32)
+    page.toggle(key="search.control").set_value(False).run()
+    page.button(key="search.start").click().run()
+    ended = state.jobs().wait(page.session_state["search.run"], 180)
+    assert ended.state is State.DONE, ended.error
+    page.run()
     found = ended.all(Tried)
     assert [each.by for each in found] == ["candidates"] * 3 and all(each.trial.within for each in found)
     spec = state.jobs().spec(ended.id)

@@ -21,6 +21,7 @@ from pruning_core.measuring.evaluate import evaluate
 from pruning_core.measuring.measures import Cell
 from pruning_core.probe.evidence import Evidence
 from pruning_core.runs.view import State
+from pruning_core.studies.fit import FitRun, Fitted
 from pruning_core.studies.pruned import Pruned
 from pruning_core.studies.scores import ScoresRun
 from pruning_core.studies.sensitivity import SensitivityRun
@@ -454,3 +455,28 @@ def test_a_table_of_another_tool_stands_in_for_a_sweep_and_one_of_another_networ
     page.button(key="whatif.preset.use").click().run()
     cost = network().cost(desk(page).plan)
     assert 0.4 < cost.macs / network().cost().macs <= 0.5
+
+
+def test_a_latency_beside_another_budget_is_found_by_timing(page):
+    page.button_group(key="whatif.budget.kinds").set_value(["macs", "latency"]).run()
+    page.slider(key="whatif.budget.share.latency").set_value(100).run()
+    assert "Find it by timing" in [each.label for each in page.button]
+    page.button(key="whatif.fit.start").click().run()
+    spec = next(s for _, s in started_fits(page))
+    ended = state.jobs().wait(state.jobs().find(spec).id, 180)
+    if ended.state is not State.DONE:  # a busy machine may time the smallest network as slower than the whole one
+        assert "cannot be reached" in ended.error
+        return
+    page.run()
+    (kept,) = ended.last(Fitted).kept
+    assert kept.met and "The plan that was found" in text_of(page)
+    page.button(key="whatif.fit.use").click().run()
+    assert network().cost(desk(page).plan).macs <= 0.5 * network().cost().macs
+    assert [each["kind"] for each in json.loads(desk(page).made_by(desk(page).model, desk(page).plan))["budgets"]] == [
+        "macs", "latency",
+    ]  # fmt: skip
+
+
+def started_fits(page):
+    jobs = state.jobs()
+    return [(v, jobs.spec(v.id)) for v in jobs.of(page.session_state["owner"]) if v.kind == FitRun.kind]
