@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from pages.sensitivity import frames
+import pandas as pd
+
+from pages.sensitivity import frames, gains
 from pages.ui import measured, state
 from pages.ui.desk import Desk
 from pages.ui.sweeps import mends, sweeps
+from pruning_core.graph import Network
 from pruning_core.measuring.measures import Cell
 from pruning_core.studies.sensitivity import SensitivityRun
 
@@ -50,6 +53,12 @@ def sentence(spec: SensitivityRun, cell: Cell, beside: Other | None) -> str:
     gain = cell.top1 - found.top1 if mine == MENDED else found.top1 - cell.top1
     gained = measured.difference(cell.measure, gain)
     return f"**{beside.way}**, the same channels leave {text}{guess}. Mending brings {gained}."
+
+
+def gained(spec: SensitivityRun, cells: Cells, found: Other, network: Network) -> pd.DataFrame:
+    """Rows of `gains.table`, whichever of both sweeps is in view."""
+    cut, mended = (found.cells, cells) if mends(spec) else (cells, found.cells)
+    return gains.table(cut, mended, network)
 
 
 def only_cut(spec: SensitivityRun, cells: Collection[Cell]) -> frozenset[str]:

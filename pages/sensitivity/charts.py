@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,7 @@ def heatmap(
     A click lands on the trace `CELLS`; `cell_at` turns its point index into group and ratio. A heatmap itself
     reports no clicks, which is why invisible bars lie on top of it.
     """
-    grid = _grid(cells, groups, ratios)
+    grid = on_grid(cells, groups, ratios)
     lost = np.clip(grid["drop"], 0.0, None)  # (groups, ratios), NaN where not measured
     shape = (len(groups), len(ratios))
     figure = charts.blank(
@@ -74,7 +74,7 @@ def heatmap(
         hoverinfo="skip",
         hoverongaps=False,
         colorbar={
-            "title": {"text": f"{measured.lost(measure)}<br>{_unit(measure)}", "side": "top"},
+            "title": {"text": f"{measured.lost(measure)}<br>{unit_of(measure)}", "side": "top"},
             "tickvals": [math.sqrt(tick) for tick in ticks],
             "ticktext": [f"{100 * tick:.0f}" if shares else f"{tick:.3g}" for tick in ticks],
             "thickness": 12,
@@ -82,26 +82,36 @@ def heatmap(
         },
         **common,
     )
-    _add_noise(figure, grid["within_noise"])
-    _add_click_targets(figure, grid, groups, ratios, measure)
+    add_noise(figure, grid["within_noise"])
+    add_click_targets(figure, lambda i, j: _cell_text(grid, i, j, measure), groups, ratios)
     _add_legend(figure, estimates=bool(grid["estimated"].any()))
+    finish(figure, groups, ratios, labels or {}, selected)
+    return figure
+
+
+def finish(
+    figure: go.Figure,
+    groups: Sequence[str],
+    ratios: Sequence[float],
+    labels: Mapping[str, str],
+    selected: tuple[str, float] | None,
+) -> None:
+    """Names along both axes, and an outline around the cell that was clicked."""
     if selected is not None and selected[0] in groups and selected[1] in ratios:
-        _add_outline(figure, list(ratios).index(selected[1]), list(groups).index(selected[0]))
-    called = labels or {}
+        add_outline(figure, list(ratios).index(selected[1]), list(groups).index(selected[0]))
     figure.update_xaxes(
-        tickvals=common["x"],
+        tickvals=list(range(len(ratios))),
         ticktext=[f"{100 * r:.0f} %" for r in ratios],
-        range=[-0.5, shape[1] - 0.5],
+        range=[-0.5, len(ratios) - 0.5],
         showgrid=False,
     )
     figure.update_yaxes(
-        tickvals=common["y"],
-        ticktext=distinct(called.get(group, group) for group in groups),
-        range=[shape[0] - 0.5, -0.5],
+        tickvals=list(range(len(groups))),
+        ticktext=distinct(labels.get(group, group) for group in groups),
+        range=[len(groups) - 0.5, -0.5],
         showgrid=False,
     )
     figure.update_layout(barmode="overlay", bargap=0, dragmode=False)
-    return figure
 
 
 def row_height(groups: int) -> int:
@@ -119,22 +129,29 @@ VALUES = ("top1", "low", "high", "drop")
 FLAGS = ("within_noise", "estimated")
 
 
-def _grid(cells: pd.DataFrame, groups: Sequence[str], ratios: Sequence[float]) -> dict[str, np.ndarray]:
+def on_grid(
+    cells: pd.DataFrame,
+    groups: Sequence[str],
+    ratios: Sequence[float],
+    *,
+    values: Sequence[str] = VALUES,
+    flags: Sequence[str] = FLAGS,
+) -> dict[str, np.ndarray]:
     """Columns of `cells` as arrays (groups, ratios); NaN (False for flags) where nothing is known."""
     row = {group: i for i, group in enumerate(groups)}
     column = {ratio: j for j, ratio in enumerate(ratios)}
     shape = (len(groups), len(ratios))
-    grid = {name: np.full(shape, np.nan) for name in VALUES}
-    grid |= {name: np.zeros(shape, dtype=bool) for name in FLAGS}
+    grid = {name: np.full(shape, np.nan) for name in values}
+    grid |= {name: np.zeros(shape, dtype=bool) for name in flags}
     for cell in cells.itertuples(index=False):
         if cell.group in row and cell.ratio in column:
             at = row[cell.group], column[cell.ratio]
-            for name in (*VALUES, *FLAGS):
+            for name in (*values, *flags):
                 grid[name][at] = getattr(cell, name)
     return grid
 
 
-def _unit(measure: str) -> str:
+def unit_of(measure: str) -> str:
     return {"share": "(points)", "dB": "(dB)"}.get(measured.measure(measure).unit, "")
 
 
@@ -144,23 +161,23 @@ def _texts(drop: np.ndarray, estimated: np.ndarray, shares: bool) -> list[list[s
         [
             ""
             if math.isnan(value)
-            else f"{'≈' if guess else ''}{_points(100 * float(value)) if shares else _short(float(value))}"
+            else f"{'≈' if guess else ''}{points(100 * float(value)) if shares else short(float(value))}"
             for value, guess in zip(*pair)
         ]
         for pair in zip(drop, estimated)
     ]
 
 
-def _short(lost: float) -> str:
+def short(lost: float) -> str:
     return f"{lost:.2g}".replace("-", "−")
 
 
-def _points(lost: float) -> str:
+def points(lost: float) -> str:
     text = f"{lost:.0f}" if abs(lost) >= 0.95 or abs(lost) < 0.05 else f"{lost:.1f}"
     return "0" if text == "-0" else text.replace("-", "−")
 
 
-def _add_noise(figure: go.Figure, noise: np.ndarray) -> None:
+def add_noise(figure: go.Figure, noise: np.ndarray) -> None:
     """Hatching over the cells whose drop is within the noise; bars, because only bars have patterns."""
     at = np.argwhere(noise)
     figure.add_bar(
@@ -168,14 +185,14 @@ def _add_noise(figure: go.Figure, noise: np.ndarray) -> None:
         y=np.full(len(at), 0.9),
         base=at[:, 0] - 0.45,
         width=0.97,
-        marker=_hatch(),
+        marker=hatch(),
         hoverinfo="skip",
         showlegend=False,
         name="inside the noise",
     )
 
 
-def _hatch() -> dict[str, object]:
+def hatch() -> dict[str, object]:
     return {
         "color": "rgba(0,0,0,0)",
         "line": {"width": 0},
@@ -189,12 +206,13 @@ def _hatch() -> dict[str, object]:
     }
 
 
-def _add_click_targets(
-    figure: go.Figure, grid: dict[str, np.ndarray], groups: Sequence[str], ratios: Sequence[float], measure: str
+def add_click_targets(
+    figure: go.Figure, tell: Callable[[int, int], str], groups: Sequence[str], ratios: Sequence[float]
 ) -> None:
+    """Invisible bars that take the clicks; `tell(row, column)` is what stands below the name when one points there."""
     rows, columns = np.meshgrid(range(len(groups)), range(len(ratios)), indexing="ij")
     texts = [
-        f"<b>{plotted(group)}</b><br>{100 * ratio:.0f} % of its channels removed<br>" + _cell_text(grid, i, j, measure)
+        f"<b>{plotted(group)}</b><br>{100 * ratio:.0f} % of its channels removed<br>" + tell(i, j)
         for i, group in enumerate(groups)
         for j, ratio in enumerate(ratios)
     ]
@@ -231,7 +249,7 @@ def _amount(measure: str, drop: float) -> str:
 
 def _add_legend(figure: go.Figure, *, estimates: bool) -> None:
     nowhere = {"x": [None], "y": [None]}
-    figure.add_bar(**nowhere, marker=_hatch(), name="drop within the 95 % noise")
+    figure.add_bar(**nowhere, marker=hatch(), name="drop within the 95 % noise")
     figure.add_scatter(
         **nowhere,
         mode="markers",
@@ -247,7 +265,7 @@ def _add_legend(figure: go.Figure, *, estimates: bool) -> None:
         )
 
 
-def _add_outline(figure: go.Figure, column: int, row: int) -> None:
+def add_outline(figure: go.Figure, column: int, row: int) -> None:
     for color, width in (("white", 4), ("#1B2425", 1.8)):
         figure.add_shape(
             type="rect",

@@ -7,7 +7,7 @@ from typing import Literal
 import streamlit as st
 import torch
 
-from pages.sensitivity import beside, charts, details, frames, settings
+from pages.sensitivity import beside, charts, details, frames, gains, settings
 from pages.ui import cards, jobs, measured, numbers, plots, provenance, started, state
 from pages.ui.bench import Bench
 from pages.ui.literal import literal, named
@@ -35,6 +35,12 @@ _SHOWN = {
     "itself. Where nearly all go, What-if can keep more: it refits them in turn, and moves every batch norm.",
 }
 HALF = 0.5  # the share removed that Model Explorer is told of
+LOST, BRINGS = "What is lost", "What mending brings"
+_BRINGS = (
+    "**Mended less just cut**: two sweeps of the same network, images and channels. Numbers and colours: how much "
+    "better the refitted network is, in the unit of the other heatmap. Hatched: the difference cannot be told from "
+    "zero. Its interval is taken as if both had seen other images, and so is too wide."
+)
 POLL_S = 1.0  # a heatmap that changes is drawn anew, so not more often than one can look
 
 
@@ -83,28 +89,47 @@ def _heatmap(view: JobView, spec: SensitivityRun, network: Network) -> None:
         return
     ratios = list(spec.ratios)
     chosen = st.session_state.get(CELL)
+    found = beside.other(state.desk(), spec)
     left, right = st.columns([3, 2], gap="medium")
-    figure = charts.heatmap(
-        frames.table(cells.values(), network),
-        groups=groups,
-        ratios=ratios,
-        baseline=base.top1,
-        measure=base.measure,
-        labels=frames.short(groups, cut=beside.only_cut(spec, cells.values())),
-        selected=chosen,
-    )
-    height: int | Literal["content"] = MAP_HEIGHT if figure.layout.height > MAP_HEIGHT else "content"
+    labels = frames.short(groups, cut=beside.only_cut(spec, cells.values()))
     with left:
+        brings = found is not None and _view() == BRINGS
+        if found is not None and brings:
+            rows = beside.gained(spec, cells, found, network)
+            figure = gains.heatmap(
+                rows, groups=groups, ratios=ratios, measure=base.measure, labels=labels, selected=chosen
+            )
+        else:
+            figure = charts.heatmap(
+                frames.table(cells.values(), network),
+                groups=groups,
+                ratios=ratios,
+                baseline=base.top1,
+                measure=base.measure,
+                labels=labels,
+                selected=chosen,
+            )
+        height: int | Literal["content"] = MAP_HEIGHT if figure.layout.height > MAP_HEIGHT else "content"
         with st.container(height=height, border=True):
-            clicked = plots.pick(figure, "sensitivity.heatmap", charts.CELLS)
-        st.caption(f"{_SHOWN[beside.way(spec)]} Numbers and colours: {_colours(base.measure)}")
+            clicked = plots.pick(figure, "sensitivity.gains" if brings else "sensitivity.heatmap", charts.CELLS)
+        lost = f"{_SHOWN[beside.way(spec)]} Numbers and colours: {_colours(base.measure)}"
+        st.caption(_BRINGS if brings else lost)
         cards.source_line(source(view, spec, base.images))
         _left_out(view)
     if clicked is not None:
         st.session_state[CELL] = charts.cell_at(int(clicked["point_index"]), groups, ratios)
         st.rerun()
     with right:
-        details.show(view, spec, network, base, cells, chosen, beside.other(state.desk(), spec))
+        details.show(view, spec, network, base, cells, chosen, found)
+
+
+def _view() -> str:
+    """Which of two heatmaps, where the same sweep is there both ways."""
+    chosen = st.segmented_control(
+        "Heatmap", (LOST, BRINGS), default=LOST, required=True, key="sensitivity.view", persist_state="session",
+        help="The same sweep is there just cut and mended.", wrap=True,
+    )  # fmt: skip
+    return str(chosen or LOST)
 
 
 def _colours(key: str) -> str:
