@@ -19,6 +19,7 @@ COLUMNS = ("group", "ratio", "cut", "mended", "gain", "low", "high", "within_noi
 VALUES, FLAGS = ("cut", "mended", "gain", "low", "high"), ("within_noise", "estimated")
 LEAST = 0.1  # the scale reaches at least so far, so that noise is pale
 TICKS = (0.0, 0.02, 0.10, 0.25, 0.50, 1.0)
+PALE = "#E3E6EA"  # opaque: the colour of a number is chosen for its cell's, on a dark page as on a light one
 Cells = Mapping[tuple[str, float], Cell]
 
 
@@ -80,7 +81,7 @@ def heatmap(
         z=np.sign(gain) * np.sqrt(np.abs(gain)),
         zmin=-math.sqrt(top),
         zmax=math.sqrt(top),
-        colorscale=[[0, theme.CUT], [0.5, theme.faded(theme.NEUTRAL, 0.18)], [1, theme.ACCENT]],
+        colorscale=[[0, theme.CUT], [0.5, PALE], [1, theme.ACCENT]],
         text=[[_text(*cell, shares) for cell in zip(*line)] for line in zip(gain, grid["estimated"])],
         texttemplate="%{text}" if shape[1] <= 14 else None,
         textfont={"size": 11},
@@ -110,7 +111,9 @@ def heatmap(
 
 
 def _text(gain: float, guess: bool, shares: bool) -> str:
-    return "" if math.isnan(gain) else f"{'≈' if guess else ''}{_signed(gain, shares)}"
+    if math.isnan(gain):
+        return ""
+    return f"{'≈' if guess else ''}{_signed(gain, shares).removeprefix('+')}"  # a sign more would not fit
 
 
 def _signed(gain: float, shares: bool) -> str:

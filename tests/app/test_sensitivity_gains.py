@@ -73,7 +73,7 @@ def test_gains_and_losses_lie_on_both_sides_of_one_scale() -> None:
     z = np.array(drawn.z, dtype=float)
     assert z[0, :2] == pytest.approx([math.sqrt(0.005), math.sqrt(0.5)]) and z[1, 0] == pytest.approx(-math.sqrt(0.2))
     assert np.isnan(z[:, 2]).all() and drawn.zmin == -drawn.zmax == -math.sqrt(0.5)
-    assert [list(row) for row in drawn.text] == [["+0.5", "+50", ""], ["−20", "≈+0.5", ""]]
+    assert [list(row) for row in drawn.text] == [["0.5", "50", ""], ["−20", "≈0.5", ""]]
     told = next(each for each in figure.data if each.name == CELLS).hovertext
     assert "just cut 30.0\u202f%, mended 80.0\u202f%" in told[1] and "+50.0" in told[1] and "noise" not in told[1]
     assert "inside the noise" in told[0] and "not measured both ways" in told[2] and "estimated" in told[4]
@@ -89,7 +89,7 @@ def test_where_less_is_better_a_smaller_error_is_a_gain() -> None:
     assert list(rows["gain"]) == pytest.approx([0.2]) and rows["low"][0] < 0.2 < rows["high"][0]
     figure = gains.heatmap(rows, groups=[FIRST], ratios=[0.5], measure=error)
     drawn = next(each for each in figure.data if each.type == "heatmap" and each.showscale is not False)
-    assert drawn.text[0][0] == "+20"
+    assert drawn.text[0][0] == "20"
 
 
 def test_nothing_measured_both_ways_is_an_empty_map() -> None:
