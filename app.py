@@ -31,13 +31,15 @@ if __name__ == "__main__":
             Entry(st.Page("pages/show/page.py", title="Show", url_path="show"), ":material/co_present:"),
             Entry(st.Page("pages/criteria/page.py", title="Criteria", url_path="criteria"), ":material/balance:"),
             Entry(st.Page("pages/similarity/page.py", title="Similarity", url_path="similarity"), ":material/hub:"),
-            Entry(st.Page("pages/taxonomy/page.py", title="Taxonomy", url_path="taxonomy"), ":material/account_tree:"),
-            Entry(st.Page("pages/coupling/page.py", title="Coupling", url_path="coupling"), ":material/link:"),
+        ],
+        "Learn": [
             Entry(st.Page("pages/lessons/page.py", title="Lessons", url_path="lessons"), ":material/school:"),
-            Entry(st.Page("pages/myths/page.py", title="Myths", url_path="myths"), ":material/psychology_alt:"),
+            Entry(st.Page("pages/taxonomy/page.py", title="Taxonomy", url_path="taxonomy"), ":material/account_tree:"),
             Entry(
                 st.Page("pages/granularity/page.py", title="Granularity", url_path="granularity"), ":material/grain:"
             ),
+            Entry(st.Page("pages/coupling/page.py", title="Coupling", url_path="coupling"), ":material/link:"),
+            Entry(st.Page("pages/myths/page.py", title="Myths", url_path="myths"), ":material/psychology_alt:"),
         ],
     }
     page = st.navigation([entry.page for entries in sections.values() for entry in entries], position="hidden")

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from pages.taxonomy import frames, glossary, trying, views, words
+from pages.taxonomy import frames, glossary, preview, trying, views, words
 from pages.ui import cards as marks
-from pages.ui import provenance
+from pages.ui import provenance, state
 from pages.ui.desk import Desk
 from pruning_core.taxonomy import Card
 
@@ -56,7 +56,7 @@ def _card(card: Card, cards: Sequence[Card], desk: Desk) -> None:
     idea, numbers, here = st.tabs(["Idea", "Published", "Try it here"], key="taxonomy.tab", on_change="rerun")
     if idea.open:
         with idea:
-            _idea(card, cards)
+            _idea(card, cards, desk)
     if numbers.open:
         with numbers:
             _published(card)
@@ -65,9 +65,11 @@ def _card(card: Card, cards: Sequence[Card], desk: Desk) -> None:
             trying.show(card, desk)
 
 
-def _idea(card: Card, cards: Sequence[Card]) -> None:
+def _idea(card: Card, cards: Sequence[Card], desk: Desk) -> None:
     st.markdown(card.idea)
     st.latex(card.formula)
+    if steps := preview.in_order(card.key, state.network(desk.model)):
+        st.markdown(f"**In order:** {steps}")
     st.markdown(f"**When it fails:** {card.fails}")
     st.markdown(f"**Cost:** {card.cost}")
     if card.paper is not None:

@@ -9,7 +9,7 @@ from pruning_core.criteria import Criterion
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.methods.base import Goal
-from pruning_core.methods.phases import Cut, FindWidths, Mask, Rebuild
+from pruning_core.methods.phases import Apply, Cut, FindWidths, Mask, Phase, Rebuild, Train
 from pruning_core.methods.registry import METHODS
 from pruning_core.sparsity.grains import PATTERNS, Grain
 
@@ -20,6 +20,8 @@ ZEROS = (
     "It sets weights inside the tensors to zero ({grain}). The Granularity page shows that on any layer of the loaded "
     "network, with its speed."
 )
+CUTS = (Cut, Mask, Apply, Rebuild)
+MOST = 8  # phases named
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,32 @@ class Elsewhere:
     grain: Grain | None = None
 
 
+def phases(key: str, network: Network) -> tuple[Phase, ...]:
+    """What the method ``key`` does to this network, in order; none where it cannot run or is no method."""
+    method = next((each for each in METHODS if each.card.key == key), None)
+    if method is None or method().obstacle(network):
+        return ()
+    try:
+        return tuple(method().phases(Goal(network, Budget("macs", fraction=0.5))))
+    except UserError:
+        return ()
+
+
+def in_order(key: str, network: Network) -> str:
+    """The phases as coloured words, in Markdown: green ones train, orange ones cut. At most ``MOST``."""
+    found = phases(key, network)
+    words = [
+        f":{'green' if isinstance(p, Train) else 'orange' if isinstance(p, CUTS) else 'gray'}-badge[{_word(p)}]"
+        for p in found[:MOST]
+    ]
+    return " → ".join(words) + (f" → :gray[and {len(found) - MOST} more]" if len(found) > MOST else "")
+
+
+def _word(phase: Phase) -> str:
+    kind = "train" if isinstance(phase, Train) else type(phase).__name__.lower()
+    return f"{kind}: {phase.name}" if phase.name and phase.name != kind else kind
+
+
 def of(key: str, network: Network) -> Criterion | Elsewhere:
     """The criterion that the method ``key`` cuts by first, or why there is none."""
     method = next((each for each in METHODS if each.card.key == key), None)
@@ -37,11 +65,7 @@ def of(key: str, network: Network) -> Criterion | Elsewhere:
         return Elsewhere(NO_CHANNELS)
     if why := method().obstacle(network):
         return Elsewhere(why)
-    try:
-        phases = list(method().phases(Goal(network, Budget("macs", fraction=0.5))))
-    except UserError as error:
-        return Elsewhere(str(error))
-    for phase in phases:
+    for phase in phases(key, network):
         match phase:
             case Cut(by=Criterion() as by) | FindWidths(by=Criterion() as by):
                 return by

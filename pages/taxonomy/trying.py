@@ -36,8 +36,9 @@ def show(card: Card, desk: Desk) -> None:
             _layer(found, desk, network, learns=criterion is None)
     else:
         st.markdown(found.sentence)
-        if found.grain:
-            st.session_state.setdefault("granularity.grain", found.grain)
+        if found.grain and st.button("See it on Granularity", key="taxonomy.grain", icon=":material/grain:", wrap=True):
+            st.session_state["granularity.grain"] = found.grain
+            st.switch_page("pages/granularity/page.py")
     where = registry.home(card.key)
     if where is not None:
         _go(card, where)

@@ -177,6 +177,9 @@ def test_what_a_method_would_do_is_read_off_its_phases():
     assert found["mag"].grain is Grain.ELEMENT and found["nm"].grain is Grain.N_OF_M
     assert found["dmcp"].sentence == preview.LEARNT and found["layerprune"].sentence == preview.REBUILDS
     assert preview.of("alloc-uniform", network).sentence == preview.NO_CHANNELS
+    told = preview.in_order("netslim", network)
+    assert told.count("green-badge[train") == 2 and told.index("green") < told.index("orange-badge[cut")
+    assert preview.in_order("l1", network) == ""
 
 
 def test_a_new_criterion_has_a_card_without_another_line(page, monkeypatch):
