@@ -55,12 +55,13 @@ def _choose(weights: Mapping[str, Tensor]) -> tuple[str, Grain, float]:
     largest = sizes.index(max(sizes))
     layer = first.selectbox("Layer", names, largest, key="granularity.layer", persist_state="session") or names[largest]
     st.session_state.setdefault("granularity.grain", Grain.ELEMENT)
-    grain = Grain(
+    chosen = (
         st.segmented_control(
             "Granularity", list(Grain), format_func=lambda each: texts.NAMES[each], required=True,
             key="granularity.grain", persist_state="session", wrap=True,
         )
     )  # fmt: skip
+    grain = Grain(chosen or Grain.ELEMENT)
     low, high = grains.least(grain), grains.most(grain)
     if low == high:
         second.markdown(f"Ratio of zeros: **{numbers.percent(low, 0)}**, the granularity alone says it.")

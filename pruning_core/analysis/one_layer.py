@@ -73,7 +73,8 @@ def timed(layer: nn.Module, shape: tuple[int, ...], mask: Tensor, macs: int) -> 
     zeroed = copy.deepcopy(layer).float().cpu().eval()
     built: dict[str, nn.Module] = {DENSE: copy.deepcopy(zeroed)}
     with torch.no_grad():
-        zeroed.weight.mul_(mask.to(zeroed.weight))
+        weight = zeroed.get_parameter("weight")
+        weight.mul_(mask.to(weight))
     built[MASKED] = zeroed
     if skipping := _skipping(zeroed):
         built[SKIPPED] = skipping
