@@ -73,11 +73,11 @@ def section(rows: Sequence[Row], desk: Desk) -> None:
     plain = cells(rows)
     caption = f"Networks made from {rows[0].node.label}, measured on the test images of {desk.data.name}"
     with st.container(horizontal=True):
-        for what, text, name, media in (
+        for what, written, name, media in (
             ("CSV", csv_of(HEAD, plain), "networks.csv", "text/csv"),
             ("LaTeX", latex_of(HEAD, plain, caption), "networks.tex", "application/x-tex"),
         ):
-            st.download_button(what, text, name, media, key=f"compare.{what}", on_click="ignore",
+            st.download_button(what, written, name, media, key=f"compare.{what}", on_click="ignore",
                                icon=":material/download:", wrap=True)  # fmt: skip
 
 
