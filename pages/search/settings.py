@@ -96,7 +96,8 @@ def _completed(explorer: Explorer, criterion: Criterion, desk: Desk, network: Ne
             f"{explorer.card.name} needs a sensitivity sweep of this network. Run one on the Sensitivity page first."
         )
     st.caption(f":material/grid_on: {source(sweep, criterion)}")
-    return dataclasses.replace(explorer, table=tuple(drops(state.jobs().snapshot(sweep[0].id)).items()))
+    found = drops(state.jobs().snapshot(sweep[0].id))
+    return dataclasses.replace(explorer, table=tuple((key, tuple(curve)) for key, curve in found.items()))
 
 
 def _control(explorer: Explorer) -> bool:
