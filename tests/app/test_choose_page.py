@@ -115,11 +115,11 @@ def test_a_class_count_that_does_not_fit_is_said_before_anything_runs(app):
     assert app.button(key="finetune.start").disabled
 
 
-@pytest.mark.parametrize("kind", ["no classes", "not an image", "cut short", "empty", "text"])
+@pytest.mark.parametrize("kind", ["loose", "not an image", "cut short", "empty", "text"])
 def test_bad_data_gets_its_sentence_and_costs_nothing(app, kind):
     whole = zipped(two_classes()).getvalue()
     members, sentence = {
-        "no classes": (zipped({"1.png": picture(), "2.png": picture()}).getvalue(), "one folder of images"),
+        "loose": (zipped(two_classes() | {"1.png": picture()}).getvalue(), "no class folder around '1.png'"),
         "not an image": (zipped(two_classes() | {"dog/x.png": b"<html>"}).getvalue(), "'dog/x.png' does not decode"),
         "cut short": (whole[: len(whole) // 2], "damaged"),
         "empty": (zipped({}).getvalue(), "holds no images"),
