@@ -120,7 +120,7 @@ class SoftFilterPruning(Method):
         "The paper trains 200 epochs on CIFAR-10 (a tenth of the learning rate when it starts from a trained network); "
         "here it is a few epochs from the given one."
     )
-    in_paper: ClassVar = (
+    in_paper: ClassVar[tuple[InPaper, ...]] = (
         InPaper("asymptotic", "off; on in its later form (ASFP)"),
         InPaper("epochs", "200 (CIFAR-10), 100 (ImageNet)"),
         InPaper("lr", "0.1; 0.01 from a trained network"),
