@@ -108,8 +108,8 @@ def taken(method: Method, at: Ground, pairs: int) -> Taken | None:
         company = Company(specs, state.network, train.objective or CrossEntropy(), others)
         hooked, learner = step_of(state.model, company, at, stack)
         gates = method.outcome is Outcome.DYNAMIC or bool(train.objective)
-        gates |= bool(learner.hooks.overrides(Moment(learner.model, 1, 0, 1000, 0.3, CONFIG.lr)))
         ratios, fastest = in_turns(plain, hooked, pairs)
+        gates |= bool(learner.hooks.overrides(Moment(learner.model, 1, 9, 1000, 0.3, CONFIG.lr)))  # once it has begun
     names = ", ".join(type(each).__name__ for each in train.hooks) or type(train.objective).__name__
     return Taken(method.card.name, names, gates, statistics.median(ratios), fastest, min(ratios), max(ratios))
 
