@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -31,11 +32,22 @@ if TYPE_CHECKING:
 
 MODELS_KEPT = 6
 DATA_KEPT = 4
-SEEN = "desk.seen"  # what this tab last read or wrote down
+SEEN = "desk.seen"
 ELSEWHERE = (
     "Another tab has changed the plan or what is on the desk. That stands here now, and your last change was not made: "
     "look, and do it again if you still want it."
 )
+
+
+@dataclass
+class Seen:
+    """What this tab last read or wrote down.
+
+    An object, so that one assignment changes it: the session may end the script wherever it is touched, as it does on a
+    quick second click.
+    """
+
+    desk: Desk
 
 
 # -- who, and what is chosen -------------------------------------------------------------------------------------------
@@ -55,7 +67,8 @@ def desk() -> Desk:
 
     if "desk" not in st.session_state:
         st.session_state["desk.lost"] = desks.lost(workspace(), owner())
-        st.session_state[SEEN] = st.session_state["desk"] = desks.recall(workspace(), owner())
+        there = desks.recall(workspace(), owner())
+        st.session_state[SEEN], st.session_state["desk"] = Seen(there), there
     found: Desk = st.session_state["desk"]
     return found
 
@@ -104,14 +117,18 @@ def _keep(changed: Desk) -> bool:
     that the change was not made."""
     from pages.ui.desk import recall, remember
 
-    seen, there = st.session_state.get(SEEN), recall(workspace(), owner())
-    if seen is not None and there not in (seen, changed):
-        st.session_state[SEEN] = st.session_state["desk"] = there
+    place, name = workspace(), owner()
+    there, seen = recall(place, name), st.session_state.get(SEEN)
+    if seen is None:  # nobody has read it here
+        seen = st.session_state[SEEN] = Seen(there)
+    if there not in (seen.desk, changed):
+        st.session_state["desk"] = there
+        seen.desk = there
         st.toast(ELSEWHERE, icon=":material/tab:", duration="long")
         return False
-    # First what can be ended by another click and then done again, last the one step that makes it so.
-    remember(workspace(), owner(), changed)
-    st.session_state[SEEN] = changed
+    # Between these two nothing can end the script: what is written down and not seen would be another tab's.
+    remember(place, name, changed)
+    seen.desk = changed
     st.session_state["desk"], st.session_state["desk.lost"] = changed, ""
     return True
 
