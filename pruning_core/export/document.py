@@ -67,6 +67,22 @@ class How:
     ratios: Mapping[str, float] = field(default_factory=dict)
 
 
+def heading(base: Base, network: Network) -> dict[str, Any]:
+    """What a document says first: what wrote it, and the network that its plan is about."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "tool": {"name": "PruneScope", "version": __version__, "torch": str(torch.__version__)},
+        "base": {
+            "title": base.title,
+            "ref": json.loads(base.ref) if base.ref else None,
+            "build": base.build,
+            "input_shapes": [list(shape) for shape in network.example_shapes],
+            "fingerprint": fingerprint(base.state) if base.state else None,
+        },
+    }
+
+
 def plan_document(
     base: Base,
     network: Network,
@@ -83,16 +99,7 @@ def plan_document(
     """
     before, after = network.cost(), removal.cost
     return {
-        "format": FORMAT,
-        "version": VERSION,
-        "tool": {"name": "PruneScope", "version": __version__, "torch": str(torch.__version__)},
-        "base": {
-            "title": base.title,
-            "ref": json.loads(base.ref) if base.ref else None,
-            "build": base.build,
-            "input_shapes": [list(shape) for shape in network.example_shapes],
-            "fingerprint": fingerprint(base.state) if base.state else None,
-        },
+        **heading(base, network),
         "how": encode(how or How()),
         "plan": {key: list(units) for key, units in plan.items()},
         "kept": kept_ranges(network, plan, aliases_of(base.state)),

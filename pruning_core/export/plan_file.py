@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from pruning_core import __version__
 from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError, clip
-from pruning_core.export.document import FORMAT, VERSION, Base, How, plan_of, read_document
+from pruning_core.export.document import Base, How, heading, plan_of, read_document
 from pruning_core.export.link import Shared, shared
 from pruning_core.export.recipe import FORMAT as RECIPE
 from pruning_core.export.recipe import LARGEST, read_recipe
-from pruning_core.export.weights import fingerprint
 from pruning_core.graph import Network, Plan
 from pruning_core.storage.codec import encode
 
@@ -23,16 +18,7 @@ from pruning_core.storage.codec import encode
 def intended(base: Base, network: Network, plan: Plan, data: DataRef, how: How | None = None) -> dict[str, Any]:
     """A plan document without what only a removal knows: proof, form, weights."""
     return {
-        "format": FORMAT,
-        "version": VERSION,
-        "tool": {"name": "PruneScope", "version": __version__, "torch": str(torch.__version__)},
-        "base": {
-            "title": base.title,
-            "ref": json.loads(base.ref) if base.ref else None,
-            "build": base.build,
-            "input_shapes": [list(shape) for shape in network.example_shapes],
-            "fingerprint": fingerprint(base.state) if base.state else None,
-        },
+        **heading(base, network),
         "data": encode(data),
         "how": encode(how or How()),
         "plan": {key: list(units) for key, units in plan.items()},
