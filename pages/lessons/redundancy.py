@@ -6,7 +6,7 @@ import pandas as pd
 from torch import Tensor
 
 from pages.lessons.lesson import Lesson, Step
-from pages.ui import bars, numbers
+from pages.ui import bars, changes, numbers
 from pages.ui import charts as shared
 from pages.ui.demo import COUNTED, Demo, Shown
 from pruning_core.analysis.similarity import response_rows, weight_rows
@@ -52,10 +52,8 @@ def _sweep(demo: Demo, keys: tuple[str, ...], alt: str) -> tuple[pd.DataFrame, S
     for ratio in RATIOS:
         plan = demo.cut(ranks, ratio, keys)
         found = demo.measured(plan)
-        seen = found.accuracy
-        rows.append(
-            (ratio, seen.top1, seen.low, seen.high, found.drop.within_noise, 1 - demo.network.cost(plan).macs / whole)
-        )
+        seen, noise = found.accuracy, changes.paired(found.drop).within_noise
+        rows.append((ratio, seen.top1, seen.low, seen.high, noise, 1 - demo.network.cost(plan).macs / whole))
     frame = pd.DataFrame(rows, columns=["ratio", "top1", "low", "high", "noise", "saved"])
     figure = shared.lines(
         frame, x="ratio", y="top1", low="low", high="high", alt=alt, x_title="Channels removed", y_title="Accuracy",
@@ -111,7 +109,7 @@ LESSON = Lesson(
         Step(
             "How many channels can one layer lose before it shows?",
             one_layer,
-            "Up to {free} of the channels of {layer} could go with a change inside the noise of these images. "
+            "Up to {free} of the channels of {layer} could go with a change that lies inside the noise. "
             "With half "
             "of them gone the network is right on {half}, with {last} in the end; it began with {full}.",
             "The layer was wider than the task needs. What is redundant differs from layer to layer; that is another "

@@ -78,7 +78,7 @@ def test_every_cell_can_be_clicked_and_decoded():
         assert cell_at(index, GROUPS, RATIOS) == (GROUPS[round(base + 0.5)], RATIOS[int(x)])
     assert "not measured yet" in targets.hovertext[2]
     assert "16.0\u202fpoints worse" in targets.hovertext[1] and "77.0–83.0" in targets.hovertext[1]
-    assert "1.0 points gained" in targets.hovertext[5]
+    assert "1.0\u202fpoints better" in targets.hovertext[5]
 
 
 def test_heatmap_without_any_cell_is_still_a_figure():

@@ -163,8 +163,9 @@ def test_one_group_in_the_dark_is_enough() -> None:
 
 @pytest.mark.parametrize("given", [torch.zeros(1, 3, 12, 12), torch.zeros(4, 3, 12, 12)])
 def test_a_black_example_is_never_trusted(given: Tensor) -> None:
+    """On it both forms give zeros; the modules are wrong, and found to be."""
     _, done, _, _ = tried(mean, x=given)
-    assert done.form == "program" and done.proof.max_rel > 0 and done.proof.images == len(given)
+    assert done.form == "program" and not done.proof.unproven and done.proof.images == len(given)
 
 
 def test_a_wrong_form_is_refused_where_no_program_can_be_written() -> None:

@@ -11,12 +11,13 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pruning_core.allocation.budget import Budget, Kind
 from pruning_core.errors import UserError
 from pruning_core.graph import LayerCost
 from pruning_core.runs.events import OWN
@@ -47,6 +48,10 @@ INNER = st.builds(Inner, FLOATS, st.lists(st.text()).map(tuple))
 KEYS = st.text().filter(lambda key: key != "$")
 OUTER = st.builds(Outer, st.none() | INNER, st.dictionaries(KEYS, FLOATS), st.booleans())
 BY_HINT = {"int": st.integers(), "float": FLOATS, "str": st.text(), "bool": st.booleans()}
+BY_HINT["Kind"] = st.sampled_from(get_args(Kind))
+BY_HINT["Budget"] = st.builds(Budget, BY_HINT["Kind"], st.floats(0.01, 1)) | st.builds(
+    Budget, BY_HINT["Kind"], amount=st.floats(1, 1e9)
+)
 BY_HINT["Mapping[str, str]"] = st.dictionaries(KEYS, st.text())
 BY_HINT["Mapping[str, float]"] = st.dictionaries(KEYS, FLOATS, max_size=4)
 BY_HINT["tuple[float, ...]"] = st.lists(FLOATS, max_size=4).map(tuple)
