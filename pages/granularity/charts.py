@@ -70,7 +70,7 @@ def speed(times: Mapping[str, Latency]) -> go.Figure:
     names = [f"{name}: {numbers.milliseconds(each.median_ms)}" for name, each in times.items()]
     told = ", ".join(f"{name} {each.median_ms:.3g} ms" for name, each in times.items())
     figure = charts.blank(
-        f"Measured time of the layer: {told}.", height=70 + 34 * len(names), x_title="Time of one pass, ms", y_title=""
+        f"Measured time of the layer: {told}.", height=70 + 34 * len(names), x_title="ms per pass", y_title=""
     )
     figure.add_bar(
         y=names,
