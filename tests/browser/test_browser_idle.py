@@ -9,6 +9,7 @@ import os
 import time
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import ROOT, Server, settle
@@ -52,6 +53,7 @@ def read_the_clone() -> int:
     return count
 
 
+@pytest.mark.slow  # a minute of watching
 def test_an_idle_server_rests(own_server: Server, page: Page) -> None:
     process = own_server.start().process
     assert process is not None

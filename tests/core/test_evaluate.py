@@ -213,6 +213,7 @@ def test_evaluation_can_stop_between_batches() -> None:
     assert network.seen == [10]
 
 
+@pytest.mark.slow  # a compiler runs
 def test_a_compiled_network_is_timed_as_such_and_what_cannot_be_compiled_says_why():
     class Breaks(nn.Module):
         def forward(self, x):

@@ -29,6 +29,7 @@ TIMM = (
 )
 DEMOS = ("digits_resnet", "digits_vgg", "cifar_resnet20")
 NETWORKS = (*PLAIN, *SMALL, *TIMM, *DEMOS)
+SLOW = ("googlenet",)  # half a minute
 
 
 def built(name: str) -> tuple[nn.Module, Tensor]:
@@ -60,7 +61,9 @@ def misread(model: nn.Module, network: Network, plan: Plan, key: str, rng: np.ra
         weight.index_copy_(dim, both, right)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in NETWORKS]
+)
 def test_one_channel_read_in_anothers_place_is_found_in_every_group(name: str) -> None:
     model, x = built(name)
     rng = np.random.default_rng(0)

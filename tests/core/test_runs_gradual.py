@@ -232,6 +232,7 @@ def test_a_gradual_run_survives_the_store(schedule) -> None:
     assert list(spec.ways) == ([SCHEDULED] if schedule is OneShot else [SCHEDULED, AT_ONCE])
 
 
+@pytest.mark.slow  # half a minute
 def test_a_network_that_becomes_a_recorded_program_is_followed_through_its_cuts(workspace: Workspace) -> None:
     """ShuffleNet's code has its widths written into it: a cut gives a program, and the next one cuts that program."""
     ref = ModelRef("torchvision", "shufflenet_v2_x0_5", weights="random", num_classes=10, input_size=(3, 32, 32))
