@@ -14,6 +14,7 @@ from torch.export import Dim, ExportedProgram
 from torch.utils._pytree import tree_leaves
 
 from pruning_core.errors import UserError
+from pruning_core.graph.modules import set_mode_if_able
 from pruning_core.graph.removing.agreement import largest_difference
 
 TOLERANCE = 1e-4  # of the largest output: another order of summation, never another network
@@ -55,8 +56,7 @@ def trace(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Traced:
     Raises UserError when the network cannot be followed.
     """
     network = copy.deepcopy(model).cpu()
-    with contextlib.suppress(NotImplementedError):  # an exported program has one mode only
-        network.eval()
+    set_mode_if_able(network, False)
     reference = next((p for p in network.parameters() if p.is_floating_point()), torch.empty(0))
     given = (example,) if isinstance(example, Tensor) else example
     # The file keeps what it was followed on: no user's image. A batch of one would be taken for a constant.

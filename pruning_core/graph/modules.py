@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -50,6 +51,12 @@ def set_mode(model: nn.Module, training: bool) -> None:
         for module in modules:
             module.training = training
     else:
+        model.train(training)
+
+
+def set_mode_if_able(model: nn.Module, training: bool) -> None:
+    """``model.train(training)``; an exported program stays in the one mode it was exported in."""
+    with contextlib.suppress(NotImplementedError):
         model.train(training)
 
 

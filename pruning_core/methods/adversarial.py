@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.global_threshold import GlobalThreshold
 from pruning_core.graph import Network
+from pruning_core.graph.modules import set_mode_if_able
 from pruning_core.knobs import Range, Toggle
 from pruning_core.measuring.forward import main_output
 from pruning_core.methods.base import Goal, Method, Outcome
@@ -204,8 +204,7 @@ def _noting(seen: list[tuple[Tensor, Any]]) -> Callable[[nn.Module, tuple[Any, .
 def _still(model: nn.Module) -> nn.Module:
     """A copy that only answers."""
     copied = copy.deepcopy(model).requires_grad_(False)
-    with contextlib.suppress(NotImplementedError):  # an exported program has one mode only
-        copied.eval()
+    set_mode_if_able(copied, False)
     return copied
 
 

@@ -15,6 +15,7 @@ from torch.func import functional_call
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
+from pruning_core.graph.modules import set_mode_if_able
 from pruning_core.knobs import Range, check_knobs
 from pruning_core.probe.flow import positive_flow
 from pruning_core.probe.objectives import CrossEntropy, SynapticFlow, logits_of
@@ -168,8 +169,7 @@ def _asked(model: nn.Module, network: Network, images: Dataset | None, seed: int
     if images is None:
         raise ValueError("this saliency needs images")
     stand_in = shadow(model, gradients=True)
-    with contextlib.suppress(NotImplementedError):  # an exported program stays in its mode
-        stand_in.train()
+    set_mode_if_able(stand_in, True)
     parameters = dict(stand_in.named_parameters())
     weights: dict[str, Tensor] = {name: parameters[name] for name in prunable(model, network)}
     x = images.normalised(images.images)

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pruning_core.graph.modules import set_mode_if_able
 from pruning_core.knobs import Range
 from pruning_core.measuring.forward import joined, main_output
 from pruning_core.training.loss import Forward, Objective, ObjectiveSpec, training_loss
@@ -45,8 +46,7 @@ class Distillation(ObjectiveSpec):
             raise ValueError(f"there is no network {self.teacher!r} to learn from")
         where = next(model.parameters()).device
         teacher = copy.deepcopy(others[self.teacher]).to(where).requires_grad_(False)
-        with contextlib.suppress(NotImplementedError):  # an exported program has one mode only
-            teacher.eval()
+        set_mode_if_able(teacher, False)
         return _Following(self, model, teacher)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from pruning_core.errors import UserError
+from pruning_core.graph.modules import set_mode_if_able
 from pruning_core.storage.memory import out_of_memory
 from pruning_core.training.begun import Begun
 from pruning_core.training.checkpoint import Checkpoint
@@ -53,8 +54,7 @@ class Learner:
 
     def training_mode(self, on: bool) -> None:
         """Switch between training and evaluation; an exported program stays in the mode it was exported in."""
-        with contextlib.suppress(NotImplementedError):
-            self.model.train(on)
+        set_mode_if_able(self.model, on)
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Raises ValueError for a checkpoint that was made with other hooks."""
