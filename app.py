@@ -8,43 +8,48 @@ import streamlit as st
 
 from pages.ui import server, sharing, sidebar
 from pages.ui.errors import plain_errors
+from pages.ui.language import _
 from pages.ui.sidebar import Entry
 
 if __name__ == "__main__":
     sections = {
         "": [
-            Entry(st.Page("pages/home/page.py", title="Home", default=True), ":material/home:"),
-            Entry(st.Page("pages/choose/page.py", title="Load", url_path="load"), ":material/folder_open:"),
-            Entry(st.Page("pages/model/page.py", title="Model", url_path="model"), ":material/deployed_code:"),
+            Entry(st.Page("pages/home/page.py", title=_("Home"), default=True), ":material/home:"),
+            Entry(st.Page("pages/choose/page.py", title=_("Load"), url_path="load"), ":material/folder_open:"),
+            Entry(st.Page("pages/model/page.py", title=_("Model"), url_path="model"), ":material/deployed_code:"),
         ],
-        "Make it smaller": [
+        _("Make it smaller"): [
             Entry(
-                st.Page("pages/sensitivity/page.py", title="Sensitivity", url_path="sensitivity"), ":material/grid_on:"
+                st.Page("pages/sensitivity/page.py", title=_("Sensitivity"), url_path="sensitivity"),
+                ":material/grid_on:",
             ),
-            Entry(st.Page("pages/whatif/page.py", title="What-if", url_path="whatif"), ":material/content_cut:"),
-            Entry(st.Page("pages/search/page.py", title="Search", url_path="search"), ":material/query_stats:"),
-            Entry(st.Page("pages/methods/page.py", title="Methods", url_path="methods"), ":material/science:"),
+            Entry(st.Page("pages/whatif/page.py", title=_("What-if"), url_path="whatif"), ":material/content_cut:"),
+            Entry(st.Page("pages/search/page.py", title=_("Search"), url_path="search"), ":material/query_stats:"),
+            Entry(st.Page("pages/methods/page.py", title=_("Methods"), url_path="methods"), ":material/science:"),
             Entry(
-                st.Page("pages/finetune/page.py", title="Fine-tune", url_path="finetune"), ":material/model_training:"
+                st.Page("pages/finetune/page.py", title=_("Fine-tune"), url_path="finetune"),
+                ":material/model_training:",
             ),
-            Entry(st.Page("pages/download/page.py", title="Download", url_path="download"), ":material/download:"),
+            Entry(st.Page("pages/download/page.py", title=_("Download"), url_path="download"), ":material/download:"),
         ],
-        "Look closer": [
-            Entry(st.Page("pages/criteria/page.py", title="Criteria", url_path="criteria"), ":material/balance:"),
-            Entry(st.Page("pages/similarity/page.py", title="Similarity", url_path="similarity"), ":material/hub:"),
-            Entry(st.Page("pages/coupling/page.py", title="Coupling", url_path="coupling"), ":material/link:"),
+        _("Look closer"): [
+            Entry(st.Page("pages/criteria/page.py", title=_("Criteria"), url_path="criteria"), ":material/balance:"),
+            Entry(st.Page("pages/similarity/page.py", title=_("Similarity"), url_path="similarity"), ":material/hub:"),
+            Entry(st.Page("pages/coupling/page.py", title=_("Coupling"), url_path="coupling"), ":material/link:"),
             Entry(
-                st.Page("pages/granularity/page.py", title="Granularity", url_path="granularity"), ":material/grain:"
+                st.Page("pages/granularity/page.py", title=_("Granularity"), url_path="granularity"), ":material/grain:"
             ),
         ],
-        "Show": [
-            Entry(st.Page("pages/compare/page.py", title="Compare", url_path="compare"), ":material/compare:"),
-            Entry(st.Page("pages/show/page.py", title="Show", url_path="show"), ":material/co_present:"),
+        _("Show"): [
+            Entry(st.Page("pages/compare/page.py", title=_("Compare"), url_path="compare"), ":material/compare:"),
+            Entry(st.Page("pages/show/page.py", title=_("Show"), url_path="show"), ":material/co_present:"),
         ],
-        "Learn": [
-            Entry(st.Page("pages/lessons/page.py", title="Lessons", url_path="lessons"), ":material/school:"),
-            Entry(st.Page("pages/taxonomy/page.py", title="Taxonomy", url_path="taxonomy"), ":material/account_tree:"),
-            Entry(st.Page("pages/myths/page.py", title="Myths", url_path="myths"), ":material/psychology_alt:"),
+        _("Learn"): [
+            Entry(st.Page("pages/lessons/page.py", title=_("Lessons"), url_path="lessons"), ":material/school:"),
+            Entry(
+                st.Page("pages/taxonomy/page.py", title=_("Taxonomy"), url_path="taxonomy"), ":material/account_tree:"
+            ),
+            Entry(st.Page("pages/myths/page.py", title=_("Myths"), url_path="myths"), ":material/psychology_alt:"),
         ],
     }
     page = st.navigation([entry.page for entries in sections.values() for entry in entries], position="hidden")

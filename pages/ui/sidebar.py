@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.ui import notes, sharing, standing, state
+from pages.ui import language, notes, sharing, standing, state
 from pages.ui.errors import plain_errors
+from pages.ui.language import _, ngettext
 from pages.ui.literal import literal, named
 from pruning_core.errors import quoted
 
@@ -37,6 +38,7 @@ def draw_navigation(sections: Mapping[str, Sequence[Entry]]) -> None:
     look = "dark" if st.context.theme.type == "dark" else "light"
     st.logo(f"{ASSETS}/logo-{look}.svg", icon_image=f"{ASSETS}/logo-mark.svg", size="large")
     with st.sidebar:
+        language.switch()
         for heading, entries in sections.items():
             if heading:
                 st.caption(heading)
@@ -69,7 +71,7 @@ class Plan:
     drawn: str = ""
 
     def draw(self) -> None:
-        said = f":small[:gray[Plan]]  \n{standing.plan(state.desk())}"
+        said = f":small[:gray[{_('Plan')}]]  \n{standing.plan(state.desk())}"
         if said != self.drawn:
             self.text.markdown(said)
             self.drawn = said
@@ -86,16 +88,19 @@ def _loaded() -> None:
     desk = state.desk()
     if lost := state.lost():
         st.warning(
-            f"The server ended while it opened {literal(quoted(lost))}, so another network is here instead. Send the "
-            "file again on the Load page if you trust it.",
+            _(
+                "The server ended while it opened {file}, so another network is here instead. Send the file again on "
+                "the Load page if you trust it."
+            ).format(file=literal(quoted(lost))),
             icon=":material/warning:",
         )
     model = state.loaded(desk.model)
-    trained = "" if model.trained else " :orange-badge[untrained]"
-    st.markdown(f":small[:gray[Model]]  \n**{named(model.title)}**{trained} {standing.badge(desk.model)}")
-    _, test = state.splits(desk.data)
+    trained = "" if model.trained else f" :orange-badge[{_('untrained')}]"
+    st.markdown(f":small[:gray[{_('Model')}]]  \n**{named(model.title)}**{trained} {standing.badge(desk.model)}")
+    test = state.splits(desk.data)[1]
+    images = ngettext("{n:,} test image", "{n:,} test images", len(test)).format(n=len(test))
     st.markdown(
-        f":small[:gray[Data]]  \n**{named(test.name)}** :gray[· {len(test):,} test images] {notes.badge(test)}",
+        f":small[:gray[{_('Data')}]]  \n**{named(test.name)}** :gray[· {images}] {notes.badge(test)}",
         help=notes.tooltip(test),
     )
 
@@ -111,14 +116,14 @@ def _runs() -> None:
         if bool(active) != was_active:
             st.rerun()  # never in the page's own run, which may be answering a click
         if active:
-            st.markdown(":small[:gray[Running]]")
+            st.markdown(f":small[:gray[{_('Running')}]]")
         for view in active[:RUNS_SHOWN]:
             now = advance(state.jobs().snapshot(view.id, since=max(0, view.count - NEWEST)))
             st.markdown(f"{title(view)}  \n:small[{badge(view)} {literal(now.text)}]")
             if now.share is not None:
                 st.progress(now.share)
         if len(active) > RUNS_SHOWN:
-            st.caption(f"and {len(active) - RUNS_SHOWN} more")
+            st.caption(_("and {n} more").format(n=len(active) - RUNS_SHOWN))
 
     first = [running()]
     was_active = bool(first[0])
