@@ -14,7 +14,7 @@ import argparse
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -157,7 +157,7 @@ def missing(locale: Path) -> list[str]:
     return found
 
 
-def _places(text: Text, translation: str | tuple[str, ...]) -> Iterator[str]:
+def _places(text: Text, translation: str | Sequence[str]) -> Iterator[str]:
     expected = set(PLACES.findall(text if isinstance(text, str) else text[1]))
     for each in [translation] if isinstance(translation, str) else translation:
         if (found := set(PLACES.findall(each))) != expected:
@@ -180,7 +180,7 @@ def update(locale: Path) -> None:
         for text, places in texts.items():
             old = have.get(text if isinstance(text, str) else text[0])
             string = old.string if old is not None and old.string else None
-            fresh.add(text, string, locations=[(place, None) for place in places])
+            fresh.add(text, string, locations=[(place, 0) for place in places])
         with path.open("wb") as file:
             write_po(file, fresh, width=0, omit_header=True, include_lineno=False)
 

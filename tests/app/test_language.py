@@ -3,15 +3,17 @@
 import pytest
 
 from pages.ui import catalogue
-from tests.app.page_under_test import opened
+from tests.app.test_app_shell import app  # noqa: F401 (a fixture)
 from tools import messages
 
 
-def test_the_same_page_in_either_language(monkeypatch):
-    english, chinese = (opened("home", monkeypatch, language=each) for each in ("en", "zh"))
-    assert "Where you are" in [each.value for each in english.subheader]
-    assert "当前位置" in [each.value for each in chinese.subheader]
-    assert len(english.markdown) == len(chinese.markdown)
+def test_the_switch_changes_every_text_and_nothing_else(app):  # noqa: F811
+    assert "Where you are" in [each.value for each in app.subheader]
+    texts = len(app.markdown)
+    app.segmented_control(key="language").set_value("zh").run()
+    assert not app.exception and not app.error
+    assert "当前位置" in [each.value for each in app.subheader]
+    assert len(app.markdown) == texts
 
 
 def test_without_a_visitor_it_is_english():
