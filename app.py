@@ -6,7 +6,7 @@ again as a script. The two halves below are those two occasions.
 
 import streamlit as st
 
-from pages.ui import server, sharing, sidebar
+from pages.ui import oidc, server, sharing, sidebar
 from pages.ui.errors import plain_errors
 from pages.ui.language import _
 from pages.ui.sidebar import Entry
@@ -54,6 +54,8 @@ if __name__ == "__main__":
     }
     page = st.navigation([entry.page for entries in sections.values() for entry in entries], position="hidden")
     st.set_page_config(page_title=f"{page.title} · PruneScope", page_icon="assets/logo-mark.png", layout="wide")
+    if not oidc.signed_in():
+        st.stop()
     sidebar.draw_navigation(sections)
     with server.first_paint_until_warm():
         sharing.receive()

@@ -18,12 +18,14 @@ import streamlit as st
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pages.ui import oidc
 from pages.ui.cookie import header
 from pages.ui.settings import Settings, SignIn
 from pages.ui.signin import Door
 
 HEALTH = "/_stcore/health"
 METRICS = "/_stcore/metrics"
+UPLOADS = "/_stcore/upload_file/"
 DOCUMENT = Path(st.__file__).parent / "static" / "index.html"  # Streamlit's one page
 WILDCARDS = ("", "0.0.0.0", "::")
 
@@ -69,8 +71,9 @@ STRANGE_HOST = (
 )
 NOT_OPEN = (
     "This server lets in nobody but its own machine: it has no password. Whoever runs it sets PRUNESCOPE_PASSWORD, or "
-    "PRUNESCOPE_PROXY_SIGNS_IN=yes where a proxy signs people in."
+    "PRUNESCOPE_PROXY_SIGNS_IN=yes where a proxy signs people in, or names a provider in Streamlit's secrets."
 )
+NOT_SIGNED_IN = "Sign in first."
 
 
 def refusal(address: str, settings: Settings) -> str:
@@ -80,7 +83,8 @@ def refusal(address: str, settings: Settings) -> str:
     return (
         f"PruneScope does not start on {address or 'every address'} without a sign-in: whoever reaches it could use "
         "this machine. Set PRUNESCOPE_PASSWORD (or PRUNESCOPE_PASSWORD_FILE), or PRUNESCOPE_PROXY_SIGNS_IN=yes where a "
-        "proxy signs people in, or leave the address at localhost. docs/trust.md has recipes."
+        "proxy signs people in, or name a provider in Streamlit's secrets, or leave the address at localhost. "
+        "docs/trust.md has recipes."
     )
 
 
@@ -117,6 +121,10 @@ class Guard:
             return 403, NOT_OPEN
         if scope["path"].rstrip("/") == METRICS and not self._may_measure(scope):
             return 404, "Not found."
+        if self._settings.sign_in is SignIn.OIDC and scope["path"].startswith(UPLOADS):
+            session = scope["path"].removeprefix(UPLOADS).partition("/")[0]
+            if not oidc.may_send(session):
+                return 403, NOT_SIGNED_IN
         return None
 
     def _known(self, host: str) -> bool:

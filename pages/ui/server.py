@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
-from pages.ui import first_paint, logs
+from pages.ui import first_paint, logs, oidc
 from pages.ui.cookie import UserCookie
 from pages.ui.errors import LOG, report
 from pages.ui.guard import Guard, refusal
@@ -34,6 +35,9 @@ def middleware() -> list[Middleware]:
     """What stands before every request. Ends the process with a sentence where the settings would be unsafe."""
     try:
         settings = Settings.read()
+        if auth := oidc.section():
+            oidc.providers(auth)  # all of them complete
+            settings = replace(settings, oidc=True)
     except UserError as error:
         raise SystemExit(str(error)) from error
     address = str(st.get_option("server.address") or "")

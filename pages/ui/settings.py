@@ -3,7 +3,8 @@
     python -m pages.ui.settings          what is set now
     python -m pages.ui.settings --help   what can be set
 
-Address, port, certificates and the size of uploads are Streamlit's own (`.streamlit/config.toml`).
+Address, port, certificates and the size of uploads are Streamlit's own (`.streamlit/config.toml`), and so is the
+provider with which people sign in (`.streamlit/secrets.toml`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class SignIn(StrEnum):
 
     NONE = "none"  # whoever can reach the address, which must be this machine's own
     PASSWORD = "password"
+    OIDC = "oidc"  # a provider, through Streamlit: `oidc.py`
     PROXY = "proxy"  # something before this server, which nobody can get around
 
 
@@ -48,6 +50,11 @@ class Settings:
     proxy: bool = _setting(
         False, "PRUNESCOPE_PROXY_SIGNS_IN", "yes: a proxy before this server signs people in, so it need not"
     )
+    people: tuple[str, ...] = _setting(
+        (),
+        "PRUNESCOPE_PEOPLE",
+        "who may sign in with a provider: addresses, or @example.org, with commas; all it knows if empty",
+    )
     metrics_token: str = _setting(
         "",
         "PRUNESCOPE_METRICS_TOKEN",
@@ -59,16 +66,19 @@ class Settings:
     longest_hours: float = _setting(24.0, "PRUNESCOPE_LONGEST_HOURS", "hours until one attempt at a run is ended")
 
     log: str = _setting("text", "PRUNESCOPE_LOG", "lines of the log: text, or json with one object each")
+    oidc: bool = False  # whether Streamlit's secrets name a provider; the server looks
 
     @property
     def sign_in(self) -> SignIn:
+        if self.oidc:
+            return SignIn.OIDC
         return SignIn.PASSWORD if self.password else SignIn.PROXY if self.proxy else SignIn.NONE
 
     @staticmethod
     def read(environment: Mapping[str, str] = os.environ) -> Settings:
         """Raises UserError for a value that cannot be."""
         given: dict[str, Any] = {}
-        for each in fields(Settings):
+        for each in VARIABLES:
             text = environment.get(each.metadata["variable"], "").strip()
             if text:
                 given[each.name] = _value(each.metadata["variable"], text, each.default)
@@ -80,6 +90,9 @@ class Settings:
         if settings.log not in ("text", "json"):
             raise UserError(f"PRUNESCOPE_LOG is text or json, not {quoted(settings.log)}.")
         return settings
+
+
+VARIABLES = tuple(each for each in fields(Settings) if "variable" in each.metadata)
 
 
 def _value(variable: str, text: str, default: Any) -> Any:
@@ -112,7 +125,7 @@ def _from_file(name: str) -> str:
 
 
 def main() -> None:
-    lines = [f"  {each.metadata['variable']:<28} {each.metadata['what']}" for each in fields(Settings)]
+    lines = [f"  {each.metadata['variable']:<28} {each.metadata['what']}" for each in VARIABLES]
     about = "Environment variables of the server:\n\n" + "\n".join(lines)
     argparse.ArgumentParser(
         "python -m pages.ui.settings", description=about, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -121,7 +134,7 @@ def main() -> None:
         settings = Settings.read()
     except UserError as error:
         raise SystemExit(str(error)) from error
-    for each in fields(Settings):
+    for each in VARIABLES:
         value = getattr(settings, each.name)
         print(f"{each.metadata['variable']}={'(set)' if each.metadata['secret'] and value else value}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.ui import language, notes, sharing, standing, state
+from pages.ui import language, notes, oidc, sharing, standing, state
 from pages.ui.errors import plain_errors
 from pages.ui.language import _, ngettext
 from pages.ui.literal import literal, named
@@ -59,6 +59,7 @@ def draw_desk() -> Plan:
             with plain_errors():
                 place.draw()
                 _runs()
+        oidc.draw_visitor()
     return place
 
 

@@ -9,6 +9,7 @@ Torch takes seconds to import, so nothing here imports the core before a functio
 
 from __future__ import annotations
 
+import re
 import secrets
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from pages.ui import oidc
 from pages.ui.cookie import USER_COOKIE
 from pages.ui.once import Once
 from pages.ui.settings import Settings
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 MODELS_KEPT = 6
 DATA_KEPT = 4
 SEEN = "desk.seen"
+NAME = re.compile(r"[\w-]+", re.ASCII)  # of a cookie; a person's has a space, and no cookie can be somebody
 ELSEWHERE = (
     "Another tab has changed the plan or what is on the desk. That stands here now, and your last change was not made: "
     "look, and do it again if you still want it."
@@ -54,9 +57,11 @@ class Seen:
 
 
 def owner() -> str:
-    """The visitor's random name: their cookie, or the session where there is none (tests, cookies switched off)."""
+    """Who the provider says it is; else a random name: the cookie's, or the session's where there is none (tests)."""
+    if person := oidc.owner():
+        return person
     named = st.context.cookies.get(USER_COOKIE)
-    if isinstance(named, str) and named:
+    if isinstance(named, str) and NAME.fullmatch(named):
         return named
     return str(st.session_state.setdefault("owner", f"session-{secrets.token_urlsafe(16)}"))
 
