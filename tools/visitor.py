@@ -15,7 +15,7 @@ import httpx
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Subprotocol
+from websockets.typing import Origin, Subprotocol
 
 XSRF = "_streamlit_xsrf"
 PATIENCE_S = 120.0
@@ -42,7 +42,7 @@ class Visitor:
         pairs = "; ".join(f"{each.name}={each.value}" for each in self.http.cookies.jar)
         token = self.http.cookies.get(XSRF) or ""
         self._socket = connect(
-            f"ws://{urlsplit(self.address).netloc}/_stcore/stream", origin=self.address,  # type: ignore[arg-type]
+            f"ws://{urlsplit(self.address).netloc}/_stcore/stream", origin=Origin(self.address),
             subprotocols=[Subprotocol("streamlit"), Subprotocol(token)], additional_headers={"Cookie": pairs},
             max_size=LARGEST, open_timeout=PATIENCE_S,
         )  # fmt: skip
