@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import recovery
+from pages.ui import measured, recovery
 from pages.ui.desk import Desk
 from pages.ui.held_out import choose_images
 from pages.ui.ranking import choose_criterion
@@ -27,7 +27,7 @@ def ask(desk: Desk, network: Network, available: int) -> SensitivityRun:
         criterion = choose_criterion()
     with second:
         images = choose_images(available, "sensitivity")
-        mode = _mode()
+        mode = _mode(measured.key_of(desk))
     with third:
         ratios = st.pills(
             "Ratios",
@@ -66,7 +66,7 @@ def _recovery(network: Network) -> Recovery:
     return chosen
 
 
-def _mode() -> Exact | Fast:
+def _mode(judged: str) -> Exact | Fast:
     place = st.container(horizontal=True, vertical_alignment="bottom")
     mode = place.segmented_control(
         "Mode",
@@ -86,7 +86,7 @@ def _mode() -> Exact | Fast:
         "Interval",
         TOLERANCES,
         Fast().tolerance,
-        format_func=lambda share: f"± {100 * share:g} points",
+        format_func=lambda share: measured.tolerance(judged, share),
         key="sensitivity.tolerance",
         persist_state="session",
     )

@@ -46,6 +46,17 @@ def of_desk(desk: Desk) -> Measure:
     return judge(state.loaded(desk.model), state.splits(desk.data)[1], desk.data.measure)
 
 
+def key_of(desk: Desk) -> str:
+    """The key of what the network on the desk is judged by; of accuracy where nothing can be (what is started says
+    why)."""
+    from pruning_core.errors import UserError
+
+    try:
+        return of_desk(desk).key
+    except UserError:
+        return TOP1
+
+
 def check_accuracy(desk: Desk) -> None:
     """Raise UserError where what the network on the desk is judged by is no accuracy: for what compares accuracies."""
     from pruning_core.errors import UserError
@@ -102,6 +113,15 @@ def span(key: str, low: float, high: float) -> str:
         return numbers.span(low, high)
     first, last = difference(key, low), difference(key, high)
     return f"{first.removesuffix(f'{THIN}dB')} to {last}"
+
+
+def tolerance(key: str, share: float) -> str:
+    """How far a share of what counts as a whole is, to each side: in points or decibels where a whole is always the
+    same, else a share of what the targets differ by."""
+    found = measure(key)
+    if found.unit == "share":
+        return f"± {100 * share:g} points"
+    return f"± {share * found.scale:g} dB" if found.unit == "dB" else f"± {100 * share:g} % of the targets' spread"
 
 
 def lost(key: str) -> str:

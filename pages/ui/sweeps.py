@@ -62,7 +62,7 @@ def source(sweep: Found, criterion: Criterion) -> str:
 
 def label(spec: SensitivityRun, available: int | None = None) -> str:
     """What tells this sweep from another one of the same network; `available`: how many images there are in all."""
-    mode = f"fast, ± {100 * spec.mode.tolerance:g} points" if isinstance(spec.mode, Fast) else "exact"
+    mode = f"fast, ± {100 * spec.mode.tolerance:g} %" if isinstance(spec.mode, Fast) else "exact"
     number = spec.images or available
     images = f"{number:,} images" if number else "all images"
     after = f" · mended on {spec.recovery.looks_at} images" if mends(spec) else ""

@@ -100,6 +100,7 @@ class Weighed(Count):
     """A cell whose images are not right or wrong: what each of them adds to ``measure``, here and unpruned."""
 
     measure: Measure | None = None
+    whole: float = 1.0
     base: list[Tensor] = field(default_factory=list)
     rows: list[Tensor] = field(default_factory=list)
 
@@ -115,11 +116,10 @@ class Weighed(Count):
         self.rows.append(self.measure.rows(scores, labels))
 
     def narrow(self, tolerance: float, total: int) -> bool:
-        """As of counted images; ``tolerance`` is a share of the measure's scale."""
-        assert self.measure is not None
+        """As of counted images; ``tolerance`` is a share of ``whole``."""
         lost = self._lost()
         left = math.sqrt((total - self.images) / max(1, total - 1))
-        return (lost.high - lost.low) * left <= 2 * tolerance * self.measure.scale
+        return (lost.high - lost.low) * left <= 2 * tolerance * self.whole
 
     def cell(self, group: str, total: int, *, exact: bool) -> Cell:
         assert self.measure is not None
@@ -181,14 +181,18 @@ class Row:
         alike: float | None,
         checked: bool,
         measure: Measure | None = None,
+        whole: float = 1.0,
     ) -> Row:
-        """``measure``: what the outputs are judged by, by default the classes that labels name."""
+        """``measure``: what the outputs are judged by, by default the classes that labels name.
+
+        ``tolerance`` and ``alike`` are shares of ``whole``, the difference that counts as one by that measure.
+        """
         removed = [(ratio, removed_count(ratio, size)) for ratio in sorted(set(ratios))]
         if measure is None or measure.decides:
             counts = [Count(*each, key=measure.key if measure else TOP1) for each in removed]
         else:
-            counts = [Weighed(*each, key=measure.key, measure=measure) for each in removed]
-            alike = None if alike is None else alike * measure.scale
+            counts = [Weighed(*each, key=measure.key, measure=measure, whole=whole) for each in removed]
+            alike = None if alike is None else alike * whole
         for count in counts:
             count.open = alike is None or count.removed == 0  # what removes nothing costs nothing
         row = Row(group, counts, total, tolerance, alike, checked)

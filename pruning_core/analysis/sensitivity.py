@@ -44,7 +44,8 @@ class Exact:
 
 @dataclass(frozen=True)
 class Fast:
-    """A cell stops when the 95 % interval of its drop is within ``tolerance`` (a share of the images) to each side.
+    """A cell stops when the 95 % interval of its drop is within ``tolerance`` to each side: a share of what counts as a
+    whole by the measure, and of the images where they are right or wrong.
 
     Between two measured cells whose drops differ by no more than ``tolerance`` the others are estimated, unless there
     are very few images.
@@ -126,13 +127,13 @@ def sweep(
     if refits is not None:
         yield from (NotMended(key, refits.unmended[key]) for key in wanted if key in refits.unmended)
         yield from (NotMended(key, refits.partly[key], True) for key in wanted if key in refits.partly)
-    rows = _rows(mode, scorer, network, wanted, ratios, tuple(past), len(order), seed, measure)
+    base = _Base(chosen, len(order))
+    rows = _rows(mode, scorer, network, wanted, ratios, tuple(past), len(order), seed, measure, base.whole)
     size = batch_size or min(scorer.at_once, most(where) // (FINER if rough else 1))
     first = min(size, FIRST_IMAGES, max(2, FIRST_WORK // max(1, network.cost().macs)))
     drops = {
         (row.group, c.removed): (row.group, lowest(scores[row.group], c.removed)) for row in rows for c in row.counts
     }
-    base = _Base(chosen, len(order))
     for event in _Sweep(chosen, order, scorer, rows, drops, base, isinstance(mode, Exact), where, size, first).run():
         if isinstance(event, Cell) and event.group in mended and event.removed:
             yield replace(event, mended=True)
@@ -215,6 +216,7 @@ def _rows(
     total: int,
     seed: int,
     measure: Measure,
+    whole: float,
 ) -> list[Row]:
     groups = tuple(groups)
     if isinstance(mode, Exact):
@@ -236,6 +238,7 @@ def _rows(
             alike=alike,
             checked=number % every == seed % every,
             measure=measure,
+            whole=whole,
         )
         for number, key in enumerate(groups)
     ]
@@ -247,6 +250,7 @@ class _Base:
     def __init__(self, dataset: Dataset, total: int) -> None:
         self.name, self.total = f"{dataset.name} ({dataset.split})", total
         self.measure, self.classes = measure_of(dataset), len(dataset.classes)
+        self.whole = self.measure.whole(dataset.labels)
         self.parts: list[tuple[Tensor, int, float]] = []  # rows, top-5, loss of each batch
         self.last = torch.empty(0)
         self.began = time.perf_counter()
@@ -287,4 +291,5 @@ class _Base:
             dataset=self.name,
             seconds=time.perf_counter() - self.began,
             measure=self.measure.key,
+            whole=self.whole,
         )

@@ -95,6 +95,7 @@ class Tally:
         self.rows = torch.zeros(self.total, 1, dtype=torch.float64)
         self._classes = len(dataset.classes)
         self.scores = torch.zeros(self.total, self._classes if self.measure.decides else 0)
+        self._whole = self.measure.whole(dataset.labels)
         self._name = f"{dataset.name} ({dataset.split})"
         self._seen = self._top5 = 0
         self._places: list[Tensor] = []
@@ -132,6 +133,7 @@ class Tally:
             dataset=self._name,
             seconds=time.perf_counter() - self._start,
             measure=self.measure.key,
+            whole=self._whole,
         )
 
 

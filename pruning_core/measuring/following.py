@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pruning_core.measuring.measure import Against, Averaged, Decided, Summed, Unit, flat, ratio
+from pruning_core.measuring.measure import Against, Averaged, Decided, Summed, Unscaled, flat, ratio
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,12 @@ class OutputError(Summed):
 
 
 @dataclass(frozen=True)
-class Cosine(Averaged):
+class Cosine(Unscaled):
     """Whether the outputs for an image point the same way: 1 is the same direction, 0 none in common."""
 
     key: ClassVar = "cosine"
     name: ClassVar = "Cosine similarity"
     says: ClassVar = "mean cosine between the outputs of both networks for an image: 1 is the same direction"
-    unit: ClassVar = Unit.PLAIN
     against: ClassVar = Against.NETWORK
     joins: ClassVar = True
 
@@ -96,13 +95,12 @@ class Cosine(Averaged):
 
 
 @dataclass(frozen=True)
-class Divergence(Averaged):
+class Divergence(Unscaled):
     """Kullback and Leibler's divergence of the class probabilities from those of the unpruned network, in nats."""
 
     key: ClassVar = "divergence"
     name: ClassVar = "Divergence of scores"
     says: ClassVar = "mean divergence (KL, in nats) of the class probabilities from those of the unpruned network"
-    unit: ClassVar = Unit.PLAIN
     rises: ClassVar = False
     against: ClassVar = Against.NETWORK
 

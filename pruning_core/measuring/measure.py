@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isfinite
 from typing import ClassVar
 
 import torch
@@ -19,6 +20,8 @@ from torch import Tensor
 from pruning_core.measuring.bootstrap import bounds, paired
 from pruning_core.measuring.intervals import paired_drop, wilson
 from pruning_core.measuring.measures import Drop
+
+FEW = 256  # images that tell how far targets are apart
 
 
 class Unit(StrEnum):
@@ -43,7 +46,7 @@ class Measure(ABC):
     """A subclass says what it is called and measured in, and implements ``rows`` and ``value``.
 
     ``key``: as it is stored. ``name``: as a page calls it; ``says``: what it means, a half sentence. ``rises``: whether
-    a higher value is better. ``scale``: the difference that counts as a whole, of which tolerances are shares.
+    a higher value is better. ``scale``: the difference that counts as a whole, where it is the same for all images.
     ``decides``: the largest output is a decision that is right or wrong, so that a value is a share of images.
     ``joins``: all outputs of a network are compared, behind one another; else the main one alone.
     """
@@ -99,6 +102,10 @@ class Measure(ABC):
         low, high = sorted((sign * low, sign * high))
         return Drop(sign * lost, low, high, 0, 0, len(new), self.key)
 
+    def whole(self, targets: Tensor) -> float:
+        """The difference that counts as a whole among images with ``targets`` (N, …): tolerances are shares of it."""
+        return self.scale
+
     @property
     def title(self) -> str:
         """What it is called where there is room."""
@@ -143,6 +150,21 @@ class Averaged(Measure):
 
     def value(self, rows: Tensor, weights: Tensor) -> Tensor:
         return (weights @ rows)[:, 0] / weights.sum(1)
+
+
+@dataclass(frozen=True)
+class Unscaled(Averaged):
+    """Of numbers in a unit of their own: a whole is what is between the targets and their mean for every image."""
+
+    unit: ClassVar[Unit] = Unit.PLAIN
+
+    def whole(self, targets: Tensor) -> float:
+        """So a tolerance of 0.02 is a fiftieth of what a network loses that does not look at its images."""
+        few = targets[:: -(-len(targets) // FEW)].float()
+        even = torch.ones(1, len(few), dtype=torch.float64)
+        blind = self.value(self.rows(few.mean(0, keepdim=True).expand_as(few), few), even)
+        apart = float((blind - self.value(self.rows(few, few), even)).abs())
+        return apart if isfinite(apart) and apart > 0 else self.scale
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ class Accuracy:
     ``top1`` is the value of the measure; it bears the name of the first one, the share of images classified correctly,
     so that stored runs stay readable. ``top5`` is None where nothing of the kind is measured, and with fewer than six
     classes: it could not be wrong. ``loss`` is the mean of what a training towards the measure minimises (of classes:
-    the cross-entropy, in nats). ``images`` of ``total`` were seen, so that ``images < total`` marks a partial result.
+    the cross-entropy, in nats). ``whole``: the difference of values that counts as one, of which tolerances are shares.
+    ``images`` of ``total`` were seen, so that ``images < total`` marks a partial result.
     """
 
     top1: float
@@ -30,6 +31,7 @@ class Accuracy:
     dataset: str
     seconds: float
     measure: str = TOP1
+    whole: float = 1.0
 
     @property
     def complete(self) -> bool:

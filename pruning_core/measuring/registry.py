@@ -8,7 +8,7 @@ from pruning_core.measuring.classifying import TopFive, TopOne
 from pruning_core.measuring.following import Agreement, Cosine, Divergence, OutputError, PlaceAgreement
 from pruning_core.measuring.measure import Measure
 from pruning_core.measuring.picturing import SignalToNoise, Similarity
-from pruning_core.measuring.regressing import AbsoluteError, Explained, SquaredError
+from pruning_core.measuring.regressing import AbsoluteError, Explained, NormalisedError, SquaredError
 from pruning_core.measuring.segmenting import MeanOverlap, PlacesRight
 from pruning_core.measuring.yes_or_no import AnsweredRight, Precision, RankedRight
 
@@ -25,6 +25,7 @@ MEASURES: tuple[Measure, ...] = (
     Explained(),
     AbsoluteError(),
     SquaredError(),
+    NormalisedError(),
     Agreement(),
     OutputError(),
     PlaceAgreement(),

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pruning_core.measuring.measure import Against, Averaged, Summed, Unit, flat
+from pruning_core.measuring.measure import Against, Averaged, Summed, Unscaled, flat
 
 MOST_COLUMNS = 1024  # numbers of an image, of which each has a variance of its own
 
@@ -41,13 +41,12 @@ class Explained(Summed):
 
 
 @dataclass(frozen=True)
-class AbsoluteError(Averaged):
+class AbsoluteError(Unscaled):
     """Mean distance of a number from its target (MAE), in the unit of the targets."""
 
     key: ClassVar = "mae"
     name: ClassVar = "Mean absolute error"
     says: ClassVar = "mean distance of a number from its target, in the unit of the targets"
-    unit: ClassVar = Unit.PLAIN
     rises: ClassVar = False
     against: ClassVar = Against.TARGETS
 
@@ -59,13 +58,12 @@ class AbsoluteError(Averaged):
 
 
 @dataclass(frozen=True)
-class SquaredError(Averaged):
+class SquaredError(Unscaled):
     """Mean squared distance of a number from its target (MSE)."""
 
     key: ClassVar = "mse"
     name: ClassVar = "Mean squared error"
     says: ClassVar = "mean squared distance of a number from its target"
-    unit: ClassVar = Unit.PLAIN
     rises: ClassVar = False
     against: ClassVar = Against.TARGETS
 
@@ -74,6 +72,46 @@ class SquaredError(Averaged):
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return _apart(outputs, targets).square().mean()
+
+
+@dataclass(frozen=True)
+class NormalisedError(Averaged):
+    """Mean distance of a point from where it belongs, over the size of the box around the image's points (NME).
+
+    Numbers are coordinates in pairs: x, y, x, y … The size is the root of width times height.
+    """
+
+    key: ClassVar = "nme"
+    name: ClassVar = "Normalised mean error"
+    says: ClassVar = "mean distance of a point (x, y) from where it belongs, as a share of the size of all points' box"
+    rises: ClassVar = False
+    against: ClassVar = Against.TARGETS
+
+    def reads(self, width: int, places: tuple[int, ...], of_classes: bool) -> bool:
+        return not places and width >= 4 and width % 2 == 0
+
+    def wants(self, labels: Tensor) -> bool:
+        return float(_box(_points(labels)).min()) > 0
+
+    def rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self._errors(outputs.double(), targets.double())[:, None]
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return self._errors(outputs, targets.to(outputs.dtype)).mean()
+
+    def _errors(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        wanted = _points(targets)
+        return (_points(outputs) - wanted).norm(dim=2).mean(1) / _box(wanted)
+
+
+def _points(values: Tensor) -> Tensor:
+    """(n, …) -> (n, points, 2)."""
+    return values.reshape(len(values), -1, 2)
+
+
+def _box(points: Tensor) -> Tensor:
+    """(n, points, 2) -> (n,): how large the box around an image's points is."""
+    return (points.amax(1) - points.amin(1)).prod(1).sqrt()
 
 
 def _apart(outputs: Tensor, targets: Tensor) -> Tensor:

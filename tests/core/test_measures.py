@@ -85,6 +85,23 @@ def test_by_hand():
     assert divergence.rows(half, sure).item() == pytest.approx(torch.log(torch.tensor(2.0)).item(), rel=1e-6)
 
 
+def test_landmarks_by_hand():
+    wanted = torch.tensor([[0.0, 0.0, 4.0, 9.0], [1.0, 1.0, 2.0, 2.0]])  # boxes of 4 × 9 and 1 × 1
+    given = wanted + torch.tensor([[3.0, 4.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.5]])
+    assert BY_KEY["nme"].rows(given, wanted).flatten().tolist() == pytest.approx([2.5 / 6, 0.25])
+    assert not BY_KEY["nme"].wants(torch.tensor([[1.0, 1.0, 1.0, 2.0]])), "a box without width says no size"
+
+
+def test_a_tolerance_is_a_share_of_what_a_network_that_does_not_look_would_lose():
+    wanted = torch.tensor([[0.0, 10.0], [4.0, 10.0]])
+    assert BY_KEY["mae"].whole(wanted) == pytest.approx(1.0) and BY_KEY["mae"].whole(100 * wanted) == pytest.approx(100)
+    assert BY_KEY["mse"].whole(wanted) == pytest.approx(2.0)
+    assert BY_KEY["mae"].whole(torch.ones(9, 2)) == 1.0, "targets that do not differ tell no size"
+    near = torch.tensor([[10.0, 0.0], [10.0, 1.0]])
+    assert 0 < BY_KEY["cosine"].whole(near) < 0.01 < BY_KEY["cosine"].whole(torch.eye(2))
+    assert BY_KEY["psnr"].whole(wanted) == 25 and BY_KEY["top1"].whole(torch.tensor([0, 1])) == 1
+
+
 def value(key, given, wanted) -> float:
     measure = BY_KEY[key]
     return measure.of(measure.rows(given, wanted))[0]

@@ -8,6 +8,7 @@ import torch
 from pruning_core.analysis.bisection import Gap, errors, estimate, gaps, straight, unlike
 from pruning_core.analysis.rows import ENOUGH, Row
 from pruning_core.measuring.measures import Accuracy, Cell
+from pruning_core.measuring.registry import BY_KEY
 from pruning_core.runs.events import Progress
 from pruning_core.studies.sensitivity import _with_progress
 
@@ -129,3 +130,17 @@ def test_only_an_exact_sweep_says_how_long_it_will_take(foreseen, monkeypatch):
     told = list(_with_progress(iter([cell(0.9, 0.0), cell(0.5, 0.0)]), 9, 512, (), foreseen=foreseen))
     under_way = [event.seconds_left for event in told if isinstance(event, Progress)][:-1]
     assert len(under_way) == 2 and all((left is not None) == foreseen for left in under_way)
+
+
+@pytest.mark.parametrize("unit", (1.0, 1000.0))
+def test_numbers_are_narrow_enough_in_any_unit(unit):
+    generator, mae = torch.Generator().manual_seed(0), BY_KEY["mae"]
+    wanted = unit * torch.randn(256, 4, generator=generator)
+    given, worse = (wanted + unit * share * torch.randn(256, 4, generator=generator) for share in (0.1, 0.2))
+    for tolerance, narrow in ((0.001, False), (0.02, True)):
+        of = Row.of("g", 20, RATIOS, (), total=512, tolerance=tolerance, alike=None, checked=False, measure=mae,
+                    whole=mae.whole(wanted))  # fmt: skip
+        count = of.counts[-1]
+        count.add(worse, wanted, mae.rows(given, wanted))
+        of.settle(count)
+        assert count.settled is narrow, "an interval is a share of what the targets differ by"

@@ -131,7 +131,7 @@ def halves(images):
 LABELLED = {
     "Enlarger": (Enlarger, ("psnr", "ssim", "mae", "mse", "output_error", "place_agreement", "cosine", "divergence")),
     "Painter": (Painter, ("miou", "pixel_accuracy", "output_error", "place_agreement", "cosine", "divergence")),
-    "Landmarks": (Landmarks, ("r2", "mae", "mse", "agreement", "output_error", "cosine", "divergence")),
+    "Landmarks": (Landmarks, ("r2", "mae", "mse", "nme", "agreement", "output_error", "cosine", "divergence")),
     "Tags": (
         Landmarks,
         ("auc", "map", "binary_accuracy", "r2", "mae", "mse", "agreement", "output_error", "cosine", "divergence"),
