@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from pages.ui import charts, theme
+from pages.ui import charts, measured, theme
+from pruning_core.measuring.measures import TOP1
 
 TRIALS = "trials"  # the trace that takes the clicks
 HUES = (theme.ACCENT, theme.NEUTRAL)  # the search, its control
@@ -23,14 +24,21 @@ def front(
     selected: int | None,
     limit: float | None,
     timed: bool,
+    measure: str = TOP1,
 ) -> go.Figure:
-    """Accuracy against what is left of the MACs, or against milliseconds when `timed`.
+    """The value of ``measure`` against what is left of the MACs, or against milliseconds when `timed`.
 
     `frame` as `frames.table` makes it, `told` the text of each row, `names` the search and then its control;
-    `selected` the position of a row, `limit` the budget in the unit of the x axis, `origin` the unpruned accuracy.
+    `selected` the position of a row, `limit` the budget in the unit of the x axis, `origin` what the
+    unpruned network has.
     """
     x_title = "Latency (ms)" if timed else "MACs left (share of the unpruned network)"
-    figure = charts.blank(_alt(frame, names), height=460, x_title=x_title, y_title="Top-1 accuracy, held-out images")
+    figure = charts.blank(
+        _alt(frame, names, measure),
+        height=460,
+        x_title=x_title,
+        y_title=f"{measured.axis_title(measure)}, held-out images",
+    )
     order = {name: index for index, name in enumerate(names)}
     for name, part in frame.groupby("name", sort=False):
         index = order.get(str(name), 0)
@@ -81,33 +89,36 @@ def front(
             font={"color": theme.CUT, "size": 12},
         )  # fmt: skip
     figure.update_xaxes(tickformat=None if timed else ".1~%")
-    figure.update_yaxes(tickformat=theme.PERCENT)
+    figure.update_yaxes(tickformat=measured.ticks(measure))
     return figure
 
 
-def progress(frame: pd.DataFrame, *, names: Sequence[str], uniform: float | None) -> go.Figure:
-    """The best accuracy so far over the trials; `frame` as `frames.best_so_far` makes it."""
-    ends = [f"{name} {100 * part['best'].iloc[-1]:.1f} %" for name, part in frame.groupby("name", sort=False)]
-    alt = f"Best accuracy within the budget so far, over the trials: {', '.join(ends) or 'no trial yet'}."
+def progress(frame: pd.DataFrame, *, names: Sequence[str], uniform: float | None, measure: str = TOP1) -> go.Figure:
+    """The best value of ``measure`` so far over the trials; `frame` as `frames.best_so_far` makes it."""
+    groups = list(frame.groupby("name", sort=False))
+    ends = [f"{name} {measured.written(measure, float(part['best'].iloc[-1]))}" for name, part in groups]
+    reached = ", ".join(ends) or "no trial yet"
+    alt = f"Best {measured.named_in(measure)} within the budget so far, over the trials: {reached}."
     figure = charts.blank(alt, height=280, x_title="Trials made", y_title="Best so far")
-    for name, part in frame.groupby("name", sort=False):
+    for name, part in groups:
         index = list(names).index(str(name)) % 2
         figure.add_scatter(
             x=part["trial"], y=part["best"], mode="lines", name=str(name),
             line={"color": HUES[index], "width": 2, "dash": theme.DASHES[index], "shape": "hv"},
-            hovertemplate=f"{name}<br>after %{{x}} trials: %{{y:.1%}}<extra></extra>",
+            text=[measured.written(measure, best) for best in part["best"]],
+            hovertemplate=f"{name}<br>after %{{x}} trials: %{{text}}<extra></extra>",
         )  # fmt: skip
     if uniform is not None:
         charts.add_baseline(figure, uniform, "uniform")
-    figure.update_yaxes(tickformat=theme.PERCENT)
+    figure.update_yaxes(tickformat=measured.ticks(measure))
     figure.update_layout(showlegend=True)
     return figure
 
 
-def _alt(frame: pd.DataFrame, names: Sequence[str]) -> str:
-    text = f"Accuracy against cost of {len(frame)} trials by {' and '.join(names)}."
+def _alt(frame: pd.DataFrame, names: Sequence[str], measure: str) -> str:
+    text = f"{measured.measure(measure).name} against cost of {len(frame)} trials by {' and '.join(names)}."
     inside = frame[frame["within"]]
     if len(inside):
-        best = inside.loc[inside["top1"].idxmax()]
-        text += f" Best: {best['name']} with {100 * best['top1']:.1f} % at {best['macs']:,} MACs."
+        best = inside.loc[inside["top1"].idxmax() if measured.measure(measure).rises else inside["top1"].idxmin()]
+        text += f" Best: {best['name']} with {measured.written(measure, best['top1'])} at {best['macs']:,} MACs."
     return text

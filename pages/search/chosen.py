@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.search import frames
 from pages.search.frames import Place
-from pages.ui import budgets, charts, history, links, numbers, plots, state
+from pages.ui import budgets, charts, history, links, measured, numbers, plots, state
 from pruning_core.allocation.budget import kept
 from pruning_core.graph import Network, Plan
 from pruning_core.measuring.measures import Accuracy
@@ -36,7 +36,8 @@ def show(each: Tried, network: Network, spec: SearchRun) -> None:
     timed = f", {numbers.milliseconds(trial.latency_ms)}" if trial.latency_ms is not None else ""
     timed += f", {numbers.milliseconds(trial.compiled_ms)} compiled" if trial.compiled_ms is not None else ""
     st.markdown(
-        f"Top-1 **{numbers.accuracy_text(trial.accuracy, each.low, each.high)}** with "
+        f"{measured.measure(each.measure).name} "
+        f"**{measured.with_interval(each.measure, frames.value(each), each.low, each.high)}** with "
         f"**{numbers.percent(trial.macs / full.macs)}** of the MACs ({numbers.count(trial.macs)}) and "
         f"{numbers.percent(trial.parameters / full.parameters)} of the parameters{timed}."
         + ("" if trial.within else " :orange-badge[over the budget]")

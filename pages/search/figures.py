@@ -6,10 +6,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.search import charts, chosen, frames
-from pages.ui import cards, numbers, plots, provenance
+from pages.ui import cards, measured, numbers, plots, provenance
 from pages.ui.provenance import Provenance
 from pruning_core.graph import Network
-from pruning_core.measuring.measures import Accuracy
+from pruning_core.measuring.measures import TOP1, Accuracy
 from pruning_core.runs.view import JobView
 from pruning_core.studies.search import SearchRun
 from pruning_core.studies.tried import Tried
@@ -25,7 +25,7 @@ def draw(view: JobView, spec: SearchRun, network: Network) -> None:
     origin = view.last(Accuracy)
     _cards(view, spec, found)
     left, right = st.columns([3, 2], gap="medium")
-    frame = frames.table(found.values(), network)
+    frame, judged = frames.table(found.values(), network), frames.measure_of(found.values())
     places = list(found)
     wanted = chosen.place(found, spec, origin)
     figure = charts.front(
@@ -36,6 +36,7 @@ def draw(view: JobView, spec: SearchRun, network: Network) -> None:
         selected=places.index(wanted) if wanted in found else None,
         limit=_limit(spec),
         timed=_timed(spec),
+        measure=judged,
     )
     with left:
         # A figure that takes clicks is mounted anew whenever it changes, so it takes none while it grows.
@@ -53,8 +54,9 @@ def draw(view: JobView, spec: SearchRun, network: Network) -> None:
         chosen.show(found[wanted], network, spec)
         if spec.budgets:
             first = found.get((spec.explorers[-1], 0))
-            uniform = first.trial.accuracy if first and first.trial.within else None
-            plots.show(charts.progress(frames.best_so_far(frame), names=names, uniform=uniform), "search.progress")
+            uniform = frames.value(first) if first and first.trial.within else None
+            so_far = frames.best_so_far(frame, measured.measure(judged).rises)
+            plots.show(charts.progress(so_far, names=names, uniform=uniform, measure=judged), "search.progress")
 
 
 def source(view: JobView, spec: SearchRun, images: int) -> Provenance:
@@ -74,8 +76,11 @@ def _cards(view: JobView, spec: SearchRun, found: dict[frames.Place, Tried]) -> 
     on = source(view, spec, next(iter(found.values())).images)
     origin = view.last(Accuracy)
     if origin is not None:
-        text, detail = numbers.percent(origin.top1), f"{100 * origin.low:.1f}–{100 * origin.high:.1f}"
-        cards.number("Unpruned", text, on, detail=detail, container=places[0])
+        title = "Unpruned" if origin.measure == TOP1 else f"Unpruned {measured.named_in(origin.measure)}"
+        cards.number(
+            title, measured.value(origin), on, detail=measured.bounds(origin), container=places[0],
+            help=f"{measured.sentence(origin.measure)} {measured.interval_help(origin.measure)}",
+        )  # fmt: skip
     for key, place in zip(spec.explorers, places[1:]):
         _best(key, spec, found, origin, on, place)
     took = provenance.measured("the clock of each trial", device=view.device.upper())
@@ -91,25 +96,30 @@ def _best(
     on: Provenance,
     place: DeltaGenerator,
 ) -> None:
-    """The most accurate under a budget; without one, the smallest that is nearly as accurate as the unpruned."""
+    """The best under a budget; without one, the smallest that is nearly as good as the unpruned."""
     name, best = frames.name_of(key), frames.best(found, key, spec, origin)
     number = sum(each.by == key for each in found.values())
     if best is None:
         cards.pending(f"Best of {name}", f"none of {number} trials is good enough yet", container=place)
         return
-    top1, few = numbers.percent(best.trial.accuracy), f"of {number} trials"
-    interval = f"{100 * best.low:.1f}–{100 * best.high:.1f}"
+    top1, few = measured.written(best.measure, frames.value(best)), f"of {number} trials"
+    interval = measured.span_of(best.measure, best.low, best.high)
     if spec.budgets:
         cards.number(
             f"Best of {name}", top1, on, detail=f"{interval}, {few}", container=place,
-            help="The most accurate network within the budget so far.",
+            help=f"The network within the budget with the best {measured.named_in(best.measure)} so far.",
         )  # fmt: skip
         return
     cards.number(
         f"Smallest of {name}", f"{numbers.count(best.trial.macs)} MACs", on, detail=f"{top1} ({interval}), {few}",
         container=place,
-        help=f"The cheapest network that lost at most {100 * frames.TOLERATED:g} points against the unpruned one.",
+        help=f"The cheapest network that lost at most {_tolerated(origin)} against the unpruned one.",
     )  # fmt: skip
+
+
+def _tolerated(origin: Accuracy | None) -> str:
+    key, share = (TOP1, 1.0) if origin is None else (origin.measure, origin.whole)
+    return measured.difference(key, frames.TOLERATED * share).lstrip("+")
 
 
 def _timed(spec: SearchRun) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.search import frames
-from pages.ui import cards, changes, numbers, provenance
+from pages.ui import cards, changes, measured, provenance
 from pages.ui.spreadsheet import csv_bytes
 from pruning_core.errors import clip
 from pruning_core.graph import Network
@@ -24,11 +24,12 @@ def show(view: JobView, spec: SearchRun) -> None:
         {
             "network": frames.name_of(each.by),
             "trial": str(each.number) if each.drop is not None else "–",
-            "top1": numbers.accuracy_text(each.accuracy.top1, each.accuracy.low, each.accuracy.high),
+            "top1": measured.text(each.accuracy),
             "lost": _change(each.drop),
         }
         for each in found.values()
     ]
+    first = next(iter(found.values())).accuracy
     st.dataframe(
         rows,
         hide_index=True,
@@ -36,7 +37,7 @@ def show(view: JobView, spec: SearchRun) -> None:
         column_config={
             "network": "Network",
             "trial": "Trial",
-            "top1": st.column_config.TextColumn("Test accuracy (95 % interval)"),
+            "top1": st.column_config.TextColumn(f"Test {measured.named_in(first.measure)} (95 % interval)"),
             "lost": st.column_config.TextColumn("Against the unpruned network", help="Paired, on the same images."),
         },
     )
@@ -44,10 +45,9 @@ def show(view: JobView, spec: SearchRun) -> None:
     if own is not None and own.behind is not None:
         behind, rival = changes.paired(own.behind), frames.name_of(spec.explorers[-1])
         st.markdown(
-            f"**{frames.name_of(own.by)} against {rival}: {numbers.points(behind.difference)}** ({behind.interval}), "
+            f"**{frames.name_of(own.by)} against {rival}: {behind.delta}** ({behind.interval}), "
             f"{behind.verdict}. Both made as many networks under the same budget."
         )
-    first = next(iter(found.values())).accuracy
     cards.source_line(provenance.measured(first.dataset, images=first.images, device=view.device.upper()))
 
 
@@ -61,7 +61,9 @@ def table(view: JobView, spec: SearchRun, network: Network) -> None:
         return
     frame = frames.spreadsheet(found, network)
     with st.expander(f"All {len(frame)} trials as a table", icon=":material/table:"):
-        percents = {"top1": "Accuracy", "low": "from", "high": "to", "share": "MACs left"}
+        judged = frames.measure_of(found.values())
+        values = {"top1": measured.axis_title(judged), "low": "from", "high": "to"}
+        written = "percent" if measured.measure(judged).unit == "share" else "%.4g"
         columns = {group.key: f"group {at}" for at, group in enumerate(network.groups)}  # a key may be of any length
         st.dataframe(
             frame.rename(columns=columns),
@@ -71,7 +73,8 @@ def table(view: JobView, spec: SearchRun, network: Network) -> None:
             column_config={
                 "name": st.column_config.TextColumn("Search", pinned=True),
                 "number": "Trial",
-                **{name: st.column_config.NumberColumn(title, format="percent") for name, title in percents.items()},
+                **{name: st.column_config.NumberColumn(title, format=written) for name, title in values.items()},
+                "share": st.column_config.NumberColumn("MACs left", format="percent"),
                 "macs": st.column_config.NumberColumn("MACs", format="localized"),
                 "parameters": st.column_config.NumberColumn("Parameters", format="localized"),
                 "latency_ms": st.column_config.NumberColumn("Latency", format="%.3g ms"),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 
 import pandas as pd
 
+from pages.ui import measured
 from pages.ui.literal import plotted
 from pruning_core.allocation.budget import told as told_of
 from pruning_core.allocation.search import EXPLORERS
 from pruning_core.allocation.shortcuts import Coupled
 from pruning_core.allocation.trial import Trial, best_of, on_front
 from pruning_core.graph import Network
-from pruning_core.measuring.measures import Accuracy
+from pruning_core.measuring.measures import TOP1, Accuracy
 from pruning_core.runs.view import JobView
 from pruning_core.studies.points import ORIGIN
 from pruning_core.studies.search import SearchRun
@@ -22,7 +24,7 @@ COLUMNS = [
     "by", "name", "number", "top1", "low", "high", "images", "macs", "share", "parameters", "latency_ms", "compiled_ms",
     "cost", "within", "front", "seconds",
 ]  # fmt: skip
-TOLERATED = 0.02  # accuracy that a smaller network may lose and still count as one like the unpruned
+TOLERATED = 0.02  # share of a whole that a smaller network may lose and still count as one like the unpruned
 GROUPS_TOLD = 8  # ratios in the text of one point
 Place = tuple[str, int]  # an explorer's key and the number of its trial
 
@@ -35,6 +37,16 @@ def name_of(by: str) -> str:
 
 def trials(view: JobView) -> dict[Place, Tried]:
     return {(each.by, each.trial.number): each for each in view.all(Tried)}
+
+
+def measure_of(found: Iterable[Tried]) -> str:
+    """The key of what trials are judged by."""
+    return next((each.measure for each in found), TOP1)
+
+
+def value(each: Tried) -> float:
+    """Of the measure, as people read it: a search turns an error round, so that more is better."""
+    return measured.measure(each.measure).better(each.trial.accuracy)
 
 
 def table(found: Iterable[Tried], network: Network) -> pd.DataFrame:
@@ -50,7 +62,7 @@ def table(found: Iterable[Tried], network: Network) -> pd.DataFrame:
                 "by": each.by,
                 "name": name_of(each.by),
                 "number": each.trial.number,
-                "top1": each.trial.accuracy,
+                "top1": value(each),
                 "low": each.low,
                 "high": each.high,
                 "images": each.images,
@@ -86,7 +98,8 @@ def told(each: Tried, network: Network) -> str:
     more = len([ratio for _, ratio in cut if ratio > 0]) - len(ratios)
     parts = [
         f"<b>{name_of(each.by)}</b>, trial {trial.number}",
-        f"top-1 {100 * trial.accuracy:.1f} % (95 % interval {100 * each.low:.1f}–{100 * each.high:.1f})",
+        f"{measured.measure(each.measure).name} {measured.written(each.measure, value(each))} "
+        f"(95 % interval {measured.span_of(each.measure, each.low, each.high)})",
         f"{trial.macs:,} MACs ({100 * trial.macs / network.cost().macs:.1f} %), {trial.parameters:,} parameters",
         *([f"{trial.latency_ms:.3g} ms"] if trial.latency_ms is not None else []),
         *([f"{trial.compiled_ms:.3g} ms compiled"] if trial.compiled_ms is not None else []),
@@ -97,22 +110,24 @@ def told(each: Tried, network: Network) -> str:
     return "<br>".join(parts)
 
 
-def best_so_far(frame: pd.DataFrame) -> pd.DataFrame:
-    """`trial` (1 for the first), `name`, `best`: the highest accuracy within the budget up to there."""
-    rows = []
+def best_so_far(frame: pd.DataFrame, rises: bool = True) -> pd.DataFrame:
+    """`trial` (1 for the first), `name`, `best`: the best value within the budget up to there."""
+    rows, better = [], max if rises else min
     for name, part in frame.groupby("name", sort=False):
         best = float("nan")
         for place, (top1, within) in enumerate(zip(part["top1"], part["within"]), 1):
-            best = max(best, top1) if within and best == best else top1 if within else best
+            best = better(best, top1) if within and best == best else top1 if within else best
             rows.append((place, name, best))
     return pd.DataFrame(rows, columns=["trial", "name", "best"])
 
 
 def best(found: dict[Place, Tried], by: str, spec: SearchRun, origin: Accuracy | None) -> Tried | None:
-    """The most accurate trial of one explorer within the budget; without a budget, the cheapest that lost little."""
+    """The best trial of one explorer within the budget; without a budget, the cheapest that lost little."""
     own = [each.trial for each in found.values() if each.by == by]
     if not spec.budgets:
-        floor = origin.top1 - TOLERATED if origin else 1.0
+        floor = (
+            inf if origin is None else measured.measure(origin.measure).better(origin.top1) - TOLERATED * origin.whole
+        )
         winner = min((t for t in own if t.accuracy >= floor), key=lambda t: (t.cost, t.number), default=None)
     else:
         winner = best_of(own)

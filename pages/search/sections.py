@@ -10,6 +10,7 @@ from pages.ui import jobs, measured, started
 from pages.ui.bench import Bench
 from pages.ui.desk import Desk
 from pages.ui.literal import named
+from pruning_core.measuring.measures import TOP1
 from pruning_core.runs.view import JobView
 from pruning_core.studies.search import SearchRun
 
@@ -19,15 +20,16 @@ Found = tuple[JobView, SearchRun]
 
 
 def introduction(bench: Bench) -> None:
+    judged = measured.key_of(bench.desk)
     st.markdown(
         f"How wide should each layer of **{named(bench.model.title)}** stay? Every trial is a really smaller network: "
-        "its channels are removed, the recovery chosen below follows, and its accuracy is taken on the "
-        f"**{bench.available:,} held-out images** of {named(bench.desk.data.name)}. Nothing is trained."
+        f"its channels are removed, the recovery chosen below follows, and its {measured.named_in(judged)} is measured "
+        f"on the **{bench.available:,} held-out images** of {named(bench.desk.data.name)}. Nothing is trained."
+        + ("" if judged == TOP1 else f" {measured.sentence(judged)}")
     )
 
 
 def start(bench: Bench) -> None:
-    measured.check_accuracy(bench.desk)
     spec = settings.ask(bench.desk, bench.network, bench.available)
     if spec is not None:
         started.button(spec, "search", key="search.start", shown=SHOWN, forget=chosen.CHOSEN)

@@ -27,7 +27,7 @@ from pruning_core.studies.search import SearchRun
 
 KEY = "search"
 FRONT = (
-    "Every trial is scaled to use the budgets up. Without any, the search looks for the whole front: the best accuracy "
+    "Every trial is scaled to use the budgets up. Without any, the search looks for the whole front: the best network "
     "at every size."
 )
 TRIALS = (10, 20, 40, 60, 100, 150, 200, 300, 500, 1000)

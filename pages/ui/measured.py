@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pages.ui import numbers
 from pages.ui.numbers import THIN
+from pages.ui.theme import PERCENT
 from pruning_core.measuring.measures import TOP1
 
 if TYPE_CHECKING:
@@ -86,10 +87,7 @@ def written(key: str, number: float) -> str:
 
 def bounds(of: Known) -> str:
     """`96.2–98.9`: beside a value, in its unit."""
-    unit = measure(of.measure).unit
-    if unit == "share":
-        return f"{100 * of.low:.1f}–{100 * of.high:.1f}"
-    return f"{of.low:.1f}–{of.high:.1f}" if unit == "dB" else f"{of.low:.4g}–{of.high:.4g}"
+    return span_of(of.measure, of.low, of.high)
 
 
 def text(of: Known) -> str:
@@ -130,9 +128,45 @@ def lost(key: str) -> str:
     return f"{found.name} {'lost' if found.rises else 'added'}"
 
 
+def named_in(key: str) -> str:
+    """Its name within a sentence: `accuracy`, but `PSNR`."""
+    name = measure(key).name
+    return name if name[:2].isupper() or name == "R²" else name[0].lower() + name[1:]
+
+
+def axis_title(key: str) -> str:
+    """What stands beside an axis of values: `Accuracy`, `PSNR (dB)`."""
+    found = measure(key)
+    return f"{found.title} (dB)" if found.unit == "dB" else found.title
+
+
+def ticks(key: str) -> str | None:
+    """How values are written along an axis (d3's format): shares in per cent, others as the figure finds it best."""
+    return PERCENT if measure(key).unit == "share" else None
+
+
+def span_of(key: str, low: float, high: float) -> str:
+    """`96.2–98.9`: two values, in the unit of the measure."""
+    unit = measure(key).unit
+    if unit == "share":
+        return f"{100 * low:.1f}–{100 * high:.1f}"
+    return f"{low:.1f}–{high:.1f}" if unit == "dB" else f"{low:.4g}–{high:.4g}"
+
+
+def with_interval(key: str, number: float, low: float, high: float) -> str:
+    """`97.8 % (96.2–98.9)`, of numbers that stand in a table."""
+    return f"{written(key, number)} ({span_of(key, low, high)})"
+
+
 def interval_help(key: str) -> str:
     """How the bounds below a value were found."""
     return f"Below: the {HOW[measure(key).decides]}."
+
+
+def sentence(key: str) -> str:
+    """What its values are, and which way is better."""
+    says = measure(key).says
+    return f"{says[0].upper()}{says[1:]}; {way(key)}."
 
 
 def way(key: str) -> str:

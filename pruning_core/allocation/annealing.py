@@ -56,7 +56,7 @@ class Annealing(Explorer):
             change = rng.uniform(-self.step, self.step, len(kept)) * temperature / HOT
             luck = rng.random()
             trial = yield Draw(tuple(np.clip(kept + change, space.least, 1.0).tolist()))
-            drop = accepted.accuracy - trial.accuracy
+            drop = (accepted.accuracy - trial.accuracy) / space.whole
             if drop < 0 or luck < math.exp(-drop / (temperature * SCALE)):
                 accepted = trial
             temperature *= cooling

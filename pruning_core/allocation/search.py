@@ -29,7 +29,7 @@ BASELINE: type[Explorer] = RandomWidths
 """What every search is compared with: as many trials without any cleverness."""
 
 Objective = Callable[[Plan], float | Running[float]]
-"""Plan -> accuracy in [0, 1], higher is better; a generator may yield events of its own before it returns."""
+"""Plan -> accuracy, or another value of which more is better; a generator may yield events before it returns it."""
 MOST = 1000  # trials
 LATENCY_STEPS = 5  # timed plans per trial: the noise hides more
 
@@ -58,20 +58,22 @@ def searching(
     *,
     measures: Mapping[Kind, Measure] | None = None,
     past: Sequence[Trial] = (),
+    whole: float = 1.0,
 ) -> Running[tuple[Trial, ...]]:
     """Yield one Trial per plan tried, among the events of ``objective`` and ``measures``; return all trials.
 
     With budgets every draw is scaled to use them up as far as all of them allow, never rejected, and accuracy alone
     decides; without one, accuracy and MACs do. ``measures`` time a plan, by the kinds of the budgets to be timed.
     ``past`` are the trials of an earlier attempt with the same arguments: they are not repeated, and the search goes on
-    exactly as if never interrupted.
+    exactly as if never interrupted. ``whole`` is the difference between two values of ``objective`` that counts as one:
+    of accuracies 1.
 
     Raises UserError for a budget out of reach (before any trial), an explorer that needs a budget, and for ``past``
     trials of another search.
     """
     if not budgets and not search.explorer.pareto:
         raise UserError(f"{search.explorer.card.name} needs a budget. Set one, or choose another search.")
-    space = Space(pool, search.least, search.trials, tuple(budgets))
+    space = Space(pool, search.least, search.trials, tuple(budgets), whole)
     fitter = _Fitter(space, measures or {})
     walk = search.explorer.walk(space, search.seed)
     most = search.explorer.longest(space)

@@ -25,12 +25,16 @@ class Draw(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """``least`` is the smallest share drawn; ``trials`` how many there will be; without budgets the cost is a goal."""
+    """``least`` is the smallest share drawn; ``trials`` how many there will be; without budgets the cost is a goal.
+
+    ``whole`` is the difference between two values of what is searched for that counts as one: of accuracies 1.
+    """
 
     pool: Pool
     least: float
     trials: int
     budgets: tuple[Budget, ...] = ()
+    whole: float = 1.0
 
     @property
     def budgeted(self) -> bool:

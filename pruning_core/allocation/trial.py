@@ -24,10 +24,10 @@ class Trial:
     """One plan that a search tried.
 
     ``draw`` is what the explorer proposed: the share kept of each group, before it was fitted to the budget. ``ratios``
-    is what was really removed and ``plan`` which units (Plan(trial.plan) makes a plan of it). ``accuracy`` in [0, 1] is
-    the objective's; ``latency_ms`` and ``compiled_ms`` are None unless a budget is one of them. ``within`` says whether
-    all budgets are kept, ``front`` whether no earlier trial was both cheaper and better. ``seconds`` is what the trial
-    took.
+    is what was really removed and ``plan`` which units (Plan(trial.plan) makes a plan of it). ``accuracy`` is the
+    objective's, more is better; ``latency_ms`` and ``compiled_ms`` are None unless a budget is one of them. ``within``
+    says whether all budgets are kept, ``front`` whether no earlier trial was both cheaper and better. ``seconds`` is
+    what the trial took.
     """
 
     number: int

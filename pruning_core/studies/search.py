@@ -112,6 +112,7 @@ class _Contest:
     past: tuple[Event, ...]
     trials: dict[str, list[Trial]] = field(default_factory=dict)
     latest: Accuracy | None = None  # of the trial being made
+    whole: float = 1.0  # the difference that counts as one by the measure
     began: float = field(default_factory=time.monotonic)
     told: float = 0.0
     fresh: int = 0
@@ -121,10 +122,12 @@ class _Contest:
         for event in self.past:
             if isinstance(event, Tried):
                 self.trials[event.by].append(event.trial)
-        if not any(isinstance(event, Accuracy) for event in self.past):
+        known = [event for event in self.past if isinstance(event, Accuracy)]
+        if not known:
             yield Stage("measuring the unpruned network")
-            accuracy, _ = yield from self._measured(self.loaded.model, self.held_out)
-            yield accuracy
+            known = [(yield from self._measured(self.loaded.model, self.held_out))[0]]
+            yield known[0]
+        self.whole = known[0].whole
         yield Stage("trying widths")
         yield from self._tries()
         if self.spec.budgets:
@@ -148,7 +151,8 @@ class _Contest:
                 assert self.latest is not None  # the objective has just set it
                 self.trials[turn].append(found)
                 self.fresh += 1
-                yield Tried(turn, found, self.latest.low, self.latest.high, self.latest.images)
+                latest = self.latest
+                yield Tried(turn, found, latest.low, latest.high, latest.images, latest.measure)
                 yield self._progress()
         finally:
             for walk in walks.values():
@@ -161,14 +165,15 @@ class _Contest:
             search = replace(search, explorer=BASELINE(), trials=min(self._most, MOST), seed=search.seed + 1)
         past = tuple(self.trials[key])
         measures: dict[Kind, Measure] = {kind: partial(self._latency, kind) for kind in TIMED}
-        return searching(search, self.pool, self._judged, self.spec.budgets, measures=measures, past=past)
+        budgets, whole = self.spec.budgets, self.whole
+        return searching(search, self.pool, self._judged, budgets, measures=measures, past=past, whole=whole)
 
     @property
     def _most(self) -> int:
         return longest(self.spec.search, self.pool, self.spec.budgets)
 
     def _judged(self, plan: Plan) -> Running[float]:
-        """Removal, recovery, accuracy on the held-out images."""
+        """Removal, recovery, and the value of the measure on the held-out images, so that more is better."""
         model = yield from self._prepared(plan)
         self.latest, _ = yield from self._measured(model, self.held_out)
         return named(self.latest.measure).better(self.latest.top1)

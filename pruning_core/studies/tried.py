@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pruning_core.allocation.trial import Trial
-from pruning_core.measuring.measures import Accuracy, Drop
+from pruning_core.measuring.measures import TOP1, Accuracy, Drop
 
 UNIFORM = "uniform"  # stands where an explorer's key would: the same ratio everywhere, under the same budget
 
@@ -14,7 +14,7 @@ UNIFORM = "uniform"  # stands where an explorer's key would: the same ratio ever
 class Tried:
     """A trial of the explorer whose card has the key ``by``.
 
-    ``low`` and ``high`` bound the trial's accuracy (95 %, Wilson) on ``images`` held-out images.
+    ``low`` and ``high`` bound the value of ``measure`` (95 %) on ``images`` held-out images.
     """
 
     by: str
@@ -22,6 +22,7 @@ class Tried:
     low: float
     high: float
     images: int
+    measure: str = TOP1
 
 
 @dataclass(frozen=True)
