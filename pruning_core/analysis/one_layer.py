@@ -79,8 +79,8 @@ def timed(layer: nn.Module, shape: tuple[int, ...], mask: Tensor, macs: int) -> 
     if skipping := _skipping(zeroed):
         built[SKIPPED] = skipping
     rows = mask.flatten(1).any(1)
-    if 0 < int(rows.sum()) < len(rows) and (smaller := _smaller(zeroed, rows)):
-        built[SMALLER] = smaller
+    if 0 < int(rows.sum()) < len(rows) and can_be_narrowed(zeroed):
+        built[SMALLER] = narrowed(zeroed, rows)
     return timed_in_turns(built, x)
 
 
@@ -92,15 +92,19 @@ def _skipping(layer: nn.Module) -> nn.Module | None:
     return None
 
 
-def _smaller(layer: nn.Module, rows: Tensor) -> nn.Module | None:
+def can_be_narrowed(layer: nn.Module) -> bool:
+    """Whether the layer can be had with fewer outputs by itself: a linear layer, or a convolution in one group."""
+    return isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
+
+
+def narrowed(layer: nn.Module, rows: Tensor) -> nn.Module:
+    """A copy that computes the outputs where ``rows`` (out,) is True and no others; see ``can_be_narrowed``."""
     new = copy.deepcopy(layer)
     if isinstance(new, nn.Linear):
         new.out_features = int(rows.sum())
-    elif isinstance(new, nn.Conv2d) and new.groups == 1:
+    elif isinstance(new, nn.Conv2d):
         new.out_channels = int(rows.sum())
-    else:
-        return None
-    new.weight = nn.Parameter(new.weight.detach()[rows])
+    new.weight = nn.Parameter(new.get_parameter("weight").detach()[rows])
     if new.bias is not None:
-        new.bias = nn.Parameter(new.bias.detach()[rows])
+        new.bias = nn.Parameter(new.get_parameter("bias").detach()[rows])
     return new

@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Generator, Hashable, Mapping
+from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pruning_core.measuring.device import device_title
+from pruning_core.measuring.latency import pass_ms
 from pruning_core.measuring.measures import Latency
+from pruning_core.work import finished
 
 ROUNDS, WARM_UP = 30, 3
+K = TypeVar("K", bound=Hashable)
+Times = NDArray[np.float64]
 
 
-@torch.no_grad()
-def timed_in_turns(modules: Mapping[str, nn.Module], x: Tensor, rounds: int = ROUNDS) -> dict[str, Latency]:
-    """The time of one pass of each module on ``x`` (N, ...), by its name. For the processor; modules are not changed.
+def timing_in_turns(
+    modules: Mapping[K, nn.Module], x: Tensor, rounds: int = ROUNDS, seed: int | None = None
+) -> Generator[float, None, dict[K, Times]]:
+    """Yields the share that is done, in [0, 1], after every pass; returns the ms of every round (rounds,) by module.
 
-    Each turn has a pass that is not counted: it pays for the caches and threads of the module before.
+    Each turn has a pass that is not counted: it pays for the caches and threads of the module before. With a ``seed``
+    every round has an order of its own, so that no module always follows the same one. Modules are not changed.
     """
-    times: dict[str, list[float]] = {name: [] for name in modules}
+    names = list(modules)
+    order = np.random.default_rng(seed)
+    times: dict[K, list[float]] = {name: [] for name in names}
     for number in range(WARM_UP + rounds):
-        for name, module in modules.items():
-            module(x)
-            start = time.perf_counter()
-            module(x)
+        turns = range(len(names)) if seed is None else order.permutation(len(names))
+        for turn, at in enumerate(turns, 1):
+            module = modules[names[at]]
+            pass_ms(module, x)
+            ms = pass_ms(module, x)
             if number >= WARM_UP:
-                times[name].append(1e3 * (time.perf_counter() - start))
-    found = {}
-    for name, seen in times.items():
-        p10, median, p90 = (float(value) for value in np.percentile(seen, (10, 50, 90)))
-        found[name] = Latency(median, p10, p90, rounds, len(x), device_title("cpu"), torch.get_num_threads())
-    return found
+                times[names[at]].append(ms)
+            yield (number + turn / len(names)) / (WARM_UP + rounds)
+    return {name: np.array(seen) for name, seen in times.items()}
+
+
+def timed_in_turns(modules: Mapping[str, nn.Module], x: Tensor, rounds: int = ROUNDS) -> dict[str, Latency]:
+    """The time of one pass of each module on ``x`` (N, ...), by its name; see ``timing_in_turns``."""
+    return {name: latency_of(seen, x) for name, seen in finished(timing_in_turns(modules, x, rounds)).items()}
+
+
+def latency_of(times: Times, x: Tensor, *, compiled: bool = False) -> Latency:
+    """The record of passes over ``x`` (N, ...) that took so many milliseconds (passes,)."""
+    p10, median, p90 = (float(value) for value in np.percentile(times, (10, 50, 90)))
+    device = device_title(str(x.device))
+    return Latency(median, p10, p90, len(times), len(x), device, torch.get_num_threads(), compiled)

@@ -12,8 +12,8 @@ from pruning_core.errors import UserError, clip
 WORDS = 160  # characters of what torch says
 
 
-def compiled(network: nn.Module, x: torch.Tensor) -> nn.Module:
-    """``network`` compiled in one piece for inputs like ``x``; it was run once.
+def compiled(network: nn.Module, x: torch.Tensor, *, beside: bool = False) -> nn.Module:
+    """``network`` compiled in one piece for inputs like ``x``; it was run once. ``beside``: others stay compiled.
 
     Raises UserError where that cannot be: without a C++ compiler on a CPU, in a process that may start none, and for
     code that is no single graph. Nothing falls back silently to how it was.
@@ -21,7 +21,8 @@ def compiled(network: nn.Module, x: torch.Tensor) -> nn.Module:
     import torch._dynamo
     import torch._inductor.config
 
-    torch._dynamo.reset()  # after eight networks of one class it would give up and run them as they are
+    if not beside:
+        torch._dynamo.reset()  # after eight networks of one class it would give up and run them as they are
     made: Any = torch.compile(network, fullgraph=True, dynamic=False)
     try:
         # In this process: its pool of compiling processes would outlive a run.

@@ -25,6 +25,11 @@ def choose_device(wanted: str = "auto") -> str:
     raise UserError(f"There is no device {wanted!r} here. Choose auto or cpu.")
 
 
+def devices() -> tuple[str, ...]:
+    """Everything there is to compute on here, as ``choose_device`` names it."""
+    return ("cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count())))
+
+
 def bfloat16_is_fast(device: str) -> bool:
     """Whether this is a CPU that multiplies bfloat16 in hardware: with matrix tiles (AMX) or AVX-512's bfloat16.
 

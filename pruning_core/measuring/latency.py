@@ -45,7 +45,7 @@ def measuring_latency(
         network = compiled(network, x)
         _warm(network, x)
     for _ in range(max(LEAST, runs)):
-        times.append(_time(network, x))
+        times.append(pass_ms(network, x))
         p10, median, p90 = (float(value) for value in np.percentile(times, (10, 50, 90)))
         yield Latency(median, p10, p90, len(times), batch_size, device_title(where), torch.get_num_threads(), compile)
 
@@ -78,14 +78,14 @@ def _warm_up(network: nn.Module, x: torch.Tensor) -> None:
 def _warm(network: nn.Module, x: torch.Tensor) -> None:
     end = time.perf_counter() + 1.0
     for _ in range(WARM_UP):
-        _time(network, x)
+        pass_ms(network, x)
         if time.perf_counter() > end:
             break
 
 
 @torch.no_grad()
-def _time(network: nn.Module, x: torch.Tensor) -> float:
-    """Milliseconds of one pass."""
+def pass_ms(network: nn.Module, x: torch.Tensor) -> float:
+    """Milliseconds of one pass; a GPU is waited for before and after."""
     _synchronise(x.device)
     start = time.perf_counter()
     network(x)

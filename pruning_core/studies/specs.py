@@ -10,6 +10,7 @@ from pruning_core.allocation.shortcuts import SHORTCUTS
 from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.allocation.trial import LatencyStep, Trial
 from pruning_core.analysis.sensitivity import Exact, Fast
+from pruning_core.analysis.widths import Cliff
 from pruning_core.criteria import CRITERIA
 from pruning_core.datasets import DataRef
 from pruning_core.graph import Cost, LayerCost, Proof
@@ -20,6 +21,7 @@ from pruning_core.runs.catalogue import Catalogue
 from pruning_core.sparsity.weights import Sparsity
 from pruning_core.studies.answers import Answered, AnswersRun
 from pruning_core.studies.compare import CompareRun
+from pruning_core.studies.conditions import Condition, ConditionsRun
 from pruning_core.studies.embed import EmbedRun
 from pruning_core.studies.fine_tune import FineTuneRun
 from pruning_core.studies.fit import FitRun, Fitted
@@ -36,6 +38,7 @@ from pruning_core.studies.search import SearchRun
 from pruning_core.studies.sensitivity import SensitivityRun
 from pruning_core.studies.treated import PhaseDone, Standing, Treated
 from pruning_core.studies.tried import Finalist, Tried
+from pruning_core.studies.widths import Width, WidthsRun
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Checking, Epoch, Step, TrainOutcome
 from pruning_core.training.watch import Watched
@@ -56,6 +59,8 @@ RUNS: tuple[type, ...] = (
     MethodRun,
     AnswersRun,
     FrontRun,
+    WidthsRun,
+    ConditionsRun,
 )
 VALUES: tuple[type, ...] = (
     ModelRef,
@@ -108,6 +113,9 @@ EVENTS: tuple[type, ...] = (
     Treated,
     Answered,
     FrontPoint,
+    Width,
+    Cliff,
+    Condition,
 )
 
 PRODUCT = Catalogue(RUNS, VALUES, EVENTS)
