@@ -30,8 +30,8 @@ CORE = "pruning_core"
 PLACES = re.compile(r"\{(\w*)")
 KNOBS = {"Choice", "Range", "Toggle"}
 OURS = {"ValueError", "TypeError", "RuntimeError", "AssertionError", "KeyError", "NotImplementedError"}
-# What these write is for a file in English: a script, a report of the library.
-FILES = {"export/script.py", "export/standalone.py", "export/rebuild.py"}
+# What these write is for a file in English, or for a process of our own.
+FILES = {"export/script.py", "export/standalone.py", "export/rebuild.py", "isolation/ended.py", "isolation/wire.py"}
 
 Text = str | tuple[str, str]
 
@@ -100,6 +100,8 @@ def form(node: ast.AST) -> str:
 
 
 def is_sentence(text: str) -> bool:
+    if text.split(" ")[0].isupper() and "?" in text:  # SQL, whose places are question marks
+        return False
     return " " in text.strip() and text[:1] in "{\"'" + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" and text[-1] in ".?!"
 
 
