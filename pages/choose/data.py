@@ -88,7 +88,8 @@ def _file() -> None:
             SLOT,
             help="npz: an array images and, if you have them, labels, classes, test_images, test_labels. Labels may be "
             "classes, or numbers of any shape; without any, a network is judged by how near it stays to what it gave. "
-            "zip: one folder per class, with or without train and test folders around them; or images alone.",
+            "zip: one folder per class, with or without train and test folders around them; images alone; or two "
+            "folders with the same names in both, images and masks, or images and targets (lr and hr).",
         )
         if sent is not None:
             st.caption(f"Received {named(sent.name)}, {numbers.size_bytes(sent.size)}.")

@@ -9,16 +9,13 @@ import pandas as pd
 import streamlit as st
 import torch
 
-from pages.choose import names, shares
+from pages.choose import names, samples, shares
 from pages.choose.typed import listed, numbers_of
 from pages.ui import cards, notes, provenance, state
 from pages.ui.errors import plain_errors
-from pages.ui.literal import named
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.datasets.ref import Order
 
-SHOWN = 10  # thumbnails, one per class
-THUMB_PX = 72
 AS_IS = "as they are"
 CHANNELS = {AS_IS: None, "grey": 1, "colour": 3}
 
@@ -27,7 +24,7 @@ def draw(ref: DataRef) -> None:
     train, test = state.splits(ref)
     notes.listed(test)
     code_page = names.ask(ref, train)
-    _samples(test, ref.order)
+    samples.draw(test, ref.order)
     left, right = st.columns(2, gap="medium")
     with left:
         changed = _numbers(ref, train)
@@ -52,26 +49,6 @@ def _take(before: DataRef, after: DataRef) -> None:
     if after != before:
         state.choose_data(after)
         st.rerun()
-
-
-def _samples(data: Dataset, order: str) -> None:
-    """One image of each of the first classes, or the first images; whichever ``order`` the network reads, a person sees
-    red as red."""
-    found = [
-        (name, int(torch.nonzero(data.labels == label)[0]))
-        for label, name in enumerate(data.classes[:SHOWN])
-        if bool((data.labels == label).any())
-    ] or [(f"image {at}", at) for at in range(min(SHOWN, len(data)))]
-    images = []
-    for _, at in found:
-        image = data.images[at].flip(0) if order == "BGR" and data.size[0] == 3 else data.images[at]
-        picture = image.permute(1, 2, 0).numpy()
-        scale = max(1, THUMB_PX // picture.shape[0])
-        large = picture.repeat(scale, axis=0).repeat(scale, axis=1)  # pixels stay square: no blur
-        images.append(large[:, :, 0] if large.shape[2] == 1 else large)
-    with st.container(horizontal=True, gap="small"):
-        for (name, _), picture in zip(found, images, strict=True):
-            st.image(picture, caption=named(name), width=THUMB_PX)
 
 
 def _numbers(ref: DataRef, train: Dataset) -> dict[str, str | int | None]:

@@ -10,6 +10,7 @@ from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal, named
 from pruning_core.datasets import Dataset
+from pruning_core.datasets.targets import Labels
 from pruning_core.errors import UserError
 from pruning_core.studies.judging import judge
 from pruning_core.zoo import LoadedModel
@@ -59,7 +60,15 @@ def _with(data: Dataset) -> str:
     """What came with the images."""
     if data.classes:
         return f"{len(data.classes):,} classes"
-    return f"{' × '.join(map(str, data.labels.shape[1:])) or '1'} numbers for each" if data.labelled else "no labels"
+    if not data.labelled:
+        return "no labels"
+    sides = " × ".join(map(str, data.labels.shape[-2:]))
+    match data.kind:
+        case Labels.MASKS:
+            return f"a mask of {sides} pixels for each"
+        case Labels.PICTURES:
+            return f"a target picture of {sides} pixels for each"
+    return f"{' × '.join(map(str, data.labels.shape[1:])) or 'one'} number{'s' * (data.labels[0].numel() > 1)} for each"
 
 
 def _gives(model: LoadedModel) -> str:

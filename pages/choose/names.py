@@ -7,7 +7,7 @@ import streamlit as st
 from pages.ui import state
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.datasets.findings.archive import CodePage
-from pruning_core.datasets.folder import code_pages
+from pruning_core.datasets.zips import code_pages
 
 SPOKEN = {
     "utf-8": "Unicode (UTF-8)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from pruning_core.datasets.findings import Finding
 from pruning_core.datasets.findings.parts import MeasureOnly
+from pruning_core.datasets.targets import Labels
 from pruning_core.errors import UserError
 from pruning_core.storage.memory import must_fit
 
@@ -80,6 +82,18 @@ class Dataset:
     def labelled(self) -> bool:
         """Whether anything came with the images."""
         return self.labels.numel() > 0
+
+    @property
+    def kind(self) -> Labels:
+        """What came with each image, as far as its shape and type tell it."""
+        if self.classes:
+            return Labels.CLASSES
+        if not self.labelled:
+            return Labels.NOTHING
+        if self.labels.ndim == 3 and self.labels.dtype == torch.uint8:
+            return Labels.MASKS
+        picture = self.labels.ndim == 4 and self.labels.shape[1] in (1, 3)
+        return Labels.PICTURES if picture else Labels.NUMBERS
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -164,7 +178,7 @@ class Dataset:
         return [np.flatnonzero(labels == label) for label in range(len(self.classes))]
 
     def resized(self, height: int, width: int) -> Dataset:
-        """The same images at another size: bilinear with anti-aliasing, rounded back to bytes."""
+        """The same images at another size: bilinear with anti-aliasing, rounded to bytes. Labels of places follow."""
         if self.size[1:] == (height, width):
             return self
         self._must_fit(self.size[0], height, width)
@@ -173,7 +187,35 @@ class Dataset:
             part = self.images[start : start + CHUNK].float()
             part = F.interpolate(part, (height, width), mode="bilinear", antialias=True, align_corners=False)
             out[start : start + CHUNK] = part.round_().clamp_(0, 255).to(torch.uint8)
-        return dataclasses.replace(self, images=out)
+        return dataclasses.replace(self, images=out, labels=self._followed(height, width))
+
+    def places_at(self, height: int, width: int) -> tuple[int, ...]:
+        """The sides of what labels say of places, once images have this size: labels of places follow their images."""
+        if not self._of_places:
+            return tuple(self.labels.shape[2:])
+        _, own_height, own_width = self.size
+        above, beside = self.labels.shape[-2:]
+        return max(1, round(above * height / own_height)), max(1, round(beside * width / own_width))
+
+    @property
+    def _of_places(self) -> bool:
+        """Whether labels are a class at every place (N, H', W'), or pictures or maps (N, C, H', W')."""
+        return self.labels.ndim == 4 or self.kind is Labels.MASKS
+
+    def _followed(self, height: int, width: int) -> Tensor:
+        """Labels for resized images: of places the nearest one's class, of pictures and maps as images are resized."""
+        places = self.places_at(height, width)
+        if not self._of_places or places == self.labels.shape[-2:]:
+            return self.labels
+        must_fit(
+            self.labels[:1].nbytes / prod(self.labels.shape[-2:]) * prod(places) * len(self),
+            f"The labels of {len(self):,} images at {places[0]} × {places[1]} places",
+            "Choose fewer images or a smaller size.",
+        )
+        if self.labels.ndim == 3:
+            return F.interpolate(self.labels[:, None], places, mode="nearest-exact")[:, 0]
+        parts = self.labels.split(CHUNK)
+        return torch.cat([F.interpolate(part, places, mode="bilinear", antialias=True) for part in parts])
 
     def with_channels(self, channels: int) -> Dataset:
         """Grey repeated to ``channels``, or colour turned into grey. Raises UserError for anything else."""

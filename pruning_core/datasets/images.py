@@ -64,6 +64,7 @@ class Header:
     mode: str
     cut: bool  # 16 bits a colour, of which the decoder hands over 8
     frames: bool
+    format: str = ""  # as the decoder calls it
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,8 @@ def header(name: str, data: bytes) -> Header:
         if _orientation(image) in ON_THEIR_SIDE and image.format != TURNED_BY_ITS_DECODER:
             height, width = width, height
         kind = _kind(image, data)
-        return Header(height, width, kind, image.mode, _is_cut(image) and kind is Kind.COLOUR, _frames(image))
+        return Header(height, width, kind, image.mode, _is_cut(image) and kind is Kind.COLOUR, _frames(image),
+                      image.format or "")  # fmt: skip
 
 
 def extremes(name: str, data: bytes, kind: Kind) -> tuple[float, float]:
@@ -91,6 +93,22 @@ def extremes(name: str, data: bytes, kind: Kind) -> tuple[float, float]:
     with _Sentences(name):
         values = _values(_opened(data), data, kind)
         return float(values.min()), float(values.max())
+
+
+def stored(name: str, data: bytes) -> np.ndarray:
+    """Its numbers as they are stored, (H, W) or (H, W, channels): of a palette, the places in it. No alpha.
+
+    Raises UserError as ``shown`` does.
+    """
+    with _Sentences(name):
+        image = _opened(data)
+        pixels = image.width * image.height
+        if image.mode in ALPHA_MODES and image.mode != "PA":
+            image = image.convert("L" if image.mode in GREY_MODES else "RGB")
+        values = np.asarray(image.getchannel("P") if image.mode == "PA" else image)
+        if values.shape[0] * values.shape[1] != pixels:
+            raise ValueError("it is not as large as it said")
+        return values
 
 
 def shown(name: str, data: bytes, kind: Kind, levels: Levels = BYTES) -> Shown:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pruning_core.datasets.findings import Finding, archive
 from pruning_core.datasets.images import SUFFIXES
+from pruning_core.datasets.leftovers import beside, is_left_behind, suffix
 from pruning_core.errors import UserError, quoted
 
 TRAIN_NAMES = frozenset({"train", "training"})
 TEST_NAMES = frozenset({"test", "testing", "val", "valid", "validation"})
 PLAIN_TEST = frozenset({"test", "testing"})
-LEFT_BEHIND = frozenset({"__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db", "$recycle.bin"})
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
-TEXTS = frozenset({".txt", ".md", ".csv", ".tsv", ".json", ".yaml", ".yml", ".xml", ".html", ".htm", ".pdf", ".py"})
 BARE = ""  # the label of a picture without a class folder
-KINDS = 5  # suffixes that a sentence lists
 
 
 @dataclass(frozen=True)
@@ -37,10 +33,10 @@ def listing(names: Sequence[str], name: str) -> tuple[list[Listed], tuple[Findin
     A name that ends in a slash is a folder. Pictures that all lie in one folder, or one per part, have no class
     (``BARE``). Raises UserError when there are no pictures, or one class folder in each part.
     """
-    left_behind = [each for each in names if _is_left_behind(each)]
-    kept = [(at, each) for at, each in enumerate(names) if not _is_left_behind(each)]
-    paths = {at: tuple(each.split("/")) for at, each in kept if _suffix(each) in SUFFIXES}
-    others = [each for _, each in kept if not each.endswith("/") and _suffix(each) not in SUFFIXES]
+    left_behind = [each for each in names if is_left_behind(each)]
+    kept = [(at, each) for at, each in enumerate(names) if not is_left_behind(each)]
+    paths = {at: tuple(each.split("/")) for at, each in kept if suffix(each) in SUFFIXES}
+    others = [each for _, each in kept if not each.endswith("/") and suffix(each) not in SUFFIXES]
     if not paths:
         raise UserError(_nothing(others, name))
     depth = _common_depth(list(paths.values()))
@@ -68,7 +64,7 @@ def listing(names: Sequence[str], name: str) -> tuple[list[Listed], tuple[Findin
     if labels == {BARE}:
         return sorted(listed, key=lambda item: (item.split == "test", item.name)), (
             *found,
-            *_beside(left_behind, others),
+            *beside(left_behind, others),
         )
     loose = next((item for item in listed if item.label == BARE), None)
     if loose is not None:
@@ -80,18 +76,10 @@ def listing(names: Sequence[str], name: str) -> tuple[list[Listed], tuple[Findin
         raise UserError(_one_class(name))
     if inner:
         found.append(archive.Subfolders(len(inner), inner[0].name, inner[0].label))
-    found += _beside(left_behind, others)
+    found += beside(left_behind, others)
     found += _no_class(kept, labels, next(iter(paths.values()))[:depth], splits)
     found += _order(labels)
     return sorted(listed, key=lambda item: (item.split == "test", item.label, item.name)), tuple(found)
-
-
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
-
-
-def _is_left_behind(name: str) -> bool:
-    return any(part.startswith(".") or part.lower() in LEFT_BEHIND for part in name.split("/"))
 
 
 def _common_depth(paths: list[tuple[str, ...]]) -> int:
@@ -111,7 +99,7 @@ def _one_class(name: str) -> str:
 
 
 def _nothing(others: list[str], name: str) -> str:
-    inside = next((each for each in others if _suffix(each) in ARCHIVES), None)
+    inside = next((each for each in others if suffix(each) in ARCHIVES), None)
     if inside is not None:
         return f"{name!r} holds no images but another archive, {quoted(inside)}. Unpack that one and send its folders."
     kinds = ", ".join(sorted(SUFFIXES))
@@ -122,21 +110,6 @@ def _test_folders(tops: set[str]) -> list[Finding]:
     testing = tuple(sorted(top for top in tops if top.lower() in TEST_NAMES))
     plain = len(testing) == 1 and testing[0].lower() in PLAIN_TEST
     return [] if plain or not testing else [archive.TestFolders(testing)]
-
-
-def _beside(left_behind: list[str], others: list[str]) -> list[Finding]:
-    found: list[Finding] = []
-    files = [each for each in left_behind if not each.endswith("/")]
-    if files:
-        found.append(archive.Clutter(len(files), files[0]))
-    texts = [each for each in others if _suffix(each) in TEXTS]
-    strange = [each for each in others if _suffix(each) not in TEXTS]
-    if texts:
-        found.append(archive.TextsBeside(len(texts), texts[0]))
-    if strange:
-        kinds = Counter(_suffix(each) for each in strange).most_common(KINDS)
-        found.append(archive.LeftOut(len(strange), tuple(kind for kind, _ in kinds), strange[0]))
-    return found
 
 
 def _no_class(kept: list[tuple[int, str]], labels: set[str], above: tuple[str, ...], splits: bool) -> list[Finding]:

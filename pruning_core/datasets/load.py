@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pruning_core.datasets import decoded, digits, folder, npz, odd, sample, torchvision_sets
+from pruning_core.datasets import decoded, digits, npz, odd, sample, torchvision_sets, zips
 from pruning_core.datasets.dataset import Dataset, channel_statistics
 from pruning_core.datasets.raw import Progress, Raw, quiet
 from pruning_core.datasets.ref import DataRef, Source
@@ -43,7 +43,7 @@ READERS: dict[Source, Reader] = {
     "digits": digits.read,
     "sample": sample.read,
     "npz": Upload(npz.read, sized=False),
-    "folder": Upload(folder.read, sized=True),
+    "folder": Upload(zips.read, sized=True),
     "torchvision": torchvision_sets.read,
 }
 

@@ -45,16 +45,16 @@ def decoded(
     size: (H, W) to bring all of them to, or None for that of most of them, else the median of the sides. Raises
     UserError when a picture does not decode or all of them together are too large for the memory.
     """
-    headers = _headers(source, progress)
-    wanted, common = (size, False) if size is not None else common_size(headers)
-    colour = any(each.kind.coloured for each in headers)
+    told = headers(source, progress)
+    wanted, common = (size, False) if size is not None else common_size(told)
+    colour = any(each.kind.coloured for each in told)
     channels = 3 if colour else 1
-    _check_budget(headers, channels, wanted, name)
-    levels = _levels(source, headers, name, progress)
+    _check_budget(told, channels, wanted, name)
+    levels = _levels(source, told, name, progress)
     out = np.empty((len(source), channels, *wanted), dtype=np.uint8)
     turned = transparent = 0
-    for at, told in enumerate(headers):
-        picture = images.shown(source.name(at), source.data(at), told.kind, levels.get(told.kind, BYTES))
+    for at, header in enumerate(told):
+        picture = images.shown(source.name(at), source.data(at), header.kind, levels.get(header.kind, BYTES))
         turned, transparent = turned + picture.turned, transparent + picture.transparent
         image = picture.pixels
         if (image.height, image.width) != wanted:
@@ -64,12 +64,12 @@ def decoded(
         if at % EVERY == 0:
             progress("decoding images", at, len(source))
     progress("decoding images", len(source), len(source))
-    found = [*_converted(headers), *(each.finding for each in dict.fromkeys(levels.values()) if each.finding)]
+    found = [*_converted(told), *(each.finding for each in dict.fromkeys(levels.values()) if each.finding)]
     if turned:
         found.append(pixels.Turned(turned, len(source)))
     if transparent:
         found.append(pixels.AlphaLeftOut(transparent, len(source)))
-    if size is None and (resized := _resized(headers, wanted, common)):
+    if size is None and (resized := _resized(told, wanted, common)):
         found.append(resized)
     if not levels and out.max() == 1:
         out *= 255
@@ -88,7 +88,8 @@ def common_size(headers: Sequence[Header]) -> tuple[tuple[int, int], bool]:
     return (median_low(each.height for each in headers), median_low(each.width for each in headers)), False
 
 
-def _headers(source: Pictures, progress: Progress) -> list[Header]:
+def headers(source: Pictures, progress: Progress) -> list[Header]:
+    """What each says of itself. Raises UserError naming the one that is no picture, or too large."""
     found = []
     for at in range(len(source)):
         found.append(images.header(source.name(at), source.data(at)))

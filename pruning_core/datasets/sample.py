@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from pruning_core.datasets import folder
+from pruning_core.datasets import zips
 from pruning_core.datasets.findings.parts import MeasureOnly
 from pruning_core.datasets.raw import Progress, Raw, quiet
 from pruning_core.datasets.ref import DataRef
@@ -31,6 +31,6 @@ def read(ref: DataRef, root: Root | None, progress: Progress) -> Raw:
 
 @lru_cache(maxsize=1)
 def _decoded() -> Raw:
-    raw = folder.read_file(PATH, CIFAR_SAMPLE.name, None, quiet)
+    raw = zips.read_file(PATH, CIFAR_SAMPLE.name, None, quiet)
     choosing, reporting = len(raw.labels), 0 if raw.test_labels is None else len(raw.test_labels)
     return raw.also((MeasureOnly("CIFAR-10", choosing, reporting, WAY_OUT),))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,6 +13,17 @@ from pruning_core.errors import UserError, clip
 CHANNELS = (1, 3)
 BYTE = 255.0
 MOST_CLASSES = 256  # at every place, so that a place takes a byte
+NOBODY = 255  # the label of a place that nobody labelled, as in Pascal VOC
+
+
+class Labels(Enum):
+    """What came with each image."""
+
+    NOTHING = "nothing"
+    CLASSES = "the number of its class"
+    NUMBERS = "one or more numbers"
+    MASKS = "the number of a class at every place"
+    PICTURES = "a picture"
 
 
 def nothing(images: int) -> Tensor:

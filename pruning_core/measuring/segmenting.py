@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pruning_core.datasets.targets import NOBODY
 from pruning_core.measuring.measure import Against, Summed
-
-NOBODY = 255  # the label of a place that nobody labelled, as in Pascal VOC
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.datasets import Dataset
+from pruning_core.datasets.targets import NOBODY
 from pruning_core.errors import UserError
 from pruning_core.measuring.classifying import TopOne
 from pruning_core.measuring.device import choose_device
@@ -16,7 +17,6 @@ from pruning_core.measuring.evaluate import default_batch_size
 from pruning_core.measuring.forward import outputs_for, precision, ready
 from pruning_core.measuring.measure import Against, Measure
 from pruning_core.measuring.registry import MEASURES, named
-from pruning_core.measuring.segmenting import NOBODY
 from pruning_core.storage.memory import must_fit
 from pruning_core.zoo import LoadedModel
 
@@ -57,7 +57,7 @@ def _no_places(loaded: LoadedModel, data: Dataset) -> str:
     outputs = loaded.outputs
     if data.classes or data.labels.dtype != torch.uint8 or data.labels.ndim < 3:
         return f"{data.name!r} names no class for each place of an image."
-    if data.labels.shape[1:] != outputs.places:
+    if data.places_at(*loaded.input_size[1:]) != outputs.places:
         return f"The labels are {_shape(data)} numbers for an image, and the network gives {outputs}."
     highest = _highest(data.labels)
     if highest >= outputs.width:
@@ -70,7 +70,8 @@ def _no_targets(measure: Measure, loaded: LoadedModel, data: Dataset) -> str:
     data = as_answers(data) if outputs.width == 1 else data
     if data.classes or not data.labelled or not data.labels.is_floating_point():
         return f"Nothing came with the images of {data.name!r} that outputs could be compared with."
-    if data.labels[0].numel() != outputs.width * prod(outputs.places) or data.labels.shape[2:] != outputs.places:
+    places = data.places_at(*loaded.input_size[1:])
+    if prod(data.labels.shape[1:2]) != outputs.width or places != outputs.places:
         return f"The labels are {_shape(data)} numbers for an image, and the network gives {outputs}."
     if not measure.wants(data.labels):
         return f"{measure.name} cannot be measured against labels like those of {data.name!r}."

@@ -89,7 +89,7 @@ def test_decoding_happens_once(tmp_path, monkeypatch):
     ref = import_data(zipped(two_classes()), "a.zip", tmp_path, progress=lambda *step: calls.append(step))
     assert calls[-1] == ("decoding images", 8, 8)
     first = load_splits(ref, tmp_path)
-    monkeypatch.setattr("pruning_core.datasets.folder.read_file", None)  # a second decoding would fail on this
+    monkeypatch.setattr("pruning_core.datasets.zips.read_file", None)  # a second decoding would fail on this
     again = load_splits(ref, tmp_path)
     assert all(torch.equal(a.images, b.images) for a, b in zip(first, again, strict=True))
     (copy,) = (tmp_path / "cache" / "images").iterdir()

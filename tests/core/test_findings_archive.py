@@ -10,7 +10,7 @@ import pytest
 
 from pruning_core.datasets import import_data, load_splits
 from pruning_core.datasets.findings import archive
-from pruning_core.datasets.folder import code_pages
+from pruning_core.datasets.zips import code_pages
 from pruning_core.errors import UserError
 from tests.core.odd_data import colour, folders, notes
 from tests.core.test_datasets_uploads import zipped

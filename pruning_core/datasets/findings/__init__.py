@@ -1,6 +1,6 @@
 """Notes beside data: each a frozen dataclass with a sentence, stored with the import."""
 
-from pruning_core.datasets.findings import archive, copies, labels, parts, pixels
+from pruning_core.datasets.findings import archive, copies, labels, parts, pixels, places
 from pruning_core.datasets.findings.finding import Finding
 from pruning_core.storage.codec import Codec, dump
 
@@ -48,6 +48,9 @@ FINDINGS: tuple[type[Finding], ...] = (
     copies.Blank,
     copies.AllEqual,
     parts.MeasureOnly,
+    places.Masks,
+    places.BlackAndWhite,
+    places.TargetPictures,
 )
 
 
@@ -64,4 +67,4 @@ def read(text: str) -> tuple[Finding, ...]:
     return found
 
 
-__all__ = ["FINDINGS", "Finding", "archive", "copies", "labels", "parts", "pixels", "read", "written"]
+__all__ = ["FINDINGS", "Finding", "archive", "copies", "labels", "parts", "pixels", "places", "read", "written"]

@@ -49,9 +49,7 @@ class TextsBeside(Finding):
 
     @property
     def sentence(self) -> str:
-        return (
-            f"{self.count:,} text file(s), such as {quoted(self.example)}, were not read: the folders name the classes."
-        )
+        return f"{self.count:,} text file(s), such as {quoted(self.example)}, were not read."
 
 
 @dataclass(frozen=True)

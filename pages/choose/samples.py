@@ -1,0 +1,100 @@
+"""A few of the images on the desk, each with what came with it: its class, its mask laid over it, its target beside."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+import torch
+from torch import Tensor
+
+from pages.ui.literal import named
+from pruning_core.datasets import Dataset
+from pruning_core.datasets.targets import NOBODY, Labels
+
+SHOWN = 10  # thumbnails, one per class
+PAIRS = 6  # images with what belongs to each
+THUMB_PX, PAIR_PX = 72, 112
+SEEN = 0.45  # how much of an image shows through its mask
+# Okabe and Ito's colours, which most people tell apart; black is what nobody labelled.
+COLOURS = (
+    (86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
+    (153, 153, 153),
+)  # fmt: skip
+
+
+def draw(data: Dataset, order: str) -> None:
+    """Whichever ``order`` the network reads, a person sees red as red."""
+    match data.kind:
+        case Labels.MASKS:
+            _masked(data, order)
+        case Labels.PICTURES:
+            _beside(data, order)
+        case _:
+            _plain(data, order)
+
+
+def _plain(data: Dataset, order: str) -> None:
+    """One image of each of the first classes, or the first images with their numbers."""
+    found = [
+        (name, int(torch.nonzero(data.labels == label)[0]))
+        for label, name in enumerate(data.classes[:SHOWN])
+        if bool((data.labels == label).any())
+    ] or [(_numbers(data, at), at) for at in range(min(SHOWN, len(data)))]
+    with st.container(horizontal=True, gap="small"):
+        for name, at in found:
+            st.image(_enlarged(_pixels(data, at, order), THUMB_PX), caption=named(name), width=THUMB_PX)
+
+
+def _masked(data: Dataset, order: str) -> None:
+    shown = min(PAIRS, len(data))
+    there = sorted({int(n) for n in data.labels[:shown].unique().tolist()} - {NOBODY})
+    with st.container(horizontal=True, gap="small"):
+        for at in range(shown):
+            st.image(
+                _enlarged(overlaid(_pixels(data, at, order), data.labels[at]), PAIR_PX),
+                caption=f"image {at}", width=PAIR_PX,
+            )  # fmt: skip
+    marks = " ".join(f":small[{_square(number)} {number}]" for number in there[: len(COLOURS)])
+    st.markdown(f"Classes of the masks: {marks}", unsafe_allow_html=True)
+
+
+def _beside(data: Dataset, order: str) -> None:
+    with st.container(horizontal=True, gap="medium"):
+        for at in range(min(PAIRS // 2, len(data))):
+            target = (255 * data.labels[at]).round().clamp(0, 255).byte()
+            for pixels, what in ((_pixels(data, at, order), "image"), (target, "target")):
+                sides = " × ".join(map(str, pixels.shape[1:]))
+                st.image(_enlarged(pixels, PAIR_PX), caption=f"{what} {at}, {sides}", width=PAIR_PX)
+
+
+def overlaid(pixels: Tensor, mask: Tensor) -> Tensor:
+    """uint8 (C, H, W) and class numbers (H, W) -> uint8 (3, H, W): the mask in colours over the image."""
+    table = torch.zeros(NOBODY + 1, 3)
+    table[:NOBODY] = torch.tensor(COLOURS, dtype=torch.float32).repeat(32, 1)[:NOBODY]
+    colours = table[mask.long()].permute(2, 0, 1)
+    return (SEEN * pixels.float().expand(3, -1, -1) + (1 - SEEN) * colours).byte()
+
+
+def _numbers(data: Dataset, at: int) -> str:
+    """What came with an image, as far as there is room for it."""
+    if data.kind is not Labels.NUMBERS:
+        return f"image {at}"
+    first = [f"{value:.3g}" for value in data.labels[at].flatten()[:3].tolist()]
+    return ", ".join(first) + (" …" if data.labels[at].numel() > 3 else "")
+
+
+def _pixels(data: Dataset, at: int, order: str) -> Tensor:
+    return data.images[at].flip(0) if order == "BGR" and data.size[0] == 3 else data.images[at]
+
+
+def _enlarged(pixels: Tensor, side: int) -> np.ndarray:
+    """(C, H, W) -> (H', W') or (H', W', 3), so large that pixels stay square: no blur."""
+    picture = pixels.permute(1, 2, 0).numpy()
+    scale = max(1, side // picture.shape[0])
+    large = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+    return large[:, :, 0] if large.shape[2] == 1 else large
+
+
+def _square(number: int) -> str:
+    red, green, blue = COLOURS[number % len(COLOURS)]
+    return f'<span style="color:rgb({red},{green},{blue})">■</span>'
