@@ -1,7 +1,7 @@
 """Installs what PruneScope needs into the Python that runs this, and writes down exactly what that is.
 
     python -m tools.packages install requirements.txt     with uv, or with pip where uv cannot be had
-    python -m tools.packages lock                         resolve both lists again, for every platform, with hashes
+    python -m tools.packages lock                         resolve all lists again, for every platform, with hashes
     python -m tools.packages sbom sbom.json               what the dashboard is made of, as CycloneDX
 
 Only the standard library is used here, because nothing else is installed yet. A list (``requirements.txt``) says what
@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-RUN, DEVELOP = Path("requirements.txt"), Path("requirements-dev.txt")
+RUN, CLUSTER, DEVELOP = Path("requirements.txt"), Path("requirements-cluster.txt"), Path("requirements-dev.txt")
 OLDEST = "3.11"
 LISTER = "cyclonedx-bom==7.5.0"  # OWASP's own; fetched when asked for, it is no part of what we install
 STAMP = "# Digest of the lists: "
@@ -174,7 +174,7 @@ def install(
 
 
 def lock(upgrade: bool = False, run: Runner | None = None) -> None:
-    """Write both locks, for every platform and each Python from OLDEST on; versions change only where they must.
+    """Write all locks, for every platform and each Python from OLDEST on; versions change only where they must.
 
     ``upgrade`` takes the newest of everything that the lists leave open. Only pip's main index is asked: others may
     hold some of a version's files only, and the lock names them all. Raises SystemExit when uv cannot.
@@ -184,7 +184,7 @@ def lock(upgrade: bool = False, run: Runner | None = None) -> None:
         raise SystemExit("The lock is made by uv, which cannot be had here.")
     pip = pip_settings(_output(sys.executable, "-m", "pip", "config", "list"))
     main = {name: value for name, value in pip.items() if name not in {"extra-index-url", "find-links"}}
-    for listed in (RUN, DEVELOP):
+    for listed in (RUN, CLUSTER, DEVELOP):
         target = lock_of(listed)
         command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
         command += ["--python-version", OLDEST, "--no-header", "--no-annotate", "-o", str(target), str(listed)]

@@ -64,7 +64,11 @@ class Settings:
     queued_each: int = _setting(100, "PRUNESCOPE_QUEUED_EACH", "runs of one visitor that may wait")
     queued_all: int = _setting(400, "PRUNESCOPE_QUEUED_ALL", "runs that may wait in all")
     longest_hours: float = _setting(24.0, "PRUNESCOPE_LONGEST_HOURS", "hours until one attempt at a run is ended")
-
+    scheduler: str = _setting(
+        "",
+        "SCHEDULER",
+        "tcp://host:8786 of a Dask cluster that does sweeps, comparisons and searches",
+    )
     log: str = _setting("text", "PRUNESCOPE_LOG", "lines of the log: text, or json with one object each")
     oidc: bool = False  # whether Streamlit's secrets name a provider; the server looks
 

@@ -155,7 +155,12 @@ def _make_jobs(root: str) -> Jobs:
 
     settings = Settings.read()
     rules = Rules(settings.queued_each, settings.queued_all, 3600 * settings.longest_hours)
-    return Jobs(_workspace(root), PRODUCT, elsewhere=household.elsewhere(), rules=rules)
+    crew = None
+    if settings.scheduler:
+        from pruning_core.studies.cluster import dask_crew
+
+        crew = dask_crew(settings.scheduler)
+    return Jobs(_workspace(root), PRODUCT, elsewhere=household.elsewhere(), rules=rules, crew=crew)
 
 
 _workspace: Once[Workspace] = Once(_make_workspace)

@@ -9,7 +9,7 @@ Source: Li et al. 2017 (arXiv 1608.08710), section 3.2; Han et al. 2015 (arXiv 1
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -91,6 +91,7 @@ def sweep(
     seed: int = 0,
     past: Iterable[Cell] = (),
     refits: Refits | None = None,
+    only: Collection[str] | None = None,
 ) -> Iterator[Accuracy | Cell | LeftOut | NotMended]:
     """Yield the unpruned accuracy and every cell, again and again, each time from more images.
 
@@ -101,6 +102,7 @@ def sweep(
     ``images`` of the data set are used, in the order of ``seed``. ``past`` are cells of an earlier, stopped sweep with
     the same arguments: what they have seen is not computed again. A batch that does not fit into memory is halved.
     ``refits``, of the same network, mends every cell: its images should not be among those of ``dataset``.
+    ``only`` the rows of these groups are measured, with the very cells that a sweep of all groups gives them.
     Raises UserError for a ratio outside [0, 1), an unknown group, a network that does not fit the data, or when not
     even a small batch fits.
     """
@@ -118,7 +120,7 @@ def sweep(
         model, network, example, tuple(scores), where,
         rough=rough, refit=refits or as_it_is, decides=measure.decides, joins=measure.joins,
     )  # fmt: skip
-    refusals = {key: scorer.refusal(key) for key in scores}
+    refusals = {key: scorer.refusal(key) if only is None or key in only else "" for key in scores}
     yield from (LeftOut(key, why) for key, why in refusals.items() if why)
     wanted = [key for key, why in refusals.items() if not why]
     if scores and not wanted:
@@ -129,6 +131,8 @@ def sweep(
         yield from (NotMended(key, refits.partly[key], True) for key in wanted if key in refits.partly)
     base = _Base(chosen, len(order))
     rows = _rows(mode, scorer, network, wanted, ratios, tuple(past), len(order), seed, measure, base.whole)
+    if only is not None:  # after all were made: what is enough for a row depends on what the others cost
+        rows = [row for row in rows if row.group in only]
     size = batch_size or min(scorer.at_once, most(where) // (FINER if rough else 1))
     first = min(size, FIRST_IMAGES, max(2, FIRST_WORK // max(1, network.cost().macs)))
     drops = {

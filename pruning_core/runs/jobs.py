@@ -14,6 +14,7 @@ from dataclasses import replace
 from pruning_core.errors import UserError
 from pruning_core.runs.adopt import adopt
 from pruning_core.runs.catalogue import Catalogue
+from pruning_core.runs.crew import Crew, queue_of
 from pruning_core.runs.elsewhere import Elsewhere, Supervisor
 from pruning_core.runs.events import Event, Failed
 from pruning_core.runs.intent import Intent
@@ -36,7 +37,8 @@ class Jobs:
 
     ``catalogue`` names what may be stored (the product's: ``studies.specs.PRODUCT``). ``threads`` is how many torch
     threads a worker uses (default: one core less than there are). ``elsewhere``: which runs get a process of their own;
-    without it all happen in this one. ``rules``: how much may be asked of it.
+    without it all happen in this one. ``crew``: who does the runs that can be split, in a queue of their own.
+    ``rules``: how much may be asked of it.
     All methods may be called from any thread; all but ``wait`` and ``close`` return at once.
     """
 
@@ -47,8 +49,9 @@ class Jobs:
         threads: int | None = None,
         elsewhere: Elsewhere | None = None,
         rules: Rules | None = None,
+        crew: Crew | None = None,
     ) -> None:
-        self.workspace, self.rules = workspace, rules or Rules()
+        self.workspace, self.rules, self._crew = workspace, rules or Rules(), crew
         self._catalogue, self._elsewhere = catalogue, elsewhere
         self._store = Store(workspace.database, catalogue)
         self._threads = threads or spare_threads()
@@ -84,7 +87,8 @@ class Jobs:
                     self._again(job, owner)
                 return job.id
             self._admit(spec, owner)
-            job = Job(uuid.uuid4().hex, spec.key, spec.kind, spec.title, spec, spec.queue(), self._presence.id)
+            queue = queue_of(spec, self._crew)
+            job = Job(uuid.uuid4().hex, spec.key, spec.kind, spec.title, spec, queue, self._presence.id)
             job.owner = owner
             self.workspace.drop_scratch(spec.key)  # a new job begins at nothing, whatever an older one left
             self._store.insert(job)
@@ -260,7 +264,7 @@ class Jobs:
             if owner is not None:
                 self._admit(_spec(job), owner)
                 job.owner = owner
-            job.device = _spec(job).queue()  # the machine may have changed since
+            job.device = queue_of(_spec(job), self._crew)  # the machine may have changed since
             self._recent.keep(job)
             job.state, job.error, job.finished, job.started = State.QUEUED, None, None, None
             job.attempt += 1
@@ -274,7 +278,7 @@ class Jobs:
         if not _unasked(job):
             self._make_room(job.device)
         if job.device not in self._workers:
-            worker = Worker(job.device, self, self.workspace, self._threads, self._log, self._outside)
+            worker = Worker(job.device, self, self.workspace, self._threads, self._log, self._outside, self._crew)
             self._workers[job.device] = worker
             worker.start()
         self._wake.notify_all()

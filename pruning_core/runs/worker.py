@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from pruning_core.runs.attempt import attempt, sentence
+from pruning_core.runs.crew import Crew, Split
 from pruning_core.runs.elsewhere import Listener, Supervisor
 from pruning_core.runs.events import Event
 from pruning_core.runs.spec import RunSpec
@@ -47,6 +48,7 @@ class Worker(threading.Thread):
         threads: int,
         log: logging.Logger,
         outside: Callable[[RunSpec], Supervisor | None] = lambda spec: None,
+        crew: Crew | None = None,
     ) -> None:
         super().__init__(name=f"runs on {device}", daemon=True)
         self.device = device
@@ -55,6 +57,7 @@ class Worker(threading.Thread):
         self._threads = threads
         self._log = log
         self._outside = outside
+        self._crew = crew
 
     def run(self) -> None:
         while (taken := self._desk.take(self.device)) is not None:
@@ -62,11 +65,12 @@ class Worker(threading.Thread):
 
     def _attempt(self, job: Job, spec: RunSpec) -> None:
         reference = f"{job.id[:8]}.{job.attempt}"
-        supervisor = self._outside(spec)
+        spread = self._crew.split(spec) if self._crew else None
+        supervisor = self._outside(spec) if spread is None else None
         if supervisor is not None:
             state, error = self._supervised(supervisor, job, spec, reference)
         else:
-            state, error = self._inside(job, spec, reference)
+            state, error = self._inside(job, spec, reference, spread)
         self._desk.finish(job, state, error)
 
     def _supervised(self, supervisor: Supervisor, job: Job, spec: RunSpec, reference: str) -> tuple[State, str | None]:
@@ -80,12 +84,13 @@ class Worker(threading.Thread):
             supervisor.salvage(spec, tuple(job.events), listener.record, reference)
         return state, error
 
-    def _inside(self, job: Job, spec: RunSpec, reference: str) -> tuple[State, str | None]:
-
+    def _inside(self, job: Job, spec: RunSpec, reference: str, spread: Split | None) -> tuple[State, str | None]:
         def start() -> Iterator[Event]:
             self._reset()
             kept = spec.keep(self._workspace, tuple(job.events)) if job.events else ()
             self._desk.begin(job, kept)
+            if spread is not None and self._crew is not None:
+                return spread(self._workspace, kept, self._crew)
             return spec.run(self._workspace, kept)
 
         state, error = attempt(start, lambda event: self._desk.record(job, event), self._log, reference)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -25,6 +25,7 @@ from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.narrate import Report, narrated
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.in_pieces import Ranked, RowsDone
 from pruning_core.studies.inputs import fit_sample, fitted, the_model, the_split
 from pruning_core.zoo import LoadedModel, ModelRef
 from pruning_core.zoo.titles import called
@@ -68,31 +69,46 @@ class SensitivityRun(RunSpec):
         return choose_device(self.device)
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
+        ground = yield from self.ground(workspace)
+        yield Stage("measuring")
+        cells = self.cells(ground, past)
+        count, foreseen = len(ground.scores) * len(self.ratios), isinstance(self.mode, Exact)
+        yield from _with_progress(cells, count, len(ground.data), past, foreseen=foreseen)
+
+    def ground(
+        self, workspace: Workspace, scores: Mapping[str, Tensor] | None = None
+    ) -> Generator[Event, None, Ground]:
+        """What the cells are measured with; ``scores`` by group where the criterion has spoken before."""
         self.check_recovery()
         loaded = yield from the_model(self.model, workspace)
         data = yield from the_split(self.data, workspace)
         data = fitted(data if self.images is None else data.subset(self.images, self.seed), self.data, loaded)
         network = captured(loaded)
-        scores = yield from scored(loaded, network, self.criterion, workspace, self.data, self.seed)
+        if scores is None:
+            scores = yield from scored(loaded, network, self.criterion, workspace, self.data, self.seed)
         wanted = {g.key: scores[g.key] for g in network.groups if g.key in scores and (g.exact or self.approximate)}
         if not wanted:
             raise UserError("The criterion can rank no group of channels of this network. Choose another criterion.")
         refits = yield from self._refits(loaded, network, tuple(wanted), workspace)
-        yield Stage("measuring")
-        cells = sweep(
-            loaded.model,
-            network,
-            data,
-            wanted,
+        return Ground(loaded, network, data, wanted, refits)
+
+    def cells(
+        self, ground: Ground, past: tuple[Event, ...] = (), only: Collection[str] | None = None
+    ) -> Iterator[Accuracy | Cell | LeftOut | NotMended]:
+        """The sweep itself; ``only`` of these groups."""
+        return sweep(
+            ground.loaded.model,
+            ground.network,
+            ground.data,
+            ground.scores,
             self.ratios,
             mode=self.mode,
             device=self.device,
             seed=self.seed,
             past=tuple(e for e in past if isinstance(e, Cell)),
-            refits=refits,
+            refits=ground.refits,
+            only=only,
         )
-        count, foreseen = len(wanted) * len(self.ratios), isinstance(self.mode, Exact)
-        yield from _with_progress(cells, count, len(data), past, foreseen=foreseen)
 
     def check_recovery(self) -> None:
         """Raises UserError for a recovery that no sweep knows, and for one that would fit on what it measures on."""
@@ -129,9 +145,20 @@ class SensitivityRun(RunSpec):
         return (yield from narrated(begun, "images"))
 
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
-        """The last state of every cell."""
+        """The last state of every cell, and what a sweep in pieces needs to know of them."""
         last = {(e.group, e.ratio): e for e in past if isinstance(e, Cell)}
-        return tuple(last.values())
+        return (*(e for e in past if isinstance(e, Ranked | RowsDone)), *last.values())
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a sweep stands on; ``scores``: (C,) of every group that is swept."""
+
+    loaded: LoadedModel
+    network: Network
+    data: Dataset
+    scores: Mapping[str, Tensor]
+    refits: Refits | None
 
 
 def captured(loaded: LoadedModel) -> Network:
@@ -149,6 +176,13 @@ def scored(
     return (yield from ranked(loaded.model, network, criterion, images, seed))
 
 
+def remark(event: LeftOut | NotMended) -> Stage:
+    """What a person reads of a group that has no cells, or that is not refitted."""
+    if isinstance(event, LeftOut):
+        return Stage(f"{event.key} is left out: {event.why}")
+    return Stage(f"{event.key} is {PARTLY if event.partly else PLAIN}: {event.why}")
+
+
 def _with_progress(
     events: Iterator[Accuracy | Cell | LeftOut | NotMended],
     cells: int,
@@ -164,11 +198,8 @@ def _with_progress(
     done = {(e.group, e.ratio): e.images for e in past if isinstance(e, Cell)}
     before, began, told = sum(done.values()), time.monotonic(), 0.0
     for event in events:
-        if isinstance(event, LeftOut):
-            yield Stage(f"{event.key} is left out: {event.why}")
-            continue
-        if isinstance(event, NotMended):
-            yield Stage(f"{event.key} is {PARTLY if event.partly else PLAIN}: {event.why}")
+        if isinstance(event, LeftOut | NotMended):
+            yield remark(event)
             continue
         yield event
         if isinstance(event, Cell):

@@ -27,6 +27,7 @@ from pruning_core.studies.fine_tune import FineTuneRun
 from pruning_core.studies.fit import FitRun, Fitted
 from pruning_core.studies.front import FrontPoint, FrontRun
 from pruning_core.studies.gradual import GradualRun
+from pruning_core.studies.in_pieces import Ranked, RowsDone
 from pruning_core.studies.measure import EvaluateRun, LatencyRun
 from pruning_core.studies.method import MethodRun
 from pruning_core.studies.points import OutOfReach, Point, Scored
@@ -116,6 +117,8 @@ EVENTS: tuple[type, ...] = (
     Width,
     Cliff,
     Condition,
+    Ranked,
+    RowsDone,
 )
 
 PRODUCT = Catalogue(RUNS, VALUES, EVENTS)

@@ -1,0 +1,82 @@
+"""A piece of a run where it is done, on this machine or another: text and files go in, text and files come out."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pruning_core import __version__
+from pruning_core.errors import UserError
+from pruning_core.runs.catalogue import Catalogue
+from pruning_core.runs.events import Progress
+from pruning_core.storage.artifacts import Artifacts
+from pruning_core.storage.codec import dump
+from pruning_core.storage.workspace import Borrowed, default_root
+
+ONE = threading.RLock()  # a worker of several threads does one piece at a time: torch has one generator for all
+T = TypeVar("T")
+_kept: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What a worker sends back: events as the store keeps them and files that are new.
+
+    Or why there are none: ``lacking`` files that it must be sent, or a ``problem`` for a person to read.
+    """
+
+    events: tuple[str, ...] = ()
+    files: tuple[bytes, ...] = ()
+    lacking: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a worker is given: a spec as the store keeps it, and by which ``version``.
+
+    ``root``: the data directory of whoever asks, where the worker sees it; else "", and the ``files`` that the spec
+    needs, by their names, are kept in the worker's own.
+    """
+
+    spec: str
+    version: str
+    root: str = ""
+    files: tuple[str, ...] = ()
+
+
+def do(catalogue: Catalogue, asked: Asked, sent: tuple[bytes, ...]) -> Brought:
+    """Run a spec to its end; ``sent`` are files that this worker lacked."""
+    version = asked.version
+    if version != __version__:
+        return Brought(
+            problem=f"The workers run PruneScope {__version__} and the server {version}. Start the workers anew with "
+            "the server's version."
+        )
+    home = Path(asked.root) if asked.root else default_root()
+    with ONE, tempfile.TemporaryDirectory() as outbox:
+        own = Artifacts(home / "artifacts")
+        for data in sent:
+            own.put(data)
+        if lacking := tuple(name for name in asked.files if not own.has(name)):
+            return Brought(lacking=lacking)
+        workspace, spec = Borrowed(home, Path(outbox)), catalogue.spec(asked.spec)
+        try:
+            events = spec.keep(workspace, tuple(e for e in spec.run(workspace) if not isinstance(e, Progress)))
+        except UserError as error:
+            return Brought(problem=str(error))
+        made = tuple(path.read_bytes() for path in sorted(Path(outbox).rglob("*")) if path.is_file())
+        return Brought(tuple(map(dump, events)), made)
+
+
+def kept(key: str, make: Callable[[], T]) -> T:
+    """``make()``, or what it made for the same ``key``: of the last one only, since a worker's pieces come in rows."""
+    if key not in _kept:
+        _kept.clear()
+        _kept[key] = make()
+    found: T = _kept[key]
+    return found

@@ -1,0 +1,36 @@
+"""Which runs are done in pieces by a crew, and what a worker does: the one task that it is ever given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
+
+from pruning_core.runs import piece
+from pruning_core.runs.catalogue import Catalogue
+from pruning_core.runs.crew import Crew, Split
+from pruning_core.runs.piece import Asked, Brought
+from pruning_core.runs.spec import RunSpec
+from pruning_core.studies.sensitivity import SensitivityRun
+from pruning_core.studies.specs import PRODUCT
+from pruning_core.studies.spread_sweep import SweepBasis, SweepRows, spread_sweep
+
+PIECES = Catalogue((*PRODUCT.runs, SweepBasis, SweepRows), PRODUCT.values, PRODUCT.events)
+
+
+def task(asked: Asked, *sent: bytes) -> Brought:
+    """A piece, where it is done: see ``runs.piece.do``."""
+    return piece.do(PIECES, asked, sent)
+
+
+def split(spec: RunSpec) -> Split | None:
+    """How ``spec`` is made of pieces. A stranger's program stays where it is shut in; so does what has no pieces."""
+    match spec:
+        case SensitivityRun(model=model) if not model.foreign:
+            return partial(spread_sweep, spec)
+    return None
+
+
+def crew_of(open: Callable[[], Executor], size: int = 2) -> Crew:
+    """A crew on this machine, of any executor whose workers can import this package and see the data directory."""
+    return Crew(open, task, PIECES, split, lambda: size)

@@ -1,0 +1,79 @@
+"""A sweep on a Dask cluster of real processes, one of which is killed in the middle."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from distributed import Client, LocalCluster
+from test_spreading import SWEEP as LARGE
+from test_spreading import base, heatmap
+
+from pruning_core.errors import UserError
+from pruning_core.runs.events import Event
+from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.cluster import dask_crew
+from pruning_core.studies.in_pieces import Ranked, RowsDone
+
+SWEEP = replace(LARGE, ratios=(0.5,), images=100)
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None, protocol="tcp://") as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture
+def workers(scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """By their data directory, which each has to itself."""
+    started = {}
+    for name in ("a", "b"):
+        home = tmp_path_factory.mktemp(name)
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--no-nanny", "--nthreads", "1"]
+        started[str(home)] = subprocess.Popen(
+            [*command, "--no-dashboard", "--name", name, "--local-directory", str(home)],
+            cwd=ROOT, stderr=subprocess.DEVNULL,
+            env={**os.environ, "PRUNESCOPE_DATA": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+    with Client(scheduler, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
+    yield started
+    for process in started.values():
+        process.kill()
+        process.wait()
+
+
+def test_a_sweep_survives_a_killed_worker_and_is_that_of_one_machine(
+    scheduler: str, workers: dict[str, subprocess.Popen[bytes]], workspace: Workspace
+) -> None:
+    crew = dask_crew(scheduler)
+    how = crew.split(SWEEP)
+    assert how is not None
+    together: list[Event] = []
+    for event in how(workspace, (), crew):
+        together.append(event)
+        if isinstance(event, RowsDone) and len([e for e in together if isinstance(e, RowsDone)]) == 1:
+            next(iter(workers.values())).kill()
+    alone = list(SWEEP.run(workspace))
+    assert [process.poll() for process in workers.values()].count(None) == 1, "one was killed, the other lives"
+    assert heatmap(together) == heatmap(alone) and base(together) == base(alone)
+    (ranked,) = (event for event in together if isinstance(event, Ranked))
+    held = [list(Path(home, "artifacts").rglob(ranked.digest)) for home in workers]
+    assert all(len(files) == 1 for files in held), "each was sent the scores, and keeps them"
+
+
+def test_a_cluster_that_is_not_there_is_said(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pruning_core.studies.cluster.PATIENCE", 0.3)
+    crew = dask_crew("tcp://127.0.0.1:9")
+    how = crew.split(replace(SWEEP, seed=1))
+    assert how is not None
+    with pytest.raises(UserError, match="does not answer"):
+        list(how(workspace, (), crew))
