@@ -51,8 +51,9 @@ def test_files_stay_small(path):
 
 
 def listed() -> set[str]:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    return {line.split("==")[0].lower() for line in lines if line and not line.startswith("#")}
+    texts = [(ROOT / name).read_text() for name in ("requirements.txt", "requirements-cluster.txt")]
+    lines = [line for text in texts for line in text.splitlines()]
+    return {line.split("==")[0].lower() for line in lines if line and not line.startswith(("#", "-r "))}
 
 
 def test_every_library_the_product_imports_is_pinned():
