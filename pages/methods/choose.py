@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.methods import beside_paper, frames, several
+from pages.methods import beside_paper, frames, refused, several
 from pages.ui import measured, numbers, shortcuts, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
@@ -14,7 +14,6 @@ from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.shortcuts import Coupled
 from pruning_core.graph import Network
 from pruning_core.knobs import knobs_of
-from pruning_core.methods import refusal
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.phases import settings
 from pruning_core.methods.registry import METHODS
@@ -22,7 +21,7 @@ from pruning_core.studies.method import MethodRun
 from pruning_core.training.config import FineTune
 
 KEY = "methods"
-SHOWN, ASKED = "methods.job", "methods.asked"
+SHOWN = "methods.job"
 COUNTED = {"MACs": "macs", "Parameters": "parameters"}
 
 
@@ -54,7 +53,7 @@ def section(desk: Desk) -> None:
                 beside_paper.section(method, config)
             with right:
                 goal = Goal(chosen.narrowed(network), budget)
-                obstacle = chosen.why_not(network) or _why_not(desk, method, goal, config)
+                obstacle = chosen.why_not(network) or refused.why_not(desk, method, goal, config)
                 _timeline(method, goal, config, obstacle)
             _buttons(MethodRun(desk.model, desk.data, method, budget, config, chosen), obstacle)
             with st.expander("Run several beside each other", icon=":material/table_rows:"):
@@ -126,16 +125,6 @@ def _training() -> FineTune:
         values = {name: knob_widget(FineTune, name, KEY) for name in ("lr", "optimizer", "schedule", "augment")}
         seed = st.number_input("Seed", 0, 2**31 - 1, 0, key=f"{KEY}.seed", persist_state="session")
     return FineTune(epochs=int(epochs), seed=int(seed), **values)
-
-
-def _why_not(desk: Desk, method: Method, goal: Goal, config: FineTune) -> str:
-    """Some have to try the network out, so the answer is kept as long as nothing changes."""
-    asked = desk.model.key, method, goal.network.whole, goal.budget, config.epochs
-    if st.session_state.get(ASKED, (None, ""))[0] != asked:
-        said = refusal.why_not(method, goal, config, state.loaded(desk.model).model, runs=not desk.model.foreign)
-        st.session_state[ASKED] = asked, said
-    answer: str = st.session_state[ASKED][1]
-    return answer
 
 
 def _timeline(method: Method, goal: Goal, config: FineTune, obstacle: str) -> None:

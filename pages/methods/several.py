@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.methods import chance
+from pages.methods import chance, refused
 from pages.ui import numbers, state
 from pages.ui.desk import Desk
-from pages.ui.literal import named
+from pages.ui.literal import literal, named
 from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.shortcuts import Coupled, Shortcuts
 from pruning_core.graph import Network
+from pruning_core.methods.base import Goal, Method
 from pruning_core.methods.registry import METHODS
 from pruning_core.studies.method import MethodRun
 from pruning_core.training.config import FineTune
@@ -20,18 +21,21 @@ def section(
     desk: Desk, network: Network, budget: Budget, config: FineTune, kept: Shortcuts, key: str, shown: str
 ) -> None:
     """``kept``: for those that remove channels."""
-    narrow = kept.narrowed(network)
-    able = {each.card.key: each for each in METHODS if not each().obstacle(narrow if each().of_channels else network)}
+    with st.spinner("Asking which methods can run here"):
+        why = {each: _why_not(desk, each(), network, budget, config, kept) for each in METHODS}
+    able = {each.card.key: each for each, said in why.items() if not said}
     chosen = st.multiselect(
         "Methods", list(able), default=list(able), format_func=lambda name: able[name].card.name, key=f"{key}.several",
         wrap=True,
     )  # fmt: skip
+    _others({each.card.name: said for each, said in why.items() if said})
     beside = st.toggle(
         f"Cuts by chance beside them, {chance.SEEDS} seeds", True, key=f"{key}.chance", persist_state="session",
         help="The same share of every layer, chosen at random, and the same training: what a method must beat.",
         wrap=True,
     )  # fmt: skip
-    methods = [able[name]() for name in chosen] + (chance.controls() if beside else [])
+    controls = [each for each in chance.controls() if not _why_not(desk, each, network, budget, config, kept)]
+    methods = [able[name]() for name in chosen] + (controls if beside else [])
     runs = [
         MethodRun(desk.model, desk.data, each, budget, config, kept if each.of_channels else Coupled())
         for each in methods
@@ -45,6 +49,23 @@ def section(
         for run in runs:
             st.session_state.setdefault(shown, state.jobs().submit(run, state.owner()))
         st.rerun()
+
+
+def _why_not(desk: Desk, method: Method, network: Network, budget: Budget, config: FineTune, kept: Shortcuts) -> str:
+    """The sentence that a run of ``method`` would end with at once, "" for none."""
+    if not method.of_channels:
+        return refused.why_not(desk, method, Goal(network, budget), config)
+    narrow = kept.narrowed(network)
+    return kept.why_not(narrow) or refused.why_not(desk, method, Goal(narrow, budget), config)
+
+
+def _others(why: dict[str, str]) -> None:
+    """Those that are not offered, and what each would end with."""
+    if why:
+        count = "1 method cannot" if len(why) == 1 else f"{len(why)} methods cannot"
+        with st.popover(f"{count} run here: why", icon=":material/block:", wrap=True):
+            for name, said in why.items():
+                st.markdown(f"**{name}**: {literal(said)}")
 
 
 def _length(desk: Desk, runs: list[MethodRun], config: FineTune) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pruning_core.graph import LayerCost, Network
 from pruning_core.graph.modules import modules_by_name
 from pruning_core.measuring.forward import precision
+from pruning_core.methods.units import without_modules
 
 NO_BLOCKS = (
     "This method takes whole residual blocks out, and this network has none that give back the shape that they read. "
@@ -31,6 +32,8 @@ class Block:
 
 def without_blocks(network: Network) -> str:
     """The obstacle of these methods, by the shapes alone; "" where some module gives back the shape that it reads."""
+    if recorded := without_modules(network):
+        return recorded
     return "" if any(_inside(network, name) for name in _parents(network)) else NO_BLOCKS
 
 

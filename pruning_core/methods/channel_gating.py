@@ -22,6 +22,7 @@ from pruning_core.methods.phases import Phase, Rebuild, Recover, Train
 from pruning_core.methods.rebuilding import Rebuilding, Target, Work
 from pruning_core.methods.settling import settled
 from pruning_core.methods.staged import staged
+from pruning_core.methods.units import without_modules
 from pruning_core.sparsity.weights import shapes
 from pruning_core.taxonomy import Card, Data, Execution, Family, Paper, Time
 from pruning_core.training.hooks import Hook, HookSpec, Moment
@@ -41,14 +42,19 @@ class Gating(Rebuilding):
     parts: int = 4
     threshold: float = 0.0
 
+    def why_not(self, model: nn.Module, network: Network, target: Target) -> str:
+        return "" if self._chosen(model, network) else NO_PARTS.format(parts=self.parts)
+
     def edits(self, model: nn.Module, network: Network, target: Target, images: Dataset, seed: int) -> Work:
+        if obstacle := self.why_not(model, network, target):
+            raise UserError(obstacle)
+        yield 1.0
+        return tuple(GateChannels(name, self.parts, self.threshold) for name in self._chosen(model, network))
+
+    def _chosen(self, model: nn.Module, network: Network) -> list[str]:
         known = modules_by_name(model)
         ran = [layer.name for layer in network.layer_costs() if layer.macs]
-        chosen = [name for name in ran[1:] if self._fits(known.get(name))]
-        if not chosen:
-            raise UserError(NO_PARTS.format(parts=self.parts))
-        yield 1.0
-        return tuple(GateChannels(name, self.parts, self.threshold) for name in chosen)
+        return [name for name in ran[1:] if self._fits(known.get(name))]
 
     def _fits(self, layer: nn.Module | None) -> bool:
         return type(layer) is nn.Conv2d and layer.groups == 1 and layer.in_channels % self.parts == 0
@@ -142,8 +148,8 @@ class ChannelGating(Method):
     strength: Annotated[float, Range(0.0, 1.0, "Pull of thresholds to their target")] = 1e-4
 
     def obstacle(self, network: Network) -> str:
-        if has_gates(network):
-            return HAS_GATES
+        if obstacle := without_modules(network) or (HAS_GATES if has_gates(network) else ""):
+            return obstacle
         convolutions = {layer.name for layer in network.layer_costs() if layer.kind == "Conv2d" and layer.macs}
         behind = [(name.rpartition(".")[0], shape) for name, shape in list(shapes(network).items())[1:]]
         fits = any(name in convolutions and shape[1] % self.parts == 0 for name, shape in behind)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Iterable
 
 from torch import Tensor
 
@@ -29,7 +29,7 @@ def staged_as(phase: Phase, what: str) -> str:
 
 def cutting(phase: Cut, state: State, setup: Setup) -> Generator[Event, None, State]:
     if isinstance(phase.to, Widths):
-        state.check_followed(phase.to.counts)
+        state.check_followed(_to_go(phase.to, state))
     ranks = yield from ranks_of(phase.by, state, setup)
     plan = _chosen(phase, state, ranks)
     stage = Stage(staged_as(phase, "removing channels"))
@@ -72,14 +72,23 @@ def _chosen(phase: Cut, state: State, ranks: dict[str, Tensor]) -> Plan:
 
 def _counted(phase: Cut, state: State, ranks: dict[str, Tensor]) -> Plan:
     assert isinstance(phase.to, Widths)
-    now: dict[str, tuple[int, ...]] = {}
-    for key, count in phase.to.counts.items():
-        more = count - len(state.plan.get(key, ()))
-        if more > 0 and key not in ranks:
-            raise UserError(f"{_judge(phase)} cannot rank {key}. Choose another criterion.")
-        if more > 0:
-            now[key] = lowest(ranks[key], more)
-    return Plan(now)
+    to_go = _to_go(phase.to, state)
+    check_ranked(phase.by, ranks, to_go)
+    return Plan({key: lowest(ranks[key], count) for key, count in to_go.items()})
+
+
+def _to_go(to: Widths, state: State) -> dict[str, int]:
+    """How many more units of each group, of those that lose some."""
+    more = {key: count - len(state.plan.get(key, ())) for key, count in to.counts.items()}
+    return {key: count for key, count in more.items() if count > 0}
+
+
+def check_ranked(by: Criterion | Learnt, ranks: Collection[str], keys: Iterable[str]) -> None:
+    """Raises UserError for the first of the groups that are to lose units and that ``by`` did not rank."""
+    for key in keys:
+        if key not in ranks:
+            judge = "What was learnt" if isinstance(by, Learnt) else by.card.name
+            raise UserError(f"{judge} cannot rank {key}. Choose another criterion, or another method.")
 
 
 def _within(phase: Cut, state: State, ranks: dict[str, Tensor]) -> Plan:
@@ -99,7 +108,3 @@ def allowed(budget: Budget, state: State) -> Budget:
 def fair_by(by: Criterion | Learnt) -> str:
     """What makes these scores comparable between layers."""
     return "mean" if isinstance(by, Learnt) else by.fair.by
-
-
-def _judge(phase: Cut) -> str:
-    return "What was learnt" if isinstance(phase.by, Learnt) else phase.by.card.name

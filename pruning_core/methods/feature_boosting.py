@@ -23,6 +23,7 @@ from pruning_core.methods.phases import Phase, Rebuild, Train
 from pruning_core.methods.rebuilding import Rebuilding, Target, Work
 from pruning_core.methods.settling import settled
 from pruning_core.methods.staged import staged
+from pruning_core.methods.units import without_modules
 from pruning_core.taxonomy import Card, Data, Execution, Family, Paper, Published, Time
 from pruning_core.training.hooks import Hook, HookSpec, Moment
 from pruning_core.training.watch import Watch
@@ -170,8 +171,8 @@ class FeatureBoosting(Method):
     strength: Annotated[float, Range(0.0, 1e-2, "Penalty on gates")] = 1e-8
 
     def obstacle(self, network: Network) -> str:
-        if has_gates(network):
-            return HAS_GATES
+        if obstacle := without_modules(network) or (HAS_GATES if has_gates(network) else ""):
+            return obstacle
         kinds = [layer.kind for layer in network.layer_costs()]
         return "" if sum(pair == ("Conv2d", "BatchNorm2d") for pair in itertools.pairwise(kinds)) > 1 else NO_NORMS
 

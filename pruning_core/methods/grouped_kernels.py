@@ -22,6 +22,7 @@ from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Phase, Rebuild, Recover, Train
 from pruning_core.methods.rebuilding import Rebuilding, Target, Work
 from pruning_core.methods.staged import staged
+from pruning_core.methods.units import without_modules
 from pruning_core.sparsity.weights import Bill, prunable, shapes
 from pruning_core.taxonomy import Card, Data, Family, Granularity, Paper, Published
 
@@ -188,6 +189,8 @@ class GroupedKernelPruning(Method):
     groups: Annotated[int, Choice((2, 4, 8), "Groups")] = 4
 
     def obstacle(self, network: Network) -> str:
+        if recorded := without_modules(network):
+            return recorded
         behind = list(shapes(network).values())[1:]
         fits = any(len(shape) == 4 and shape[2:] != (1, 1) and shape[0] % self.groups == 0 for shape in behind)
         return "" if fits else NO_GROUPS.format(groups=self.groups)

@@ -15,7 +15,7 @@ from pruning_core.graph import Network
 from pruning_core.graph.modules import modules_by_name
 from pruning_core.methods.phases import Mask
 from pruning_core.methods.saliency import IMAGES
-from pruning_core.sparsity.fitting import kept, share_within
+from pruning_core.sparsity.fitting import check_reach, kept, share_within
 from pruning_core.sparsity.patterns import NEVER
 from pruning_core.sparsity.weights import Bill, prunable
 
@@ -49,6 +49,16 @@ def masked(
                 weights[name].mul_(mask.to(weights[name]))
         yield number / rounds
     return copied
+
+
+def check_masked(model: nn.Module, network: Network, phase: Mask) -> None:
+    """Raises UserError where no zeros of ``phase`` keep to its budget, before anything is judged."""
+    if not phase.pattern.shares:
+        return
+    weights, bill = prunable(model, network), Bill.of(model, network)
+    spared = phase.pattern.spared(weights) | phase.saliency.spared(weights)
+    least = bill.left({name: weight.numel() if name in spared else 0 for name, weight in weights.items()})
+    check_reach(phase.to.counts(*least), phase.to, phase.to.allowed(network.cost()))
 
 
 def _standing(bill: Bill, weights: dict[str, Tensor], budget: Budget) -> float:

@@ -37,6 +37,10 @@ class Saliency(ABC):
     def __post_init__(self) -> None:
         check_knobs(self)
 
+    def spared(self, weights: Weights) -> frozenset[str]:
+        """The names of those that it wants whole, whatever share may be left."""
+        return frozenset()
+
     @abstractmethod
     def scores(self, model: nn.Module, network: Network, images: Dataset | None, seed: int) -> Weights:
         """Name -> importance of the weight's shape, of every prunable weight; higher is kept. ``model`` is not changed.
@@ -106,13 +110,17 @@ class FirstStep(Saliency):
 
     images: ClassVar = True
 
+    def spared(self, weights: Weights) -> frozenset[str]:
+        return frozenset(name for name, weight in weights.items() if weight.dim() < 3)
+
     def scores(self, model: nn.Module, network: Network, images: Dataset | None, seed: int) -> Weights:
         if images is None:
             raise ValueError("this saliency needs images")
         stand_in, x = shadow(model), images.normalised(images.images)
-        found: Weights = {}
-        for name, weight in prunable(model, network).items():
-            if weight.dim() < 3:
+        weights, found = prunable(model, network), dict[str, Tensor]()
+        spared = self.spared(weights)
+        for name, weight in weights.items():
+            if name in spared:
                 found[name] = torch.full_like(weight, float("inf"))
                 continue
             empty = torch.zeros_like(weight, requires_grad=True)

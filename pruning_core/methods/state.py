@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -112,10 +112,15 @@ class State:
 
     @cached_property
     def network(self) -> Network:
-        """The capture of ``model`` as it is now; made when somebody asks."""
+        """The capture of ``model`` as it is now; made when somebody asks.
+
+        Groups stay whole that the origin does not have: of attention with one head left, the channels inside it.
+        """
         if not self.plan and not self.edits:
             return self.origin.network
-        return self.origin.shortcuts.narrowed(capture(self.model, self.origin.network.example))
+        now = self.origin.shortcuts.narrowed(capture(self.model, self.origin.network.example))
+        new = self._new(now) if self.plan else set()
+        return replace(now, whole=now.whole | new) if len(new) < len(now.groups) else now
 
     def without(self, plan: Plan, model: nn.Module, removal: Removal | None) -> State:
         """``model`` is the network after the removal of ``plan``, counted in units of the network as it is now."""
@@ -131,11 +136,15 @@ class State:
             raise ValueError("the build of a network that was cut cannot be changed")
         return replace(self, model=edited(self.model, edits), edits=(*self.edits, *edits), snapshots={}, uncut=None)
 
-    def check_followed(self, plan_or_counts: Mapping[str, object]) -> None:
-        """Raises UserError for groups whose units can no longer be told apart from those of the origin."""
+    def _new(self, now: Network) -> set[str]:
+        """The groups of ``now`` that are not those of the origin without what is gone."""
         alive = self.origin.network.after(self.plan)
-        sizes = {group.key: group.size for group in self.network.groups}
-        lost = [key for key in plan_or_counts if sizes.get(key) != len(alive.get(key, ()))]
+        return {group.key for group in now.groups if group.size != len(alive.get(group.key, ()))}
+
+    def check_followed(self, keys: Iterable[str]) -> None:
+        """Raises UserError for groups whose units can no longer be told apart from those of the origin."""
+        followed = {group.key for group in self.network.groups} - self._new(self.network)
+        lost = [key for key in keys if key not in followed]
         if lost:
             raise UserError(
                 f"{lost[0]} cannot be followed through several cuts: once cut, this network is a recorded program. "

@@ -25,6 +25,11 @@ NO_SCALES = (
     "removed. Soft filter pruning and ADMM need none."
 )
 
+NO_MODULES = (
+    "The convolutions of this network are operators of a recorded program and no modules, so none can be exchanged or "
+    "taken out. Choose a method that removes channels or sets weights to zero."
+)
+
 NO_CHANNELS = (
     "No channels of this network can be removed exactly, so there is nothing for this method to decide. The Model page "
     "says which operators are in the way."
@@ -85,6 +90,12 @@ def without_scales(network: Network) -> str:
 def without_channels(network: Network) -> str:
     """The obstacle of methods that decide about channels; "" where some can be cut."""
     return "" if cuttable(network) else NO_CHANNELS
+
+
+def without_modules(network: Network) -> str:
+    """The obstacle of methods that exchange layers or take them out; "" where convolutions are modules."""
+    kinds = {layer.kind for layer in network.layer_costs() if layer.macs}
+    return NO_MODULES if "Convolution" in kinds and "Conv2d" not in kinds else ""
 
 
 def joined(slices: Iterable[Slices]) -> Tensor:

@@ -18,6 +18,16 @@ def kept(levels: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
     return {name: level <= share for name, level in levels.items()}
 
 
+def check_reach(least: float, budget: Budget, limit: float) -> None:
+    """Raises UserError where the ``least`` that can be left costs more than ``limit`` (in the units of ``budget``)."""
+    if least > limit:
+        unit = UNITS[budget.kind]
+        raise UserError(
+            f"{limit:,.0f} {unit} cannot be reached: what no zero can save (norms, biases, layers that the pattern "
+            f"leaves alone) takes {least:,.0f} {unit}. Choose a larger budget or a finer pattern."
+        )
+
+
 def share_within(levels: Mapping[str, Tensor], bill: Bill, budget: Budget, limit: float) -> float:
     """The largest share in [0, 1] that costs at most ``limit`` (in the units of ``budget``).
 
@@ -31,12 +41,7 @@ def share_within(levels: Mapping[str, Tensor], bill: Bill, budget: Budget, limit
     if cost(1.0) <= limit:
         return 1.0
     low, high = 0.0, 1.0
-    if cost(low) > limit:
-        unit = UNITS[budget.kind]
-        raise UserError(
-            f"{limit:,.0f} {unit} cannot be reached: what no zero can save (norms, biases, layers that the pattern "
-            f"leaves alone) takes {cost(low):,.0f} {unit}. Choose a larger budget or a finer pattern."
-        )
+    check_reach(cost(low), budget, limit)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if cost(middle) <= limit else (low, middle)

@@ -69,13 +69,15 @@ class KernelPatterns(Pattern):
     count: int = 0
     balanced: bool = True
 
+    def spared(self, weights: Mapping[str, Tensor]) -> frozenset[str]:
+        first = next(iter(weights), "")
+        return frozenset(name for name, weight in weights.items() if name == first or weight.dim() < 3)
+
     def levels(self, importance: Mapping[str, Tensor]) -> dict[str, Tensor]:
         known = library(importance.values(), self.count) if self.count else FIXED
-        first = next(iter(importance), "")
+        spared = self.spared(importance)
         return {
-            name: torch.zeros(tensor.shape, dtype=torch.float64)
-            if name == first or tensor.dim() < 3
-            else self._of(tensor, known)
+            name: torch.zeros(tensor.shape, dtype=torch.float64) if name in spared else self._of(tensor, known)
             for name, tensor in importance.items()
         }
 

@@ -28,6 +28,10 @@ class Pattern(ABC):
     structure: ClassVar[Structure]
     shares: ClassVar[bool] = True
 
+    def spared(self, weights: Mapping[str, Tensor]) -> frozenset[str]:
+        """The names of those that stay whole, whatever share may be left."""
+        return frozenset()
+
     @abstractmethod
     def levels(self, importance: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weight name -> levels of its shape; importance of the same shape, higher is kept; -inf is gone, inf stays."""

@@ -97,7 +97,10 @@ def test_a_budget_that_blocks_cannot_reach_is_refused_before_the_run(page):
     chosen(page, "layerprune")
     assert "Without its 1 removable block this network still has 61 % of its MACs" in words(page)
     assert page.button(key="methods.start").disabled
+    several = page.multiselect(key="methods.several")
+    assert "LayerPrune" in words(page) and "LayerPrune" not in several.options and "AutoSlim" in several.options
     healthy(page.slider(key="methods.share").set_value(65).run())
+    assert "LayerPrune" in page.multiselect(key="methods.several").options
     assert "removable block" not in words(page) and not page.button(key="methods.start").disabled
 
 

@@ -18,6 +18,7 @@ from pruning_core.methods.perform import perform
 from pruning_core.methods.refusal import why_not
 from pruning_core.methods.registry import METHODS
 from pruning_core.methods.state import State
+from pruning_core.methods.units import NO_MODULES
 from pruning_core.work import finished
 from tests.core.small_programs import CONFIG, Parts, blocks, network, setup
 
@@ -76,9 +77,12 @@ def test_new_weights_are_refused_where_nobody_can_draw_them(key: str, digits: Pa
 def test_a_network_that_is_elsewhere_is_not_run() -> None:
     model = blocks()
     numbers = held(names_of(model), tensors_of(model))
-    goal = Goal(capture(model, torch.zeros(1, 1, 8, 8)), Budget("macs", fraction=0.1))
-    assert why_not(KEYS["layerprune"], goal, CONFIG, numbers, runs=False) == ""
+    goal = Goal(capture(model, torch.zeros(1, 1, 8, 8)), Budget("macs", fraction=0.6))
+    assert why_not(KEYS["layerprune"], goal, CONFIG, numbers, runs=False) == NO_MODULES
     assert "New weights cannot be drawn" in why_not(KEYS["scratch-e"], goal, CONFIG, numbers, runs=False)
+    assert [
+        key for key in ("netslim", "mag", "autoslim-trained") if why_not(KEYS[key], goal, CONFIG, numbers, runs=False)
+    ] == []
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: m.card.key)

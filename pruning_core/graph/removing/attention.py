@@ -52,6 +52,17 @@ class HeadAttention(nn.Module):
         new.training = source.training
         return new
 
+    def reset_parameters(self) -> None:
+        """New weights, drawn as ``nn.MultiheadAttention`` draws them."""
+        own = dict(self.named_parameters(recurse=False))
+        for name, value in own.items():
+            if name in ("bias_k", "bias_v"):
+                nn.init.xavier_normal_(value)
+            elif name == "in_proj_bias":
+                nn.init.zeros_(value)
+            else:
+                nn.init.xavier_uniform_(value)
+
     def forward(
         self,
         query: Tensor,
