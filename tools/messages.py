@@ -5,7 +5,7 @@
 
 Pages mark their texts (``pages/ui/language.py``). The core marks nothing, because it knows no language but English:
 what it says to people is found by its form. That is the prose of cards, labels of knobs, words of the taxonomy's axes,
-whatever a `UserError` is made of, and every literal that is a whole sentence.
+names and titles, how far a run has come, whatever a `UserError` is made of, and every literal that is a whole sentence.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ MARKS = {"_", "N_", "ngettext"}
 CORE = "pruning_core"
 PLACES = re.compile(r"\{(\w*)")
 KNOBS = {"Choice", "Range", "Toggle"}
+# What a run says on its way -> which argument is words.
+ADVANCES = {"Stage": 0, "Progress": 2, "staged_as": 1}
+TITLES, WORDS = {"name", "title"}, {"NAMES", "UNITS"}  # of classes; dictionaries of modules
 OURS = {"ValueError", "TypeError", "RuntimeError", "AssertionError", "KeyError", "NotImplementedError"}
 # What these write is for a file in English, or for a process of our own.
 FILES = {"export/script.py", "export/standalone.py", "export/rebuild.py", "isolation/ended.py", "isolation/wire.py"}
@@ -79,6 +82,8 @@ def of_the_core(path: Path) -> Iterator[str]:
             yield from _of_a_class(node)
         elif isinstance(node, ast.Call):
             yield from _of_a_call(node)
+        elif isinstance(node, ast.stmt):
+            yield from _of_a_statement(node)
         if id(node) not in aside and (text := form(node)) and is_sentence(text):
             yield text
 
@@ -110,6 +115,10 @@ def _of_a_class(node: ast.ClassDef) -> Iterator[str]:
     if "card" in assigned:
         prose = Prose.of(ast.get_docstring(node) or "")
         yield from filter(None, (prose.idea, prose.fails))
+    for each in node.body:
+        named = {target.id for target in _targets(each) if isinstance(target, ast.Name)}
+        if named & TITLES and isinstance(each, ast.Assign | ast.AnnAssign) and each.value:
+            yield from filter(_has_words, [form(each.value)])
     if any(isinstance(base, ast.Name) and base.id == "StrEnum" for base in node.bases):
         for each in node.body:
             if isinstance(each, ast.Assign) and (text := form(each.value)):
@@ -122,8 +131,25 @@ def _of_a_call(node: ast.Call) -> Iterator[str]:
         yield from (form(each.value) for each in node.keywords if each.arg in ("name", "cost") and form(each.value))
     elif name in KNOBS:
         yield from filter(None, map(form, [*node.args, *(each.value for each in node.keywords)]))
-    elif name == "UserError" and node.args and (text := form(node.args[0])):
+    elif (name == "UserError" and node.args and (text := form(node.args[0]))) or (
+        name in ADVANCES and len(node.args) > ADVANCES[name] and _has_words(text := form(node.args[ADVANCES[name]]))
+    ):
         yield text
+
+
+def _of_a_statement(node: ast.stmt) -> Iterator[str]:
+    """A title that a function makes; words for keys."""
+    if isinstance(node, ast.FunctionDef) and node.name == "title":
+        returned = (form(each.value) for each in ast.walk(node) if isinstance(each, ast.Return) and each.value)
+        yield from filter(_has_words, returned)
+    named = {target.id for target in _targets(node) if isinstance(target, ast.Name)}
+    value = getattr(node, "value", None)
+    if named & WORDS and isinstance(value, ast.Dict):
+        yield from filter(_has_words, map(form, value.values))
+
+
+def _has_words(text: str) -> bool:
+    return any(letter.isalpha() for letter in PLACES.sub("", text))
 
 
 def _targets(node: ast.stmt) -> list[ast.expr]:

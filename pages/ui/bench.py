@@ -11,6 +11,7 @@ from pages.ui import state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.held_out import held_out_size
+from pages.ui.language import _
 from pruning_core.graph import Network
 from pruning_core.zoo import LoadedModel
 
@@ -36,11 +37,16 @@ def page(title: str, *, verb: str, pointless: str, introduction: Part, start: Pa
     bench = Bench(desk, model, network, held_out_size(desk.data))
     introduction(bench)
     if not model.trained:
-        st.warning(f"This network is untrained: its accuracy is chance, so {pointless}.", icon=":material/warning:")
+        st.warning(
+            _("This network is untrained: its accuracy is chance, so {pointless}.").format(pointless=pointless),
+            icon=":material/warning:",
+        )
     if not network.groups:
         st.info(
-            f"Nothing in this network can be cut, so there is nothing to {verb}. The Model page says what is in the "
-            "way."
+            _(
+                "Nothing in this network can be cut, so there is nothing to {verb}. The Model page says what "
+                "is in the way."
+            ).format(verb=verb)
         )
         return
     with plain_errors():  # what cannot be started must not hide what was found

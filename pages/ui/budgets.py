@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.ui import numbers
+from pages.ui.language import N_, _, said
 from pruning_core.allocation.budget import NAMES, TIMED, UNITS, Budget, Kept, Kind, Reach
 
 COUNTED: tuple[Kind, ...] = ("macs", "parameters", "bytes")
 EVERY: tuple[Kind, ...] = (*COUNTED, *TIMED)
-HELP = (
+HELP = N_(
     "Choose several and all of them hold. Bytes are those of parameters and buffers as they are stored. A latency is "
     "measured: as PyTorch runs the network, or after torch.compile."
 )
@@ -20,8 +21,8 @@ HELP = (
 def ask(key: str, kinds: Sequence[Kind] = EVERY, more: str = "") -> tuple[Budget, ...]:
     """Those that were chosen among ``kinds``, in their order, each with its share; there may be none."""
     chosen = st.pills(
-        "The budgets count", kinds, selection_mode="multi", default=["macs"], format_func=_title, key=f"{key}.kinds",
-        persist_state="session", help=f"{HELP} {more}".strip(), wrap=True,
+        _("The budgets count"), kinds, selection_mode="multi", default=["macs"], format_func=_title, key=f"{key}.kinds",
+        persist_state="session", help=f"{_(HELP)} {more}".strip(), wrap=True,
     )  # fmt: skip
     return tuple(Budget(kind, fraction=_share(key, kind) / 100) for kind in kinds if kind in chosen)
 
@@ -29,14 +30,14 @@ def ask(key: str, kinds: Sequence[Kind] = EVERY, more: str = "") -> tuple[Budget
 def _share(key: str, kind: Kind) -> int:
     return int(
         st.slider(
-            f"{_title(kind)}: keep at most", 1, 100, 50, format="%d %%", key=f"{key}.share.{kind}",
-            persist_state="session", help="Of the unpruned network.",
+            _("{what}: keep at most").format(what=_title(kind)), 1, 100, 50, format="%d %%", key=f"{key}.share.{kind}",
+            persist_state="session", help=_("Of the unpruned network."),
         )
     )  # fmt: skip
 
 
 def _title(kind: Kind) -> str:
-    name = NAMES[kind]
+    name = said(NAMES[kind])
     return name[0].upper() + name[1:]
 
 
@@ -45,17 +46,21 @@ def feasible(found: Sequence[tuple[Budget, Reach]]) -> bool:
     fine = True
     for budget, reach in found:
         limit = budget.limit(reach.high)
-        asked = f"At most {budget.text}, {numbers.count(limit)}"
+        asked = _("At most {budget}, {amount}").format(budget=said(budget.text), amount=numbers.count(limit))
         if limit < reach.low:
             fine = False
             st.warning(
-                f"{asked}: this cannot be reached. Within these limits the network can have {reach.text}.",
+                _("{asked}: this cannot be reached. Within these limits the network can have {reach}.").format(
+                    asked=asked, reach=said(reach.text)
+                ),
                 icon=":material/block:",
             )
         else:
             st.markdown(
-                f":green-badge[:material/check: can be reached] {asked}. Within these limits the network can have "
-                f"{reach.text}."
+                _(
+                    ":green-badge[:material/check: can be reached] {asked}. Within these limits the network can have "
+                    "{reach}."
+                ).format(asked=asked, reach=said(reach.text))
             )
     return fine
 
@@ -68,11 +73,11 @@ def standing(found: Sequence[Kept], title: str) -> None:
 
 def stands(each: Kept) -> str:
     """Markdown: a budget, what a plan has of it, and whether it is met."""
-    color, icon, word = ("green", "check", "met") if each.met else ("orange", "close", "not met")
-    by = f"{100 * abs(each.spare):.1f} % {'to spare' if each.met else 'too much'}"
+    color, icon, word = ("green", "check", _("met")) if each.met else ("orange", "close", _("not met"))
+    by = (_("{share:.1f} % to spare") if each.met else _("{share:.1f} % too much")).format(share=100 * abs(each.spare))
     figure = numbers.milliseconds(each.found) if each.budget.timed else f"{numbers.count(each.found)} {_unit(each)}"
     return f":{color}-badge[:material/{icon}: {word}] {figure} ({by})"
 
 
 def _unit(each: Kept) -> str:
-    return UNITS[each.budget.kind]
+    return said(UNITS[each.budget.kind])

@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui.changes import Change
+from pages.ui.language import _, said
 from pages.ui.literal import literal
 from pages.ui.provenance import Provenance
 
@@ -33,7 +34,7 @@ def pair(within: int) -> list[DeltaGenerator]:
 
 def badge(provenance: Provenance) -> str:
     """The small coloured word, as Markdown for any label or caption."""
-    return f":{provenance.mark.color}-badge[{provenance.mark.value}]"
+    return f":{provenance.mark.color}-badge[{_(provenance.mark)}]"
 
 
 def number(
@@ -58,7 +59,7 @@ def number(
     if change is not None and change.difference:
         delta, delta_color = change.delta, change.colour
         detail = f"{detail or literal(provenance.brief)}{change.noise}"
-    source = literal(provenance.sentence)
+    source = literal(said(provenance.sentence))
     tooltip = f"{help}\n\n{source}" if help else source
     # Streamlit reads the sign of a change from an ASCII minus only.
     place.metric(label, value, delta and delta.replace("\u2212", "-"), delta_color, help=tooltip, **metric)
@@ -74,7 +75,7 @@ def pending(label: str, why: str, *, help: str | None = None, container: DeltaGe
 
 def source_line(*provenances: Provenance, container: DeltaGenerator | None = None) -> None:
     """Below a table or a chart: where its numbers come from."""
-    (container or st).markdown("  \n".join(_small(p, literal(p.facts)) for p in _unique(provenances)))
+    (container or st).markdown("  \n".join(_small(p, literal(said(p.facts))) for p in _unique(provenances)))
 
 
 def _small(provenance: Provenance, text: str) -> str:

@@ -11,11 +11,12 @@ from math import hypot
 from typing import Literal
 
 from pages.ui import measured
+from pages.ui.language import N_, _
 from pages.ui.measured import Known
 from pruning_core.measuring.intervals import unpaired_bounds
 from pruning_core.measuring.measures import TOP1, Cell, Drop
 
-INSIDE = "inside the noise"
+INSIDE = N_("inside the noise")
 Colour = Literal["normal", "inverse", "off"]
 
 
@@ -40,7 +41,7 @@ class Change:
     @property
     def noise(self) -> str:
         """What stands beside a difference that cannot be told from none; else ""."""
-        return f", {INSIDE}" if self.within_noise else ""
+        return f", {_(INSIDE)}" if self.within_noise else ""
 
     @property
     def colour(self) -> Colour:
@@ -50,7 +51,7 @@ class Change:
 
     @property
     def interval(self) -> str:
-        return f"95 % interval {self.span}"
+        return _("95 % interval {span}").format(span=self.span)
 
     @property
     def span(self) -> str:
@@ -64,7 +65,7 @@ class Change:
     @property
     def verdict(self) -> str:
         """The end of a sentence."""
-        return f"{INSIDE if self.within_noise else 'outside the noise'} of these images"
+        return _("inside the noise of these images") if self.within_noise else _("outside the noise of these images")
 
 
 def paired(drop: Drop) -> Change:

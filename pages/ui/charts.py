@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pages.ui import theme
+from pages.ui.language import _
 from pages.ui.literal import distinct
 from pruning_core.errors import clip
 
@@ -106,7 +107,7 @@ def curves(frame: pd.DataFrame, *, y: str, y_title: str, alt: str, y_percent: bo
 
     Light lines without markers: these grow while one watches.
     """
-    figure = blank(alt, height=280, x_title="Epoch", y_title=y_title)
+    figure = blank(alt, height=280, x_title=_("Epoch"), y_title=y_title)
     for index, (name, part) in enumerate(frame.groupby("run", sort=False)):
         few = len(part) <= 40
         figure.add_scatter(
@@ -124,23 +125,23 @@ def curves(frame: pd.DataFrame, *, y: str, y_title: str, alt: str, y_percent: bo
 
 def widths(frame: pd.DataFrame, *, alt: str) -> go.Figure:
     """Channels of every layer before and after. Columns: `layer`, `before`, `after` (counts), in network order."""
-    figure = blank(alt, height=90 + ROW_PX * len(frame), x_title="Channels", y_title="")
+    figure = blank(alt, height=90 + ROW_PX * len(frame), x_title=_("Channels"), y_title="")
     layers = distinct(frame["layer"])
     figure.add_bar(
         y=layers,
         x=frame["before"],
-        name="before",
+        name=_("before"),
         orientation="h",
         marker={"color": theme.faded(theme.NEUTRAL, 0.28), "line": {"color": theme.NEUTRAL, "width": 1}},
-        hovertemplate="%{y}: %{x} before<extra></extra>",
+        hovertemplate=_("%{y}: %{x} before<extra></extra>"),
     )
     figure.add_bar(
         y=layers,
         x=frame["after"],
-        name="after",
+        name=_("after"),
         orientation="h",
         marker={"color": theme.ACCENT},
-        hovertemplate="%{y}: %{x} kept<extra></extra>",
+        hovertemplate=_("%{y}: %{x} kept<extra></extra>"),
         width=0.5,
     )
     figure.update_layout(barmode="overlay", bargap=0.2)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pages.ui import engine, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.language import N_, _
 from pages.ui.provenance import Provenance
 from pages.ui.ranking import ranking
 from pruning_core.allocation.lowest import lowest
@@ -22,7 +23,7 @@ from pruning_core.studies.inputs import fitted
 from pruning_core.zoo import DEMOS
 
 Ranks = Mapping[str, Tensor]
-COUNTED = provenance.derived("counted from the demo network's weights")
+COUNTED = provenance.derived(N_("counted from the demo network's weights."))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,4 +95,6 @@ class Demo:
         """Where accuracies come from."""
         seen = self.measured(Plan()).accuracy
         title = engine.of(self.desk, self.network).title
-        return provenance.measured(f"{seen.dataset}, the demo network", images=seen.images, device=title, note=note)
+        return provenance.measured(
+            _("{images}, the demo network").format(images=seen.dataset), images=seen.images, device=title, note=note
+        )

@@ -8,6 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pages.ui import charts, theme
+from pages.ui.changes import INSIDE
+from pages.ui.language import N_, _
 from pages.ui.literal import distinct
 from pruning_core.graph import LayerCost, Network
 from pruning_core.measuring.answers import ClassDamage
@@ -25,7 +27,7 @@ def layers(before: Network, after: Network) -> pd.DataFrame:
         one, other = first.get(name), second.get(name)
         known = one or other
         assert known is not None
-        row: dict[str, object] = {"layer": name or "(network)", "kind": known.kind}
+        row: dict[str, object] = {"layer": name or _("(network)"), "kind": known.kind}
         for what in ("channels", "macs", "parameters"):
             row[f"{what}_before"], row[f"{what}_after"] = _count(one, what), _count(other, what)
         rows.append(row)
@@ -35,13 +37,14 @@ def layers(before: Network, after: Network) -> pd.DataFrame:
 
 
 HEADINGS = {
-    "layer": "Layer",
-    "kind": "Kind",
-    **{
-        f"{what}_{when}": f"{title} {when}"
-        for what, title in (("channels", "Channels"), ("macs", "MACs"), ("parameters", "Parameters"))
-        for when in ("before", "after")
-    },
+    "layer": N_("Layer"),
+    "kind": N_("Kind"),
+    "channels_before": N_("Channels before"),
+    "channels_after": N_("Channels after"),
+    "macs_before": N_("MACs before"),
+    "macs_after": N_("MACs after"),
+    "parameters_before": N_("Parameters before"),
+    "parameters_after": N_("Parameters after"),
 }
 
 
@@ -57,7 +60,7 @@ def widths(frame: pd.DataFrame, what: str, title: str) -> go.Figure:
     """Each changed layer before and after; `what` is "channels", "macs" or "parameters"."""
     shown = frame[frame[f"{what}_before"] != frame[f"{what}_after"]]
     named = pd.DataFrame({"layer": shown["layer"], "before": shown[f"{what}_before"], "after": shown[f"{what}_after"]})
-    alt = f"{title} of {len(shown)} layers that changed, before and after."
+    alt = _("{title} of {n} layers that changed, before and after.").format(title=title, n=len(shown))
     figure = charts.widths(named, alt=alt)
     figure.update_xaxes(title=title)
     return figure
@@ -67,8 +70,12 @@ def damage(rows: Sequence[ClassDamage]) -> go.Figure:
     """Accuracy lost in each class with its interval, the worst on top."""
     ordered = sorted(rows, key=lambda each: -each.drop)
     worst = ordered[0] if ordered else None
-    alt = f"Accuracy lost in {len(rows)} classes; most in {worst.name}." if worst else "No classes."
-    figure = charts.blank(alt, height=90 + charts.ROW_PX * len(rows), x_title="Accuracy lost (points)", y_title="")
+    alt = (
+        _("Accuracy lost in {n} classes; most in {name}.").format(n=len(rows), name=worst.name)
+        if worst
+        else _("No classes.")
+    )
+    figure = charts.blank(alt, height=90 + charts.ROW_PX * len(rows), x_title=_("Accuracy lost (points)"), y_title="")
     names = distinct(each.name for each in ordered)
     figure.add_scatter(
         x=[100 * each.drop for each in ordered],
@@ -88,11 +95,13 @@ def damage(rows: Sequence[ClassDamage]) -> go.Figure:
             "width": 3,
         },
         customdata=[
-            f"{each.before} of {each.images} right before, {each.after} after"
-            + (", inside the noise" if each.within_noise else "")
+            _("{before} of {images} right before, {after} after").format(
+                before=each.before, images=each.images, after=each.after
+            )
+            + (f", {_(INSIDE)}" if each.within_noise else "")
             for each in ordered
         ],
-        hovertemplate="%{y}: %{x:.1f} points<br>%{customdata}<extra></extra>",
+        hovertemplate=_("%{y}: %{x:.1f} points") + "<br>%{customdata}<extra></extra>",
         showlegend=False,
     )
     figure.add_vline(x=0, line={"color": theme.NEUTRAL, "width": 1, "dash": "dot"})

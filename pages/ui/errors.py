@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from pages.ui.language import _, said
 from pages.ui.literal import literal
 from pruning_core.errors import UserError
 from pruning_core.storage.trouble import sentence_of
@@ -23,13 +24,13 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        st.error(literal(str(error)), icon=":material/error:")
+        st.error(literal(said(str(error))), icon=":material/error:")
     except (OSError, sqlite3.Error) as error:
         sentence = sentence_of(error)
         if not sentence:
             raise
         LOG.error("the data directory", exc_info=error)
-        st.error(literal(sentence), icon=":material/error:")
+        st.error(literal(said(sentence)), icon=":material/error:")
 
 
 def report(error: Exception) -> str:
@@ -39,7 +40,7 @@ def report(error: Exception) -> str:
     """
     number = secrets.token_hex(3)
     LOG.error("incident %s", number, exc_info=error)
-    return sentence_of(error) or (
-        f"Something broke on our side (incident {number}). Your model, plan and finished runs are kept. "
+    return sentence_of(error) or _(
+        "Something broke on our side (incident {number}). Your model, plan and finished runs are kept. "
         "Reload the page to go on; whoever runs this server finds the details under that number in its log."
-    )
+    ).format(number=number)

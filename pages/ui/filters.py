@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pages.ui import charts, theme
+from pages.ui.language import _
 from pruning_core.errors import UserError, clip
 from pruning_core.graph import Group
 from pruning_core.probe.places import members_at, rows
@@ -31,7 +32,9 @@ def pictures(model: nn.Module, group: Group) -> NDArray[np.float64]:
     known = tensors(model)
     members = members_at(group, Place.PRODUCER, known)
     if not members:
-        raise UserError(f"No weights compute the channels of {clip(group.key)}, so there are no filters to show.")
+        raise UserError(
+            _("No weights compute the channels of {key}, so there are no filters to show.").format(key=clip(group.key))
+        )
     weight = known[members[0].parameter].detach().double().cpu()
     own = rows(weight, members[0])
     extent = tuple(weight.shape[2:])
@@ -58,7 +61,7 @@ def filter_pictures(
     labels: Sequence[int] | None = None,
 ) -> go.Figure:  # fmt: skip
     """One small picture per channel, in one heatmap; (C, h, w), NaN is empty. `labels` (C,) gives each its mark."""
-    _, high, wide = pictures.shape
+    high, wide = pictures.shape[1:]
     columns = max(1, min(columns, len(channels)))
     lines = -(-len(channels) // columns)
     gap = max(1, wide // 5)
@@ -71,7 +74,7 @@ def filter_pictures(
         centres.append((left + (wide - 1) / 2, top + high - 1 + (gap + 1) / 2))
     most = float(np.nanmax(np.abs(canvas))) or 1.0
     figure = charts.blank(
-        f"Pictures of {len(channels)} filters of {clip(layer)}.",
+        _("Pictures of {n} filters of {layer}.").format(n=len(channels), layer=clip(layer)),
         height=40 + min(900, max(150, lines * 62)),
         x_title="",
         y_title="",
@@ -80,8 +83,8 @@ def filter_pictures(
         z=canvas, coloraxis="coloraxis", hoverongaps=False, hovertemplate="%{z:.3g}<extra></extra>",
     )  # fmt: skip
     figure.add_scatter(
-        x=[x for x, _ in centres],
-        y=[y for _, y in centres],
+        x=[place[0] for place in centres],
+        y=[place[1] for place in centres],
         mode="markers+text" if len(channels) <= 128 else "markers",
         text=[str(channel) for channel in channels],
         textposition="middle right",
@@ -91,7 +94,9 @@ def filter_pictures(
             "color": theme.EMPTY if labels is None else [theme.color(labels[c]) for c in channels],
             "symbol": "circle" if labels is None else [theme.SYMBOLS[labels[c] % len(theme.SYMBOLS)] for c in channels],
         },
-        hovertext=[f"channel {c}" + (f"<br>cluster {labels[c] + 1}" if labels is not None else "") for c in channels],
+        hovertext=[_("channel {number}").format(number=c)
+            + ("<br>" + _("cluster {number}").format(number=labels[c] + 1) if labels is not None else "")
+            for c in channels],
         hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
     )  # fmt: skip

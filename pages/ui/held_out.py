@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui import state
+from pages.ui.language import _
 from pruning_core.datasets import DataRef
 
 COUNTS = (32, 64, 128, 256, 512, 1000, 2000, 5000, 10_000, 20_000)
@@ -21,7 +22,7 @@ def _held_out_size(data: str, root: str) -> int:
     from pruning_core.datasets.load import hold_out
 
     ref = DataRef.from_json(data)
-    train, _ = state.splits(ref)
+    train = state.splits(ref)[0]
     return len(hold_out(train, ref)[1])
 
 
@@ -30,12 +31,12 @@ def choose_images(available: int, key: str) -> int:
     offered = [count for count in COUNTS if count < available] + [available]
     return int(
         st.select_slider(
-            "Images",
+            _("Images"),
             offered,
             max(count for count in offered if count <= AT_FIRST or count == offered[0]),
-            format_func=lambda count: f"all {count:,}" if count == available else f"{count:,}",
+            format_func=lambda count: _("all {n:,}").format(n=count) if count == available else f"{count:,}",
             key=f"{key}.images.{available}",
-            help="More images, narrower intervals: 1,000 tell about three points of accuracy apart.",
+            help=_("More images, narrower intervals: 1,000 tell about three points of accuracy apart."),
             persist_state="session",
         )
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import streamlit as st
 
 from pages.ui import state
+from pages.ui.language import _
 from pages.ui.literal import named
 from pruning_core.export.document import How
 from pruning_core.graph import Group, Plan
@@ -54,7 +55,10 @@ def add(group: Group, channels: Iterable[int]) -> None:
     plan = state.desk().plan
     together = sorted({*plan.get(group.key, ()), *channels})
     if len(together) >= group.size:
-        st.toast(f"{named(group.key)} must keep at least one channel. Choose fewer.", icon=":material/error:")
+        st.toast(
+            _("{key} must keep at least one channel. Choose fewer.").format(key=named(group.key)),
+            icon=":material/error:",
+        )
         return
     change(plan.with_group(group.key, together))
 

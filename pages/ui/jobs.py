@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import state
 from pages.ui.errors import plain_errors
+from pages.ui.language import N_, _, ngettext, said
 from pages.ui.literal import literal
 from pages.ui.numbers import duration
 from pruning_core.errors import UserError, clip
@@ -21,12 +22,12 @@ POLL_S = 0.5
 CALLED = 160  # characters of a run's title: a network and data, whose names are a stranger's
 
 LOOKS = {
-    State.QUEUED: ("gray", ":material/hourglass_empty:", "waiting"),
-    State.RUNNING: ("blue", ":material/play_arrow:", "running"),
-    State.DONE: ("green", ":material/check:", "done"),
-    State.FAILED: ("red", ":material/error:", "failed"),
-    State.CANCELLED: ("orange", ":material/cancel:", "cancelled"),
-    State.INTERRUPTED: ("orange", ":material/power_off:", "interrupted"),
+    State.QUEUED: ("gray", ":material/hourglass_empty:", N_("waiting")),
+    State.RUNNING: ("blue", ":material/play_arrow:", N_("running")),
+    State.DONE: ("green", ":material/check:", N_("done")),
+    State.FAILED: ("red", ":material/error:", N_("failed")),
+    State.CANCELLED: ("orange", ":material/cancel:", N_("cancelled")),
+    State.INTERRUPTED: ("orange", ":material/power_off:", N_("interrupted")),
 }
 
 OLDER = (
@@ -89,27 +90,27 @@ def advance(view: JobView) -> Advance:
     """Read from the newest event that says it."""
     if view.state is State.QUEUED:
         ahead = (view.position or 1) - 1
-        waits = "next in the queue" if ahead == 0 else f"{ahead} run{'s' if ahead > 1 else ''} before it in the queue"
-        return Advance(None, waits)
+        waits = ngettext("{n} run before it in the queue", "{n} runs before it in the queue", ahead).format(n=ahead)
+        return Advance(None, waits if ahead else _("next in the queue"))
     for event in reversed(view.events):
         match event:
             case Progress(done=done, total=total, unit=unit, seconds_left=left):
-                return Advance(min(1.0, done / max(total, 1)), f"{done:,} of {total:,} {unit}" + _left(left))
+                return Advance(min(1.0, done / max(total, 1)), _of_all(done, total, unit) + _left(left))
             case Step(done=done, epoch=epoch, seconds_left=left):
-                return Advance(min(1.0, done), f"epoch {epoch}" + _left(left))
+                return Advance(min(1.0, done), _("epoch {n}").format(n=epoch) + _left(left))
             case Checking(images=images, total=total):
                 whole = view.last(Step)  # the bar stands for the training, of which testing is a part
                 share = whole.done if whole else images / max(total, 1)
-                return Advance(min(1.0, share), f"testing: {images:,} of {total:,} images")
+                return Advance(min(1.0, share), _("testing: {n:,} of {total:,} images").format(n=images, total=total))
             case Stage(text=text):
-                return Advance(None, clip(text, CALLED))
-    return Advance(None, "starting")
+                return Advance(None, clip(said(text), CALLED))
+    return Advance(None, _("starting"))
 
 
 def waiting(view: JobView) -> str:
     """For a figure that is not there yet: why, in a few words of Markdown. What went wrong is said by ``faults``."""
     now = advance(view)
-    return f"{badge(view)} {literal(now.text) if view.active else 'not measured'}"
+    return f"{badge(view)} {literal(now.text) if view.active else _('not measured')}"
 
 
 def faults(views: Sequence[JobView], *, key: str) -> None:
@@ -118,7 +119,7 @@ def faults(views: Sequence[JobView], *, key: str) -> None:
     failed = [view for view in views if view.state is State.FAILED]
     for reason in dict.fromkeys(view.error for view in failed):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.warning(literal(reason or "It failed without a reason."), icon=":material/warning:")
+            st.warning(literal(said(reason)) if reason else _("It failed without a reason."), icon=":material/warning:")
             ids = tuple(view.id for view in failed if view.error == reason)
             st.button(
                 "Try again", key=f"{key}.again.{ids[0]}", on_click=_resume, args=(*ids,), kwargs={"key": key}, wrap=True
@@ -128,16 +129,20 @@ def faults(views: Sequence[JobView], *, key: str) -> None:
 def badge(view: JobView) -> str:
     """The state as a small coloured word, in Markdown."""
     color, icon, word = LOOKS[view.state]
-    return f":{color}-badge[{icon} {'stopping' if view.stopping else word}]"
+    return f":{color}-badge[{icon} {_('stopping') if view.stopping else _(word)}]"
 
 
 def title(view: JobView) -> str:
     """What the run is called, in Markdown."""
-    return literal(clip(view.title, CALLED))
+    return literal(clip(said(view.title), CALLED))
 
 
 def _left(seconds: float | None) -> str:
-    return f", {duration(seconds)} left" if seconds is not None else ""
+    return _(", {time} left").format(time=duration(seconds)) if seconds is not None else ""
+
+
+def _of_all(done: int, total: int, unit: str) -> str:
+    return _("{n:,} of {total:,} {unit}").format(n=done, total=total, unit=said(unit))
 
 
 def _status(view: JobView) -> tuple[object, ...]:
@@ -148,7 +153,13 @@ def _status_line(view: JobView, key: str) -> None:
     with st.container(border=True):
         text, button = st.columns([5, 1], vertical_alignment="center")
         now = advance(view)
-        note = literal(now.text) if view.active else f"after {duration(view.seconds)}" if view.seconds else ""
+        note = (
+            literal(now.text)
+            if view.active
+            else _("after {time}").format(time=duration(view.seconds))
+            if view.seconds
+            else ""
+        )
         text.markdown(f"{badge(view)} **{title(view)}**" + (f" · :gray[{note}]" if note else ""))
         _button(view, key, button)
         if view.state is State.RUNNING:
@@ -156,18 +167,18 @@ def _status_line(view: JobView, key: str) -> None:
         if view.state is State.INTERRUPTED:
             st.caption("The server stopped while this was running. What was done is kept; resume goes on from there.")
         if view.error:
-            st.error(literal(view.error), icon=LOOKS[State.FAILED][1])
+            st.error(literal(said(view.error)), icon=LOOKS[State.FAILED][1])
         if view.last(Outdated) is not None:
-            st.caption(OLDER)
+            st.caption(_(OLDER))
 
 
 def _button(view: JobView, key: str, place: DeltaGenerator) -> None:
     if view.state is State.DONE:
         return
     act: Callable[..., None] = _cancel if view.active else _resume
-    label = "Cancel" if view.active else "Resume"
+    word, label = ("cancel", _("Cancel")) if view.active else ("resume", _("Resume"))
     place.button(
-        label, key=f"{key}.{label.lower()}", disabled=view.stopping, width="stretch", on_click=act, args=(view.id,),
+        label, key=f"{key}.{word}", disabled=view.stopping, width="stretch", on_click=act, args=(view.id,),
         kwargs={"key": key}, wrap=True,
     )  # fmt: skip
 
@@ -190,4 +201,4 @@ def _resume(*job_ids: str, key: str) -> None:
 
 def _answer(key: str) -> None:
     if text := st.session_state.pop(f"{key}.answer", None):
-        st.toast(literal(text))
+        st.toast(literal(said(text)))

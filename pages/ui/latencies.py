@@ -5,6 +5,7 @@ from __future__ import annotations
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import cards, numbers, provenance
+from pages.ui.language import _
 from pruning_core.measuring.measures import Latency
 
 
@@ -14,12 +15,13 @@ def indistinct(before: Latency, after: Latency) -> bool:
 
 
 def card(name: str, latency: Latency, before: Latency | None, place: DeltaGenerator) -> None:
-    threads = f", {latency.threads} thread{'' if latency.threads == 1 else 's'}"
     source = provenance.measured(
-        f"random images, batches of {latency.batch_size}, {latency.runs} passes",
-        device=latency.device + (threads if latency.device.upper() == "CPU" else ""),
-        note=("As torch.compile makes it. " if latency.compiled else "")
-        + f"Median; 10th to 90th percentile {latency.p10_ms:.3g} to {latency.p90_ms:.3g} ms.",
+        _("random images, batches of {n}, {passes} passes").format(n=latency.batch_size, passes=latency.runs),
+        device=provenance.processor(latency.device, latency.threads),
+        note=(_("As torch.compile makes it.") + " " if latency.compiled else "")
+        + _("Median; 10th to 90th percentile {low:.3g} to {high:.3g} ms.").format(
+            low=latency.p10_ms, high=latency.p90_ms
+        ),
     )
     cards.number(
         name,
@@ -28,6 +30,6 @@ def card(name: str, latency: Latency, before: Latency | None, place: DeltaGenera
         detail=f"{latency.p10_ms:.3g}–{latency.p90_ms:.3g} ms",
         delta=numbers.percent(latency.median_ms / before.median_ms - 1) if before else None,
         delta_color="off" if before and indistinct(before, latency) else "inverse",
-        help="Median of one batch; below: 10th to 90th percentile.",
+        help=_("Median of one batch; below: 10th to 90th percentile."),
         container=place,
     )

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pages.ui import jobs, provenance, sizes, state
 from pages.ui.desk import Desk
+from pages.ui.language import _
 from pages.ui.sizes import Size, Sizes
 from pruning_core.datasets import DataRef
 from pruning_core.measuring.answers import Answers, compared
@@ -47,7 +48,7 @@ def own(desk: Desk, views: tuple[JobView, ...]) -> Sizes | None:
     small = size_of(
         desk.model, after.macs / max(1, before.macs), after, answered, timed, drop, desk.model.plan, classes
     )
-    return beside(desk.model.origin, [whole, small], views[0].device, "the network on the desk, as it was made here")
+    return beside(desk.model.origin, [whole, small], views[0].device, _("the network on the desk, as it was made here"))
 
 
 def beside(ref: ModelRef, found: list[Size], device: str, how: str) -> Sizes:

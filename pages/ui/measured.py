@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from pages.ui import numbers
+from pages.ui.language import N_, _, said
 from pages.ui.numbers import THIN
 from pages.ui.theme import PERCENT
 from pruning_core.measuring.measures import TOP1
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from pages.ui.desk import Desk
     from pruning_core.measuring.measure import Measure
 
-HOW = {True: "95 % Wilson interval", False: "95 % interval, from bootstrap samples of these images"}
+HOW = {
+    True: N_("Below: the 95 % Wilson interval."),
+    False: N_("Below: the 95 % interval, from bootstrap samples of these images."),
+}
 
 
 class Known(Protocol):
@@ -68,8 +72,10 @@ def check_accuracy(desk: Desk) -> None:
         return  # what is started says it
     if judged.key != TOP1:
         raise UserError(
-            f"This compares accuracies, which need images whose classes are known; the network on the desk is judged "
-            f"by {judged.title[:1].lower()}{judged.title[1:]}. Sensitivity, What-if and Fine-tune measure that."
+            _(
+                "This compares accuracies, which need images whose classes are known; the network on the desk is "
+                "judged by {measure}. Sensitivity, What-if and Fine-tune measure that."
+            ).format(measure=said(f"{judged.title[:1].lower()}{judged.title[1:]}"))
         )
 
 
@@ -110,7 +116,7 @@ def span(key: str, low: float, high: float) -> str:
     if measure(key).unit == "share":
         return numbers.span(low, high)
     first, last = difference(key, low), difference(key, high)
-    return f"{first.removesuffix(f'{THIN}dB')} to {last}"
+    return _("{low} to {high}").format(low=first.removesuffix(f"{THIN}dB"), high=last)
 
 
 def tolerance(key: str, share: float) -> str:
@@ -125,7 +131,7 @@ def tolerance(key: str, share: float) -> str:
 def lost(key: str) -> str:
     """What a worse network has lost, or what its error has gained: the title of a scale."""
     found = measure(key)
-    return f"{found.name} {'lost' if found.rises else 'added'}"
+    return (_("{measure} lost") if found.rises else _("{measure} added")).format(measure=said(found.name))
 
 
 def named_in(key: str) -> str:
@@ -160,7 +166,7 @@ def with_interval(key: str, number: float, low: float, high: float) -> str:
 
 def interval_help(key: str) -> str:
     """How the bounds below a value were found."""
-    return f"Below: the {HOW[measure(key).decides]}."
+    return _(HOW[measure(key).decides])
 
 
 def sentence(key: str) -> str:
@@ -171,4 +177,4 @@ def sentence(key: str) -> str:
 
 def way(key: str) -> str:
     """Which direction is better, as the end of a sentence."""
-    return "higher is better" if measure(key).rises else "lower is better"
+    return _("higher is better") if measure(key).rises else _("lower is better")

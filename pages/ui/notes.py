@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.ui.language import _, ngettext, said
 from pages.ui.literal import literal
 
 if TYPE_CHECKING:  # the sidebar is drawn before torch is there
@@ -20,14 +21,19 @@ def badge(data: Dataset) -> str:
     if not data.findings:
         return ""
     color, icon = ("orange", DOUBT) if doubts else ("gray", NAMED)
-    return f":{color}-badge[{icon} {len(data.findings)} note{'' if len(data.findings) == 1 else 's'}]"
+    n = len(data.findings)
+    return f":{color}-badge[{icon} {ngettext('{n} note', '{n} notes', n).format(n=n)}]"
 
 
 def tooltip(data: Dataset) -> str | None:
     """All of them, for the help of whatever names the data."""
     if not data.findings:
         return None
-    return "\n".join(f"- {literal(note)}" for note in data.notes) + "\n\nThe Load page lists them beside the images."
+    return (
+        "\n".join(f"- {literal(said(note))}" for note in data.notes)
+        + "\n\n"
+        + _("The Load page lists them beside the images.")
+    )
 
 
 def listed(data: Dataset) -> None:
@@ -35,7 +41,7 @@ def listed(data: Dataset) -> None:
     if not data.findings:
         return
     with st.container(border=True, gap="xsmall"):
-        st.markdown("**What was found in these images**")
+        st.markdown(_("**What was found in these images**"))
         for each in sorted(data.findings, key=lambda each: not each.doubt):
             color, icon = (":orange", DOUBT) if each.doubt else (":gray", NAMED)
-            st.markdown(f"{color}[{icon}] {literal(each.sentence)}")
+            st.markdown(f"{color}[{icon}] {literal(said(each.sentence))}")

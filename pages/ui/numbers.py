@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from pages.ui.language import _
+
 THIN = "\u202f"  # a narrow no-break space between number and unit
 
 
@@ -31,14 +33,12 @@ def percent(share: float, digits: int = 1) -> str:
 
 def points(difference: float, digits: int = 1) -> str:
     """A difference of two accuracies or ratios, in percentage points, with its sign."""
-    value = round(100 * difference, digits)
-    sign = "+" if value > 0 else "−" if value < 0 else "±"
-    return f"{sign}{abs(value):.{digits}f}{THIN}points"
+    return _("{number}\u202fpoints").format(number=_signed(difference, digits))
 
 
 def span(low: float, high: float) -> str:
     """The bounds of a difference: `−1.8 to +0.5 points`."""
-    return f"{points(low).removesuffix(f'{THIN}points')} to {points(high)}"
+    return _("{low} to {high}\u202fpoints").format(low=_signed(low), high=_signed(high))
 
 
 def accuracy_text(top1: float, low: float, high: float) -> str:
@@ -47,7 +47,7 @@ def accuracy_text(top1: float, low: float, high: float) -> str:
 
 
 def interval_text(low: float, high: float) -> str:
-    return f"95{THIN}% interval {100 * low:.1f}–{100 * high:.1f}"
+    return _("95\u202f% interval {low:.1f}–{high:.1f}").format(low=100 * low, high=100 * high)
 
 
 def milliseconds(value: float) -> str:
@@ -73,6 +73,12 @@ def fold(before: float, after: float) -> str:
     if after <= 0 or before <= 0:
         return "–"
     return f"{before / after:.2f}×"
+
+
+def _signed(difference: float, digits: int = 1) -> str:
+    value = round(100 * difference, digits)
+    sign = "+" if value > 0 else "−" if value < 0 else "±"
+    return f"{sign}{abs(value):.{digits}f}"
 
 
 def _three_digits(value: float) -> str:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from pages.ui import theme
+from pages.ui.language import _
 from pruning_core.datasets import Dataset
 from pruning_core.errors import clip
 
@@ -46,7 +47,8 @@ def gallery(data: Dataset, numbers: Sequence[int], captions: Sequence[Sequence[C
     cells = []
     for number, lines in zip(numbers, captions, strict=True):
         right = html.escape(class_name(data, int(data.labels[number])), quote=True)
-        picture = f'<img src="{uri(data.images[number])}" alt="test image {number}, {right}">'
+        alt = _("test image {number}, {name}").format(number=number, name=right)
+        picture = f'<img src="{uri(data.images[number])}" alt="{alt}">'
         cells.append(f"<figure>{picture}<figcaption>{''.join(map(_line, lines))}</figcaption></figure>")
     return f'<div class="ps-gallery">{_style(side)}{"".join(cells)}</div>'
 

@@ -5,21 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pages.ui.language import N_, _, ngettext, said
 from pruning_core.errors import clip
 
 ON = 160  # characters of what was measured on: the name of a data set is a stranger's
 
 
 class Mark(StrEnum):
-    MEASURED = "measured"
-    DERIVED = "derived"
-    ESTIMATED = "estimated"
-    PUBLISHED = "published"
+    MEASURED = N_("measured")
+    DERIVED = N_("derived")
+    ESTIMATED = N_("estimated")
+    PUBLISHED = N_("published")
 
     @property
     def color(self) -> str:
         """The name of a colour in the page's palette."""
         return {"measured": "green", "derived": "blue", "estimated": "orange", "published": "violet"}[self.value]
+
+
+HEADS = {
+    Mark.MEASURED: N_("Measured: {facts}"),
+    Mark.DERIVED: N_("Derived: {facts}"),
+    Mark.ESTIMATED: N_("Estimated: {facts}"),
+    Mark.PUBLISHED: N_("Published: {facts}"),
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,7 @@ class Provenance:
     @property
     def sentence(self) -> str:
         """The tooltip."""
-        return f"{self.mark.value.capitalize()}: {self.facts}"
+        return _(HEADS[self.mark]).format(facts=said(self.facts))
 
 
 def measured(
@@ -46,9 +55,16 @@ def measured(
         facts.append(_images(images))
     facts.append(device)
     if seed is not None:
-        facts.append(f"seed {seed}")
+        facts.append(_("seed {seed}").format(seed=seed))
     brief = _images(images) if images is not None else on
     return Provenance(Mark.MEASURED, _sentence(", ".join(facts), note), f"{brief}, {device}")
+
+
+def processor(device: str, threads: int) -> str:
+    """The device; a CPU with the threads that worked."""
+    if device.upper() != "CPU":
+        return device
+    return ngettext("{device}, {n} thread", "{device}, {n} threads", threads).format(device=device, n=threads)
 
 
 def derived(how: str) -> Provenance:
@@ -58,19 +74,23 @@ def derived(how: str) -> Provenance:
 
 def estimated(by: str, off_by: str | None = None) -> Provenance:
     """A model's answer: `by` names the model, `off_by` how wrong it was last time it could be checked."""
-    check = f"Last time it could be checked it was off by {off_by}." if off_by else "It has not been checked here yet."
-    return Provenance(Mark.ESTIMATED, _sentence(by, check), f"± {off_by}" if off_by else "unchecked")
+    check = (
+        _("Last time it could be checked it was off by {off_by}.").format(off_by=off_by)
+        if off_by
+        else _("It has not been checked here yet.")
+    )
+    return Provenance(Mark.ESTIMATED, _sentence(by, check), f"± {off_by}" if off_by else _("unchecked"))
 
 
 def published(source: str, *, verified: bool = True) -> Provenance:
-    how = "read in the source" if verified else "read in a secondary source"
+    how = _("read in the source") if verified else _("read in a secondary source")
     return Provenance(Mark.PUBLISHED, f"{source} ({how}).", source)
 
 
 def _images(number: int) -> str:
-    return f"{number:,} image{'' if number == 1 else 's'}"
+    return ngettext("{n:,} image", "{n:,} images", number).format(n=number)
 
 
 def _sentence(text: str, note: str = "") -> str:
-    text = text.rstrip(".") + "."
+    text = text if text.endswith("。") else text.rstrip(".") + "."
     return f"{text} {note}" if note else text

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pages.ui import state
 from pages.ui.desk import Desk
+from pages.ui.language import _, said
 from pages.ui.stored import verdicts
 from pages.ui.widgets import knob_widgets
 from pruning_core import criteria
@@ -31,24 +32,25 @@ def choose_criterion() -> Criterion:
     """The criterion and its hyper-parameters. The choice lasts for the session and holds on every page."""
     classes = {each.card.key: each for each in criteria.CRITERIA}
     wanted = st.selectbox(
-        "Criterion",
+        _("Criterion"),
         list(classes),
-        format_func=lambda key: classes[key].card.name,
+        format_func=lambda key: said(classes[key].card.name),
         key=KEY,
-        help="What decides which channels of a group go first: those with the lowest score.",
+        help=_("What decides which channels of a group go first: those with the lowest score."),
         persist_state="session",
     )
     chosen = classes[wanted or next(iter(classes))]
     if not knobs_of(chosen):
         return _explained(chosen())
-    with st.popover("Hyper-parameters", icon=":material/tune:", width="stretch", wrap=True):
+    with st.popover(_("Hyper-parameters"), icon=":material/tune:", width="stretch", wrap=True):
         criterion = knob_widgets(chosen, KEY)
     return _explained(criterion)
 
 
 def _explained(criterion: Criterion) -> Criterion:
-    looks = " It looks at images of the training part, never at those that are reported on."
-    st.caption(criterion.card.idea + (looks if criterion.needs_images else ""))
+    looks = _("It looks at images of the training part, never at those that are reported on.")
+    idea = said(criterion.card.idea)
+    st.caption(f"{idea} {looks}" if criterion.needs_images else idea)
     return criterion
 
 
@@ -65,9 +67,9 @@ def ranking(model: ModelRef, network: Network, criterion: Criterion, data: DataR
     """Scores exactly as a sensitivity sweep of the same criterion makes them. Raises UserError."""
     # Without images the data change nothing, so every data set shares the scores.
     images = replace(data, split="fit").to_json() if criterion.needs_images else ""
-    with st.spinner(f"Scoring the channels: {criterion.card.name}", show_time=True):
+    with st.spinner(_("Scoring the channels: {criterion}").format(criterion=said(criterion.card.name)), show_time=True):
         values = _values(model.to_json(), dump(criterion), images, seed, str(state.workspace().root), criterion)
-    missing = {g.key: "this criterion cannot judge it" for g in network.groups if g.key not in values}
+    missing = {g.key: _("this criterion cannot judge it") for g in network.groups if g.key not in values}
     return Ranking(criterion, values, missing)
 
 

@@ -6,12 +6,13 @@ from collections.abc import Collection
 
 import streamlit as st
 
+from pages.ui.language import N_, _, said
 from pages.ui.widgets import knob_widgets
 from pruning_core.knobs import knobs_of
 from pruning_core.methods.recoveries import RECOVERIES, Mending, Recovery
 
 KEY, NOW = "recovery", "recovery.now"
-LESSON = (
+LESSON = N_(
     "The weights that read what is left matter as much as the choice of channels: on the demo networks, once they are "
     "refitted, even random channels come near the best criterion."
 )
@@ -43,18 +44,18 @@ def choose(
     classes = {cls.card.key: cls for cls in among if cls.trains == trains}
     left, right = st.columns([5, 1], vertical_alignment="bottom")
     wanted = left.segmented_control(
-        "Training" if trains else "After the cut",
+        _("Training") if trains else _("After the cut"),
         list(classes),
         default=default.card.key,
         required=True,
-        format_func=lambda each: classes[each].card.name,
+        format_func=lambda each: said(classes[each].card.name),
         key=key,
         persist_state="session",
-        help=" ".join(f"**{cls.card.name}**: {cls.card.idea}" for cls in classes.values()),
+        help=" ".join(f"**{said(cls.card.name)}**: {said(cls.card.idea)}" for cls in classes.values()),
         wrap=True,
     )
     chosen = classes[wanted or default.card.key]
     if not knobs_of(chosen):
         return chosen()
-    with right.popover("", icon=":material/tune:", help="Hyper-parameters of the recovery", wrap=True):
+    with right.popover("", icon=":material/tune:", help=_("Hyper-parameters of the recovery"), wrap=True):
         return knob_widgets(chosen, key)

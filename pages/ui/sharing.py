@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 import streamlit as st
 
 from pages.ui import state
+from pages.ui.language import N_, _, said
 from pages.ui.literal import literal, named
 from pruning_core.errors import UserError, clip
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 PARAMETER = "desk"
 FAULT, ASKED, UPLOADS = "sharing.fault", "sharing.asked", "sharing.uploads"
 LARGEST_MB = 32
-BROKEN = "What this link names could not be opened here. Ask whoever sent it for the plan's file."
+BROKEN = N_("What this link names could not be opened here. Ask whoever sent it for the plan's file.")
 
 
 def receive() -> None:
@@ -53,26 +54,29 @@ def _take_or_ask(found: Shared) -> None:
 
 def _take(found: Shared) -> None:
     if state.choose_all(found.model, found.data, found.plan):
-        st.toast("The network, the images and the plan are on the desk.", icon=":material/link:")
+        st.toast(_("The network, the images and the plan are on the desk."), icon=":material/link:")
 
 
 def _say() -> None:
     if fault := st.session_state.get(FAULT):
         text, button = st.columns([5, 1], vertical_alignment="center")
-        text.error(literal(fault), icon=":material/link_off:")
-        button.button("Close", key="sharing.close", on_click=_forget, width="stretch", wrap=True)
+        text.error(literal(said(fault)), icon=":material/link_off:")
+        button.button(_("Close"), key="sharing.close", on_click=_forget, width="stretch", wrap=True)
     asked: Shared | None = st.session_state.get(ASKED)
     if asked is None:
         return
     channels = sum(len(units) for units in asked.plan.values())
     with st.container(border=True):
         st.markdown(
-            f":material/link: The link brings a plan that removes {channels:,} channels from {len(asked.plan)} groups "
-            "of this network. You have another plan for it, which would be replaced; Undo on What-if brings it back."
+            _(
+                ":material/link: The link brings a plan that removes {channels:,} channels from {n} groups of "
+                "this network. You have another plan for it, which would be replaced; Undo on What-if brings "
+                "it back."
+            ).format(channels=channels, n=len(asked.plan))
         )
         with st.container(horizontal=True):
-            st.button("Open the link's plan", key="sharing.open", on_click=_accept, type="primary", wrap=True)
-            st.button("Keep mine", key="sharing.keep", on_click=_forget, wrap=True)
+            st.button(_("Open the link's plan"), key="sharing.open", on_click=_accept, type="primary", wrap=True)
+            st.button(_("Keep mine"), key="sharing.keep", on_click=_forget, wrap=True)
 
 
 def _accept() -> None:
@@ -99,7 +103,7 @@ def _forget() -> None:
 def draw() -> None:
     """In the sidebar: the link, the plan as a file, and the way back in."""
     desk = state.desk()
-    with st.popover("Link and file", icon=":material/share:", width="stretch", wrap=True):
+    with st.popover(_("Link and file"), icon=":material/share:", width="stretch", wrap=True):
         _link(desk)
         _file(desk)
         _upload(desk)
@@ -117,27 +121,29 @@ def address(desk: Desk, page: str | None) -> str:
 def _link(desk: Desk) -> None:
     from pruning_core.export.link import Shared
 
-    st.markdown("**A link** to this page with this network, these images and this plan")
+    st.markdown(_("**A link** to this page with this network, these images and this plan"))
     shared = Shared(desk.model, desk.data, desk.plan)
     try:
         text = address(desk, st.context.url)
     except UserError as error:
-        st.caption(literal(str(error)))
+        st.caption(literal(said(str(error))))
         return
     _note(shared)
     st.code(text, language=None, height=76)
     if not shared.travels:
-        st.caption("It opens on this server only, for everybody who has it: the network or the images are files here.")
+        st.caption(
+            _("It opens on this server only, for everybody who has it: the network or the images are files here.")
+        )
 
 
 def _file(desk: Desk) -> None:
-    st.markdown("**The plan as a file**, small, readable, and opened below on any server")
+    st.markdown(_("**The plan as a file**, small, readable, and opened below on any server"))
     st.download_button(
-        "Plan as JSON", lambda: _written(desk), f"{clip(_stem(desk), 60)}.plan.json", "application/json",
+        _("Plan as JSON"), lambda: _written(desk), f"{clip(_stem(desk), 60)}.plan.json", "application/json",
         key="sharing.file", on_click="ignore", icon=":material/download:", disabled=not desk.plan, wrap=True,
     )  # fmt: skip
     if not desk.plan:
-        st.caption("Nothing is planned yet.")
+        st.caption(_("Nothing is planned yet."))
 
 
 def _stem(desk: Desk) -> str:
@@ -159,7 +165,7 @@ def _written(desk: Desk) -> str:
 def _upload(desk: Desk) -> None:
     number = st.session_state.get(UPLOADS, 0)
     sent = st.file_uploader(
-        "Open a plan or a recipe",
+        _("Open a plan or a recipe"),
         type=["json", "yaml", "yml"],
         key=f"sharing.upload.{number}",
         max_upload_size=LARGEST_MB,
@@ -168,12 +174,12 @@ def _upload(desk: Desk) -> None:
         return
     st.session_state[UPLOADS] = number + 1  # the next one is another file
     try:
-        said = open_file(sent.getvalue(), desk)
+        done = open_file(sent.getvalue(), desk)
     except UserError as error:
         st.session_state[FAULT] = str(error)
     else:
         _forget()
-        st.toast(said, icon=":material/upload_file:", duration="long")
+        st.toast(done, icon=":material/upload_file:", duration="long")
     st.rerun()
 
 
@@ -189,11 +195,11 @@ def open_file(data: bytes, desk: Desk) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(
-            "This is no plan: it is no text. Choose a .json or .yaml file that PruneScope wrote."
+            _("This is no plan: it is no text. Choose a .json or .yaml file that PruneScope wrote.")
         ) from error
     found = read_plan_file(text, desk.data)
     if not found.plan:
-        raise UserError("This file's plan removes nothing. Choose another file.")
+        raise UserError(_("This file's plan removes nothing. Choose another file."))
     refused: UserError | None = None
     if found.shared is not None and found.shared.model != desk.model:
         try:
@@ -201,19 +207,23 @@ def open_file(data: bytes, desk: Desk) -> str:
             state.network(found.shared.model).validate(found.plan)
             if state.choose_model(found.shared.model, found.shared.data):
                 history.change(found.plan)
-            return f"{named(found.title)} and its plan are on the desk."
+            return _("{title} and its plan are on the desk.").format(title=named(found.title))
         except UserError as error:
             refused = error
     try:
         state.network(desk.model).validate(found.plan)
     except UserError as error:
         raise refused or UserError(
-            f"This plan was made for {found.title} and does not fit the network on the desk: {error}"
+            _("This plan was made for {network} and does not fit the network on the desk: {why}").format(
+                network=found.title, why=said(str(error))
+            )
         ) from error
     history.change(found.plan)
     if refused is None:
-        return "The plan is on the desk."
-    return f"The plan was made for {named(found.title)}; it fits the network on the desk, so it is there now."
+        return _("The plan is on the desk.")
+    return _("The plan was made for {title}; it fits the network on the desk, so it is there now.").format(
+        title=named(found.title)
+    )
 
 
 # -- what was shared here ----------------------------------------------------------------------------------------------

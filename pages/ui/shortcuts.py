@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui import state
+from pages.ui.language import _, ngettext, said
 from pages.ui.literal import literal
 from pruning_core.allocation.shortcuts import SHORTCUTS, Coupled, InsideBlocks, Shortcuts
 from pruning_core.errors import UserError
@@ -19,19 +20,22 @@ def choose(network: Network, model: ModelRef, key: str) -> Shortcuts:
     session. Says what it means for this network."""
     classes = {each.card.key: each for each in SHORTCUTS}
     wanted = st.segmented_control(
-        "Residual connections", list(classes), default=Coupled.card.key, required=True,
-        format_func=lambda each: classes[each].card.name, key=key, persist_state="session",
-        help=" ".join(f"**{cls.card.name}**: {cls.card.idea}" for cls in classes.values()), wrap=True,
+        _("Residual connections"), list(classes), default=Coupled.card.key, required=True,
+        format_func=lambda each: said(classes[each].card.name), key=key, persist_state="session",
+        help=" ".join(f"**{said(cls.card.name)}**: {said(cls.card.idea)}" for cls in classes.values()), wrap=True,
     )  # fmt: skip
     chosen = classes[wanted or Coupled.card.key]()
     whole = sum(chosen.leaves_whole(group) for group in network.groups)
     if not any(group.coupled for group in network.groups):
-        st.caption("No addition couples channels of this network: it is the same either way.")
+        st.caption(_("No addition couples channels of this network: it is the same either way."))
     elif whole:
-        many = (
-            f"{whole} of {len(network.groups)} groups keep" if whole > 1 else f"1 of {len(network.groups)} groups keeps"
+        st.caption(
+            ngettext(
+                "{n} of {all} groups keeps all channels: an addition couples it with a shortcut.",
+                "{n} of {all} groups keep all channels: an addition couples them with a shortcut.",
+                whole,
+            ).format(n=whole, all=len(network.groups))
         )
-        st.caption(f"{many} all channels: an addition couples {'them' if whole > 1 else 'it'} with a shortcut.")
         if chosen.projects and not has_projections(network):
             _offer(network, model, key, chosen)
             return InsideBlocks()
@@ -40,14 +44,17 @@ def choose(network: Network, model: ModelRef, key: str) -> Shortcuts:
 
 def _offer(network: Network, model: ModelRef, key: str, chosen: Shortcuts) -> None:
     st.caption(
-        "Until projections are inserted, only the inside of blocks is cut. With them the network says the same as "
-        f"before, and costs more until branches are cut. {chosen.card.fails}"
+        _(
+            "Until projections are inserted, only the inside of blocks is cut. With them the network says the same as "
+            "before, and costs more until branches are cut."
+        )
+        + f" {said(chosen.card.fails)}"
     )
-    if st.button("Insert projections", key=f"{key}.insert", icon=":material/add_link:", wrap=True):
+    if st.button(_("Insert projections"), key=f"{key}.insert", icon=":material/add_link:", wrap=True):
         try:
             state.choose_model(_with_projections(network, model))
         except UserError as error:
-            st.warning(literal(str(error)), icon=":material/block:")
+            st.warning(literal(said(str(error))), icon=":material/block:")
         else:
             st.rerun()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pages.ui import provenance
+from pages.ui.language import LANGUAGES, _, current, said
 from pages.ui.provenance import Provenance
 from pruning_core.measuring.measures import Accuracy, Drop, Latency
 
@@ -58,11 +59,18 @@ class Sizes:
         return self.sizes[0]
 
 
-@lru_cache(maxsize=1)
 def prepared() -> Sizes:
     """The first demo as it was measured when this copy of the dashboard was made."""
+    return _prepared(current())
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def _prepared(language: str) -> Sizes:
+    """``language``: what its texts are in."""
     stored = json.loads(PATH.read_text(encoding="utf-8"))
-    when = f"Measured on {stored['date']}, when this was prepared, by {stored['command']}; torch {stored['torch']}."
+    when = _("Measured on {date}, when this was prepared, by {command}; torch {version}.").format(
+        date=stored["date"], command=stored["command"], version=stored["torch"]
+    )
     sizes = tuple(_stored(each) for each in stored["points"])
     whole = sizes[0]
     return Sizes(
@@ -72,8 +80,10 @@ def prepared() -> Sizes:
             stored["data"], images=stored["images"], device=stored["device"], seed=stored["seed"], note=when
         ),
         timing(whole.latency, when),
-        f"channels ranked by {stored['criterion']}, the same share of every layer, then {stored['recovery']} on "
-        f"{stored['recovery_images']} images of the training part",
+        _(
+            "channels ranked by {criterion}, the same share of every layer, then {recovery} on {n} images of the "
+            "training part"
+        ).format(criterion=said(stored["criterion"]), recovery=said(stored["recovery"]), n=stored["recovery_images"]),
         True,
     )
 
@@ -86,10 +96,9 @@ def is_prepared(desk: Desk) -> bool:
 
 
 def timing(latency: Latency, note: str = "") -> Provenance:
-    threads = f", {latency.threads} thread{'' if latency.threads == 1 else 's'}" if latency.device == "CPU" else ""
     return provenance.measured(
-        f"random images, batches of {latency.batch_size}, median of {latency.runs} passes",
-        device=latency.device + threads,
+        _("random images, batches of {n}, median of {passes} passes").format(n=latency.batch_size, passes=latency.runs),
+        device=provenance.processor(latency.device, latency.threads),
         note=note,
     )
 

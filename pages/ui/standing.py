@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.ui import state
+from pages.ui.language import N_, _
 from pages.ui.numbers import percent
 
 if TYPE_CHECKING:  # the sidebar is drawn before torch is there
@@ -26,18 +27,18 @@ if TYPE_CHECKING:  # the sidebar is drawn before torch is there
 class Made(StrEnum):
     """What was done to a network."""
 
-    WHOLE = "whole"
-    CUT = "cut"
-    RENEWED = "cut, new batch-norm statistics"
-    REFITTED = "cut, weights refitted"
-    TUNED = "cut and fine-tuned"
-    STEPPED = "cut in steps and trained"
-    METHOD = "cut by a method"
-    CHANGED = "cut, other weights since"  # whoever did that is not known here
-    MASKED = "weights set to zero"
-    REBUILT = "rebuilt"
-    ONLY_TUNED = "fine-tuned"
-    OTHER = "other weights"
+    WHOLE = N_("whole")
+    CUT = N_("cut")
+    RENEWED = N_("cut, new batch-norm statistics")
+    REFITTED = N_("cut, weights refitted")
+    TUNED = N_("cut and fine-tuned")
+    STEPPED = N_("cut in steps and trained")
+    METHOD = N_("cut by a method")
+    CHANGED = N_("cut, other weights since")  # whoever did that is not known here
+    MASKED = N_("weights set to zero")
+    REBUILT = N_("rebuilt")
+    ONLY_TUNED = N_("fine-tuned")
+    OTHER = N_("other weights")
 
     @property
     def trained(self) -> bool:
@@ -59,7 +60,7 @@ def made(ref: ModelRef) -> Made:
 def badge(ref: ModelRef) -> str:
     """What was done to the network, as a small coloured word; "" for a whole one."""
     found = made(ref)
-    return "" if found is Made.WHOLE else f":blue-badge[{found}]"
+    return "" if found is Made.WHOLE else f":blue-badge[{_(found)}]"
 
 
 def called(ref: ModelRef) -> str:
@@ -67,8 +68,8 @@ def called(ref: ModelRef) -> str:
     from pruning_core.graph import Plan
 
     if ref.source == "rebuilt":
-        return "The rebuilt network"
-    return "The smaller network" if ref.plan and Plan.from_json(ref.plan) else "The network with other weights"
+        return _("The rebuilt network")
+    return _("The smaller network") if ref.plan and Plan.from_json(ref.plan) else _("The network with other weights")
 
 
 def application(desk: Desk) -> PruneRun:
@@ -101,14 +102,16 @@ def came_from(ref: ModelRef) -> tuple[JobView, Pruned] | None:
 def plan(desk: Desk) -> str:
     """The plan in Markdown."""
     if not desk.plan:
-        return ":gray[nothing planned]" if desk.model.base is None else ":gray[nothing more planned]"
+        return f":gray[{_('nothing planned') if desk.model.base is None else _('nothing more planned')}]"
     network = state.network(desk.model)
     before, after = network.cost(), network.cost(desk.plan)
     done = applied(desk) or _cuts(desk.model, desk.plan.to_json())
-    stands = "applied, the smaller network waits on What-if" if done else "not applied yet"
+    stands = _("applied, the smaller network waits on What-if") if done else _("not applied yet")
     return (
-        f"**{len(desk.plan)}** of {len(network.groups)} groups planned, "
-        f"**{percent(1 - after.macs / max(1, before.macs), 0)}** fewer MACs :gray[· {stands}]"
+        _("**{n}** of {all} groups planned, **{share}** fewer MACs").format(
+            n=len(desk.plan), all=len(network.groups), share=percent(1 - after.macs / max(1, before.macs), 0)
+        )
+        + f" :gray[· {stands}]"
     )
 
 
@@ -122,7 +125,7 @@ def _cuts(base: ModelRef, plan: str) -> list[tuple[JobView, Pruned]]:
     from pruning_core.studies.pruned import Pruned
 
     found = []
-    for listed, _ in started.mine(
+    for listed, _spec in started.mine(
         PruneRun, lambda spec: (spec.model, spec.plan, spec.data.split) == (base, plan, "test")
     ):
         view = state.jobs().snapshot(listed.id)
@@ -153,19 +156,19 @@ def _told(ref: ModelRef) -> Made | None:
 
     assert ref.base is not None
     base, jobs = ref.base, state.jobs()
-    for _, cut in _cuts(base, ref.plan):
+    for _view, cut in _cuts(base, ref.plan):
         if ref == cut.model:
             return Made.CUT
         if cut.recovered and ref == cut.recovered.model:
             return Made.REFITTED if cut.recovered.trained else Made.RENEWED
-    for view, _ in started.mine(FineTuneRun, lambda spec: replace(spec.model, weights=ref.weights) == ref):
+    for view, _tuning in started.mine(FineTuneRun, lambda spec: replace(spec.model, weights=ref.weights) == ref):
         kept = [each.digest for each in jobs.snapshot(view.id).all(Artifact) if each.name == f"{PRUNED} weights"]
         if ref.weights in kept:
             return Made.TUNED
-    for view, _ in started.mine(GradualRun, lambda spec: spec.model == base):
+    for view, _steps in started.mine(GradualRun, lambda spec: spec.model == base):
         if any(each.weights == ref.weights for each in jobs.snapshot(view.id).all(Reached)):
             return Made.STEPPED
-    for view, _ in started.mine(MethodRun, lambda spec: spec.model == base):
+    for view, _method in started.mine(MethodRun, lambda spec: spec.model == base):
         if (end := jobs.snapshot(view.id).last(Treated)) and end.model == ref:
             return Made.METHOD
     return None

@@ -8,6 +8,7 @@ from typing import TypeVar
 import streamlit as st
 
 from pages.ui import state
+from pages.ui.language import _
 from pages.ui.literal import numbered
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import JobView, State
@@ -28,11 +29,11 @@ def button(spec: RunSpec, noun: str, *, key: str, shown: str, forget: str) -> No
     """
     known = state.jobs().find(spec)
     if known is None:
-        words = f"Start the {noun}"
+        words = _("Start the {what}").format(what=noun)
     elif known.active:
-        words = f"This {noun} is running"
+        words = _("This {what} is running").format(what=noun)
     else:
-        words = f"Show this {noun}" if known.state is State.DONE else f"Go on with this {noun}"
+        words = (_("Show this {what}") if known.state is State.DONE else _("Go on with this {what}")).format(what=noun)
     in_view = known is not None and known.id == st.session_state.get(shown)
     if st.button(
         words,
@@ -56,7 +57,7 @@ def say_when_done(spec: RunSpec) -> None:
     """For a button that always reads the same: why nothing starts."""
     known = state.jobs().find(spec)
     if known is not None and known.state is State.DONE:
-        st.toast("This very run is done already; here is its result. Another seed makes another one.")
+        st.toast(_("This very run is done already; here is its result. Another seed makes another one."))
 
 
 def choose(
@@ -69,7 +70,7 @@ def choose(
     if len(found) == 1:
         return found[0]
     # Not how it stands: a label is what the browser knows the choice by, and "running" would stay there for ever.
-    names = numbered(label(spec) for _, spec in found)
+    names = numbered(label(each[1]) for each in found)
     labels = dict(zip(ids, names))
     wanted = st.selectbox(title, ids, format_func=lambda each: labels.get(each, each), key=shown)
     return found[ids.index(wanted)]

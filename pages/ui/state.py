@@ -20,6 +20,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.ui import oidc
 from pages.ui.cookie import USER_COOKIE
+from pages.ui.language import N_, _
 from pages.ui.once import Once
 from pages.ui.settings import Settings
 
@@ -36,7 +37,7 @@ MODELS_KEPT = 6
 DATA_KEPT = 4
 SEEN = "desk.seen"
 NAME = re.compile(r"[\w-]+", re.ASCII)  # of a cookie; a person's has a space, and no cookie can be somebody
-ELSEWHERE = (
+ELSEWHERE = N_(
     "Another tab has changed the plan or what is on the desk. That stands here now, and your last change was not made: "
     "look, and do it again if you still want it."
 )
@@ -129,7 +130,7 @@ def _keep(changed: Desk) -> bool:
     if there not in (seen.desk, changed):
         st.session_state["desk"] = there
         seen.desk = there
-        st.toast(ELSEWHERE, icon=":material/tab:", duration="long")
+        st.toast(_(ELSEWHERE), icon=":material/tab:", duration="long")
         return False
     # Between these two nothing can end the script: what is written down and not seen would be another tab's.
     remember(place, name, changed)
@@ -189,13 +190,13 @@ def close() -> None:
 
 def loaded(ref: ModelRef) -> LoadedModel:
     """The model in eval mode. Shared: copy it before changing anything. Raises UserError."""
-    with _busy("Loading the network …"):
+    with _busy(_("Loading the network …")):
         return _loaded(ref.to_json(), str(workspace().root))
 
 
 def network(ref: ModelRef) -> Network:
     """Its channel groups. Raises UserError when it cannot be captured."""
-    with _busy("Reading how its layers are coupled …"):
+    with _busy(_("Reading how its layers are coupled …")):
         return _network(ref.to_json(), str(workspace().root))
 
 
@@ -206,7 +207,7 @@ def keep_opened(opened: Opened) -> None:
 
 def splits(ref: DataRef) -> tuple[Dataset, Dataset]:
     """(train, test). Raises UserError when the data cannot be had."""
-    with _busy("Loading the images …"):
+    with _busy(_("Loading the images …")):
         return _splits(ref.to_json(), str(workspace().root))
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pages.ui import jobs, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.language import _
 from pages.ui.provenance import Provenance
 from pruning_core.criteria import Criterion, Scores
 from pruning_core.graph import Network
@@ -25,9 +26,9 @@ def verdicts(desk: Desk, network: Network, criteria: tuple[Criterion, ...], key:
     run = ScoresRun(desk.model, desk.data, criteria)
     known = state.jobs().find(run)
     if known is None and not _quick(network, criteria):
-        st.caption("These criteria look at images or gradients of the whole network; that takes a while.")
+        st.caption(_("These criteria look at images or gradients of the whole network; that takes a while."))
         if not st.button(
-            "Score the channels", type="primary", icon=":material/play_arrow:", key=f"{key}.score", wrap=True
+            _("Score the channels"), type="primary", icon=":material/play_arrow:", key=f"{key}.score", wrap=True
         ):
             return None
     if known is None:

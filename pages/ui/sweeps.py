@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pages.ui import started
 from pages.ui.desk import Desk
+from pages.ui.language import _, said
 from pruning_core.analysis.sensitivity import Fast
 from pruning_core.criteria import Criterion
 from pruning_core.datasets import DataRef
@@ -52,18 +53,25 @@ def drops(sweep: JobView | None) -> Table:
 def source(sweep: Found, criterion: Criterion) -> str:
     """Which sweep drops are from, and what to know about it."""
     view, spec = sweep
-    text = f"Drops from the sweep: {label(spec)}, on held-out images."
+    text = _("Drops from the sweep: {sweep}, on held-out images.").format(sweep=label(spec))
     if view.active:
-        text += " It is still running: what it has measured so far is used."
+        text += " " + _("It is still running: what it has measured so far is used.")
     if spec.criterion != criterion:
-        text += f" It was measured with {spec.criterion.label}; the channels are now chosen by another criterion."
+        text += " " + _("It was measured with {criterion}; the channels are now chosen by another criterion.").format(
+            criterion=said(spec.criterion.label)
+        )
     return text
 
 
 def label(spec: SensitivityRun, available: int | None = None) -> str:
     """What tells this sweep from another one of the same network; `available`: how many images there are in all."""
-    mode = f"fast, ± {100 * spec.mode.tolerance:g} %" if isinstance(spec.mode, Fast) else "exact"
+    mode = _("fast, ± {n:g} %").format(n=100 * spec.mode.tolerance) if isinstance(spec.mode, Fast) else _("exact")
     number = spec.images or available
-    images = f"{number:,} images" if number else "all images"
-    after = f" · mended on {spec.recovery.looks_at} images" if mends(spec) else ""
-    return f"{spec.criterion.label} · {images} · {len(spec.ratios)} ratios · {mode}{after}"
+    images = _("{n:,} images").format(n=number) if number else _("all images")
+    after = " · " + _("mended on {n} images").format(n=spec.recovery.looks_at) if mends(spec) else ""
+    return (
+        _("{criterion} · {images} · {n} ratios · {mode}").format(
+            criterion=said(spec.criterion.label), images=images, n=len(spec.ratios), mode=mode
+        )
+        + after
+    )

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
+from pages.ui.language import _, said
 from pruning_core.knobs import Choice, Knob, Range, Toggle, knobs_of
 
 T = TypeVar("T")
@@ -39,19 +40,23 @@ def _widget(knob: Knob, key: str) -> Any:
         case Range() as span:
             return _range(span, knob.default, key)
         case Toggle(label=label, help=help):
-            return st.toggle(label, knob.default, key=key, help=help or None, persist_state="session", wrap=True)
+            return st.toggle(
+                said(label), knob.default, key=key, help=said(help) or None, persist_state="session", wrap=True
+            )
 
 
 def _choice(choice: Choice, default: Any, key: str) -> Any:
     common: dict[str, Any] = {
         "key": key,
-        "help": choice.help or None,
+        "help": said(choice.help) or None,
         "format_func": _text,
         "persist_state": "session",
     }
     if len(choice.options) <= MOST_SEGMENTS:
-        return st.segmented_control(choice.label, choice.options, default=default, required=True, **common, wrap=True)
-    return st.selectbox(choice.label, choice.options, choice.options.index(default), **common)
+        return st.segmented_control(
+            said(choice.label), choice.options, default=default, required=True, **common, wrap=True
+        )
+    return st.selectbox(said(choice.label), choice.options, choice.options.index(default), **common)
 
 
 def _range(span: Range, default: Any, key: str) -> Any:
@@ -59,24 +64,24 @@ def _range(span: Range, default: Any, key: str) -> Any:
     number = int if whole else float
     step = span.step if span.step is not None else (1 if whole else (span.high - span.low) / 100)
     return st.slider(
-        span.label,
+        said(span.label),
         number(span.low),
         number(span.high),
         number(default),
         number(step),
         key=key,
-        help=span.help or None,
+        help=said(span.help) or None,
         persist_state="session",
     )
 
 
 def _log_range(span: Range, default: Any, key: str) -> Any:
     return st.select_slider(
-        span.label,
+        said(span.label),
         log_steps(span.low, span.high, default),
         default,
         key=key,
-        help=span.help or None,
+        help=said(span.help) or None,
         format_func=_text,
         persist_state="session",
     )
@@ -94,5 +99,5 @@ def log_steps(low: float, high: float, default: Any) -> list[Any]:
 
 def _text(value: Any) -> str:
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return _("yes") if value else _("no")
+    return f"{value:g}" if isinstance(value, float) else said(str(value))
