@@ -11,6 +11,7 @@ from pages.taxonomy import frames, glossary, preview, trying, views, words
 from pages.ui import cards as marks
 from pages.ui import provenance, state
 from pages.ui.desk import Desk
+from pages.ui.language import N_, _, said
 from pruning_core.taxonomy import Card
 
 WIDTH = 440  # px
@@ -30,12 +31,12 @@ def show(cards: Sequence[Card], shown: pd.DataFrame, desk: Desk) -> None:
 def _word(word: tuple[str, str], shown: pd.DataFrame) -> None:
     axis, value = word
     mine = shown[shown[axis] == value]
-    st.caption(f"{words.AXES[axis]}: {words.QUESTIONS[axis]}")
+    st.caption(f"{_(words.AXES[axis])}: {_(words.QUESTIONS[axis])}")
     glossary.meaning(axis, value, len(mine))
     with st.container(horizontal=True, gap="xsmall"):
         for row in mine.itertuples(index=False):
             st.button(
-                row.name,
+                said(row.name),
                 key=f"taxonomy.of.{row.key}",
                 type="tertiary",
                 on_click=views.choose,
@@ -45,15 +46,20 @@ def _word(word: tuple[str, str], shown: pd.DataFrame) -> None:
 
 
 def _card(card: Card, cards: Sequence[Card], desk: Desk) -> None:
-    st.subheader(card.name)
+    st.subheader(said(card.name))
     with st.container(horizontal=True, gap="xsmall"):
         for axis in words.AXES:
             value = str(getattr(card, axis))
             st.button(
-                value, key=f"taxonomy.badge.{axis}", type="tertiary", on_click=views.choose, args=(None, (axis, value)),
-                help=words.DEFINITIONS[axis, value], wrap=True,
-            )  # fmt: skip
-    idea, numbers, here = st.tabs(["Idea", "Published", "Try it here"], key="taxonomy.tab", on_change="rerun")
+                said(value),
+                key=f"taxonomy.badge.{axis}",
+                type="tertiary",
+                on_click=views.choose,
+                args=(None, (axis, value)),
+                help=_(words.DEFINITIONS[axis, value]),
+                wrap=True,
+            )
+    idea, numbers, here = st.tabs([_("Idea"), _("Published"), _("Try it here")], key="taxonomy.tab", on_change="rerun")
     if idea.open:
         with idea:
             _idea(card, cards, desk)
@@ -66,43 +72,43 @@ def _card(card: Card, cards: Sequence[Card], desk: Desk) -> None:
 
 
 def _idea(card: Card, cards: Sequence[Card], desk: Desk) -> None:
-    st.markdown(card.idea)
+    st.markdown(said(card.idea))
     st.latex(card.formula)
     if steps := preview.in_order(card.key, state.network(desk.model)):
-        st.markdown(f"**In order:** {steps}")
-    st.markdown(f"**When it fails:** {card.fails}")
-    st.markdown(f"**Cost:** {card.cost}")
+        st.markdown(_("**In order:** {steps}").format(steps=steps))
+    st.markdown(_("**When it fails:** {text}").format(text=said(card.fails)))
+    st.markdown(_("**Cost:** {text}").format(text=said(card.cost)))
     if card.paper is not None:
         paper = card.paper
         title = f"[{paper.title}]({paper.url})" if paper.url else paper.title
         st.markdown(f"{paper.authors}: {title}, {paper.venue} {paper.year}.")
     if named := words.named_as(card.key):
-        st.caption(f"The survey calls it {named}.")
+        st.caption(_("The survey calls it {named}.").format(named=named))
     older, newer = frames.relatives(cards, card.key)
-    for label, found in (("Builds on", older), ("Taken up by", newer)):
+    for label, found in ((N_("Builds on"), older), (N_("Taken up by"), newer)):
         if found:
             with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
-                st.markdown(f":gray[{label}]", width="content")
+                st.markdown(f":gray[{_(label)}]", width="content")
                 for each in found:
                     st.button(
-                        each.name, key=f"taxonomy.{label}.{each.key}", type="tertiary", on_click=views.choose,
+                        said(each.name), key=f"taxonomy.{label}.{each.key}", type="tertiary", on_click=views.choose,
                         args=(each.key,), wrap=True,
                     )  # fmt: skip
 
 
 def _published(card: Card) -> None:
     if not card.published:
-        st.caption("No published result was read in a source.")
+        st.caption(_("No published result was read in a source."))
         return
     st.dataframe(
         frames.published(card),
         hide_index=True,
         column_config={
-            "network": "Network",
-            "dataset": "Data",
-            "result": "Published result",
-            "source": "Source",
-            "read": "Read",
+            "network": _("Network"),
+            "dataset": _("Data"),
+            "result": _("Published result"),
+            "source": _("Source"),
+            "read": _("Read"),
         },
     )
     found = {each.verified: provenance.published(each.source, verified=each.verified) for each in card.published}

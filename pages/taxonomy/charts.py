@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from pages.taxonomy.frames import Line
 from pages.ui import charts, theme
+from pages.ui.language import _, said
 from pages.ui.literal import plotted
 
 NODES = "nodes"  # the trace that takes the clicks
@@ -29,17 +30,19 @@ def outline(lines: Sequence[Line], *, selected: str | None) -> go.Figure:
     hue = {branch: theme.color(i) for i, branch in enumerate(branches)}
     methods = sum(line.depth == 2 for line in lines)
     figure = charts.blank(
-        f"Map of {methods} methods: {len(branches)} parts by the outer axis ({', '.join(branches)}), each divided by "
-        "the inner axis, one line for each method.",
+        _(
+            "Map of {methods} methods: {n} parts by the outer axis ({branches}), each divided by "
+            "the inner axis, one line for each method."
+        ).format(methods=methods, n=len(branches), branches=", ".join(map(said, branches))),
         height=8 + ROW_PX * tall,
         x_title="",
         y_title="",
     )
     figure.add_bar(
         orientation="h",
-        base=[column + INDENT[line.depth] for line, (column, _) in zip(lines, places)],
+        base=[column + INDENT[line.depth] for line, (column, _row) in zip(lines, places)],
         x=[0.985 - INDENT[line.depth] for line in lines],
-        y=[row for _, row in places],
+        y=[place[1] for place in places],
         width=0.94,
         marker={
             "color": [theme.tinted(hue[line.path[0]], SHARES[line.depth]) for line in lines],
@@ -63,7 +66,7 @@ def outline(lines: Sequence[Line], *, selected: str | None) -> go.Figure:
         name=NODES,
         showlegend=False,
     )
-    figure.update_xaxes(visible=False, range=[0, max(1 + column for column, _ in places)])
+    figure.update_xaxes(visible=False, range=[0, max(1 + place[0] for place in places)])
     figure.update_yaxes(visible=False, range=[tall - 0.4, -0.6])
     figure.update_layout(
         margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode=False, hovermode="closest", barmode="overlay"
@@ -83,7 +86,7 @@ def _columns(lines: Sequence[Line]) -> tuple[list[tuple[int, int]], int]:
             column, row = column + 1, 0
         places.append((column, row))
         row += 1
-    return places, max(tall, max(row for _, row in places) + 1)
+    return places, max(tall, max(place[1] for place in places) + 1)
 
 
 def _lines(label: str) -> str:
@@ -109,11 +112,9 @@ def timeline(
     at = {each.key: (each.x, row[each.family]) for each in dated.itertuples(index=False)}
     drawn = [(old, new) for old, new in lineage if old in at and new in at]
     figure = charts.blank(
-        f"Timeline of {len(dated)} papers"
-        + (f" from {dated['year'].min()} to {dated['year'].max()}" if len(dated) else "")
-        + f", and {len(drawn)} lines from a paper to one that it builds on.",
+        _timeline_alt(dated["year"], len(drawn)),
         height=max(260, 100 + 30 * len(families)),
-        x_title="Year of the paper",
+        x_title=_("Year of the paper"),
         y_title="",
     )
     mine = [pair for pair in drawn if selected in pair]
@@ -146,13 +147,25 @@ def timeline(
     marks = list(range(FIRST, last + 1, 2 if last - FIRST <= 14 else 5))
     early = bool(len(dated)) and int(dated["year"].min()) < FIRST
     figure.update_xaxes(
-        tickvals=marks, ticktext=[f"{'until ' if early and mark == FIRST else ''}{mark}" for mark in marks]
+        tickvals=marks,
+        ticktext=[_("until {year}").format(year=mark) if early and mark == FIRST else f"{mark}" for mark in marks],
     )
     figure.update_yaxes(
-        tickvals=list(row.values()), ticktext=list(row), range=[len(families) - 0.4, -0.8], showgrid=True
+        tickvals=list(row.values()),
+        ticktext=[said(family) for family in row],
+        range=[len(families) - 0.4, -0.8],
+        showgrid=True,
     )
     figure.update_layout(dragmode=False, hovermode="closest")
     return figure
+
+
+def _timeline_alt(years: pd.Series, lines: int) -> str:
+    if years.empty:
+        return _("Timeline of 0 papers, and 0 lines from a paper to one that it builds on.")
+    return _(
+        "Timeline of {papers} papers from {first} to {last}, and {lines} lines from a paper to one that it builds on."
+    ).format(papers=len(years), first=years.min(), last=years.max(), lines=lines)
 
 
 def _add_lineage(
@@ -172,11 +185,17 @@ def scores(frame: pd.DataFrame, *, title: str, layer: str) -> go.Figure:
     """What one criterion says of one layer, in order of the scores. Columns `channel`, `score`, `cut` (bool)."""
     ordered = frame.sort_values("score", kind="stable")
     figure = charts.blank(
-        f"Scores of {len(frame)} channels of {layer} by {title}, {int(frame['cut'].sum())} of them cut: from "
-        f"{ordered['score'].iloc[0]:.4g} to {ordered['score'].iloc[-1]:.4g}.",
+        _("Scores of {n} channels of {layer} by {title}, {n2} of them cut: from {iloc:.4g} to {iloc2:.4g}.").format(
+            n=len(frame),
+            layer=layer,
+            title=title,
+            n2=int(frame["cut"].sum()),
+            iloc=ordered["score"].iloc[0],
+            iloc2=ordered["score"].iloc[-1],
+        ),
         height=220,
-        x_title=f"Channels of {plotted(layer)}, orange ones go",
-        y_title=f"Score: {title}",
+        x_title=_("Channels of {layer}, orange ones go").format(layer=plotted(layer)),
+        y_title=_("Score: {title}").format(title=title),
     )
     figure.add_bar(
         x=list(range(len(ordered))),
@@ -187,7 +206,7 @@ def scores(frame: pd.DataFrame, *, title: str, layer: str) -> go.Figure:
             "line": {"width": 0},
         },
         customdata=ordered["channel"],
-        hovertemplate="channel %{customdata}: %{y:.4g}<extra></extra>",
+        hovertemplate=_("channel %{customdata}: %{y:.4g}") + "<extra></extra>",
         showlegend=False,
     )
     few = len(ordered) <= 64

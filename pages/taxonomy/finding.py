@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.taxonomy import frames, words
+from pages.ui.language import _, said
 
 OUTER, INNER = "data", "family"
 AXES = "taxonomy.axes"  # the two axes of the picture
@@ -15,34 +16,38 @@ def section(table: pd.DataFrame, *, with_axes: bool) -> pd.DataFrame:
     """The rows that are wanted; the axes are asked for where a picture follows."""
     places = st.columns([3, 2, 2, 2] if with_axes else [7, 2], vertical_alignment="bottom")
     asked = places[0].text_input(
-        "Search", key="taxonomy.search", persist_state="session", placeholder="a name, a word, an author",
-        help="All words must be found, in names, ideas, papers, and in what the survey calls it.",
+        _("Search"), key="taxonomy.search", persist_state="session", placeholder=_("a name, a word, an author"),
+        help=_("All words must be found, in names, ideas, papers, and in what the survey calls it."),
     )  # fmt: skip
     if with_axes:
         _choose_axes(places[1], places[2])
     wanted: dict[str, list[str]] = {}
-    with places[-1], st.popover("Filter", icon=":material/filter_alt:", width="stretch", wrap=True):
+    with places[-1], st.popover(_("Filter"), icon=":material/filter_alt:", width="stretch", wrap=True):
         for axis, title in words.AXES.items():
             values = [str(value) for value in words.VALUES[axis] if value in set(table[axis])]
             wanted[axis] = st.multiselect(
-                title, values, key=f"taxonomy.filter.{axis}", persist_state="session", wrap=True
+                _(title), values, format_func=said, key=f"taxonomy.filter.{axis}", persist_state="session", wrap=True
             )
     shown = frames.found(table, asked or "", wanted)
     if len(shown) < len(table):
-        st.caption(f"{len(shown)} of {len(table)} fit.")
+        st.caption(_("{n} of {n2} fit.").format(n=len(shown), n2=len(table)))
     return shown
 
 
 def _choose_axes(left: st.delta_generator.DeltaGenerator, right: st.delta_generator.DeltaGenerator) -> None:
     outer = left.selectbox(
-        "Outside", list(words.AXES), list(words.AXES).index(OUTER), format_func=lambda axis: words.AXES[axis],
+        _("Outside"), list(words.AXES), list(words.AXES).index(OUTER), format_func=lambda axis: _(words.AXES[axis]),
         key="taxonomy.outer", persist_state="session",
     )  # fmt: skip
     others = [axis for axis in words.AXES if axis != outer]
     inner = right.selectbox(
-        "Inside", others, others.index(INNER) if INNER in others else 0, format_func=lambda axis: words.AXES[axis],
-        key=f"taxonomy.inner.{outer}", persist_state="session",
-    )  # fmt: skip
+        _("Inside"),
+        others,
+        others.index(INNER) if INNER in others else 0,
+        format_func=lambda axis: _(words.AXES[axis]),
+        key=f"taxonomy.inner.{outer}",
+        persist_state="session",
+    )
     st.session_state[AXES] = outer or OUTER, inner or INNER
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pages.taxonomy.words import AXES, named_as
+from pages.ui.language import _, said
 from pruning_core.taxonomy import Card
 
 SEPARATOR = "\x1f"  # between the parts of a line's id: no name holds it
@@ -40,7 +41,8 @@ def table(found: Iterable[Card]) -> pd.DataFrame:
 
 def _text(card: Card) -> str:
     paper = (card.paper.title, card.paper.authors, card.paper.venue, str(card.paper.year)) if card.paper else ()
-    return " ".join((card.name, card.key, card.idea, card.fails, named_as(card.key), *paper)).lower()
+    prose = (card.name, card.idea, card.fails)
+    return " ".join((*prose, *map(said, prose), card.key, named_as(card.key), *paper)).lower()
 
 
 def found(frame: pd.DataFrame, words: str, wanted: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -76,11 +78,11 @@ def outline(frame: pd.DataFrame, axes: Sequence[str]) -> list[Line]:
     """Everything in order: the values of the outer axis, in each those of the inner one, in each the methods."""
     lines = []
     for outer, part in frame.groupby(axes[0], sort=False):
-        lines.append(Line((str(outer),), str(outer), len(part), str(outer)))
+        lines.append(Line((str(outer),), said(str(outer)), len(part), said(str(outer))))
         for inner, few in part.groupby(axes[1], sort=False):
-            lines.append(Line((str(outer), str(inner)), str(inner), len(few), str(inner)))
+            lines.append(Line((str(outer), str(inner)), said(str(inner)), len(few), said(str(inner))))
             lines += [
-                Line((str(outer), str(inner), row.key), short(row.name), 1, row.name)
+                Line((str(outer), str(inner), row.key), short(said(row.name)), 1, said(row.name))
                 for row in few.itertuples(index=False)
             ]
     return lines
@@ -115,11 +117,11 @@ def beside(first: Card, second: Card) -> pd.DataFrame:
     def of(card: Card) -> dict[str, str]:
         paper = f"{card.paper.authors}: {card.paper.title}, {card.paper.venue} {card.paper.year}" if card.paper else "–"
         return {
-            "Idea": card.idea,
-            **{title: str(getattr(card, axis)) for axis, title in AXES.items()},
-            "Cost": card.cost,
-            "When it fails": card.fails,
-            "Paper": paper,
+            _("Idea"): said(card.idea),
+            **{_(title): said(str(getattr(card, axis))) for axis, title in AXES.items()},
+            _("Cost"): said(card.cost),
+            _("When it fails"): said(card.fails),
+            _("Paper"): paper,
         }
 
     one, other = of(first), of(second)
@@ -136,7 +138,7 @@ def published(card: Card) -> pd.DataFrame:
                 "dataset": each.dataset,
                 "result": each.result,
                 "source": each.source,
-                "read": "in the source" if each.verified else "in a secondary source",
+                "read": _("in the source") if each.verified else _("in a secondary source"),
             }
             for each in card.published
         ]

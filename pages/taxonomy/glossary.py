@@ -6,15 +6,16 @@ import pandas as pd
 import streamlit as st
 
 from pages.taxonomy import drawings, words
+from pages.ui.language import _, said
 
 PER_ROW_PX = 320
 
 
 def show(table: pd.DataFrame) -> None:
-    st.caption(":green[Teal] stays, :orange[orange] goes, grey is what is given.")
+    st.caption(_(":green[Teal] stays, :orange[orange] goes, grey is what is given."))
     for axis, title in words.AXES.items():
-        st.subheader(title)
-        st.markdown(words.QUESTIONS[axis])
+        st.subheader(_(title))
+        st.markdown(_(words.QUESTIONS[axis]))
         with st.container(horizontal=True, gap="small"):
             for value in words.VALUES[axis]:
                 with st.container(border=True, width=PER_ROW_PX):
@@ -22,5 +23,6 @@ def show(table: pd.DataFrame) -> None:
 
 
 def meaning(axis: str, value: str, count: int) -> None:
+    here = _("{n} here").format(n=count)
     st.image(drawings.of(axis, value), width=drawings.WIDE)
-    st.markdown(f"**{value}** :gray[· {count} here]  \n{words.DEFINITIONS[axis, value]}")
+    st.markdown(f"**{said(value)}** :gray[· {here}]  \n{_(words.DEFINITIONS[axis, value])}")

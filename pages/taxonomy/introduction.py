@@ -5,23 +5,24 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.taxonomy import registry, words
+from pages.ui.language import _
 
 
 def counted() -> None:
-    st.markdown(f"{registry.counted()} run here. Click a line: it opens beside.")
+    st.markdown(_("{kinds} run here. Click a line: it opens beside.").format(kinds=registry.counted()))
 
 
 def sources() -> None:
-    with st.popover("The survey", icon=":material/menu_book:", wrap=True):
-        st.markdown("The axes and the names come from five Chinese texts. Where they err, the Myths page says so.")
+    with st.popover(_("The survey"), icon=":material/menu_book:", wrap=True):
+        st.markdown(_("The axes and the names come from five Chinese texts. Where they err, the Myths page says so."))
         for each in words.SOURCES:
             title = f"[{each.title}]({each.url})" if each.url else each.title
-            st.markdown(f"**{title}** ({each.english}). {each.about}")
+            st.markdown(f"**{title}** ({each.english}). {_(each.about)}")
 
 
 def not_run() -> None:
     """What the survey names and nothing here runs, in grey, each with its reason."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.markdown(":gray[Named by the survey and not run here:]", width="content")
+        st.markdown(_(":gray[Named by the survey and not run here:]"), width="content")
         for each in words.NOT_RUN:
-            st.markdown(f":gray-badge[{each.name}]", help=each.reason, width="content")
+            st.markdown(f":gray-badge[{_(each.name)}]", help=_(each.reason), width="content")

@@ -4,16 +4,24 @@ import streamlit as st
 
 from pages.taxonomy import beside, comparing, finding, frames, glossary, introduction, registry, views
 from pages.ui import state
+from pages.ui.language import _
 
 cards = registry.cards()
 
-st.title("Taxonomy")
+st.title(_("Taxonomy"))
 introduction.counted()
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
     view = st.segmented_control(
-        "View", list(views.VIEWS), default=next(iter(views.VIEWS)), required=True, key="taxonomy.view",
-        persist_state="session", label_visibility="collapsed", wrap=True,
-    )  # fmt: skip
+        _("View"),
+        list(views.VIEWS),
+        format_func=_,
+        default=next(iter(views.VIEWS)),
+        required=True,
+        key="taxonomy.view",
+        persist_state="session",
+        label_visibility="collapsed",
+        wrap=True,
+    )
     introduction.sources()
 if view == views.WORDS:
     glossary.show(frames.table(cards))

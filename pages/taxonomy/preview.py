@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pages.ui.language import N_, _, said
 from pruning_core.allocation.budget import Budget
 from pruning_core.criteria import Criterion
 from pruning_core.errors import UserError
@@ -13,12 +14,12 @@ from pruning_core.methods.phases import Apply, Cut, FindWidths, Mask, Phase, Reb
 from pruning_core.methods.registry import METHODS
 from pruning_core.sparsity.grains import PATTERNS, Grain
 
-LEARNT = "What goes is learnt while it trains, so there is nothing to show on a layer before. It runs on its page."
-NO_CHANNELS = "It decides how much, when or what then, not which channels. It is tried on its page."
-REBUILDS = "It changes the build of the network instead of the widths of its layers. It runs on its page."
-ZEROS = (
-    "It sets weights inside the tensors to zero ({grain}). The Granularity page shows that on any layer of the loaded "
-    "network, with its speed."
+LEARNT = N_("What goes is learnt while it trains, so there is nothing to show on a layer before. It runs on its page.")
+NO_CHANNELS = N_("It decides how much, when or what then, not which channels. It is tried on its page.")
+REBUILDS = N_("It changes the build of the network instead of the widths of its layers. It runs on its page.")
+ZEROS = N_(
+    "It sets weights inside the tensors to zero ({grain}). The Granularity page shows that on "
+    "any layer of the loaded network, with its speed."
 )
 CUTS = (Cut, Mask, Apply, Rebuild)
 MOST = 8  # phases named
@@ -50,7 +51,9 @@ def in_order(key: str, network: Network) -> str:
         f":{'green' if isinstance(p, Train) else 'orange' if isinstance(p, CUTS) else 'gray'}-badge[{_word(p)}]"
         for p in found[:MOST]
     ]
-    return " → ".join(words) + (f" → :gray[and {len(found) - MOST} more]" if len(found) > MOST else "")
+    return " → ".join(words) + (
+        " → :gray[" + _("and {n} more").format(n=len(found) - MOST) + "]" if len(found) > MOST else ""
+    )
 
 
 def _word(phase: Phase) -> str:
@@ -62,16 +65,16 @@ def of(key: str, network: Network) -> Criterion | Elsewhere:
     """The criterion that the method ``key`` cuts by first, or why there is none."""
     method = next((each for each in METHODS if each.card.key == key), None)
     if method is None:
-        return Elsewhere(NO_CHANNELS)
+        return Elsewhere(_(NO_CHANNELS))
     if why := method().obstacle(network):
-        return Elsewhere(why)
+        return Elsewhere(said(why))
     for phase in phases(key, network):
         match phase:
             case Cut(by=Criterion() as by) | FindWidths(by=Criterion() as by):
                 return by
             case Mask(pattern=pattern):
                 grain = next((grain for grain, each in PATTERNS.items() if type(each) is type(pattern)), None)
-                return Elsewhere(ZEROS.format(grain=grain or pattern.granularity), grain)
+                return Elsewhere(_(ZEROS).format(grain=said(grain or pattern.granularity)), grain)
             case Rebuild():
-                return Elsewhere(REBUILDS)
-    return Elsewhere(LEARNT)
+                return Elsewhere(_(REBUILDS))
+    return Elsewhere(_(LEARNT))

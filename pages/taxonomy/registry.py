@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pages.ui.language import N_, _
 from pages.ui.registry import by_key
 from pruning_core.allocation.schedule import SCHEDULES
 from pruning_core.allocation.search import EXPLORERS
@@ -31,26 +32,28 @@ class Home:
 
 
 HOMES = (
-    (ALLOCATIONS, Home("pages/whatif/page.py", "under a budget on What-if", "whatif.preset")),
-    (SHORTCUTS, Home("pages/whatif/page.py", "under a budget on What-if", "whatif.shortcuts")),
-    (EXPLORERS, Home("pages/search/page.py", "on Search", "search.explorer")),
-    (SCHEDULES, Home("pages/finetune/page.py", "in steps on Fine-tune", "gradual.schedule", IN_STEPS)),
+    (ALLOCATIONS, Home("pages/whatif/page.py", N_("Try it under a budget on What-if"), "whatif.preset")),
+    (SHORTCUTS, Home("pages/whatif/page.py", N_("Try it under a budget on What-if"), "whatif.shortcuts")),
+    (EXPLORERS, Home("pages/search/page.py", N_("Try it on Search"), "search.explorer")),
+    (SCHEDULES, Home("pages/finetune/page.py", N_("Try it in steps on Fine-tune"), "gradual.schedule", IN_STEPS)),
     (
         tuple(each for each in RECOVERIES if not each.trains),
-        Home("pages/whatif/page.py", "after a cut on What-if", "recovery"),
+        Home("pages/whatif/page.py", N_("Try it after a cut on What-if"), "recovery"),
     ),
     (
         tuple(each for each in RECOVERIES if each.trains),
-        Home("pages/finetune/page.py", "on a network that was cut on Fine-tune", "finetune.recovery", AT_ONCE),
+        Home(
+            "pages/finetune/page.py", N_("Try it on a network that was cut on Fine-tune"), "finetune.recovery", AT_ONCE
+        ),
     ),
-    (METHODS, Home("pages/methods/page.py", "on Methods", "methods.method")),
+    (METHODS, Home("pages/methods/page.py", N_("Try it on Methods"), "methods.method")),
 )
 
 
 def cards() -> tuple[Card, ...]:
     """Only what runs has a card here: the criteria first, in the order of their registries."""
     found = [each.card for each in by_key().values()]
-    return (*found, *(each.card for classes, _ in HOMES for each in classes))
+    return (*found, *(each.card for classes, _home in HOMES for each in classes))
 
 
 def home(key: str) -> Home | None:
@@ -61,8 +64,16 @@ def home(key: str) -> Home | None:
 def counted() -> str:
     """How many there are of each sort, in Markdown."""
     return (
-        f"**{len(by_key())} criteria**, **{len(ALLOCATIONS)} ways to share out ratios**, "
-        f"**{len(SHORTCUTS)} ways with shortcuts**, "
-        f"**{len(EXPLORERS)} searches**, **{len(SCHEDULES)} schedules**, **{len(RECOVERIES)} recoveries** and "
-        f"**{len(METHODS)} methods**"
+        _(
+            "**{criteria} criteria**, **{allocations} ways to share out ratios**, **{shortcuts} ways with shortcuts**, "
+            "**{explorers} searches**, **{schedules} schedules**, **{recoveries} recoveries** and **{methods} methods**"
+        )
+    ).format(
+        criteria=len(by_key()),
+        allocations=len(ALLOCATIONS),
+        shortcuts=len(SHORTCUTS),
+        explorers=len(EXPLORERS),
+        schedules=len(SCHEDULES),
+        recoveries=len(RECOVERIES),
+        methods=len(METHODS),
     )

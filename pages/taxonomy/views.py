@@ -9,10 +9,11 @@ import streamlit as st
 
 from pages.taxonomy import charts, finding, frames, registry
 from pages.ui import plots
+from pages.ui.language import N_, _, said
 
 OPEN, WORD = "taxonomy.card", "taxonomy.word"
 WIDTH = 545  # px: with the card beside it a usual screen; on a narrow one the card goes below
-NOTHING = "Nothing fits. Take a word out of the search, or a filter away."
+NOTHING = N_("Nothing fits. Take a word out of the search, or a filter away.")
 
 
 def opened(shown: pd.DataFrame) -> str:
@@ -33,7 +34,7 @@ def picture(shown: pd.DataFrame) -> None:
     """The clickable map: one axis outside, another inside, a line for each method."""
     axes = finding.axes()
     if shown.empty:
-        st.info(NOTHING)
+        st.info(_(NOTHING))
         return
     figure = charts.outline(frames.outline(shown, axes), selected=_selected(shown, axes))
     clicked = plots.pick(figure, "taxonomy.picture", charts.NODES)
@@ -59,7 +60,7 @@ def _selected(shown: pd.DataFrame, axes: tuple[str, str]) -> str | None:
 def timeline(shown: pd.DataFrame) -> None:
     """Years, and who builds on whom."""
     if shown.empty:
-        st.info(NOTHING)
+        st.info(_(NOTHING))
         return
     figure = charts.timeline(
         shown, families=list(dict.fromkeys(shown["family"])), selected=opened(shown),
@@ -67,30 +68,34 @@ def timeline(shown: pd.DataFrame) -> None:
     )  # fmt: skip
     clicked = plots.pick(figure, "taxonomy.timeline", charts.PAPERS)
     undated = int(shown["year"].isna().sum())
-    note = f" {undated} have no paper of their own: common practice that several papers share." if undated else ""
-    st.caption(f"A line leads from a paper to one that takes it up, extends or answers it.{note}")
+    note = _("{n} have no paper of their own: common practice that several papers share.").format(n=undated)
+    lines = _("A line leads from a paper to one that takes it up, extends or answers it.")
+    st.caption(f"{lines} {note}" if undated else lines)
     if clicked is not None:
         choose(clicked["customdata"])
         st.rerun()
 
 
 def table(shown: pd.DataFrame) -> None:
+    told = shown[["name", "family", "data", "time", "granularity", "cost", "year", "url"]].copy()
+    for column in ("name", "family", "data", "time", "granularity", "cost"):
+        told[column] = told[column].map(said)
     event = st.dataframe(
-        shown[["name", "family", "data", "time", "granularity", "cost", "year", "url"]],
+        told,
         hide_index=True,
         height=min(charts.HEIGHT, 38 + 35 * max(1, len(shown))),
         key="taxonomy.table",
         on_select="rerun",
         selection_mode="single-row",
         column_config={
-            "name": st.column_config.TextColumn("Name", pinned=True),
-            "family": "Family",
-            "data": "Data needed",
-            "time": "When",
-            "granularity": "Granularity",
-            "cost": "Cost",
-            "year": st.column_config.NumberColumn("Year", format="%d"),
-            "url": st.column_config.LinkColumn("Paper", display_text="open"),
+            "name": st.column_config.TextColumn(_("Name"), pinned=True),
+            "family": _("Family"),
+            "data": _("Data needed"),
+            "time": _("When"),
+            "granularity": _("Granularity"),
+            "cost": _("Cost"),
+            "year": st.column_config.NumberColumn(_("Year"), format="%d"),
+            "url": st.column_config.LinkColumn(_("Paper"), display_text=_("open")),
         },
     )
     rows = tuple(event["selection"]["rows"])
@@ -101,7 +106,7 @@ def table(shown: pd.DataFrame) -> None:
             st.rerun()
 
 
-PICTURE, COMPARE, WORDS = "Picture", "Two side by side", "Words"
+PICTURE, COMPARE, WORDS = N_("Picture"), N_("Two side by side"), N_("Words")
 
 
 def _elsewhere(shown: pd.DataFrame) -> None:
@@ -110,8 +115,8 @@ def _elsewhere(shown: pd.DataFrame) -> None:
 
 VIEWS: Mapping[str, Callable[[pd.DataFrame], None]] = {
     PICTURE: picture,
-    "Years and lineage": timeline,
-    "Table": table,
+    N_("Years and lineage"): timeline,
+    N_("Table"): table,
     COMPARE: _elsewhere,
     WORDS: _elsewhere,
 }

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pages.ui.language import N_
 from pruning_core.taxonomy import Data, Execution, Family, Granularity, Structure, Time
 
 AXES: Mapping[str, str] = {
-    "family": "Family",
-    "data": "Data needed",
-    "time": "When",
-    "granularity": "Granularity",
-    "structure": "Structure",
-    "execution": "Execution",
+    "family": N_("Family"),
+    "data": N_("Data needed"),
+    "time": N_("When"),
+    "granularity": N_("Granularity"),
+    "structure": N_("Structure"),
+    "execution": N_("Execution"),
 }
 VALUES: Mapping[str, type[StrEnum]] = {
     "family": Family,
@@ -25,62 +26,87 @@ VALUES: Mapping[str, type[StrEnum]] = {
     "execution": Execution,
 }
 QUESTIONS: Mapping[str, str] = {
-    "family": "By which idea is it decided what goes?",
-    "data": "What must be at hand to decide?",
-    "time": "When is it decided, seen from the training?",
-    "granularity": "What is the smallest piece that goes?",
-    "structure": "What is left: a smaller network, or the same one with zeros?",
-    "execution": "Is it one network for all images, or another one for each?",
+    "family": N_("By which idea is it decided what goes?"),
+    "data": N_("What must be at hand to decide?"),
+    "time": N_("When is it decided, seen from the training?"),
+    "granularity": N_("What is the smallest piece that goes?"),
+    "structure": N_("What is left: a smaller network, or the same one with zeros?"),
+    "execution": N_("Is it one network for all images, or another one for each?"),
 }
 
 DEFINITIONS: Mapping[tuple[str, str], str] = {
-    ("granularity", Granularity.ELEMENT): "Single weights become zero, wherever they stand. Every tensor keeps its "
-    "shape. N:M sparsity also works on single weights, but so many in every few.",
-    ("granularity", Granularity.VECTOR): "A row of a kernel, or one position of it in all filters (a column of the "
-    "layer written as a matrix), becomes zero together.",
-    ("granularity", Granularity.KERNEL): "What one filter reads of one input channel: a whole small kernel, or a "
-    "pattern inside it.",
-    ("granularity", Granularity.CHANNEL): "A whole filter, and with it the channel that it makes and what the next "
-    "layers read of it. Filter and channel pruning are one cut seen from two sides.",
-    ("granularity", Granularity.LAYER): "A whole layer. It can go where something carries the signal past it.",
-    ("granularity", Granularity.BLOCK): "Several layers in a row, mostly a residual block, whose shortcut then does "
-    "its work alone.",
-    ("structure", Structure.STRUCTURED): "What goes leaves a smaller ordinary network. It needs no special software.",
-    ("structure", Structure.SEMI): "Zeros in a regular pattern inside tensors that keep their shape. It is faster only "
-    "where a compiler or a chip knows the pattern.",
-    ("structure", Structure.UNSTRUCTURED): "Zeros anywhere. Smallest when stored, but ordinary kernels multiply by "
-    "zeros as by any number.",
-    ("time", Time.BEFORE): "On random weights, before anything was learnt.",
-    ("time", Time.DURING): "While the network is trained: what goes may change, or come back, until the end.",
-    ("time", Time.AFTER): "A trained network is cut. Mostly a shorter training follows.",
-    ("execution", Execution.STATIC): "One smaller network for all images. When it was found does not matter.",
-    ("execution", Execution.DYNAMIC): "The whole network stays; small gates choose anew for every image what is "
-    "computed.",
-    ("data", Data.NONE): "The weights alone.",
-    ("data", Data.UNLABELLED): "Some images, without their labels: to see what channels answer.",
-    ("data", Data.LABELS): "Some images with labels, to measure accuracy, but no gradients.",
-    ("data", Data.LABELLED): "Some images with labels, forwards and backwards once.",
-    ("data", Data.TRAINING): "The training data, and time to train.",
-    ("family", Family.MAGNITUDE): "Small is unimportant: the size of a weight or the norm of a filter decides.",
-    ("family", Family.PENALTY): "A term in the training's loss pulls scales or weights towards zero; what became "
-    "small is cut.",
-    ("family", Family.PROXY): "Another problem is solved in place of the real one: to rebuild what the next layer "
-    "gets, or to train under a constraint that is written as a second set of variables.",
-    ("family", Family.ACTIVATION): "What channels answer to images decides: how often, how strongly, how variedly.",
-    ("family", Family.GRADIENT): "How much the loss would change without it, by the first terms of a Taylor series.",
-    ("family", Family.REDUNDANCY): "What others can stand in for goes, however large it is.",
-    ("family", Family.SAMPLING): "Gates that open with a probability are trained with the weights or alone; the "
-    "probabilities then say the widths.",
-    ("family", Family.CLUSTERING): "Alike filters or feature maps are put into clusters; one of each cluster stays.",
-    ("family", Family.KERNELS): "Judged kernel by kernel: patterns inside them, groups of them, or representatives.",
-    ("family", Family.SEARCH): "Many choices of widths are tried and measured; the best stays.",
-    ("family", Family.RATIOS): "Not what goes, but how much of it in which layer.",
-    ("family", Family.SHORTCUTS): "What becomes of channels that an addition ties to those of a shortcut.",
-    ("family", Family.SCHEDULE): "In how many steps, and how much in each.",
-    ("family", Family.RECOVERY): "What is done after a cut so that the network works again.",
-    ("family", Family.INITIALISATION): "Judged by one look at a network that was never trained.",
-    ("family", Family.DYNAMIC): "What is left out depends on the image.",
-    ("family", Family.CONTROL): "No idea at all, or no pruning at all: what every method must beat.",
+    ("granularity", Granularity.ELEMENT): N_(
+        "Single weights become zero, wherever they stand. Every tensor keeps its shape. N:M "
+        "sparsity also works on single weights, but so many in every few."
+    ),
+    ("granularity", Granularity.VECTOR): N_(
+        "A row of a kernel, or one position of it in all filters (a column of the layer written as "
+        "a matrix), becomes zero together."
+    ),
+    ("granularity", Granularity.KERNEL): N_(
+        "What one filter reads of one input channel: a whole small kernel, or a pattern inside it."
+    ),
+    ("granularity", Granularity.CHANNEL): N_(
+        "A whole filter, and with it the channel that it makes and what the next layers read of "
+        "it. Filter and channel pruning are one cut seen from two sides."
+    ),
+    ("granularity", Granularity.LAYER): N_("A whole layer. It can go where something carries the signal past it."),
+    ("granularity", Granularity.BLOCK): N_(
+        "Several layers in a row, mostly a residual block, whose shortcut then does its work alone."
+    ),
+    ("structure", Structure.STRUCTURED): N_(
+        "What goes leaves a smaller ordinary network. It needs no special software."
+    ),
+    ("structure", Structure.SEMI): N_(
+        "Zeros in a regular pattern inside tensors that keep their shape. It is faster only where "
+        "a compiler or a chip knows the pattern."
+    ),
+    ("structure", Structure.UNSTRUCTURED): N_(
+        "Zeros anywhere. Smallest when stored, but ordinary kernels multiply by zeros as by any number."
+    ),
+    ("time", Time.BEFORE): N_("On random weights, before anything was learnt."),
+    ("time", Time.DURING): N_("While the network is trained: what goes may change, or come back, until the end."),
+    ("time", Time.AFTER): N_("A trained network is cut. Mostly a shorter training follows."),
+    ("execution", Execution.STATIC): N_("One smaller network for all images. When it was found does not matter."),
+    ("execution", Execution.DYNAMIC): N_(
+        "The whole network stays; small gates choose anew for every image what is computed."
+    ),
+    ("data", Data.NONE): N_("The weights alone."),
+    ("data", Data.UNLABELLED): N_("Some images, without their labels: to see what channels answer."),
+    ("data", Data.LABELS): N_("Some images with labels, to measure accuracy, but no gradients."),
+    ("data", Data.LABELLED): N_("Some images with labels, forwards and backwards once."),
+    ("data", Data.TRAINING): N_("The training data, and time to train."),
+    ("family", Family.MAGNITUDE): N_("Small is unimportant: the size of a weight or the norm of a filter decides."),
+    ("family", Family.PENALTY): N_(
+        "A term in the training's loss pulls scales or weights towards zero; what became small is cut."
+    ),
+    ("family", Family.PROXY): N_(
+        "Another problem is solved in place of the real one: to rebuild what the next layer gets, "
+        "or to train under a constraint that is written as a second set of variables."
+    ),
+    ("family", Family.ACTIVATION): N_("What channels answer to images decides: how often, how strongly, how variedly."),
+    ("family", Family.GRADIENT): N_(
+        "How much the loss would change without it, by the first terms of a Taylor series."
+    ),
+    ("family", Family.REDUNDANCY): N_("What others can stand in for goes, however large it is."),
+    ("family", Family.SAMPLING): N_(
+        "Gates that open with a probability are trained with the weights or alone; the "
+        "probabilities then say the widths."
+    ),
+    ("family", Family.CLUSTERING): N_(
+        "Alike filters or feature maps are put into clusters; one of each cluster stays."
+    ),
+    ("family", Family.KERNELS): N_(
+        "Judged kernel by kernel: patterns inside them, groups of them, or representatives."
+    ),
+    ("family", Family.SEARCH): N_("Many choices of widths are tried and measured; the best stays."),
+    ("family", Family.RATIOS): N_("Not what goes, but how much of it in which layer."),
+    ("family", Family.SHORTCUTS): N_("What becomes of channels that an addition ties to those of a shortcut."),
+    ("family", Family.SCHEDULE): N_("In how many steps, and how much in each."),
+    ("family", Family.RECOVERY): N_("What is done after a cut so that the network works again."),
+    ("family", Family.INITIALISATION): N_("Judged by one look at a network that was never trained."),
+    ("family", Family.DYNAMIC): N_("What is left out depends on the image."),
+    ("family", Family.CONTROL): N_("No idea at all, or no pruning at all: what every method must beat."),
 }
 
 
@@ -98,18 +124,18 @@ SOURCES = (
     Source(
         "通道剪枝方法综述",
         "Survey of channel pruning methods",
-        "It follows the related work of REPrune (2024).",
+        N_("It follows the related work of REPrune (2024)."),
         "https://arxiv.org/abs/2402.17862",
     ),
-    Source("结构化剪枝", "Structured pruning", "Notes of the same collection.", "https://github.com/Q-crystal/KB"),
+    Source("结构化剪枝", "Structured pruning", N_("Notes of the same collection."), "https://github.com/Q-crystal/KB"),
     Source(
         "网络剪枝调研",
         "A study of network pruning",
-        "It draws on Pruning and Quantization for Deep Neural Network Acceleration: A Survey (2021).",
+        N_("It draws on Pruning and Quantization for Deep Neural Network Acceleration: A Survey (2021)."),
         "https://arxiv.org/abs/2101.09671",
     ),
-    Source("模型剪枝", "An overview of model pruning", "A blog article by 禅与计算机程序设计艺术."),
-    Source("CNN通道剪枝实战", "Channel pruning in practice: from theory to code", "An article with code."),
+    Source("模型剪枝", "An overview of model pruning", N_("A blog article by 禅与计算机程序设计艺术.")),
+    Source("CNN通道剪枝实战", "Channel pruning in practice: from theory to code", N_("An article with code.")),
 )
 
 
@@ -196,18 +222,22 @@ NAMED: Mapping[int, Mapping[str, str]] = {
 }
 NOT_RUN = (
     NotRun(
-        "Rethinking the Pruning Criteria",
+        N_("Rethinking the Pruning Criteria"),
         2,
-        "It compares criteria and prunes nothing. The Criteria page does "
-        "that: its part Agreement says how alike two criteria rank.",
+        N_(
+            "It compares criteria and prunes nothing. The Criteria page does that: its part "
+            "Agreement says how alike two criteria rank."
+        ),
     ),
     NotRun(
-        "L0 norm",
+        N_("L0 norm"),
         2,
-        "It counts weights that are not zero. In a trained layer that is all of them, so it "
-        "ranks nothing. The Lp norm with a small p comes near it.",
+        N_(
+            "It counts weights that are not zero. In a trained layer that is all of them, so it "
+            "ranks nothing. The Lp norm with a small p comes near it."
+        ),
     ),
-    NotRun("activation pruning, structure mode", 3, "The text names it and gives no rule for it."),
+    NotRun(N_("activation pruning, structure mode"), 3, N_("The text names it and gives no rule for it.")),
 )
 
 
