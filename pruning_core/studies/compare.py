@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -99,6 +99,13 @@ class CompareRun(RunSpec):
         return len(draws(self.criteria, self.random_seeds)) * len(self.budgets) * per_network + origin
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
+        ground = yield from self.ground(workspace)
+        wanted = draws(self.criteria, self.random_seeds)
+        scores = yield from self.scored(ground, wanted, workspace, past)
+        yield from Comparison(self, ground, scores, past).run()
+
+    def ground(self, workspace: Workspace) -> Generator[Event, None, Ground]:
+        """What all criteria stand on. Raises UserError where there is nothing to compare."""
         if not self.criteria or not self.budgets:
             raise UserError("There is nothing to compare. Choose at least one criterion and one budget.")
         for budget in self.budgets:
@@ -113,33 +120,47 @@ class CompareRun(RunSpec):
         if self.images is not None:
             test = test.subset(min(self.images, len(test)), self.seed)
         parts = tuple(fitted(part, self.data, loaded) for part in (fit, held_out, test))
-        network = captured(loaded)
-        wanted = draws(self.criteria, self.random_seeds)
-        scores = yield from scored_all(
-            loaded, network, wanted, workspace, self.data, self.score_images, self.seed, past
+        return Ground(loaded, captured(loaded), parts)
+
+    def scored(
+        self, ground: Ground, wanted: Sequence[Draw], workspace: Workspace, past: tuple[Event, ...]
+    ) -> Generator[Event, None, dict[Draw, dict[str, NDArray[np.float64]]]]:
+        """Scores by group of every draw, read back where ``past`` tells of them."""
+        return scored_all(
+            ground.loaded, ground.network, wanted, workspace, self.data, self.score_images, self.seed, past
         )
-        yield from _Comparison(self, loaded, network, parts, scores, past).run()
 
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
         """Every point that was measured, and the scores behind them."""
         return tuple(event for event in past if isinstance(event, Scored | Point | OutOfReach))
 
 
+@dataclass(frozen=True)
+class Ground:
+    """``parts``: fit, held-out, and what is measured on. ``base``: marks of the unpruned network, by moment."""
+
+    loaded: LoadedModel
+    network: Network
+    parts: tuple[Dataset, ...]
+    base: dict[str, Marks] = field(default_factory=dict)
+
+
 @dataclass
-class _Comparison:
+class Comparison:
     """The inside of one attempt."""
 
     spec: CompareRun
-    loaded: LoadedModel
-    network: Network
-    parts: tuple[Dataset, ...]  # fit, held-out, what is measured on
+    ground: Ground
     scores: dict[Draw, dict[str, NDArray[np.float64]]]
     past: tuple[Event, ...]
     began: float = field(default_factory=time.monotonic)
     done: int = 0
     fresh: int = 0
     told: float = 0.0
-    base: dict[str, Marks] = field(default_factory=dict)  # of the unpruned network, by moment
+
+    def __post_init__(self) -> None:
+        self.loaded, self.network = self.ground.loaded, self.ground.network
+        self.parts, self.base = self.ground.parts, self.ground.base
 
     def run(self) -> Iterator[Event]:
         known = {event.place for event in self.past if isinstance(event, Point)}
@@ -162,6 +183,8 @@ class _Comparison:
     def _origin(self, known: set[tuple[str, int, float, str]]) -> Iterator[Event]:
         """The unpruned network, before and after the training that all get; measured again when resumed."""
         for when in (When.PRUNED, When.TUNED):
+            if when in self.base:
+                continue
             who = (ORIGIN, ORIGIN, 0, 1.0)
             old = (ORIGIN, 0, 1.0, str(when)) in known
             if when not in self.spec.moments or (old and when is When.TUNED and not self._tuning_left(known)):

@@ -11,11 +11,13 @@ from pruning_core.runs.catalogue import Catalogue
 from pruning_core.runs.crew import Crew, Split
 from pruning_core.runs.piece import Asked, Brought
 from pruning_core.runs.spec import RunSpec
+from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.sensitivity import SensitivityRun
 from pruning_core.studies.specs import PRODUCT
+from pruning_core.studies.spread_comparison import ComparedDraw, ComparedScores, spread_comparison
 from pruning_core.studies.spread_sweep import SweepBasis, SweepRows, spread_sweep
 
-PIECES = Catalogue((*PRODUCT.runs, SweepBasis, SweepRows), PRODUCT.values, PRODUCT.events)
+PIECES = Catalogue((*PRODUCT.runs, SweepBasis, SweepRows, ComparedScores, ComparedDraw), PRODUCT.values, PRODUCT.events)
 
 
 def task(asked: Asked, *sent: bytes) -> Brought:
@@ -28,6 +30,8 @@ def split(spec: RunSpec) -> Split | None:
     match spec:
         case SensitivityRun(model=model) if not model.foreign:
             return partial(spread_sweep, spec)
+        case CompareRun(model=model) if not model.foreign:
+            return partial(spread_comparison, spec)
     return None
 
 

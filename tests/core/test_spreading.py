@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pruning_core.analysis.sensitivity import Fast
+from pruning_core.criteria import L1Norm, Random, TaylorGate
 from pruning_core.datasets import DIGITS
 from pruning_core.measuring.measures import Accuracy, Cell
 from pruning_core.methods.recoveries import Mending
@@ -15,9 +16,14 @@ from pruning_core.runs.crew import Crew
 from pruning_core.runs.events import Event
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies import spreading
+from pruning_core.studies.compare import CompareRun
+from pruning_core.studies.in_pieces import RowsDone
+from pruning_core.studies.points import OutOfReach, Point
 from pruning_core.studies.sensitivity import SensitivityRun
 from pruning_core.studies.spreading import crew_of
-from pruning_core.zoo import DEMOS
+from pruning_core.training.config import FineTune
+from pruning_core.zoo import DEMOS, ModelRef
 
 SWEEP = SensitivityRun(
     DEMOS[0].ref, replace(DIGITS, split="held-out"), ratios=(0.3, 0.5, 0.6, 0.9), images=150, device="cpu"
@@ -50,3 +56,47 @@ def test_a_sweep_in_pieces_has_the_very_cells_of_one_in_one_go(spec: Sensitivity
     with ThreadPoolExecutor(2) as threads:
         together = spread(spec, workspace, crew_of(lambda: threads))
     assert len(heatmap(alone)) >= 6 and heatmap(together) == heatmap(alone) and base(together) == base(alone)
+
+
+COMPARISON = CompareRun(
+    DEMOS[0].ref, replace(DIGITS, split="held-out"), (L1Norm(), TaylorGate(), Random()), budgets=(0.6, 0.0001),
+    random_seeds=1, images=100, score_images=64, calibration_images=64, latency=False,
+    tune=FineTune(epochs=1, batch_size=256, device="cpu"), device="cpu",
+)  # fmt: skip
+
+
+def points(events: list[Event]) -> dict[object, Point]:
+    return {e.place: replace(e, seconds=0.0) for e in events if isinstance(e, Point)}
+
+
+def test_a_comparison_in_pieces_has_the_very_points_of_one_in_one_go(workspace: Workspace) -> None:
+    alone = list(COMPARISON.run(workspace))
+    with ThreadPoolExecutor(2) as threads:
+        crew = crew_of(lambda: threads)
+        together = spread(COMPARISON, workspace, crew)
+        assert len(points(alone)) == COMPARISON.points - 3 * 3 == 11 and points(together) == points(alone)
+        unreachable = [e for e in together if isinstance(e, OutOfReach)]
+        assert len(unreachable) == 3 and set(unreachable) == {e for e in alone if isinstance(e, OutOfReach)}
+        begun = COMPARISON.keep(workspace, tuple(together[: len(together) // 2]))
+        rest = spread(COMPARISON, workspace, crew, begun)
+    assert not points(list(begun)).keys() & points(rest).keys()
+    assert points(list(begun)) | points(rest) == points(alone)
+
+
+def test_a_stopped_sweep_goes_on_where_its_rows_end(workspace: Workspace) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        crew = crew_of(lambda: threads)
+        together = spread(SWEEP, workspace, crew)
+        ends = [n for n, event in enumerate(together) if isinstance(event, RowsDone)]
+        begun = SWEEP.keep(workspace, tuple(together[: ends[1] + 1]))
+        rest = spread(SWEEP, workspace, crew, begun)
+    assert 0 < len(heatmap(rest)) < len(heatmap(together)) and not heatmap(rest).keys() & heatmap(list(begun)).keys()
+    assert heatmap(list(begun)) | heatmap(rest) == heatmap(together)
+    by_itself = heatmap(list(SWEEP.run(workspace, begun)))
+    assert heatmap(list(begun)) | by_itself == heatmap(together), "also where nobody helps any more"
+
+
+def test_a_strangers_program_is_not_sent_to_workers() -> None:
+    foreign = replace(SWEEP, model=ModelRef("upload", "net.pt2", weights="0" * 64, architecture="exported"))
+    assert spreading.split(SWEEP) and spreading.split(foreign) is None
+    assert spreading.split(replace(COMPARISON, model=foreign.model)) is None
