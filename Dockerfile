@@ -7,6 +7,8 @@
 ARG PYTHON_VERSION=3.12
 FROM python:${PYTHON_VERSION}-slim
 
+# requirements-cluster.txt for compose.yaml: the same with workers on other machines.
+ARG REQUIREMENTS=requirements.txt
 # An index beside the default one; its builds win where they carry a local version such as +cpu.
 ARG WHEEL_INDEX=""
 
@@ -21,7 +23,7 @@ WORKDIR /app
 COPY requirements*.txt requirements*.lock ./
 COPY tools/__init__.py tools/packages.py tools/
 RUN UV_NO_CACHE=1 UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 PIP_NO_CACHE_DIR=1 \
-    python -m tools.packages install requirements.txt ${WHEEL_INDEX:+--extra-index-url "$WHEEL_INDEX"} && \
+    python -m tools.packages install "$REQUIREMENTS" ${WHEEL_INDEX:+--extra-index-url "$WHEEL_INDEX"} && \
     pip uninstall --yes --quiet --root-user-action=ignore uv
 
 COPY . .

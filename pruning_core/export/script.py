@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pruning_core import __version__
 from pruning_core.errors import UserError
-from pruning_core.export import standalone
+from pruning_core.export import standalone, standalone_training
 from pruning_core.export.builders import Builder
 from pruning_core.export.recorded import recorded
 from pruning_core.export.slices import changed_attributes, slices_of
@@ -92,8 +92,12 @@ def write_script(
     else:
         code.append("HeadAttention: Any = None")
     code.append(f"BUILT_WITH_WEIGHTS = {bool(builder and not builder.weights_file)}")
-    text = inspect.getsource(standalone)
-    text = _between(text, "imports", _sorted([*_marked(text, "imports").splitlines(), *imports]))
+    text, training = inspect.getsource(standalone), inspect.getsource(standalone_training)
+    for part in (text, training):
+        imports += _marked(part, "imports").splitlines()
+    text = _between(text, "imports", _sorted(imports))
+    code_of_training = _marked(training, "training").removeprefix("# >>> training\n").strip()
+    text = _between(text, "training", f"\n{code_of_training}\n\n")
     text = _between(text, "data", "\n".join(data))
     text = _between(text, "program", _program(removal, plain))
     text = _between(text, "architecture", "\n\n\n".join(part.strip() for part in code))
@@ -133,6 +137,11 @@ def _header(
         "    small = prune(original(...))",
         "",
         "The pruned network is compared with the original in which the same channels are silenced.",
+        "",
+        "To train it, --train names what returns the images; with several processes:",
+        "",
+        f"    torchrun --nproc_per_node 2 {file}{start} \\",
+        "        --train images.py:dataset --epochs 10 --out trained.pt",
     ]
     if unproven:
         lines += textwrap.wrap(unproven, 116)

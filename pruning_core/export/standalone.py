@@ -1,6 +1,6 @@
 """The body of the script that a person downloads: :mod:`.script` fills in the data and puts a header above it.
 
-It is a module of its own so that it is checked like any other; it must not import anything of this project.
+It is a module of its own so that it is checked like any other; what it imports of this project is copied into it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import copy
 import hashlib
 import importlib
 import importlib.util
+import io
 import json
 import sys
 import zipfile
@@ -24,6 +25,10 @@ import torch
 from torch import Tensor, nn
 
 # <<< imports
+# >>> training
+from pruning_core.export.standalone_training import logits, rank, train
+
+# <<< training
 
 # >>> data
 NETWORK = ""
@@ -184,9 +189,7 @@ def outputs(model: nn.Module, shape: tuple[int, ...] = INPUT) -> Tensor:
     count = torch.Size(shape).numel()
     images = torch.sin(torch.arange(count, dtype=torch.float64) * 0.7).reshape(shape).to(like)
     with torch.no_grad():
-        found = model(images)
-    while not isinstance(found, Tensor):
-        found = next(iter(found.values() if isinstance(found, dict) else found))
+        found = logits(model(images))
     return found.detach().flatten().double().cpu()
 
 
@@ -267,9 +270,12 @@ def origin(model: nn.Module) -> str:
 
 def load_model(where: str) -> nn.Module:
     """package.module:function, file.py:function, or the .pt2 file of an exported program."""
-    if where.endswith(".pt2"):
-        program: nn.Module = torch.export.load(where).module()
-        return program
+    model: nn.Module = torch.export.load(where).module() if where.endswith(".pt2") else made_by(where)
+    return model
+
+
+def made_by(where: str) -> Any:
+    """What package.module:function or file.py:function returns."""
     source, _, function = where.rpartition(":")
     if source.endswith(".py"):
         spec = importlib.util.spec_from_file_location(Path(source).stem, source)
@@ -280,8 +286,7 @@ def load_model(where: str) -> nn.Module:
     else:
         sys.path.insert(0, "")
         module = importlib.import_module(source)
-    model: nn.Module = getattr(module, function)()
-    return model
+    return getattr(module, function)()
 
 
 def original(model: str | None = None, weights: str | None = None) -> nn.Module:
@@ -304,7 +309,15 @@ def main() -> None:
     parser.add_argument("--weights", help="state dict of the original (.pt, .pth, .safetensors)")
     parser.add_argument("--tuned", help="weights that changed after the cut, to load instead of the cut ones")
     parser.add_argument("--out", default="pruned.pt", help="where the pruned state dict goes (default: %(default)s)")
+    parser.add_argument(
+        "--train", help="package.module:function or file.py:function that returns a Dataset of (image, class)"
+    )
+    parser.add_argument("--epochs", type=int, default=10, help="of training (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=64, help="images per step and process (default: %(default)s)")
+    parser.add_argument("--rate", type=float, default=0.01, help="learning rate at first (default: %(default)s)")
     chosen = parser.parse_args()
+    if rank():  # of the processes that torchrun started, one speaks
+        sys.stdout = io.StringIO()
     if program and build is None and not chosen.model and chosen.weights:
         state = load_state(chosen.weights)
         pruned: nn.Module = Program(prune_state(state))
@@ -323,7 +336,10 @@ def main() -> None:
     if chosen.tuned:
         pruned.load_state_dict(load_state(chosen.tuned))
         check_recorded("trained network", pruned, pruned.state_dict(), TUNED)
-    save_state(pruned.state_dict(), chosen.out, origin(pruned))
+    if chosen.train:
+        train(pruned, made_by(chosen.train), chosen.epochs, chosen.batch, chosen.rate)
+    if not rank():
+        save_state(pruned.state_dict(), chosen.out, origin(pruned))
 
 
 if __name__ == "__main__":
