@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
-from pages.choose import details, inbox, limits
+from pages.choose import details, inbox, limits, table
 from pages.choose.progress import Bar
 from pages.ui import numbers, state
 from pages.ui.errors import plain_errors
@@ -84,12 +86,13 @@ def _file() -> None:
     left, right = st.columns(2)
     with left:
         sent = inbox.receive(
-            "Images as .npz or .zip",
+            "Data as .npz, .zip, .csv or .parquet",
             SLOT,
             help="npz: an array images and, if you have them, labels, classes, test_images, test_labels. Labels may be "
             "classes, or numbers of any shape; without any, a network is judged by how near it stays to what it gave. "
             "zip: one folder per class, with or without train and test folders around them; images alone; or two "
-            "folders with the same names in both, images and masks, or images and targets (lr and hr).",
+            "folders with the same names in both, images and masks, or images and targets (lr and hr). csv, "
+            "parquet: a row for each example, columns of numbers, and one of them the target.",
         )
         if sent is not None:
             st.caption(f"Received {named(sent.name)}, {numbers.size_bytes(sent.size)}.")
@@ -105,22 +108,29 @@ def _file() -> None:
     if sent is None or (two and test is None):
         return
     fault = st.session_state.get(FAULT)
-    if fault is None or fault[0] != (sent, test):
-        _read(sent, test)
-        return
-    st.error(literal(fault[1]), icon=":material/error:")
+    fault = fault if fault is not None and fault[0] == (sent, test) else None
+    if fault is not None:
+        st.error(literal(fault[1]), icon=":material/error:")
+    if table.is_table(sent):
+        with plain_errors():
+            chosen = table.ask(sent)
+            if chosen is not None:
+                _read(sent, test, chosen)
+    elif fault is None:
+        _read(sent, test, {})
     if st.button("Forget this file" if test is None else "Forget these files", key="choose.data.forget", wrap=True):
         _forget()
         st.rerun()
 
 
-def _read(sent: inbox.Sent, test: inbox.Sent | None) -> None:
+def _read(sent: inbox.Sent, test: inbox.Sent | None, chosen: dict[str, Any]) -> None:
     """Judge and keep the files; what is wrong with them stays on the page until others are sent."""
     try:
         with Bar(f"Reading {named(sent.name)} …") as bar:
             ref = import_data(
-                sent.path, sent.name, state.workspace(), test_file=test.path if test else None, progress=bar
-            )
+                sent.path, sent.name, state.workspace(), test_file=test.path if test else None, progress=bar,
+                **chosen,
+            )  # fmt: skip
     except UserError as error:
         st.session_state[FAULT] = ((sent, test), str(error))
         st.rerun()

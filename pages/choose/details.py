@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 import torch
 
-from pages.choose import names, samples, shares
+from pages.choose import names, samples, scaling, shares
 from pages.choose.typed import listed, numbers_of
 from pages.ui import cards, notes, provenance, state
 from pages.ui.errors import plain_errors
@@ -27,14 +27,15 @@ def draw(ref: DataRef) -> None:
     samples.draw(test, ref.order)
     left, right = st.columns(2, gap="medium")
     with left:
-        changed = _numbers(ref, train)
+        changed = _numbers(ref, train) if train.pictures else scaling.ask(ref, train)
     with right:
         classes = _classes(ref, train, test) if train.classes else []
     testing, held_out = shares.ask(ref, train, test)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Apply", type="primary", key="choose.details.apply", wrap=True):
             with plain_errors():
-                after = replace(_changed(ref, train, changed, classes), test_fraction=testing, held_out=held_out)
+                after = _changed(ref, train, changed, classes) if train.pictures else replace(ref, **changed)
+                after = replace(after, test_fraction=testing, held_out=held_out)
                 if code_page != ref.code_page:  # other names in another order: what was typed belongs to the old ones
                     after = replace(after, code_page=code_page, classes=None)
                 _take(ref, after)
@@ -42,7 +43,8 @@ def draw(ref: DataRef) -> None:
         if st.button("Back to what the data says", disabled=plain == ref, key="choose.details.reset", wrap=True):
             with plain_errors():
                 _take(ref, plain)
-    cards.source_line(provenance.derived("mean and deviation counted over all training images, pixels scaled to 0–1"))
+    counted = "images, pixels scaled to 0–1" if train.pictures else "examples"
+    cards.source_line(provenance.derived(f"mean and deviation counted over all training {counted}"))
 
 
 def _take(before: DataRef, after: DataRef) -> None:

@@ -31,7 +31,7 @@ def said(desk: Desk) -> None:
             )
             right.markdown(
                 f":small[:gray[Data]]  \n**{named(test.name)}** {notes.badge(test)}  \n"
-                f":gray[{_size(test.size)}, {_with(test)}, {len(train):,} to {purpose}, "
+                f":gray[{_shape(test)}, {_with(test)}, {len(train):,} to {purpose}, "
                 f"{len(test):,} to test]",
                 help=notes.tooltip(test),
             )
@@ -49,6 +49,7 @@ def said(desk: Desk) -> None:
 def why_not(model: LoadedModel, data: Dataset, measure: str = "") -> str:
     """The sentence that says why they do not fit; "" when they do."""
     try:
+        data.check_takes(model.input_size)
         judge(model, data, measure)
         data.subset(1).with_channels(model.input_size[0])
     except UserError as error:
@@ -78,6 +79,9 @@ def _gives(model: LoadedModel) -> str:
 
 def _changes(model: LoadedModel, data: Dataset) -> str:
     """What has to be done to the images for this network."""
+    if not data.pictures:
+        still = set(data.mean) == {0.0} and set(data.std) == {1.0}
+        return "The numbers go in as they are." if still else "Each column goes in with mean 0 and deviation 1."
     if data.size == model.input_size:
         return "The images go in as they are."
     steps = []
@@ -88,7 +92,17 @@ def _changes(model: LoadedModel, data: Dataset) -> str:
     return f"The images are {' and '.join(steps)} on their way in."
 
 
-def _size(size: tuple[int, int, int]) -> str:
+def _shape(data: Dataset) -> str:
+    if data.pictures:
+        return _size(data.size)
+    if len(data.size) == 1:
+        return f"rows of {data.size[0]:,} numbers"
+    return f"{' × '.join(f'{side:,}' for side in data.size)} numbers each"
+
+
+def _size(size: tuple[int, ...]) -> str:
+    if len(size) != 3:
+        return " × ".join(f"{side:,}" for side in size) + " numbers"
     channels, height, width = size
     kind = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
     return f"{kind} images of {height} × {width} pixels"

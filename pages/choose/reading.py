@@ -66,7 +66,7 @@ def ask(desk: Desk, model: LoadedModel, test: Dataset) -> None:
         job = state.jobs().submit(EvaluateRun(desk.model, held_out, images=IMAGES), state.owner())
         view = jobs.follow((job,), _told, key="choose.reading")[0]
         found = view.last(Accuracy)
-        if found is not None and found.complete and found.no_better_than_guessing(len(test.classes)):
+        if found is not None and found.complete and test.pictures and found.no_better_than_guessing(len(test.classes)):
             _why(desk.data, test, found)
 
 

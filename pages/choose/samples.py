@@ -7,6 +7,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
+from pages.choose import series
 from pages.ui.literal import named
 from pruning_core.datasets import Dataset
 from pruning_core.datasets.targets import NOBODY, Labels
@@ -24,6 +25,9 @@ COLOURS = (
 
 def draw(data: Dataset, order: str) -> None:
     """Whichever ``order`` the network reads, a person sees red as red."""
+    if not data.pictures:
+        series.draw(data)
+        return
     match data.kind:
         case Labels.MASKS:
             _masked(data, order)

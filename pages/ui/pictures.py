@@ -28,8 +28,12 @@ class Caption:
 
 
 def uri(image: torch.Tensor) -> str:
-    """(C, H, W) uint8, grey or colour -> a PNG as a data URI."""
+    """(C, H, W) uint8, grey or colour -> a PNG as a data URI; numbers (C, …) become stripes, the smallest black."""
     shown = image.cpu()
+    if shown.dtype != torch.uint8:
+        flat = shown.flatten()
+        grey = 255 * (flat - flat.min()) / (flat.max() - flat.min()).clamp_min(1e-12)
+        shown = grey.byte().expand(1, max(1, len(flat) // 4), -1)
     pixels = shown[0].numpy() if shown.shape[0] != 3 else shown.permute(1, 2, 0).contiguous().numpy()
     picture = Image.fromarray(pixels)
     picture.thumbnail((WIDEST, WIDEST))

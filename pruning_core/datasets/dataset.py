@@ -26,12 +26,13 @@ CHUNK = 512  # images per step of a conversion, so that no float copy of a whole
 class Dataset:
     """One split of a data set.
 
-    images: uint8 (N, C, H, W); labels: int64 (N,) in [0, len(classes)), or, where ``classes`` is empty, what the
-    network's outputs are compared with, of any type and shape (N, …), (N, 0) where nothing came with the images;
-    mean, std: per channel, of pixels scaled to [0, 1]. measure: the key of what outputs are judged by. findings: what
+    images: uint8 (N, C, H, W), or, of what is no picture, float32 (N, C, …): rows of tables (N, columns), sound (N, 1,
+    samples). labels: int64 (N,) in [0, len(classes)), or, where ``classes`` is empty, what the network's outputs are
+    compared with, of any type and shape (N, …), (N, 0) where nothing came with the images; mean, std: per channel, of
+    pixels scaled to [0, 1] or of numbers as they are. measure: the key of what outputs are judged by. findings: what
     was converted or looks odd, about the whole set and not only this split. divided: its training and test images
-    were drawn by chance from one set, because the source has one. Change mean, std or
-    classes with ``dataclasses.replace``.
+    were drawn by chance from one set, because the source has one. Change mean, std or classes with
+    ``dataclasses.replace``.
 
     Raises UserError when it is empty, when a label has no class, or when mean and std do not match the channels.
     """
@@ -48,7 +49,8 @@ class Dataset:
     measure: str = "top1"
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 4 or self.images.dtype != torch.uint8:
+        numbers = self.images.dtype == torch.float32 and self.images.ndim > 1
+        if not numbers and (self.images.ndim != 4 or self.images.dtype != torch.uint8):
             raise ValueError(f"images must be uint8 (N, C, H, W), not {self.images.dtype} {tuple(self.images.shape)}")
         if len(self.images) == 0:
             raise UserError(f"The data set {self.name!r} holds no {self.split} images. Choose one that holds some.")
@@ -101,20 +103,26 @@ class Dataset:
         return tuple(each.sentence for each in sorted(self.findings, key=lambda each: not each.doubt))
 
     @property
-    def size(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        _, c, h, w = self.images.shape
-        return c, h, w
+    def size(self) -> tuple[int, ...]:
+        """(C, H, W) of one image; (C, …) of what is no picture."""
+        return tuple(self.images.shape[1:])
+
+    @property
+    def pictures(self) -> bool:
+        """Whether the images are pictures: bytes, of any size that is asked for."""
+        return self.images.dtype == torch.uint8
 
     def to(self, device: torch.device | str) -> Dataset:
         """The same split with images and labels resident on ``device``."""
         return dataclasses.replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
     def normalised(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """uint8 (n, C, H, W) -> ``dtype`` (n, C, H, W): scaled to [0, 1], then by mean and std."""
-        shape = (1, -1, 1, 1)
+        """(n, C, …) -> ``dtype`` (n, C, …): bytes are scaled to [0, 1]; then by mean and std."""
+        shape = (1, -1, *(1,) * (images.ndim - 2))
         std = torch.tensor(self.std, dtype=dtype, device=images.device).view(shape)
         mean = torch.tensor(self.mean, dtype=dtype, device=images.device).view(shape)
+        if images.dtype != torch.uint8:
+            return (images.to(dtype) - mean) / std
         return images.to(dtype).mul_(1 / (255 * std)).sub_(mean / std)
 
     def batches(
@@ -124,7 +132,7 @@ class Dataset:
         dtype: torch.dtype = torch.float32,
         indices: Sequence[int] | Tensor | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (x normalised (n, C, H, W), y int64 (n,)) in order, or in the order of ``indices``.
+        """Yield (x normalised (n, C, …), y int64 (n,)) in order, or in the order of ``indices``.
 
         Bytes travel to the device and are normalised there: a quarter of the traffic of floats.
         """
@@ -179,7 +187,7 @@ class Dataset:
 
     def resized(self, height: int, width: int) -> Dataset:
         """The same images at another size: bilinear with anti-aliasing, rounded to bytes. Labels of places follow."""
-        if self.size[1:] == (height, width):
+        if not self.pictures or self.size[1:] == (height, width):
             return self
         self._must_fit(self.size[0], height, width)
         out = torch.empty((len(self), self.size[0], height, width), dtype=torch.uint8, device=self.images.device)
@@ -191,7 +199,7 @@ class Dataset:
 
     def places_at(self, height: int, width: int) -> tuple[int, ...]:
         """The sides of what labels say of places, once images have this size: labels of places follow their images."""
-        if not self._of_places:
+        if not self._of_places or not self.pictures:
             return tuple(self.labels.shape[2:])
         _, own_height, own_width = self.size
         above, beside = self.labels.shape[-2:]
@@ -220,7 +228,7 @@ class Dataset:
     def with_channels(self, channels: int) -> Dataset:
         """Grey repeated to ``channels``, or colour turned into grey. Raises UserError for anything else."""
         have = self.size[0]
-        if have == channels:
+        if have == channels or not self.pictures:
             return self
         self._must_fit(channels, *self.size[1:])
         if have == 1:
@@ -240,9 +248,23 @@ class Dataset:
             return dataclasses.replace(self, images=out, mean=mean, std=std)
         raise UserError(f"Images with {have} channels cannot be turned into images with {channels}.")
 
-    def fitted(self, size: tuple[int, int, int]) -> Dataset:
-        """The same images as a model of input ``size`` (C, H, W) takes them."""
+    def fitted(self, size: tuple[int, ...]) -> Dataset:
+        """The same images as a model of input ``size`` takes them: (C, H, W) of pictures. Raises UserError."""
+        self.check_takes(size)
+        if not self.pictures:
+            return self
         return self.with_channels(size[0]).resized(size[1], size[2])
+
+    def check_takes(self, size: tuple[int, ...]) -> None:
+        """Raise UserError where these images cannot be brought to ``size``: only pictures are resized."""
+        if size == self.size or (self.pictures and len(size) == 3):
+            return
+        wanted, own = (" × ".join(map(str, each)) for each in (size, self.size))
+        what = f"is an image of {own}" if self.pictures else f"has {own} numbers"
+        raise UserError(
+            f"The network reads {wanted} numbers at a time, and each example of {self.name!r} {what}. Choose data and "
+            "a network that belong together; of a table, columns can be left out."
+        )
 
     def check_fits(self, model_classes: int) -> None:
         """Raise UserError when a model with ``model_classes`` outputs cannot be judged on this data."""
@@ -282,20 +304,25 @@ def set_apart(members: int, fraction: float) -> int:
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(mean, std) per channel of uint8 (N, C, H, W), of pixels scaled to [0, 1]; exact, from histograms.
+    """(mean, std) per channel of uint8 (N, C, H, W), of pixels scaled to [0, 1]; exact, from histograms. Of float32
+    (N, C, …) of the numbers themselves.
 
-    A constant channel gets the standard deviation 1, because pixels are divided by it.
+    A constant channel gets the standard deviation 1, because numbers are divided by it.
     """
+    if images.dtype != torch.uint8:
+        flat = images.transpose(0, 1).flatten(1).double()
+        deviations = flat.std(1, correction=0)
+        return tuple(flat.mean(1).tolist()), tuple(torch.where(deviations > 0, deviations, 1.0).tolist())
     levels = torch.arange(256, dtype=torch.float64, device=images.device) / 255
-    means, deviations = [], []
+    means, spreads = [], []
     for channel in range(images.shape[1]):
         share = torch.bincount(images[:, channel].flatten(), minlength=256).double()
         share /= share.sum().clamp(min=1)
         mean = (share * levels).sum()
         variance = (share * (levels - mean) ** 2).sum()
         means.append(round(float(mean), 6))
-        deviations.append(round(float(variance.sqrt()), 6) or 1.0)
-    return tuple(means), tuple(deviations)
+        spreads.append(round(float(variance.sqrt()), 6) or 1.0)
+    return tuple(means), tuple(spreads)
 
 
 def _permutation(count: int, seed: int) -> np.ndarray:

@@ -24,22 +24,19 @@ TYPES = {"torch.uint8": "U8", "torch.int64": "I64", "torch.float32": "F32"}  # h
 def place(root: Path, ref: DataRef, sized: bool) -> Path:
     """Where the decoded copy of an archive belongs; ``sized``: its reader resizes, so that each size has its own."""
     size = ref.size if sized else None
-    key = digest([ref.source, ref.digest, ref.test_digest, size, ref.code_page, VERSION])
+    asked = [ref.task, ref.target, ref.left_out, ref.one_hot]
+    key = digest([ref.source, ref.digest, ref.test_digest, size, ref.code_page, asked, VERSION])
     return root / "cache" / "images" / f"{key}.safetensors"
 
 
 def save(path: Path, raw: Raw) -> None:
     """Write ``raw`` to ``path``, completely or not at all, and without a second copy of it in memory."""
-    tensors = {"labels": raw.labels, "images": raw.images}
-    if (
-        raw.test_images is not None and raw.test_labels is not None
-    ):  # numbers of eight bytes begin at a multiple of eight
-        tensors = {
-            "labels": raw.labels,
-            "test_labels": raw.test_labels,
-            "images": raw.images,
-            "test_images": raw.test_images,
-        }
+    given = {
+        "labels": raw.labels, "test_labels": raw.test_labels, "images": raw.images, "test_images": raw.test_images,
+    }  # fmt: skip
+    there = {name: tensor for name, tensor in given.items() if tensor is not None}
+    # numbers of eight bytes begin at a multiple of eight, those of four at one of four
+    tensors = dict(sorted(there.items(), key=lambda item: -item[1].element_size()))
     header = {
         "__metadata__": {
             "classes": json.dumps(raw.classes),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pruning_core.datasets import decoded, digits, npz, odd, sample, torchvision_sets, zips
+from pruning_core.datasets import decoded, digits, npz, odd, sample, tables, torchvision_sets, zips
 from pruning_core.datasets.dataset import Dataset, channel_statistics
 from pruning_core.datasets.raw import Progress, Raw, quiet
 from pruning_core.datasets.ref import DataRef, Source
@@ -44,19 +44,23 @@ READERS: dict[Source, Reader] = {
     "sample": sample.read,
     "npz": Upload(npz.read, sized=False),
     "folder": Upload(zips.read, sized=True),
+    "table": Upload(tables.read, sized=False),
     "torchvision": torchvision_sets.read,
 }
+STANDARDISED = ("table",)  # whose numbers are brought to mean 0 and deviation 1; other numbers go in as they are
 
 
 def load_splits(ref: DataRef, root: Root | None = None, progress: Progress = quiet) -> tuple[Dataset, Dataset]:
-    """(train, test) of ``ref``; both carry the mean and std of train.
+    """(train, test) of ``ref``; both carry the mean and std of train, or of what is no picture and no table, 0 and 1.
 
     root: the data directory, needed for uploads and downloads. Raises UserError when the data cannot be had or is
     unusable.
     """
     train, test = _parts(READERS[ref.source](ref, root, progress), ref)
     train, test = (_shaped(part, ref) for part in (train, test))
-    mean, std = channel_statistics(train.images)
+    mean, std = train.mean, train.std
+    if train.pictures or ref.source in STANDARDISED:
+        mean, std = channel_statistics(train.images)
     mean, std = ref.mean or mean, ref.std or std
     return dataclasses.replace(train, mean=mean, std=std), dataclasses.replace(test, mean=mean, std=std)
 
@@ -94,7 +98,7 @@ def _dataset(images: Tensor, labels: Tensor, raw: Raw, ref: DataRef, split: str)
                 f"{ref.name!r} has {len(classes)} classes, and {len(ref.classes)} names were given. Give one name each."
             )
         classes = ref.classes
-    channels = images.shape[1] if images.ndim == 4 else 1
+    channels = images.shape[1] if images.ndim > 1 else 1
     neutral = (0.0,) * channels, (1.0,) * channels  # replaced once the training part is known
     return Dataset(images, labels, classes, *neutral, name=ref.name, split=split, findings=raw.findings)
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pruning_core.datasets.findings import Finding, copies, labels, pixels
+from pruning_core.datasets.findings import Finding, copies, labels, numbers, pixels
 from pruning_core.datasets.raw import Raw
 
 CHUNK = 1 << 24  # bytes of images looked at together
@@ -20,7 +20,9 @@ Numbers = NDArray[np.int64]
 
 def look(raw: Raw) -> tuple[Finding, ...]:
     """Everything odd about the images and labels of ``raw``, beside what its reader found."""
-    return (*_classes(raw), *_pixels(raw), *_copies(raw))
+    if raw.images.dtype == torch.uint8:
+        return (*_classes(raw), *_pixels(raw), *_copies(raw))
+    return (*_classes(raw), *_constant(raw), *_rows(raw))
 
 
 # -- classes -----------------------------------------------------------------------------------------------------------
@@ -33,8 +35,8 @@ def _classes(raw: Raw) -> list[Finding]:
     if raw.test_labels is not None:
         counts["test"] = raw.test_labels
     found: list[Finding] = []
-    for part, numbers in counts.items():
-        many = torch.bincount(numbers, minlength=len(raw.classes))
+    for part, given in counts.items():
+        many = torch.bincount(given, minlength=len(raw.classes))
         empty = tuple(raw.classes[int(at)] for at in torch.nonzero(many == 0).flatten())
         if empty:
             found.append(labels.Missing(part, empty, len(raw.classes)))
@@ -72,6 +74,30 @@ def _pixels(raw: Raw) -> list[Finding]:
     if grey:
         found.append(pixels.GreyAsColour())
     return found
+
+
+# -- what is no picture ------------------------------------------------------------------------------------------------
+
+
+def _constant(raw: Raw) -> list[Finding]:
+    """Columns that tell nothing."""
+    if raw.images.ndim != 2:
+        return []
+    still = torch.nonzero(raw.images.amin(0) == raw.images.amax(0)).flatten()
+    return [numbers.Constant(len(still), raw.images.shape[1], int(still[0]) + 1)] if len(still) else []
+
+
+def _rows(raw: Raw) -> list[Finding]:
+    pairs = _pairs(raw)
+    if len(pairs.copy) == 0:
+        return []
+    total = len(raw.labels) + (0 if raw.test_labels is None else len(raw.test_labels))
+    given = raw.labels if raw.test_labels is None else torch.cat([raw.labels, raw.test_labels])
+    apart = 0
+    if given.numel():
+        other = given[torch.from_numpy(pairs.copy)] != given[torch.from_numpy(pairs.of)]
+        apart = int(other.reshape(len(other), -1).any(1).sum())
+    return [numbers.RepeatedRows(len(pairs.copy), total, apart)]
 
 
 # -- copies ------------------------------------------------------------------------------------------------------------
@@ -134,7 +160,7 @@ def _pairs(raw: Raw) -> _Pair:
 
 def _hashes(images: Tensor) -> NDArray[np.uint64]:
     """(n,): a sum of the bytes in words of eight, each times an odd number of its own."""
-    flat = images.flatten(1).numpy()
+    flat = images.flatten(1).contiguous().numpy().view(np.uint8)
     words = np.zeros((len(flat), -(-flat.shape[1] // 8) * 8), dtype=np.uint8)
     words[:, : flat.shape[1]] = flat
     factors = np.random.default_rng(0).integers(2**63, size=words.shape[1] // 8, dtype=np.uint64) * 2 + 1
@@ -146,7 +172,7 @@ def _taken(raw: Raw, at: Numbers) -> Tensor:
     if raw.test_images is None:
         return raw.images[torch.from_numpy(at)]
     train = len(raw.images)
-    out = torch.empty((len(at), *raw.images.shape[1:]), dtype=torch.uint8)
+    out = torch.empty((len(at), *raw.images.shape[1:]), dtype=raw.images.dtype)
     testing = torch.from_numpy(at >= train)
     out[~testing] = raw.images[torch.from_numpy(at[at < train])]
     out[testing] = raw.test_images[torch.from_numpy(at[at >= train] - train)]

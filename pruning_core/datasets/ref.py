@@ -9,9 +9,10 @@ from pruning_core.datasets.zip_names import CODE_PAGES
 from pruning_core.errors import UserError, quoted
 from pruning_core.storage.codec import Codec, UnknownClass, digest, dump
 
-Source = Literal["digits", "sample", "npz", "folder", "torchvision"]
+Source = Literal["digits", "sample", "npz", "folder", "table", "torchvision"]
 Split = Literal["train", "fit", "held-out", "test"]
 Order = Literal["RGB", "BGR"]
+Task = Literal["", "classes", "numbers"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class DataRef:
     code_page: of names in a zip that do not say theirs; None guesses and says so.
     order: in which the network reads the channels of a colour image; files keep red, green, blue.
     measure: the key of what outputs for these images are judged by; "" takes what is proposed for network and data.
+    task: what labels in a table are, "" for what is proposed; target: of a table, the column of labels, None for none
+    and "" for the last; left_out: columns that are not read; one_hot: texts become a column of 0 and 1 for each.
     """
 
     source: Source
@@ -44,6 +47,10 @@ class DataRef:
     code_page: str | None = None
     order: Order = "RGB"
     measure: str = ""
+    task: Task = ""
+    target: str | None = ""
+    left_out: tuple[str, ...] = ()
+    one_hot: bool = False
 
     def __post_init__(self) -> None:
         if self.source not in get_args(Source):
@@ -54,6 +61,8 @@ class DataRef:
             raise UserError("Images can be resized to between 1 and 1024 pixels a side.")
         if self.channels not in (None, 1, 3):
             raise UserError("Images have 1 channel (grey) or 3 (colour).")
+        if self.task not in get_args(Task):
+            raise UserError(f"Labels are classes or numbers, not {quoted(self.task)}.")
         if self.order not in get_args(Order):
             raise UserError(f"Colours are read as {' or '.join(get_args(Order))}, not as {quoted(self.order)}.")
         if self.code_page is not None and self.code_page not in CODE_PAGES:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from pruning_core.datasets import tables
 from pruning_core.datasets.load import load_splits
 from pruning_core.datasets.raw import Progress, quiet
 from pruning_core.datasets.ref import DataRef, Source
 from pruning_core.errors import UserError
 from pruning_core.storage.uploads import Root, keeping
 
-SUFFIXES: dict[str, Source] = {".npz": "npz", ".zip": "folder"}
+SUFFIXES: dict[str, Source] = {".npz": "npz", ".zip": "folder", **dict.fromkeys(tables.KINDS, "table")}
 
 
 def import_data(
@@ -21,19 +22,23 @@ def import_data(
     test_file: Path | BinaryIO | None = None,
     size: tuple[int, int] | None = None,
     progress: Progress = quiet,
+    **chosen: Any,
 ) -> DataRef:
-    """Store an uploaded ``.npz`` or image-folder ``.zip`` and return its reference, once it was read to the end.
+    """Store an uploaded ``.npz``, ``.zip`` or table and return its reference, once it was read to the end.
 
-    test_file: a second zip with the test images. size: (H, W) in pixels, or None to keep the images' own.
+    test_file: a second zip with the test images. size: (H, W) in pixels, or None to keep the images' own. chosen:
+    other fields of the reference, such as the target of a table.
     Raises UserError when the file is of another kind or anything in it is unusable; it is not kept then.
     """
     source = SUFFIXES.get(Path(name).suffix.lower())
     if source is None:
-        raise UserError(f"{name!r} is neither .npz nor .zip. Send NumPy arrays or a zip with one folder per class.")
+        kinds = ", ".join(SUFFIXES)
+        raise UserError(f"{name!r} is none of {kinds}. Send NumPy arrays, a zip with one folder per class, or a table.")
     if test_file is not None and source != "folder":
         raise UserError("A second file goes with image folders only. Put test_images and test_labels into the .npz.")
     files = (file,) if test_file is None else (file, test_file)
     with keeping(root, *files) as (digest, *more):
-        ref = DataRef(source, Path(name).name, digest=digest, test_digest=more[0] if more else "", size=size)
+        ref = DataRef(source, Path(name).name, digest=digest, test_digest=more[0] if more else "", size=size,
+                      **chosen)  # fmt: skip
         load_splits(ref, root, progress)
     return ref

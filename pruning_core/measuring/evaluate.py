@@ -29,7 +29,7 @@ class Batch:
     labels: Tensor
 
 
-def default_batch_size(size: tuple[int, int, int], device: str) -> int:
+def default_batch_size(size: tuple[int, ...], device: str) -> int:
     """Images (C, H, W) per batch: fractions of a second of work, from the image size alone so that runs repeat."""
     images = (1 << 23 if device.startswith("cuda") else 1 << 18) // prod(size)
     return max(8, min(4096 if device.startswith("cuda") else 512, 1 << max(0, images.bit_length() - 1)))

@@ -165,7 +165,7 @@ def test_damaged_zips_are_refused(tmp_path):
     broken[60:70] = b"\xff" * 10  # inside the first member: its checksum no longer fits
     with pytest.raises(UserError, match="damaged"):
         import_data(io.BytesIO(bytes(broken)), "mine.zip", tmp_path)
-    with pytest.raises(UserError, match=r"neither .npz nor .zip"):
+    with pytest.raises(UserError, match=r"none of .npz, .zip, .csv"):
         import_data(io.BytesIO(whole), "mine.rar", tmp_path)
 
 

@@ -1,6 +1,6 @@
 """Notes beside data: each a frozen dataclass with a sentence, stored with the import."""
 
-from pruning_core.datasets.findings import archive, copies, labels, parts, pixels, places
+from pruning_core.datasets.findings import archive, copies, labels, numbers, parts, pixels, places
 from pruning_core.datasets.findings.finding import Finding
 from pruning_core.storage.codec import Codec, dump
 
@@ -48,6 +48,11 @@ FINDINGS: tuple[type[Finding], ...] = (
     copies.Blank,
     copies.AllEqual,
     parts.MeasureOnly,
+    numbers.Table,
+    numbers.Categories,
+    numbers.ColumnsLeftOut,
+    numbers.Constant,
+    numbers.RepeatedRows,
     places.Masks,
     places.BlackAndWhite,
     places.TargetPictures,
@@ -67,4 +72,16 @@ def read(text: str) -> tuple[Finding, ...]:
     return found
 
 
-__all__ = ["FINDINGS", "Finding", "archive", "copies", "labels", "parts", "pixels", "places", "read", "written"]
+__all__ = [
+    "FINDINGS",
+    "Finding",
+    "archive",
+    "copies",
+    "labels",
+    "numbers",
+    "parts",
+    "pixels",
+    "places",
+    "read",
+    "written",
+]

@@ -1,0 +1,87 @@
+"""What was found in inputs that are no pictures: tables, sound, arrays of numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pruning_core.datasets.findings.finding import Finding, named
+from pruning_core.errors import quoted
+
+
+@dataclass(frozen=True)
+class Table(Finding):
+    """Rows of a table. ``target``: the column of the labels, "" for none; ``task``: what they are."""
+
+    rows: int
+    columns: tuple[str, ...]
+    target: str
+    task: str
+
+    @property
+    def sentence(self) -> str:
+        inputs = f"{len(self.columns):,} columns are inputs, in this order: {named(self.columns)}"
+        if not self.target:
+            return f"A table of {self.rows:,} rows. {inputs}. No column is a target."
+        return f"A table of {self.rows:,} rows. {inputs}. The target is {quoted(self.target)}, read as {self.task}."
+
+
+@dataclass(frozen=True)
+class Categories(Finding):
+    """Texts that became columns."""
+
+    column: str
+    categories: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"The texts of {quoted(self.column)} became {len(self.categories):,} columns of 0 and 1, one for each: "
+            f"{named(self.categories)}."
+        )
+
+
+@dataclass(frozen=True)
+class ColumnsLeftOut(Finding):
+    """Columns that somebody left out."""
+
+    names: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        return f"The columns {named(self.names)} were left out, as you asked."
+
+
+@dataclass(frozen=True)
+class Constant(Finding):
+    """Columns with one value in all rows."""
+
+    doubt: ClassVar[bool] = True
+    count: int
+    total: int
+    first: int
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"{self.count:,} of {self.total:,} columns have one value in all rows, the first of them column "
+            f"{self.first:,}: they tell nothing."
+        )
+
+
+@dataclass(frozen=True)
+class RepeatedRows(Finding):
+    """Examples with the same numbers. ``apart``: copies with another label than the first."""
+
+    doubt: ClassVar[bool] = True
+    count: int
+    total: int
+    apart: int
+
+    @property
+    def sentence(self) -> str:
+        other = f", {self.apart:,} of them with another label" if self.apart else ""
+        return (
+            f"{self.count:,} of {self.total:,} examples are copies of others{other}. Copies on both sides of a "
+            "division into training and test flatter what is measured."
+        )
