@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from pages.lessons.lesson import Lesson, Step
 from pages.ui import bars, numbers
 from pages.ui.demo import Demo, Shown
+from pages.ui.language import N_, _, said
 from pruning_core.analysis.agreement import removed_overlap
 from pruning_core.criteria import ActivationMean, Criterion, GeometricMedian, L1Norm, Random, TaylorGate
 from pruning_core.measuring.measures import Accuracy
@@ -32,14 +33,18 @@ def _cut(demo: Demo) -> dict[str, Accuracy]:
 def _drawn(found: dict[str, Accuracy], alt: str) -> tuple[go.Figure, dict[str, str]]:
     chance = [each.top1 for name, each in found.items() if name.startswith("random")]
     judged = {name: each.top1 for name, each in found.items() if not name.startswith("random")}
+    names = [
+        _("random, draw {n}").format(n=name.rpartition(" ")[2]) if name.startswith("random") else said(name)
+        for name in found
+    ]
     best = max(judged, key=lambda name: judged[name])
     figure = bars.bars(
-        list(found), [each.top1 for each in found.values()], low=[each.low for each in found.values()],
-        high=[each.high for each in found.values()], alt=alt, x_title="Accuracy", percent=True,
+        names, [each.top1 for each in found.values()], low=[each.low for each in found.values()],
+        high=[each.high for each in found.values()], alt=alt, x_title=_("Accuracy"), percent=True,
         marked=[name.startswith("random") for name in found],
     )  # fmt: skip
     values = {
-        "best": best, "top": numbers.percent(judged[best]), "low": numbers.percent(min(chance)),
+        "best": said(best), "top": numbers.percent(judged[best]), "low": numbers.percent(min(chance)),
         "high": numbers.percent(max(chance)), "beaten": str(sum(value <= max(chance) for value in judged.values())),
         "judges": str(len(judged)), "apart": f"{100 * (max(judged.values()) - min(judged.values())):.1f}",
     }  # fmt: skip
@@ -48,9 +53,10 @@ def _drawn(found: dict[str, Accuracy], alt: str) -> tuple[go.Figure, dict[str, s
 
 def against_chance(demo: Demo) -> Shown:
     figure, values = _drawn(
-        _cut(demo), "Accuracy with half of the channels inside the blocks gone, by criterion and by chance (striped)."
+        _cut(demo),
+        _("Accuracy with half of the channels inside the blocks gone, by criterion and by chance (striped)."),
     )
-    return Shown(figure, values, (demo.source("Right after the cut, without training."),))
+    return Shown(figure, values, (demo.source(_("Right after the cut, without training.")),))
 
 
 def agree(demo: Demo) -> Shown:
@@ -61,9 +67,13 @@ def agree(demo: Demo) -> Shown:
         shared = [removed_overlap(first[key], other[key], RATIO) for key in demo.inner if key in other]
         same[each.card.name] = sum(shared) / len(shared)
     figure = bars.bars(
-        list(same), list(same.values()), alt="Share of the removed channels that the L1 norm would remove too.",
-        x_title="Of what the L1 norm removes, also removed", percent=True, marked=[name == "Random" for name in same],
-    )  # fmt: skip
+        [said(name) for name in same],
+        list(same.values()),
+        alt=_("Share of the removed channels that the L1 norm would remove too."),
+        x_title=_("Of what the L1 norm removes, also removed"),
+        percent=True,
+        marked=[name == "Random" for name in same],
+    )
     judged = [value for name, value in same.items() if name != "Random"]
     values = {"low": numbers.percent(min(judged), 0), "high": numbers.percent(max(judged), 0)}
     return Shown(figure, values, (demo.source(),))
@@ -81,44 +91,56 @@ def after_mending(demo: Demo) -> Shown:
         kept = finished(keeping(demo.model, demo.network, plan, Mending(), fit, held_out))
         found[f"random, draw {seed + 1}"] = kept.accuracy
     figure, values = _drawn(
-        found, "Accuracy after the layers that read the cut were refitted, by criterion and by chance."
+        found, _("Accuracy after the layers that read the cut were refitted, by criterion and by chance.")
     )
     judged = [before[each.card.name].top1 for each in JUDGES]
     values = {**values, "before": f"{100 * (max(judged) - min(judged)):.1f}", "images": str(len(fit))}
-    note = f"Half of the channels inside the blocks gone, what reads them refitted on {len(fit)} other images."
+    note = _("Half of the channels inside the blocks gone, what reads them refitted on {n} other images.").format(
+        n=len(fit)
+    )
     return Shown(figure, values, (demo.source(note),))
 
 
 LESSON = Lesson(
     "criteria",
-    "Does the criterion matter?",
-    "There are dozens of criteria. The first thing to ask of one is whether it beats chance.",
+    N_("Does the criterion matter?"),
+    N_("There are dozens of criteria. The first thing to ask of one is whether it beats chance."),
     (
         Step(
-            "Half of the channels inside the blocks go. Does a criterion beat five random draws?",
+            N_("Half of the channels inside the blocks go. Does a criterion beat five random draws?"),
             against_chance,
-            "The best of {judges} criteria is {best} with {top}. The five draws lie between {low} and {high}; "
-            "{beaten} of "
-            "the {judges} criteria did no better than the luckiest draw.",
-            "Chance has a spread, so one draw proves nothing. A criterion that does not clear the whole spread "
-            "has shown "
-            "nothing on this network.",
+            N_(
+                "The best of {judges} criteria is {best} with {top}. The five draws lie between "
+                "{low} and {high}; {beaten} of the {judges} criteria did no better than the "
+                "luckiest draw."
+            ),
+            N_(
+                "Chance has a spread, so one draw proves nothing. A criterion that does not clear "
+                "the whole spread has shown nothing on this network."
+            ),
         ),
         Step(
-            "Do criteria choose the same channels?",
+            N_("Do criteria choose the same channels?"),
             agree,
-            "Of what the L1 norm removes, the others remove between {low} and {high}. By chance it would be half.",
-            "Criteria that read the same thing agree; a norm and an answer to images see different things. Where they "
-            "part and end up equally accurate, the choice was free.",
+            N_("Of what the L1 norm removes, the others remove between {low} and {high}. By chance it would be half."),
+            N_(
+                "Criteria that read the same thing agree; a norm and an answer to images see "
+                "different things. Where they part and end up equally accurate, the choice was "
+                "free."
+            ),
         ),
         Step(
-            "And once the layers behind the cut are refitted?",
+            N_("And once the layers behind the cut are refitted?"),
             after_mending,
-            "Before, the criteria lay {before} points apart; after refitting on {images} images without labels they "
-            "lie {apart} "
-            "apart, between the best and the worst. The best is {best} with {top}; chance is between {low} and {high}.",
-            "What is left carries most of what was lost, and refitting finds it. The better the recovery, the less it "
-            "matters which criterion chose.",
+            N_(
+                "Before, the criteria lay {before} points apart; after refitting on {images} "
+                "images without labels they lie {apart} apart, between the best and the worst. The "
+                "best is {best} with {top}; chance is between {low} and {high}."
+            ),
+            N_(
+                "What is left carries most of what was lost, and refitting finds it. The better "
+                "the recovery, the less it matters which criterion chose."
+            ),
         ),
     ),
 )

@@ -8,6 +8,7 @@ from pages.lessons.lesson import Lesson, Step
 from pages.ui import bars, numbers
 from pages.ui import charts as shared
 from pages.ui.demo import COUNTED, Demo, Shown
+from pages.ui.language import N_, _
 from pruning_core.criteria import L1Norm
 from pruning_core.graph import Plan
 
@@ -25,14 +26,14 @@ def _lost(demo: Demo, ratio: float) -> dict[str, float]:
 def half(demo: Demo) -> Shown:
     lost = _lost(demo, 0.5)
     figure = bars.bars(
-        list(lost), list(lost.values()), alt="Accuracy lost when one layer alone loses half of its channels.",
-        x_title="Accuracy lost", percent=True, marked=[value == max(lost.values()) for value in lost.values()],
+        list(lost), list(lost.values()), alt=_("Accuracy lost when one layer alone loses half of its channels."),
+        x_title=_("Accuracy lost"), percent=True, marked=[value == max(lost.values()) for value in lost.values()],
     )  # fmt: skip
     worst, best = max(lost, key=lambda key: lost[key]), min(lost, key=lambda key: lost[key])
     values = {
         "worst": worst, "most": numbers.points(-lost[worst]), "best": best, "least": numbers.points(-lost[best]),
     }  # fmt: skip
-    return Shown(figure, values, (demo.source("One layer at a time, by the L1 norm, without training."),))
+    return Shown(figure, values, (demo.source(_("One layer at a time, by the L1 norm, without training.")),))
 
 
 def curves(demo: Demo) -> Shown:
@@ -44,12 +45,12 @@ def curves(demo: Demo) -> Shown:
             rows.append((group.key, ratio, seen.top1))
     frame = pd.DataFrame(rows, columns=["layer", "ratio", "top1"])
     figure = shared.lines(
-        frame, x="ratio", y="top1", by="layer", alt="Accuracy against the ratio removed, a line for each layer.",
-        x_title="Channels removed", y_title="Accuracy", x_percent=True, y_percent=True,
+        frame, x="ratio", y="top1", by="layer", alt=_("Accuracy against the ratio removed, a line for each layer."),
+        x_title=_("Channels removed"), y_title=_("Accuracy"), x_percent=True, y_percent=True,
     )  # fmt: skip
     last = frame[frame["ratio"] == RATIOS[-1]]
     values = {"best": numbers.percent(last["top1"].max()), "worst": numbers.percent(last["top1"].min())}
-    return Shown(figure, values, (demo.source("One layer at a time, by the L1 norm, without training."),))
+    return Shown(figure, values, (demo.source(_("One layer at a time, by the L1 norm, without training.")),))
 
 
 def price(demo: Demo) -> Shown:
@@ -57,13 +58,13 @@ def price(demo: Demo) -> Shown:
     saved = {key: 1 - demo.network.cost(demo.cut(ranks, 0.5, (key,))).macs / whole for key in lost}
     figure = bars.points(
         list(saved.values()), list(lost.values()), list(saved), named=True,
-        alt="For each layer: MACs saved against accuracy lost when half of its channels go.",
-        x_title="MACs saved", y_title="Accuracy lost", x_percent=True, y_percent=True,
+        alt=_("For each layer: MACs saved against accuracy lost when half of its channels go."),
+        x_title=_("MACs saved"), y_title=_("Accuracy lost"), x_percent=True, y_percent=True,
     )  # fmt: skip
     most = max(saved, key=lambda key: saved[key])
     cheap = min(saved, key=lambda key: max(lost[key], 0) / saved[key])
     values = {"most": most, "saves": numbers.percent(saved[most]), "costs": numbers.points(-lost[most]), "cheap": cheap}
-    return Shown(figure, values, (COUNTED, demo.source("One layer at a time, by the L1 norm, without training.")))
+    return Shown(figure, values, (COUNTED, demo.source(_("One layer at a time, by the L1 norm, without training."))))
 
 
 def _cheapest_first(demo: Demo, target: int) -> Plan:
@@ -89,51 +90,62 @@ def spared(demo: Demo) -> Shown:
     found = [demo.measured(plan).accuracy for plan in (even, aware)]
     macs = [demo.network.cost(plan).macs for plan in (even, aware)]
     figure = bars.bars(
-        ["every layer loses an eighth", "the cheapest step first"], [each.top1 for each in found],
+        [_("every layer loses an eighth"), _("the cheapest step first")], [each.top1 for each in found],
         low=[each.low for each in found], high=[each.high for each in found],
-        alt="Accuracy of two ways to save as many MACs.", x_title="Accuracy", percent=True,
+        alt=_("Accuracy of two ways to save as many MACs."), x_title=_("Accuracy"), percent=True,
     )  # fmt: skip
     values = {
         "even": numbers.percent(found[0].top1), "aware": numbers.percent(found[1].top1),
         "macs_even": numbers.count(macs[0]), "macs_aware": numbers.count(macs[1]),
     }  # fmt: skip
-    return Shown(figure, values, (COUNTED, demo.source("Right after the cut, without training.")))
+    return Shown(figure, values, (COUNTED, demo.source(_("Right after the cut, without training."))))
 
 
 LESSON = Lesson(
     "layers",
-    "Why layers differ",
-    "One ratio for all layers is simple. Is it fair?",
+    N_("Why layers differ"),
+    N_("One ratio for all layers is simple. Is it fair?"),
     (
         Step(
-            "Half of one layer's channels go. Does it matter which layer?",
+            N_("Half of one layer's channels go. Does it matter which layer?"),
             half,
-            "It costs most in {worst} ({most}) and least in {best} ({least}).",
-            "Layers that many others read, such as those of a residual stream, mostly lose more. That early "
-            "layers always "
-            "do is a rule of thumb and no law: measure.",
+            N_("It costs most in {worst} ({most}) and least in {best} ({least})."),
+            N_(
+                "Layers that many others read, such as those of a residual stream, mostly lose "
+                "more. That early layers always do is a rule of thumb and no law: measure."
+            ),
         ),
         Step(
-            "Is a layer that bears a little able to bear a lot?",
+            N_("Is a layer that bears a little able to bear a lot?"),
             curves,
-            "With three quarters of one layer gone, the accuracy lies between {worst} and {best}, by the layer.",
-            "The lines do not keep their order: some fall early and slowly, some late and at once. One number for each "
-            "layer is not enough; the Sensitivity page measures the whole map.",
+            N_("With three quarters of one layer gone, the accuracy lies between {worst} and {best}, by the layer."),
+            N_(
+                "The lines do not keep their order: some fall early and slowly, some late and at "
+                "once. One number for each layer is not enough; the Sensitivity page measures the "
+                "whole map."
+            ),
         ),
         Step(
-            "Where does a loss buy the most?",
+            N_("Where does a loss buy the most?"),
             price,
-            "Half of {most} saves {saves} of the MACs and changes the accuracy by {costs}. The best price is "
-            "that of {cheap}.",
-            "A layer that bears its cut may save next to nothing. What matters is the accuracy lost for each "
-            "MAC saved.",
+            N_(
+                "Half of {most} saves {saves} of the MACs and changes the accuracy by {costs}. The "
+                "best price is that of {cheap}."
+            ),
+            N_(
+                "A layer that bears its cut may save next to nothing. What matters is the accuracy "
+                "lost for each MAC saved."
+            ),
         ),
         Step(
-            "Does it help to measure that while cutting?",
+            N_("Does it help to measure that while cutting?"),
             spared,
-            "As many MACs (at most {macs_even}): with one ratio for all layers the network is right on {even}; "
-            "with always the step that costs least for each MAC, at {macs_aware}, on {aware}.",
-            "That is what sensitivity is for. Allocations and searches do the same with more care.",
+            N_(
+                "As many MACs (at most {macs_even}): with one ratio for all layers the network is "
+                "right on {even}; with always the step that costs least for each MAC, at "
+                "{macs_aware}, on {aware}."
+            ),
+            N_("That is what sensitivity is for. Allocations and searches do the same with more care."),
         ),
     ),
 )

@@ -6,11 +6,14 @@ from pages.lessons import walking
 from pages.lessons.lessons import LESSONS
 from pages.ui.demo import Demo
 from pages.ui.errors import plain_errors
+from pages.ui.language import _
 
-st.title("Lessons")
+st.title(_("Lessons"))
 st.markdown(
-    "Six questions about pruning. Each step asks, then measures the answer here and now on the demo network, whatever "
-    "is on your desk. Nothing is changed by it."
+    _(
+        "Six questions about pruning. Each step asks, then measures the answer here and now on the demo network, "
+        "whatever is on your desk. Nothing is changed by it."
+    )
 )
 lesson = walking.choose(LESSONS)
 with plain_errors():

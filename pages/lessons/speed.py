@@ -10,6 +10,7 @@ from pages.lessons.lesson import Lesson, Step
 from pages.ui import bars, numbers, provenance
 from pages.ui import charts as shared
 from pages.ui.demo import COUNTED, Demo, Shown
+from pages.ui.language import N_, _
 from pages.ui.provenance import Provenance
 from pruning_core.analysis import one_layer
 from pruning_core.criteria import L1Norm
@@ -39,33 +40,31 @@ def _frame(demo: Demo, batch: int) -> pd.DataFrame:
     first = next(iter(times.values())).median_ms
     rows = []
     for ratio, each in zip(RATIOS, times.values()):
-        rows.append((ratio, demo.network.cost(demo.cut(ranks, ratio)).macs / whole, "MACs"))
-        rows.append((ratio, each.median_ms / first, "time"))
+        rows.append((ratio, demo.network.cost(demo.cut(ranks, ratio)).macs / whole, _("MACs")))
+        rows.append((ratio, each.median_ms / first, _("time")))
     return pd.DataFrame(rows, columns=["ratio", "left", "of"])
 
 
 def _timed(each: Latency) -> Provenance:
-    threads = f"{each.threads} thread{'' if each.threads == 1 else 's'}"
-    note = "All sizes in turns."
     return provenance.measured(
-        f"random images, batches of {each.batch_size}, {each.runs} passes",
-        device=f"{each.device}, {threads}",
-        note=note,
+        _("random images, batches of {n}, {passes} passes").format(n=each.batch_size, passes=each.runs),
+        device=provenance.processor(each.device, each.threads),
+        note=_("All sizes in turns."),
     )
 
 
 def _whole(demo: Demo, batch: int) -> Shown:
     times, frame = _times(demo, batch), _frame(demo, batch)
     figure = shared.lines(
-        frame, x="ratio", y="left", by="of", alt="MACs and time that are left, as every layer loses the same share.",
-        x_title="Channels removed", y_title="Left of the unpruned network", x_percent=True, y_percent=True,
+        frame, x="ratio", y="left", by="of", alt=_("MACs and time that are left, as every layer loses the same share."),
+        x_title=_("Channels removed"), y_title=_("Left of the unpruned network"), x_percent=True, y_percent=True,
     )  # fmt: skip
     at = frame[frame["ratio"] == 0.5].set_index("of")["left"]
     all_ms = list(times.values())
     values = {
-        "macs": numbers.percent(at["MACs"], 0), "time": numbers.percent(at["time"], 0),
+        "macs": numbers.percent(at[_("MACs")], 0), "time": numbers.percent(at[_("time")], 0),
         "before": numbers.milliseconds(all_ms[0].median_ms), "after": numbers.milliseconds(all_ms[2].median_ms),
-        "fold_macs": f"{1 / at['MACs']:.1f}", "fold_time": f"{1 / at['time']:.1f}",
+        "fold_macs": f"{1 / at[_('MACs')]:.1f}", "fold_time": f"{1 / at[_('time')]:.1f}",
     }  # fmt: skip
     return Shown(figure, values, (COUNTED, _timed(all_ms[0])))
 
@@ -84,21 +83,21 @@ def zeros(demo: Demo) -> Shown:
     row = next(each for each in demo.network.layer_costs() if each.name == name)
     layer = demo.model.get_submodule(name)
     found = {}
-    for grain, title in ((Grain.ELEMENT, "three quarters of the weights zero"), (Grain.FILTER, "filters gone")):
+    for grain in (Grain.ELEMENT, Grain.FILTER):
         mask = grains.mask(grain, weights[name], 0.75)
         times = one_layer.timed(layer, row.shape_in, mask, row.macs)
         if grain is Grain.ELEMENT:
             found = {
-                "as it is": times[one_layer.DENSE],
-                f"{title}": times[one_layer.MASKED],
-                "the same, zeros skipped": times[one_layer.SKIPPED],
+                _("as it is"): times[one_layer.DENSE],
+                _("three quarters of the weights zero"): times[one_layer.MASKED],
+                _("the same, zeros skipped"): times[one_layer.SKIPPED],
             }
         else:
-            found["three quarters of the filters gone"] = times[one_layer.SMALLER]
+            found[_("three quarters of the filters gone")] = times[one_layer.SMALLER]
     figure = bars.bars(
         list(found), [each.median_ms for each in found.values()], low=[each.p10_ms for each in found.values()],
-        high=[each.p90_ms for each in found.values()], alt=f"Time of {name}, in milliseconds.",
-        x_title="Time of one pass, ms", marked=[name == "the same, zeros skipped" for name in found],
+        high=[each.p90_ms for each in found.values()], alt=_("Time of {name}, in milliseconds.").format(name=name),
+        x_title=_("Time of one pass, ms"), marked=[name == _("the same, zeros skipped") for name in found],
     )  # fmt: skip
     dense, zeroed, skipped, smaller = (numbers.milliseconds(each.median_ms) for each in found.values())
     values = {"layer": name, "dense": dense, "zeros": zeroed, "skipped": skipped, "smaller": smaller}
@@ -107,32 +106,43 @@ def zeros(demo: Demo) -> Shown:
 
 LESSON = Lesson(
     "speed",
-    "FLOPs are not speed",
-    "Papers report multiplications (MACs, often called FLOPs). A user waits for time.",
+    N_("FLOPs are not speed"),
+    N_("Papers report multiplications (MACs, often called FLOPs). A user waits for time."),
     (
         Step(
-            "Every layer loses half of its channels. How much time is left?",
+            N_("Every layer loses half of its channels. How much time is left?"),
             many,
-            "{macs} of the MACs are left, {fold_macs} times fewer, and {time} of the time ({before} became {after}): "
-            "{fold_time} times faster.",
-            "Half of the channels leave about a quarter of the products, because a layer loses what it reads and what "
-            "it writes. Time also goes into moving numbers, into norms and into starting each layer.",
+            N_(
+                "{macs} of the MACs are left, {fold_macs} times fewer, and {time} of the time "
+                "({before} became {after}): {fold_time} times faster."
+            ),
+            N_(
+                "Half of the channels leave about a quarter of the products, because a layer loses "
+                "what it reads and what it writes. Time also goes into moving numbers, into norms "
+                "and into starting each layer."
+            ),
         ),
         Step(
-            "And one image at a time?",
+            N_("And one image at a time?"),
             single,
-            "With single images {time} of the time is left ({before} became {after}), with {macs} of the MACs.",
-            "With little work in each layer, starting it takes the longest, and that does not become less. What is "
-            "gained depends on batch, device and widths; measure there where it will run.",
+            N_("With single images {time} of the time is left ({before} became {after}), with {macs} of the MACs."),
+            N_(
+                "With little work in each layer, starting it takes the longest, and that does not "
+                "become less. What is gained depends on batch, device and widths; measure there "
+                "where it will run."
+            ),
         ),
         Step(
-            "Three quarters of a layer's weights are zero. Is it faster?",
+            N_("Three quarters of a layer's weights are zero. Is it faster?"),
             zeros,
-            "{layer} took {dense}, with zeros {zeros}, with a kernel that skips them {skipped}, and with three "
-            "quarters "
-            "of its filters gone {smaller}.",
-            "An ordinary kernel does not look whether it multiplies by zero. The Granularity page shows it for every "
-            "layer of your own network.",
+            N_(
+                "{layer} took {dense}, with zeros {zeros}, with a kernel that skips them "
+                "{skipped}, and with three quarters of its filters gone {smaller}."
+            ),
+            N_(
+                "An ordinary kernel does not look whether it multiplies by zero. The Granularity "
+                "page shows it for every layer of your own network."
+            ),
         ),
     ),
 )

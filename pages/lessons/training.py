@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from pages.lessons.lesson import Lesson, Step
 from pages.ui import bars, jobs, numbers, provenance, state
 from pages.ui.demo import Demo, Shown
+from pages.ui.language import N_, _, said
 from pruning_core.allocation.budget import Budget
 from pruning_core.criteria import L1Norm
 from pruning_core.graph import Plan
@@ -23,7 +24,7 @@ from pruning_core.training.config import FineTune
 
 EPOCHS = 4
 LEFT = 0.3  # of the MACs
-CUT, TUNED = "cut only", "cut and fine-tuned"
+CUT, TUNED = N_("cut only"), N_("cut and fine-tuned")
 
 
 def _run(demo: Demo, method: Method) -> MethodRun:
@@ -47,24 +48,29 @@ def _accuracies(view: JobView) -> list[Accuracy]:
 
 def just_cut(demo: Demo) -> Shown:
     ranks = demo.ranks(L1Norm())
-    found = {"whole": demo.measured(Plan()).accuracy}
+    found = {N_("whole"): demo.measured(Plan()).accuracy}
     whole = demo.network.cost().macs
     ratio = next(n / 32 for n in range(32) if demo.network.cost(demo.cut(ranks, n / 32)).macs <= LEFT * whole)
     found[CUT] = demo.measured(demo.cut(ranks, ratio)).accuracy
-    figure = _bars(found, "Accuracy of the whole network and right after the cut.")
+    figure = _bars(found, _("Accuracy of the whole network and right after the cut."))
     values = {
         "ratio": numbers.percent(ratio, 0), "whole": numbers.percent(found["whole"].top1),
         "cut": numbers.percent(found[CUT].top1), "left": numbers.percent(LEFT, 0),
     }  # fmt: skip
-    return Shown(figure, values, (demo.source("Right after the cut, without training."),))
+    return Shown(figure, values, (demo.source(_("Right after the cut, without training.")),))
 
 
 def _bars(found: dict[str, Accuracy], alt: str) -> go.Figure:
     return bars.bars(
-        list(found), [each.top1 for each in found.values()], low=[each.low for each in found.values()],
-        high=[each.high for each in found.values()], alt=alt, x_title="Accuracy", percent=True,
+        [said(name) for name in found],
+        [each.top1 for each in found.values()],
+        low=[each.low for each in found.values()],
+        high=[each.high for each in found.values()],
+        alt=alt,
+        x_title=_("Accuracy"),
+        percent=True,
         marked=[name == CUT for name in found],
-    )  # fmt: skip
+    )
 
 
 def _compared(*methods: Method) -> Callable[[Demo], Shown | None]:
@@ -82,14 +88,16 @@ def _compared(*methods: Method) -> Callable[[Demo], Shown | None]:
             else:
                 found[method.card.name] = accuracies[-1]
         last = next(iter(found.values()))
-        figure = _bars(found, "Accuracy on the test images of the small network, by how it came about.")
+        figure = _bars(found, _("Accuracy on the test images of the small network, by how it came about."))
         own = found.get(methods[-1].card.name, found.get(TUNED, last))
         values = {
             "cut": numbers.percent(found[CUT].top1), "tuned": numbers.percent(found[TUNED].top1),
             "own": numbers.percent(own.top1), "epochs": str(EPOCHS),
             "apart": numbers.points(own.top1 - found[TUNED].top1),
         }  # fmt: skip
-        source = provenance.measured(last.dataset, images=last.images, device="CPU", seed=0, note=f"{EPOCHS} epochs.")
+        source = provenance.measured(
+            last.dataset, images=last.images, device="CPU", seed=0, note=_("{n} epochs.").format(n=EPOCHS)
+        )
         return Shown(figure, values, (source,))
 
     return measure
@@ -97,39 +105,49 @@ def _compared(*methods: Method) -> Callable[[Demo], Shown | None]:
 
 LESSON = Lesson(
     "training",
-    "Fine-tune, or from scratch?",
-    "After a cut a network is mostly trained again. Are the weights that were kept worth anything?",
+    N_("Fine-tune, or from scratch?"),
+    N_("After a cut a network is mostly trained again. Are the weights that were kept worth anything?"),
     (
         Step(
-            "What is left right after a deep cut?",
+            N_("What is left right after a deep cut?"),
             just_cut,
-            "{ratio} of the channels of every layer go, so that {left} of the MACs are left. The accuracy falls from "
-            "{whole} to {cut}.",
-            "A deep cut alone leaves a network that hardly works.",
+            N_(
+                "{ratio} of the channels of every layer go, so that {left} of the MACs are left. "
+                "The accuracy falls from {whole} to {cut}."
+            ),
+            N_("A deep cut alone leaves a network that hardly works."),
         ),
         Step(
-            "How much does a short fine-tuning bring back?",
+            N_("How much does a short fine-tuning bring back?"),
             _compared(CutAndTrain()),
-            "Cut to the same budget, the network was right on {cut} of the test images; after {epochs} epochs "
-            "on {tuned}.",
-            "Most of what was lost comes back quickly: the weights that stayed still hold what was learnt.",
+            N_(
+                "Cut to the same budget, the network was right on {cut} of the test images; after "
+                "{epochs} epochs on {tuned}."
+            ),
+            N_("Most of what was lost comes back quickly: the weights that stayed still hold what was learnt."),
         ),
         Step(
-            "The same small network with random weights, as many epochs?",
+            N_("The same small network with random weights, as many epochs?"),
             _compared(CutAndTrain(), ScratchE()),
-            "From scratch it reaches {own} in {epochs} epochs; fine-tuned it had {tuned} ({apart}).",
-            "With few epochs the kept weights are a head start. A fair question is what happens when the "
-            "random network "
-            "may train longer.",
+            N_("From scratch it reaches {own} in {epochs} epochs; fine-tuned it had {tuned} ({apart})."),
+            N_(
+                "With few epochs the kept weights are a head start. A fair question is what "
+                "happens when the random network may train longer."
+            ),
         ),
         Step(
-            "And from scratch with as much work as the whole network would take?",
+            N_("And from scratch with as much work as the whole network would take?"),
             _compared(CutAndTrain(), ScratchE(), ScratchB()),
-            "With as many multiplications as the unpruned network would take for {epochs} epochs, it reaches {own} "
-            "({apart} against fine-tuning).",
-            "Liu et al. (2019) trained as long as the first training took, and structured pruning then had no lead: "
-            "the widths were what mattered. Here the training is short, so read it as a lower bound. For pruning of "
-            "single weights on ImageNet the kept weights still help.",
+            N_(
+                "With as many multiplications as the unpruned network would take for {epochs} "
+                "epochs, it reaches {own} ({apart} against fine-tuning)."
+            ),
+            N_(
+                "Liu et al. (2019) trained as long as the first training took, and structured "
+                "pruning then had no lead: the widths were what mattered. Here the training is "
+                "short, so read it as a lower bound. For pruning of single weights on ImageNet the "
+                "kept weights still help."
+            ),
         ),
     ),
 )
