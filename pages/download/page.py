@@ -4,11 +4,12 @@ import streamlit as st
 
 from pages.download import sections
 from pages.ui import state
+from pages.ui.language import _
 
 desk = state.desk()
 model = state.loaded(desk.model)
 
-st.title("Download")
+st.title(_("Download"))
 if desk.model.source == "pruned":
     sections.pruned(desk, model)
 else:

@@ -13,6 +13,7 @@ from pages.download.files import Built
 from pages.ui import jobs, made, numbers, standing, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.language import N_, _
 from pages.ui.literal import code
 from pages.ui.sizes import Size
 from pruning_core.export.lineage import Cut
@@ -21,7 +22,7 @@ from pruning_core.runs.view import JobView
 from pruning_core.studies.judging import check_right_or_wrong
 
 ASKED, KEPT = "download.report.asked", "download.report.kept"
-TEXT = (
+TEXT = N_(
     "One page for people who were not here: what was cut, gained and lost, the images whose answer changed, and where "
     "every number comes from. It opens in any browser, offline, and prints."
 )
@@ -31,13 +32,25 @@ def told(desk: Desk, cut: Cut) -> list[str]:
     """How a network was cut, in sentences."""
     how, channels = files.made(desk.made_by(cut.base.ref, cut.plan)), sum(map(len, cut.plan.values()))
     proof = cut.removal.proof
-    apart = f"largest relative difference {proof.max_rel:.0e}" if proof.max_rel else "no difference at all"
-    seen = f"{proof.images} image{'' if proof.images == 1 else 's'} ({proof.dtype})"
+    apart = (
+        _("largest relative difference {max_rel:.0e}").format(max_rel=proof.max_rel)
+        if proof.max_rel
+        else _("no difference at all")
+    )
+    seen = _("{images} image{ending} ({dtype})").format(
+        images=proof.images, ending="" if proof.images == 1 else "s", dtype=proof.dtype
+    )
     return [
-        f"{channels:,} channels were removed from {len(cut.plan)} of {len(cut.network.groups)} groups.",
-        f"How they were chosen: {files.told(how)}." if how else "How they were chosen is not known here.",
+        _("{channels:,} channels were removed from {n} of {n_2} groups.").format(
+            channels=channels, n=len(cut.plan), n_2=len(cut.network.groups)
+        ),
+        _("How they were chosen: {told}.").format(told=files.told(how))
+        if how
+        else _("How they were chosen is not known here."),
         proof.unproven
-        or f"The removal was compared with the original whose channels were silenced, on {seen}: {apart}.",
+        or _("The removal was compared with the original whose channels were silenced, on {seen}: {apart}.").format(
+            seen=seen, apart=apart
+        ),
     ]
 
 
@@ -45,9 +58,9 @@ def section(desk: Desk, told: Sequence[str] = ()) -> None:
     """``told``: how the network was made, beside what its runs say."""
     with st.container(border=True):
         words, button = st.columns([5, 1], vertical_alignment="center")
-        words.markdown(f"**Report**  \n{TEXT}")
+        words.markdown(f"**Report**  \n{_(TEXT)}")
         if st.session_state.get(ASKED) != desk.model.key:
-            if button.button("Prepare", key="download.report.make", width="stretch", wrap=True):
+            if button.button(_("Prepare"), key="download.report.make", width="stretch", wrap=True):
                 st.session_state[ASKED] = desk.model.key
                 st.rerun()
             return
@@ -69,7 +82,7 @@ def _offer(desk: Desk, told: Sequence[str], words: DeltaGenerator, button: Delta
     _, digest, size, name = kept
     words.caption(f"{code(name)} · {numbers.size_bytes(size)}")
     button.download_button(
-        "Download", lambda: state.workspace().artifacts.read(digest), name, "text/html", key="download.report",
+        _("Download"), lambda: state.workspace().artifacts.read(digest), name, "text/html", key="download.report",
         on_click="ignore", icon=":material/download:", width="stretch", wrap=True,
     )  # fmt: skip
 
@@ -79,7 +92,7 @@ def _built(desk: Desk, told: Sequence[str]) -> Built | None:
 
     def waits(views: tuple[JobView, ...]) -> None:
         if text := made.waiting(views):
-            st.markdown(f"Measuring both networks: {text}")
+            st.markdown(_("Measuring both networks: {text}").format(text=text))
         jobs.faults(views, key="download.report.runs")
 
     found = made.own(desk, jobs.follow(made.runs_of_own(desk), waits, key="download.report.runs"))
@@ -89,7 +102,7 @@ def _built(desk: Desk, told: Sequence[str]) -> Built | None:
     whole, small = found.sizes
     labels = test.labels.int().numpy()
     networks = (state.network(desk.model.origin), state.network(desk.model))
-    sentences = [f"What was done: {standing.made(desk.model)}.", *told]
+    sentences = [_("What was done: {made}.").format(made=standing.made(desk.model)), *told]
     return report.built(desk.model, found, test, (_said(whole, labels), _said(small, labels)), networks, sentences)
 
 

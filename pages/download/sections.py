@@ -14,6 +14,7 @@ from pages.download.files import Built
 from pages.ui import cards, changes, jobs, links, measured, numbers, provenance, standing, state, zeros
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.language import N_, _
 from pages.ui.literal import code, literal, named
 from pruning_core.apart import household
 from pruning_core.apart.far import Far
@@ -27,10 +28,10 @@ from pruning_core.studies.measure import EvaluateRun, LatencyRun
 from pruning_core.zoo import LoadedModel, ModelRef
 
 CUTS_KEPT = 3
-PROGRAM = "The whole network in one file: it runs wherever PyTorch does, without PruneScope and its own code."
-PLAN = "What was removed from which network, and the figures with their provenance; with the weights, the network."
-RECIPE = "The few lines that repeat the removal in a pipeline of your own."
-ONNX = "The whole network for runtimes that are not PyTorch, such as ONNX Runtime, on phones or in browsers."
+PROGRAM = N_("The whole network in one file: it runs wherever PyTorch does, without PruneScope and its own code.")
+PLAN = N_("What was removed from which network, and the figures with their provenance; with the weights, the network.")
+RECIPE = N_("The few lines that repeat the removal in a pipeline of your own.")
+ONNX = N_("The whole network for runtimes that are not PyTorch, such as ONNX Runtime, on phones or in browsers.")
 
 
 @dataclass(frozen=True)
@@ -48,76 +49,92 @@ def whole(desk: Desk, model: LoadedModel) -> None:
     """No channels were removed from it: it is as it was loaded, or a method changed its build."""
     if desk.model.base is None:
         st.info(
-            f"**{named(model.title)}** is not pruned, so there is no plan and nothing smaller to take home yet. "
-            "Its weights and programs, as they are, can be downloaded below.",
+            _(
+                "**{title}** is not pruned, so there is no plan and nothing smaller to take home yet. Its "
+                "weights and programs, as they are, can be downloaded below."
+            ).format(title=named(model.title)),
             icon=":material/info:",
         )
         links.to_what_if()
     else:
         st.markdown(
-            f"**{named(model.title)}** is of another build than the network it was made from. Programs hold it whole; "
-            "its weights alone fit no architecture that is known elsewhere."
+            _(
+                "**{title}** is of another build than the network it was made from. Programs hold it whole; "
+                "its weights alone fit no architecture that is known elsewhere."
+            ).format(title=named(model.title))
         )
         reporting.section(desk)
     _row("weights", "Weights", _weights_text(model), desk.model, lambda: files.weights(model))
-    _row("pt2", "Exported program", PROGRAM, desk.model, lambda: files.program(model, _far(desk.model)))
-    _row("onnx", "ONNX", ONNX, desk.model, lambda: files.onnx(model, _far(desk.model)))
+    _row("pt2", _("Exported program"), _(PROGRAM), desk.model, lambda: files.program(model, _far(desk.model)))
+    _row("onnx", "ONNX", _(ONNX), desk.model, lambda: files.onnx(model, _far(desk.model)))
 
 
 def pruned(desk: Desk, model: LoadedModel) -> None:
     cut = _cut(desk.model)
     after = cut.removal.cost
     st.markdown(
-        f"**{named(model.title)}**, {standing.made(desk.model)}: "
-        f"{numbers.count(after.parameters)} parameters, {numbers.count(after.macs)} MACs per image."
+        _("**{title}**, {made}: {parameters} parameters, {macs} MACs per image.").format(
+            title=named(model.title),
+            made=standing.made(desk.model),
+            parameters=numbers.count(after.parameters),
+            macs=numbers.count(after.macs),
+        )
     )
     if cut.steps > 1:
-        st.caption(f"It was cut {cut.steps} times. Script, plan and recipe take the last cut only.")
+        st.caption(
+            _("It was cut {steps} times. Script, plan and recipe take the last cut only.").format(steps=cut.steps)
+        )
     figures = _figures(desk, cut)
     ref = desk.model
-    st.subheader("To show it")
+    st.subheader(_("To show it"))
     reporting.section(desk, reporting.told(desk, cut))
-    st.subheader("To run it")
-    _row("pt2", "Exported program", PROGRAM, ref, lambda: files.program(model, _far(ref)))
-    _row("onnx", "ONNX", ONNX, ref, lambda: files.onnx(model, _far(ref)))
-    st.subheader("To build on it")
+    st.subheader(_("To run it"))
+    _row("pt2", _("Exported program"), _(PROGRAM), ref, lambda: files.program(model, _far(ref)))
+    _row("onnx", "ONNX", _(ONNX), ref, lambda: files.onnx(model, _far(ref)))
+    st.subheader(_("To build on it"))
     _row("weights", "Weights", _weights_text(model), ref, lambda: files.weights(model))
     _masks(desk, model)
     if not cut.plan:
         st.caption(
-            "No channel was removed, so no plan, recipe or script goes with it. The files hold its weights as they "
-            "are, zeros among them."
+            _(
+                "No channel was removed, so no plan, recipe or script goes with it. The files hold its weights as they "
+                "are, zeros among them."
+            )
         )
         return
     _plan_rows(ref, cut, figures, desk.made_by(cut.base.ref, cut.plan))
-    text = "Applies the plan to the original network with nothing but PyTorch, and checks its own work." + (
-        " The weights above go in with `--tuned`." if cut.tuned else ""
+    text = _("Applies the plan to the original network with nothing but PyTorch, and checks its own work.") + (
+        _(" The weights above go in with `--tuned`.") if cut.tuned else ""
     )
     if files.codeless(cut.base.ref):
         text = (
-            "Holds the network's operators, because no code builds it, and cuts the original weights below with "
-            "nothing but PyTorch. It compares what comes out with what was recorded here."
-        ) + (" The weights above go in with `--tuned`." if cut.tuned else "")
-    _row("script", "Python script", text, ref, lambda: files.script(cut, _far(ref)))
+            _(
+                "Holds the network's operators, because no code builds it, and cuts the original weights below with "
+                "nothing but PyTorch. It compares what comes out with what was recorded here."
+            )
+        ) + (_(" The weights above go in with `--tuned`.") if cut.tuned else "")
+    _row("script", _("Python script"), text, ref, lambda: files.script(cut, _far(ref)))
     if cut.base.ref.source == "demo" or files.codeless(cut.base.ref):
-        what = "The weights before pruning, which the script starts from."
-        _row("original", "Original weights", what, ref, lambda: _there(files.original(cut)))
+        what = _("The weights before pruning, which the script starts from.")
+        _row("original", _("Original weights"), what, ref, lambda: _there(files.original(cut)))
 
 
 def _masks(desk: Desk, model: LoadedModel) -> None:
     """Only where a method has set weights to zero."""
     if sparsity := zeros.found(desk):
-        text = (
-            f"Which weights are not zero ({numbers.percent(1 - sparsity.zeros / sparsity.weights)} of them), as "
-            "booleans of their shapes: beside the weights, for pipelines that keep masks."
-        )
+        text = _(
+            "Which weights are not zero ({percent} of them), as booleans of their shapes: beside the "
+            "weights, for pipelines that keep masks."
+        ).format(percent=numbers.percent(1 - sparsity.zeros / sparsity.weights))
         _row("masks", "Masks", text, desk.model, lambda: files.masks(model, state.network(desk.model)))
 
 
 def _weights_text(model: LoadedModel) -> str:
     planned = model.ref.source == "pruned" and Plan.from_json(model.ref.plan)
-    beside = "with the plan beside it the network is built again" if planned else "for its own code"
-    return f"Every number of the network as safetensors, a format in which nothing can run; {beside}."
+    beside = _("with the plan beside it the network is built again") if planned else _("for its own code")
+    return _("Every number of the network as safetensors, a format in which nothing can run; {beside}.").format(
+        beside=beside
+    )
 
 
 def _there(built: Built | None) -> Built:
@@ -133,8 +150,8 @@ def _row(kind: str, title: str, text: str, ref: ModelRef, build: Callable[[], Bu
     shelf, place = _shelf(str(state.workspace().root)), (kind, ref.key)
     words, button = _frame(title, text)
     stored = shelf.get(place)
-    if stored is None and button.button("Prepare", key=f"download.{kind}.make", width="stretch", wrap=True):
-        with words, plain_errors(), st.spinner("Writing and checking the file …", show_time=True):
+    if stored is None and button.button(_("Prepare"), key=f"download.{kind}.make", width="stretch", wrap=True):
+        with words, plain_errors(), st.spinner(_("Writing and checking the file …"), show_time=True):
             shelf[place] = stored = _store(build())
         if stored is not None:
             st.rerun()
@@ -143,7 +160,7 @@ def _row(kind: str, title: str, text: str, ref: ModelRef, build: Callable[[], Bu
     kept = stored
     words.caption(" · ".join((code(kept.name), numbers.size_bytes(kept.size), *map(literal, kept.notes))))
     button.download_button(
-        "Download",
+        _("Download"),
         lambda: state.workspace().artifacts.read(kept.digest),
         kept.name,
         kept.media,
@@ -161,17 +178,19 @@ def _plan_rows(ref: ModelRef, cut: Cut, figures: tuple[Figure, ...], made: str) 
         content = files.with_figures(_document(ref, made), figures)
         how = files.made(made)
         st.caption(
-            f"How the plan was made: {literal(files.told(how))}." if how else "How the plan was made is not known here."
+            _("How the plan was made: {told}.").format(told=literal(files.told(how)))
+            if how
+            else _("How the plan was made is not known here.")
         )
         rows = (
-            ("plan", "Plan", files.plan(cut, content), PLAN),
-            ("recipe", "Recipe", files.recipe(cut, content), RECIPE),
+            ("plan", "Plan", files.plan(cut, content), _(PLAN)),
+            ("recipe", "Recipe", files.recipe(cut, content), _(RECIPE)),
         )
         for kind, title, built, text in rows:
             words, button = _frame(title, text)
             words.caption(f"{code(built.name)} · {numbers.size_bytes(len(built.data))}")
             button.download_button(
-                "Download",
+                _("Download"),
                 built.data,
                 built.name,
                 built.media,
@@ -202,7 +221,7 @@ def _shelf(root: str) -> dict[tuple[str, str], Stored]:
 
 
 def _cut(ref: ModelRef) -> Cut:
-    with st.spinner("Following the removal from the original network …", show_time=True):
+    with st.spinner(_("Following the removal from the original network …"), show_time=True):
         return _cut_of(ref.to_json(), str(state.workspace().root))
 
 
@@ -234,9 +253,9 @@ def _figures(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
     """Cards with what is known of it, measured now where it was not; the same numbers go into the plan."""
     pair = (cut.base.ref, desk.model)
     before, after = cut.network.cost(), cut.network.cost(cut.plan)
-    counted = provenance.derived("counted in the captured network, exactly")
+    counted = provenance.derived(_("counted in the captured network, exactly"))
 
-    judged = "Top-1 accuracy"
+    judged = _("Top-1 accuracy")
 
     def row(views: tuple[JobView, ...]) -> None:
         places = cards.row(4)
@@ -247,30 +266,30 @@ def _figures(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
         ):
             cards.number(label, numbers.count(last), counted, detail=_fold(first, last, "fewer"), container=place)
         smaller = _fold(before.size_bytes, after.size_bytes, "smaller")
-        cards.number("Size", numbers.size_bytes(after.size_bytes), counted, detail=smaller, container=places[3])
+        cards.number(_("Size"), numbers.size_bytes(after.size_bytes), counted, detail=smaller, container=places[3])
         jobs.faults(views, key="download.figures")
 
     try:
         judged = measured.of_desk(desk).title
         ids = [state.jobs().submit(EvaluateRun(ref, desk.data), state.owner()) for ref in pair]
     except UserError as error:
-        st.caption(f"No accuracy goes with these files: {literal(str(error))}")
+        st.caption(_("No accuracy goes with these files: {error}").format(error=literal(str(error))))
         row(())
         return ()
     views = jobs.follow(ids, row, key="download.figures")
     found = [view.last(Accuracy) for view in views]
-    accuracy = files.accuracy_figure(found[0], found[1], f"{views[1].device.upper()}, seed 0")
+    accuracy = files.accuracy_figure(found[0], found[1], _("{upper}, seed 0").format(upper=views[1].device.upper()))
     latency = files.latency_figure(*(_latency(ref) for ref in pair))
     return tuple(figure for figure in (accuracy, latency) if figure is not None)
 
 
 def _fold(first: float, last: float, less: str) -> str:
-    return "as before" if first == last else f"{numbers.fold(first, last)} {less}"
+    return _("as before") if first == last else f"{numbers.fold(first, last)} {less}"
 
 
 def _accuracy(label: str, views: tuple[JobView, ...], place: Any) -> None:
     if not views:
-        cards.pending(label, "the data does not fit", container=place)
+        cards.pending(label, _("the data does not fit"), container=place)
         return
     found = [view.last(Accuracy) for view in views]
     before, after = found

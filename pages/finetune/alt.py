@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pages.finetune import frames
 from pages.ui import measured
+from pages.ui.language import _
 from pruning_core.runs.events import Stage
 from pruning_core.runs.view import JobView
 from pruning_core.training.events import Step
@@ -12,15 +13,19 @@ from pruning_core.training.events import Step
 def loss(view: JobView) -> str:
     step, stage = view.last(Step), view.last(Stage)
     if step is None:
-        return f"Training loss over epochs; nothing is drawn yet ({stage.text if stage else 'waiting'})."
-    return (
-        f"Training loss over epochs: {step.loss:.3f} nats after {step.position:.1f} epochs ({frames.NAMES[step.tag]})."
+        return _("Training loss over epochs; nothing is drawn yet ({text}).").format(
+            text=stage.text if stage else "waiting"
+        )
+    return _("Training loss over epochs: {loss:.3f} nats after {position:.1f} epochs ({names}).").format(
+        loss=step.loss, position=step.position, names=_(frames.NAMES[step.tag])
     )
 
 
 def accuracy(view: JobView) -> str:
     said = [
-        f"{frames.NAMES[each.tag]} from {measured.value(each.before)} to {measured.value(each.after)}"
+        _("{names} from {value} to {value_2}").format(
+            names=_(frames.NAMES[each.tag]), value=measured.value(each.before), value_2=measured.value(each.after)
+        )
         for each in frames.brought(view.events)
     ]
-    return f"Test accuracy over epochs: {'; '.join(said) or 'no epoch is finished yet'}."
+    return _("Test accuracy over epochs: {value}.").format(value="; ".join(said) or _("no epoch is finished yet"))

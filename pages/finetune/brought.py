@@ -6,16 +6,17 @@ import streamlit as st
 
 from pages.finetune import frames
 from pages.ui import cards, measured, provenance
+from pages.ui.language import N_, _
 from pruning_core.runs.view import JobView
 from pruning_core.studies.fine_tune import CONTROL, PRUNED, FineTuneRun
 
-CHOICE_HELP = "Weights are chosen on images held out of the training part, never on these test images."
+CHOICE_HELP = N_("Weights are chosen on images held out of the training part, never on these test images.")
 
 
 def table(results: tuple[frames.Brought, ...], view: JobView, spec: FineTuneRun) -> None:
     rows = [
         {
-            "network": frames.NAMES[each.tag],
+            "network": _(frames.NAMES[each.tag]),
             "before": measured.text(each.before),
             "after": measured.text(each.after),
             "change": each.change.text,
@@ -29,13 +30,16 @@ def table(results: tuple[frames.Brought, ...], view: JobView, spec: FineTuneRun)
         column_config={
             "network": "Network",
             "before": st.column_config.TextColumn(
-                "Before (95 % interval)", help=f"{measured.measure(results[0].after.measure).title} on the test images."
+                _("Before (95 % interval)"),
+                help=_("{title} on the test images.").format(title=measured.measure(results[0].after.measure).title),
             ),
-            "after": st.column_config.TextColumn("After (95 % interval)", help=CHOICE_HELP),
+            "after": st.column_config.TextColumn(_("After (95 % interval)"), help=_(CHOICE_HELP)),
             "change": st.column_config.TextColumn(
-                "Change", help="With its 95 % interval; wider than of a comparison image by image."
+                _("Change"), help=_("With its 95 % interval; wider than of a comparison image by image.")
             ),
-            "epoch": st.column_config.NumberColumn("Kept from epoch", help="0: the weights from before training."),
+            "epoch": st.column_config.NumberColumn(
+                _("Kept from epoch"), help=_("0: the weights from before training.")
+            ),
         },
     )
     cards.source_line(
@@ -50,11 +54,22 @@ def verdict(results: tuple[frames.Brought, ...], spec: FineTuneRun) -> None:
     if found is not None:
         gains = {each.tag: measured.difference(each.after.measure, each.gain) for each in results}
         st.markdown(
-            f"**What pruning costs: {found.delta}** against the control, "
-            f"{found.interval}, {found.verdict}. The pruned network's own gain of "
-            f"{gains[PRUNED]} is not that number: the same training changed the control by "
-            f"{gains[CONTROL]}."
+            _(
+                "**What pruning costs: {delta}** against the control, {interval}, {verdict}. The pruned "
+                "network's own gain of {gains} is not that number: the same training changed the control by "
+                "{gains_2}."
+            ).format(
+                delta=found.delta,
+                interval=found.interval,
+                verdict=found.verdict,
+                gains=gains[PRUNED],
+                gains_2=gains[CONTROL],
+            )
         )
     elif results and results[0].tag == PRUNED:
-        missing = "The control did not come to its first epoch." if spec.control else "No control was trained."
-        st.caption(f"{missing} So nobody can say how much of the change any network gets from training longer.")
+        missing = _("The control did not come to its first epoch.") if spec.control else _("No control was trained.")
+        st.caption(
+            _("{missing} So nobody can say how much of the change any network gets from training longer.").format(
+                missing=missing
+            )
+        )

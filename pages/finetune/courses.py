@@ -6,6 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pages.ui import charts, theme
+from pages.ui.language import _
 from pruning_core.allocation.schedule import SCHEDULES, Schedule
 
 FINE = 24  # points of a curve that is only shown for comparison
@@ -31,11 +32,17 @@ def chart(courses: pd.DataFrame, *, chosen: str, steps: int) -> go.Figure:
     """The chosen schedule with a mark per step, the others beside it; `courses` as `frame` makes it."""
     mine = courses[courses["name"] == chosen]
     half = float(mine["last"].iloc[(len(mine) - 1) // 2])
-    alt = (
-        f"Share removed over the steps for {courses['name'].nunique()} schedules. {chosen}: {100 * half:.0f} % after "
-        f"half of {steps} steps, {100 * float(mine['last'].iloc[-1]):.0f} % in the end."
+    alt = _(
+        "Share removed over the steps for {nunique} schedules. {chosen}: {half:.0f} % after half of "
+        "{steps} steps, {float:.0f} % in the end."
+    ).format(
+        nunique=courses["name"].nunique(),
+        chosen=chosen,
+        half=100 * half,
+        steps=steps,
+        float=100 * float(mine["last"].iloc[-1]),
     )
-    figure = charts.blank(alt, height=330, x_title="Share of the steps", y_title="Share removed")
+    figure = charts.blank(alt, height=330, x_title=_("Share of the steps"), y_title=_("Share removed"))
     for index, (name, part) in enumerate(courses.groupby("name", sort=False)):
         own = name == chosen
         hue = theme.ACCENT if own else theme.NEUTRAL

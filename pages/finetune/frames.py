@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pages.ui.changes import Change, unpaired
+from pages.ui.language import N_, _
 from pruning_core.runs.events import Artifact, Event
 from pruning_core.studies.fine_tune import CONTROL, PRUNED
 from pruning_core.training.events import Epoch, Step
 
 TAGS = (PRUNED, CONTROL)
-NAMES = {PRUNED: "pruned", CONTROL: "control, not pruned"}
+NAMES = {PRUNED: N_("pruned"), CONTROL: N_("control, not pruned")}
 POINTS = 300  # of one loss curve; a screen shows no more
 
 
@@ -51,7 +52,7 @@ def losses(events: Iterable[Event]) -> pd.DataFrame:
     steps = [event for event in events if isinstance(event, Step)]
     rows: list[tuple[float, str, float]] = []
     for tag in TAGS:
-        rows += [(step.position, NAMES[tag], step.loss) for step in _thinned([s for s in steps if s.tag == tag])]
+        rows += [(step.position, _(NAMES[tag]), step.loss) for step in _thinned([s for s in steps if s.tag == tag])]
     return pd.DataFrame(rows, columns=["epoch", "run", "loss"])
 
 
@@ -59,7 +60,10 @@ def accuracies(events: Iterable[Event]) -> pd.DataFrame:
     """Columns `epoch`, `run`, `top1`, `low`, `high`; epoch 0 is before training."""
     epochs = [event for event in events if isinstance(event, Epoch)]
     rows = [
-        (each.epoch, NAMES[tag], each.top1, each.low, each.high) for tag in TAGS for each in epochs if each.tag == tag
+        (each.epoch, _(NAMES[tag]), each.top1, each.low, each.high)
+        for tag in TAGS
+        for each in epochs
+        if each.tag == tag
     ]
     return pd.DataFrame(rows, columns=["epoch", "run", "top1", "low", "high"])
 

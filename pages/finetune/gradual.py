@@ -8,6 +8,7 @@ from pages.finetune import courses, stairs
 from pages.ui import jobs, links, plots, recovery, shortcuts, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.language import _
 from pages.ui.literal import literal
 from pages.ui.ranking import choose_criterion
 from pages.ui.widgets import knob_widget, knob_widgets
@@ -28,13 +29,15 @@ POLL_S = 1.5
 
 def section(desk: Desk) -> None:
     st.markdown(
-        "Cut a little, train a little: the network meets each loss while it can still make up for it. Whether that is "
-        "worth its time only shows beside the same cut **at once** with **as many epochs in all**."
+        _(
+            "Cut a little, train a little: the network meets each loss while it can still make up for it. Whether that "
+            "is worth its time only shows beside the same cut **at once** with **as many epochs in all**."
+        )
     )
     target = aim(desk)
     if target is None:
-        st.info("There is no plan to reach yet. Make one on What-if or Search; its widths are the target.")
-        links.to_what_if("Make a plan on What-if")
+        st.info(_("There is no plan to reach yet. Make one on What-if or Search; its widths are the target."))
+        links.to_what_if(_("Make a plan on What-if"))
         return
     model, plan = target
     with plain_errors():
@@ -57,57 +60,67 @@ def _start(desk: Desk, model: ModelRef, whole: Plan, network: Network) -> None:
         with left:
             plan = shortcuts.choose(network, model, f"{KEY}.shortcuts").of_plan(whole, network)
             if not plan:
-                st.warning("The plan removes coupled channels only. Choose to cut them too.", icon=":material/block:")
+                st.warning(
+                    _("The plan removes coupled channels only. Choose to cut them too."), icon=":material/block:"
+                )
                 return
             schedule = _schedule()
             places = st.columns(2)
             with places[0]:
-                wanted = st.slider("Steps", 2, 20, 5, key=f"{KEY}.steps", persist_state="session")
+                wanted = st.slider(_("Steps"), 2, 20, 5, key=f"{KEY}.steps", persist_state="session")
             steps = steps_of(schedule, network, plan, int(wanted))
             with places[1]:
                 epochs = st.number_input(
-                    "Epochs in all", 1, 1000, 10, key=f"{KEY}.epochs", persist_state="session",
-                    help="Shared out evenly among the steps; the control trains as many after its one cut.",
+                    _("Epochs in all"), 1, 1000, 10, key=f"{KEY}.epochs", persist_state="session",
+                    help=_("Shared out evenly among the steps; the control trains as many after its one cut."),
                 )  # fmt: skip
-            with st.popover("Training", icon=":material/tune:", width="stretch", wrap=True):
+            with st.popover(_("Training"), icon=":material/tune:", width="stretch", wrap=True):
                 config = FineTune(
                     epochs=int(epochs),
                     lr=knob_widget(FineTune, "lr", KEY),
                     optimizer=knob_widget(FineTune, "optimizer", KEY),
                     schedule=knob_widget(FineTune, "schedule", KEY),
                     augment=knob_widget(FineTune, "augment", KEY),
-                    seed=int(st.number_input("Seed", 0, 2**31 - 1, 0, key=f"{KEY}.seed", persist_state="session")),
+                    seed=int(st.number_input(_("Seed"), 0, 2**31 - 1, 0, key=f"{KEY}.seed", persist_state="session")),
                 )
             criterion = choose_criterion()
             after = recovery.choose(f"{KEY}.recovery", default=JustCut).sized(network.cost(plan).macs)
             if not isinstance(after, JustCut):
                 st.caption(
-                    f"After every cut, before its training, in the control too: {after.card.idea} From "
-                    f"{after.looks_at} images of the training part."
+                    _(
+                        "After every cut, before its training, in the control too: {idea} From {looks_at} images of "
+                        "the training part."
+                    ).format(idea=after.card.idea, looks_at=after.looks_at)
                 )
         with right:
             target = max(network.ratio(plan, key) for key in plan)
             frame = courses.frame(schedule, steps, target)
             plots.show(courses.chart(frame, chosen=schedule.card.name, steps=steps), "gradual.courses")
             st.caption(
-                f"Share of its channels that the group with the highest ratio ({100 * target:.0f} %) has lost. Marks: "
-                "the chosen schedule. A band: from the first layer to the last."
+                _(
+                    "Share of its channels that the group with the highest ratio ({target:.0f} %) has lost. "
+                    "Marks: the chosen schedule. A band: from the first layer to the last."
+                ).format(target=100 * target)
             )
         several = len(GradualRun(model, desk.data, "", schedule=schedule).ways) > 1
         control = several and st.toggle(
-            "The same at once as the control", True, key=f"{KEY}.control", persist_state="session",
-            help="One cut to the same widths by the same criterion, then as many epochs in all.", wrap=True,
+            _("The same at once as the control"), True, key=f"{KEY}.control", persist_state="session",
+            help=_("One cut to the same widths by the same criterion, then as many epochs in all."), wrap=True,
         )  # fmt: skip
         spec = GradualRun(model, desk.data, plan.to_json(), criterion, schedule, int(wanted), config, control, after)
         pace = f"{steps} step" + ("s" if steps > 1 else "")
         shares = shared_out(config, [1.0] * steps)
         each = f"{min(shares)}" if min(shares) == max(shares) else f"{min(shares)} to {max(shares)}"
-        groups = "1 group loses" if len(plan) == 1 else f"{len(plan)} groups lose"
-        st.caption(f"{pace} of {each} epochs to the widths of the plan: {groups} channels.")
+        groups = _("1 group loses") if len(plan) == 1 else _("{n} groups lose").format(n=len(plan))
+        st.caption(
+            _("{pace} of {each} epochs to the widths of the plan: {groups} channels.").format(
+                pace=pace, each=each, groups=groups
+            )
+        )
         if misfit := trainable.why_not(model, desk.data):
             st.error(literal(misfit), icon=":material/error:")
         if st.button(
-            "Prune in steps",
+            _("Prune in steps"),
             type="primary",
             key="gradual.start",
             icon=":material/stairs:",
@@ -121,12 +134,12 @@ def _start(desk: Desk, model: ModelRef, whole: Plan, network: Network) -> None:
 def _schedule() -> Schedule:
     classes = {each.card.key: each for each in SCHEDULES}
     wanted = st.selectbox(
-        "Schedule",
+        _("Schedule"),
         list(classes),
         index=1,  # the first is everything at once, which stands beside it anyway
         format_func=lambda key: classes[key].card.name,
         key=f"{KEY}.schedule",
-        help="How much of the target is gone after each step.",
+        help=_("How much of the target is gone after each step."),
         persist_state="session",
     )
     chosen = classes[wanted or next(iter(classes))]
@@ -148,7 +161,7 @@ def _results(desk: Desk, model: ModelRef) -> None:
     found = _of(desk, model)
     if not found:
         return
-    chosen, spec = started.choose(found, "Run", stairs.label, shown=SHOWN)
+    chosen, spec = started.choose(found, _("Run"), stairs.label, shown=SHOWN)
     view = jobs.watch(chosen.id, key="gradual", draw=lambda view: stairs.draw(view, spec), poll_s=POLL_S)
     stairs.finish(view, spec, desk)
 

@@ -4,11 +4,12 @@ import streamlit as st
 
 from pages.finetune import gradual, sections, ways
 from pages.ui import state
+from pages.ui.language import _
 
 desk = state.desk()
 model = state.loaded(desk.model)
 
-st.title("Fine-tune")
+st.title(_("Fine-tune"))
 way = ways.choose()
 ways.announce(desk, way)
 if way == ways.IN_STEPS:

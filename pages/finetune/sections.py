@@ -24,6 +24,7 @@ from pages.ui import (
 )
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.language import N_, _
 from pages.ui.literal import literal, named
 from pruning_core.measuring.measure import Measure
 from pruning_core.measuring.measures import TOP1
@@ -36,7 +37,7 @@ from pruning_core.zoo import LoadedModel, ModelRef
 
 CHOSEN = "finetune.job"
 POLL_S = 1.5  # a training takes minutes, and each look redraws two figures
-LOSS_HELP = (
+LOSS_HELP = N_(
     "On the training images, a moving average: cross-entropy (natural logarithm, hence nats), the distance from what "
     "the outputs are compared with, or that from the network that a distillation follows."
 )
@@ -45,14 +46,18 @@ LOSS_HELP = (
 def introduction(desk: Desk, model: LoadedModel) -> None:
     if desk.model.base is not None:
         st.markdown(
-            f"**{named(model.title)}** lost {zeros.lost(desk)}; a short training lets the rest make up for them. The "
-            "control gives the *unpruned* network the same training, so that what pruning costs is not mistaken for "
-            "what training brings."
+            _(
+                "**{title}** lost {lost}; a short training lets the rest make up for them. The control gives "
+                "the *unpruned* network the same training, so that what pruning costs is not mistaken for "
+                "what training brings."
+            ).format(title=named(model.title), lost=zeros.lost(desk))
         )
         return
     st.info(
-        f"**{named(model.title)}** is not pruned. Training it here only trains it longer: there is nothing to make up "
-        "for and nothing to compare with. Remove channels first, then come back.",
+        _(
+            "**{title}** is not pruned. Training it here only trains it longer: there is nothing to make "
+            "up for and nothing to compare with. Remove channels first, then come back."
+        ).format(title=named(model.title)),
         icon=":material/info:",
     )
     links.to_what_if()
@@ -67,10 +72,12 @@ def start(desk: Desk, model: LoadedModel) -> None:
         config = _config()
         left, right = st.columns([3, 1], vertical_alignment="bottom")
         control = pruned and left.toggle(
-            "Train the unpruned network as a control",
+            _("Train the unpruned network as a control"),
             True,
             key="finetune.control",
-            help="The origin of the pruned network, with the same settings and images. It takes longer than the rest.",
+            help=_(
+                "The origin of the pruned network, with the same settings and images. It takes longer than the rest."
+            ),
             persist_state="session",
             wrap=True,
         )
@@ -79,7 +86,7 @@ def start(desk: Desk, model: LoadedModel) -> None:
         if misfit:
             st.error(literal(misfit), icon=":material/error:")
         pressed = right.button(
-            "Start",
+            _("Start"),
             type="primary",
             width="stretch",
             disabled=config is None or bool(misfit),
@@ -100,15 +107,17 @@ def _recoveries() -> tuple[Recovery, ...]:
         first = recovery.choose("finetune.first", default=JustCut)
         if first.trains or not isinstance(first, JustCut):
             st.caption(
-                f"{first.card.idea} Mending begins with the weights that the network had before it was cut: what was "
-                "trained since is left out."
+                _(
+                    "{idea} Mending begins with the weights that the network had before it was cut: what was "
+                    "trained since is left out."
+                ).format(idea=first.card.idea)
                 if isinstance(first, Mending)
                 else first.card.idea
             )
     with right:
         training = recovery.choose("finetune.recovery", trains=True, default=Tuning)
         if isinstance(training, Distilling):
-            st.caption("It follows the network that this one was cut from; the control is trained as usual.")
+            st.caption(_("It follows the network that this one was cut from; the control is trained as usual."))
     return (training,) if isinstance(first, JustCut) else (first, training)
 
 
@@ -124,9 +133,11 @@ def _config() -> FineTune | None:
 def runs(desk: Desk) -> None:
     found = trainings(desk)
     if not found:
-        st.caption("No training of this network yet. Its curves appear here; it goes on while you look at other pages.")
+        st.caption(
+            _("No training of this network yet. Its curves appear here; it goes on while you look at other pages.")
+        )
         return
-    chosen, spec = started.choose(found, "Training", _label, shown=CHOSEN)
+    chosen, spec = started.choose(found, _("Training"), _label, shown=CHOSEN)
     view = jobs.watch(chosen.id, key="finetune", draw=lambda view: _live(view, spec), poll_s=POLL_S)
     _keep(view, spec, desk)
 
@@ -144,9 +155,11 @@ def _without_weights(ref: ModelRef) -> ModelRef:
 def _label(spec: FineTuneRun) -> str:
     config = spec.config
     length = f"{config.epochs} epochs" if config.epochs else f"{config.minutes:g} min"
-    beside = ", with control" if spec.control else ""
+    beside = _(", with control") if spec.control else ""
     ways = " then ".join(each.card.name for each in spec.recoveries)
-    return f"{ways}: {length}, {config.optimizer}, learning rate {config.lr:g}, seed {config.seed}{beside}"
+    return _("{ways}: {length}, {optimizer}, learning rate {lr:g}, seed {seed}{beside}").format(
+        ways=ways, length=length, optimizer=config.optimizer, lr=config.lr, seed=config.seed, beside=beside
+    )
 
 
 def _live(view: JobView, spec: FineTuneRun) -> None:
@@ -157,7 +170,7 @@ def _live(view: JobView, spec: FineTuneRun) -> None:
     places = st.columns(2)
     until = _until(spec, loss)
     nats = " (nats)" if judged.decides else ""
-    figure = charts.curves(loss, y="loss", y_title=f"Training loss{nats}", alt=alt.loss(view))
+    figure = charts.curves(loss, y="loss", y_title=_("Training loss{nats}").format(nats=nats), alt=alt.loss(view))
     figure.update_yaxes(rangemode="tozero")
     figure.update_xaxes(range=[0, until])
     figure.update_layout(showlegend=True)  # with one line as with two, so that the plot keeps its place
@@ -170,8 +183,10 @@ def _live(view: JobView, spec: FineTuneRun) -> None:
         high="high",
         by="run",
         alt=alt.accuracy(view),
-        x_title="Epoch (0: before training)",
-        y_title=f"On the test images: {judged.title.lower()}{' (%)' if judged.unit == 'share' else ''}",
+        x_title=_("Epoch (0: before training)"),
+        y_title=_("On the test images: {lower}{ending}").format(
+            lower=judged.title.lower(), ending=" (%)" if judged.unit == "share" else ""
+        ),
         y_percent=judged.unit == "share",
         height=280,
     )
@@ -205,23 +220,29 @@ def _figures(view: JobView, spec: FineTuneRun) -> None:
     step = _newest(view)
     epochs = [event for event in view.events if isinstance(event, Epoch)]
     device = view.device.upper()
-    on = provenance.measured(f"{spec.data.name} (training images)", device=device, seed=spec.config.seed)
+    on = provenance.measured(
+        _("{name} (training images)").format(name=spec.data.name), device=device, seed=spec.config.seed
+    )
     waits = jobs.waiting(view)
     if step is None:
-        cards.pending("Training loss", waits, help=LOSS_HELP, container=places[0])
-        cards.pending("Throughput", waits, container=places[1])
-        cards.pending("Time left", waits, container=places[2])
+        cards.pending(_("Training loss"), waits, help=_(LOSS_HELP), container=places[0])
+        cards.pending(_("Throughput"), waits, container=places[1])
+        cards.pending(_("Time left"), waits, container=places[2])
     else:
-        who = frames.NAMES[step.tag]
-        label = "Training loss" if step.tag == PRUNED or not spec.control else "Training loss of the control"
+        who = _(frames.NAMES[step.tag])
+        label = _("Training loss") if step.tag == PRUNED or not spec.control else _("Training loss of the control")
         nats = " nats" if _judged(view).decides else ""
-        cards.number(label, f"{step.loss:.4f}{nats}", on, detail=who, help=LOSS_HELP, container=places[0])
+        cards.number(label, f"{step.loss:.4f}{nats}", on, detail=who, help=_(LOSS_HELP), container=places[0])
         speed = f"{numbers.count(step.images_per_s)} images/s"
-        cards.number("Throughput", speed, on, detail=f"{device}, {who}", container=places[1])
+        cards.number(_("Throughput"), speed, on, detail=f"{device}, {who}", container=places[1])
         _time(view, spec, step, places[2])
-    best_of = f"Best test {measured.measure(epochs[0].measure).name.lower()}" if epochs else "Best on the test images"
+    best_of = (
+        _("Best test {lower}").format(lower=measured.measure(epochs[0].measure).name.lower())
+        if epochs
+        else _("Best on the test images")
+    )
     if not epochs:
-        cards.pending(best_of, waits, help=brought.CHOICE_HELP, container=places[3])
+        cards.pending(best_of, waits, help=_(brought.CHOICE_HELP), container=places[3])
         return
     # While it runs the network in training, at the end the one this is about.
     newest = epochs[-1].tag if view.active else epochs[0].tag
@@ -231,8 +252,8 @@ def _figures(view: JobView, spec: FineTuneRun) -> None:
         best_of,
         measured.value(best),
         tested,
-        detail=f"{measured.bounds(best)}, {frames.NAMES[newest]}",
-        help=brought.CHOICE_HELP,
+        detail=f"{measured.bounds(best)}, {_(frames.NAMES[newest])}",
+        help=_(brought.CHOICE_HELP),
         container=places[3],
     )
 
@@ -246,14 +267,14 @@ def _newest(view: JobView) -> Step | None:
 
 def _time(view: JobView, spec: FineTuneRun, step: Step, place: st.delta_generator.DeltaGenerator) -> None:
     if not view.active:
-        took = provenance.measured("the clock of this run, all attempts together", device=view.device.upper())
-        cards.number("Time", numbers.duration(view.seconds), took, detail="in all", container=place)
+        took = provenance.measured(_("the clock of this run, all attempts together"), device=view.device.upper())
+        cards.number(_("Time"), numbers.duration(view.seconds), took, detail=_("in all"), container=place)
         return
-    then = "with the control" if spec.control and step.tag == PRUNED else "at this pace"
-    beside = "; the control takes longer in proportion to its MACs" if spec.control and step.tag == PRUNED else ""
-    paced = provenance.estimated(f"the present pace, carried on to the end{beside}")
+    then = _("with the control") if spec.control and step.tag == PRUNED else _("at this pace")
+    beside = _("; the control takes longer in proportion to its MACs") if spec.control and step.tag == PRUNED else ""
+    paced = provenance.estimated(_("the present pace, carried on to the end{beside}").format(beside=beside))
     text = numbers.duration(step.seconds_left)
-    cards.number("Time left", text, paced, detail=then, container=place)
+    cards.number(_("Time left"), text, paced, detail=then, container=place)
 
 
 def _keep(view: JobView, spec: FineTuneRun, desk: Desk) -> None:
@@ -264,12 +285,12 @@ def _keep(view: JobView, spec: FineTuneRun, desk: Desk) -> None:
     tuned = replace(spec.model, weights=digest)
     if desk.model == tuned:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.success("The fine-tuned network is on the desk.", icon=":material/check:")
-            if st.button("Back to the weights before", icon=":material/undo:", key="finetune.back", wrap=True):
+            st.success(_("The fine-tuned network is on the desk."), icon=":material/check:")
+            if st.button(_("Back to the weights before"), icon=":material/undo:", key="finetune.back", wrap=True):
                 _put(spec.model)
             links.to_download()
     elif st.button(
-        "Keep the fine-tuned network", type="primary", icon=":material/check:", key="finetune.keep", wrap=True
+        _("Keep the fine-tuned network"), type="primary", icon=":material/check:", key="finetune.keep", wrap=True
     ):
         _put(tuned)
 

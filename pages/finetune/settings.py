@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from pages.ui.language import _
 from pages.ui.widgets import knob_widget
 from pruning_core.knobs import Range, knobs_of
 from pruning_core.training.config import FineTune
@@ -22,7 +23,7 @@ def choose() -> FineTune:
     places = st.columns([1.2, 1, 1.6, 1.1, 1])
     with places[0]:
         ends_by = st.segmented_control(
-            "Ends after a number of",
+            _("Ends after a number of"),
             (EPOCHS, MINUTES),
             default=EPOCHS,
             required=True,
@@ -41,7 +42,7 @@ def choose() -> FineTune:
         values["optimizer"] = knob_widget(FineTune, "optimizer", KEY)
     with places[4]:
         values["batch_size"] = _number("batch_size")
-    with st.expander("More settings", icon=":material/tune:"):
+    with st.expander(_("More settings"), icon=":material/tune:"):
         values |= _more(values["optimizer"])
     return FineTune(**values)
 

@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages.ui import cards, changes, charts, links, measured, plots, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.language import _
 from pruning_core.measuring.measures import Accuracy, Drop
 from pruning_core.methods.recoveries import JustCut
 from pruning_core.runs.events import Event
@@ -21,21 +22,25 @@ COLUMNS = ["epoch", "run", "top1", "low", "high"]
 
 
 def label(spec: GradualRun) -> str:
-    after = "" if isinstance(spec.recovery, JustCut) else f" · each cut: {spec.recovery.card.name}"
-    return (
-        f"{spec.schedule.card.name} · {spec.steps} steps · {spec.config.epochs} epochs · {spec.criterion.label} · "
-        f"seed {spec.config.seed}{after}"
+    after = "" if isinstance(spec.recovery, JustCut) else _(" · each cut: {name}").format(name=spec.recovery.card.name)
+    return _("{name} · {steps} steps · {epochs} epochs · {label} · seed {seed}{after}").format(
+        name=spec.schedule.card.name,
+        steps=spec.steps,
+        epochs=spec.config.epochs,
+        label=spec.criterion.label,
+        seed=spec.config.seed,
+        after=after,
     )
 
 
 def before(spec: GradualRun) -> str:
     """What a step's first accuracy is measured after."""
-    return "After the cut" + ("" if isinstance(spec.recovery, JustCut) else f" and: {spec.recovery.card.name}")
+    return _("After the cut") + ("" if isinstance(spec.recovery, JustCut) else f" and: {spec.recovery.card.name}")
 
 
 def names(spec: GradualRun) -> dict[str, str]:
     """What people call the two ways."""
-    return {SCHEDULED: spec.schedule.card.name, AT_ONCE: "At once (control)"}
+    return {SCHEDULED: spec.schedule.card.name, AT_ONCE: _("At once (control)")}
 
 
 def accuracies(events: Iterable[Event], called: dict[str, str]) -> pd.DataFrame:
@@ -81,14 +86,14 @@ def draw(view: JobView, spec: GradualRun) -> None:
     called = names(spec)
     rows = table(view.events, called)
     if not rows:
-        st.caption("The first cut is being made.")
+        st.caption(_("The first cut is being made."))
         return
     frame = accuracies(view.events, called)
     said = "; ".join(f"{row['way']}, step {row['step']}: {row['before']} to {row['after']}" for row in rows)
     figure = charts.lines(
         frame, x="epoch", y="top1", by="run", low="low", high="high", height=330, y_percent=True,
-        x_title="Epochs of training", y_title="Test accuracy, top-1",
-        alt=f"Test accuracy over the epochs, falling at each cut. {said}.",
+        x_title=_("Epochs of training"), y_title=_("Test accuracy, top-1"),
+        alt=_("Test accuracy over the epochs, falling at each cut. {said}.").format(said=said),
     )  # fmt: skip
     figure.update_layout(showlegend=True)
     plots.show(figure, "gradual.stairs")
@@ -97,17 +102,19 @@ def draw(view: JobView, spec: GradualRun) -> None:
         hide_index=True,
         key="gradual.table",
         column_config={
-            "way": st.column_config.TextColumn("Way", pinned=True),
+            "way": st.column_config.TextColumn(_("Way"), pinned=True),
             "step": "Step",
             "ratio": st.column_config.NumberColumn(
-                "Removed", format="percent", help="Share of the channels of the planned groups that is gone."
+                _("Removed"), format="percent", help=_("Share of the channels of the planned groups that is gone.")
             ),
-            "macs": st.column_config.NumberColumn("MACs", format="localized"),
+            "macs": st.column_config.NumberColumn(_("MACs"), format="localized"),
             "epochs": "Epochs",
             "before": st.column_config.TextColumn(
-                before(spec), help="Test accuracy with its 95 % interval, before training."
+                before(spec), help=_("Test accuracy with its 95 % interval, before training.")
             ),
-            "after": st.column_config.TextColumn("After training", help="Of the weights best on held-out images."),
+            "after": st.column_config.TextColumn(
+                _("After training"), help=_("Of the weights best on held-out images.")
+            ),
         },
     )
     ends = view.all(Reached)
@@ -115,7 +122,9 @@ def draw(view: JobView, spec: GradualRun) -> None:
         cards.source_line(
             provenance.measured(
                 ends[-1].after.dataset, images=ends[-1].after.images, device=view.device.upper(), seed=spec.config.seed,
-                note=f"Bands are 95 % intervals.{_recovered(spec)} Each step begins with the full learning rate.",
+                note=_(
+"Bands are 95 % intervals.{recovered} Each step begins with the full learning rate."
+).format(recovered=_recovered(spec)),
             )
         )  # fmt: skip
 
@@ -124,7 +133,9 @@ def _recovered(spec: GradualRun) -> str:
     if isinstance(spec.recovery, JustCut):
         return ""
     images = spec.recovery.looks_at
-    return f" Every cut is followed by: {spec.recovery.card.name}, on {images} images of the training part."
+    return _(" Every cut is followed by: {name}, on {images} images of the training part.").format(
+        name=spec.recovery.card.name, images=images
+    )
 
 
 def finish(view: JobView, spec: GradualRun, desk: Desk) -> None:
@@ -135,9 +146,16 @@ def finish(view: JobView, spec: GradualRun, desk: Desk) -> None:
     if drop is not None:
         change = changes.paired(drop)
         st.markdown(
-            f"**{called[SCHEDULED]} against the same at once: {change.delta}** on the same "
-            f"{drop.images:,} test images, {change.interval}, {change.verdict}. Both ended at the same widths after as "
-            "many epochs."
+            _(
+                "**{called} against the same at once: {delta}** on the same {images:,} test images, "
+                "{interval}, {verdict}. Both ended at the same widths after as many epochs."
+            ).format(
+                called=called[SCHEDULED],
+                delta=change.delta,
+                images=drop.images,
+                interval=change.interval,
+                verdict=change.verdict,
+            )
         )
     places = st.columns(2)
     for place, way in zip(places, spec.ways):
@@ -147,13 +165,20 @@ def finish(view: JobView, spec: GradualRun, desk: Desk) -> None:
             continue
         step = max(ends)
         model = spec.reference(cuts[step], ends[step])
-        reached = "" if step == cuts[step].steps else f", as it was after step {step} of {cuts[step].steps}"
+        reached = (
+            ""
+            if step == cuts[step].steps
+            else _(", as it was after step {step} of {steps}").format(step=step, steps=cuts[step].steps)
+        )
         with place:
             if desk.model == model:
-                st.success(f"{called[way]}: this network is on the desk.", icon=":material/check:")
+                st.success(
+                    _("{called}: this network is on the desk.").format(called=called[way]), icon=":material/check:"
+                )
                 links.to_download()
             elif st.button(
-                f"Keep the network: {called[way]}{reached}", key=f"gradual.keep.{way}", icon=":material/check:",
+                _("Keep the network: {called}{reached}").format(called=called[way], reached=reached),
+                key=f"gradual.keep.{way}", icon=":material/check:",
                 width="stretch", wrap=True,
             ):  # fmt: skip
                 state.choose_model(model)

@@ -7,16 +7,18 @@ import streamlit as st
 from pages.finetune import gradual, sections
 from pages.ui import jobs
 from pages.ui.desk import Desk
+from pages.ui.language import N_, _
 from pruning_core.runs.view import JobView
 
 KEY = "finetune.way"
-AT_ONCE, IN_STEPS = "Fine-tune at once", "Prune in steps"
+AT_ONCE, IN_STEPS = N_("Fine-tune at once"), N_("Prune in steps")
 
 
 def choose() -> str:
     """One of the two; it lasts for the session, and another page may set it beforehand."""
     chosen = st.segmented_control(
-        "Way", (AT_ONCE, IN_STEPS), default=AT_ONCE, required=True, key=KEY, label_visibility="collapsed",
+        _("Way"), (AT_ONCE, IN_STEPS), default=AT_ONCE, required=True, key=KEY, label_visibility="collapsed",
+        format_func=_,
         persist_state="session", wrap=True,
     )  # fmt: skip
     return str(chosen)
@@ -27,7 +29,7 @@ def announce(desk: Desk, chosen: str) -> None:
     other = AT_ONCE if chosen == IN_STEPS else IN_STEPS
     runs = [view for view, _ in sections.trainings(desk)] if other == AT_ONCE else gradual.runs(desk)
     if runs:
-        st.caption(f"{other}: {_said(runs[0])}. Its results stand there.")
+        st.caption(_("{other}: {said}. Its results stand there.").format(other=other, said=_said(runs[0])))
 
 
 def _said(view: JobView) -> str:

@@ -6,13 +6,14 @@ import streamlit as st
 
 from pages.ui import numbers, zeros
 from pages.ui.desk import Desk
+from pages.ui.language import _
 from pruning_core.graph import Plan
 
 
 def lost(desk: Desk) -> str:
     """What the network on the desk lost when it was pruned."""
     if desk.model.source == "rebuilt":
-        return "some of its build"
+        return _("some of its build")
     return "channels" if Plan.from_json(desk.model.plan) else "weights"
 
 
@@ -22,10 +23,10 @@ def stay(desk: Desk) -> bool:
     if sparsity is None:
         return False
     return st.toggle(
-        f"Zeros stay: {numbers.percent(sparsity.zeros / sparsity.weights)} of the weights",
+        _("Zeros stay: {percent} of the weights").format(percent=numbers.percent(sparsity.zeros / sparsity.weights)),
         True,
         key="finetune.zeros",
-        help="Off: every weight is trained, and the network ends dense.",
+        help=_("Off: every weight is trained, and the network ends dense."),
         persist_state="session",
         wrap=True,
     )

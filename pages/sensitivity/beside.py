@@ -10,12 +10,13 @@ import pandas as pd
 from pages.sensitivity import frames, gains
 from pages.ui import measured, state
 from pages.ui.desk import Desk
+from pages.ui.language import N_, _
 from pages.ui.sweeps import mends, sweeps
 from pruning_core.graph import Network
 from pruning_core.measuring.measures import Cell
 from pruning_core.studies.sensitivity import SensitivityRun
 
-CUT, MENDED = "Just cut", "Mended"
+CUT, MENDED = N_("Just cut"), N_("Mended")
 Cells = Mapping[tuple[str, float], Cell]
 
 
@@ -43,16 +44,20 @@ def sentence(spec: SensitivityRun, cell: Cell, beside: Other | None) -> str:
     """What the same channels leave the other way."""
     mine = way(spec)
     if mends(spec) and not cell.mended:
-        return "Just cut: none of the layers that read this group can be refitted; the reason stands below the heatmap."
+        return _(
+            "Just cut: none of the layers that read this group can be refitted; the reason stands below the heatmap."
+        )
     found = beside.cells.get((cell.group, cell.ratio)) if beside else None
     if beside is None or found is None:
         missing = CUT if mine == MENDED else MENDED
-        return f"Start the same sweep as **{missing}** to see both numbers here."
+        return _("Start the same sweep as **{missing}** to see both numbers here.").format(missing=_(missing))
     text = measured.text(found)
-    guess = ", estimated" if found.estimated else f" on {found.images:,} images"
+    guess = _(", estimated") if found.estimated else _(" on {images:,} images").format(images=found.images)
     gain = cell.top1 - found.top1 if mine == MENDED else found.top1 - cell.top1
     gained = measured.difference(cell.measure, gain)
-    return f"**{beside.way}**, the same channels leave {text}{guess}. Mending brings {gained}."
+    return _("**{way}**, the same channels leave {text}{guess}. Mending brings {gained}.").format(
+        way=_(beside.way), text=text, guess=guess, gained=gained
+    )
 
 
 def gained(spec: SensitivityRun, cells: Cells, found: Other, network: Network) -> pd.DataFrame:

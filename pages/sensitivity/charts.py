@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from pages.sensitivity.frames import Baseline
 from pages.ui import charts, measured, theme
+from pages.ui.language import _
 from pages.ui.literal import distinct, plotted
 from pruning_core.errors import clip
 from pruning_core.measuring.measures import TOP1
@@ -51,7 +52,7 @@ def heatmap(
     figure = charts.blank(
         _alt(grid, groups, ratios, baseline, measure),
         height=AROUND + row_height(shape[0]) * shape[0],
-        x_title="Share of the channels removed",
+        x_title=_("Share of the channels removed"),
         y_title="",
     )
     common = {"x": list(range(shape[1])), "y": list(range(shape[0])), "xgap": 2, "ygap": 2}
@@ -188,7 +189,7 @@ def add_noise(figure: go.Figure, noise: np.ndarray) -> None:
         marker=hatch(),
         hoverinfo="skip",
         showlegend=False,
-        name="inside the noise",
+        name=_("inside the noise"),
     )
 
 
@@ -212,7 +213,8 @@ def add_click_targets(
     """Invisible bars that take the clicks; `tell(row, column)` is what stands below the name when one points there."""
     rows, columns = np.meshgrid(range(len(groups)), range(len(ratios)), indexing="ij")
     texts = [
-        f"<b>{plotted(group)}</b><br>{100 * ratio:.0f} % of its channels removed<br>" + tell(i, j)
+        _("<b>{group}</b><br>{ratio:.0f} % of its channels removed<br>").format(group=plotted(group), ratio=100 * ratio)
+        + tell(i, j)
         for i, group in enumerate(groups)
         for j, ratio in enumerate(ratios)
     ]
@@ -233,11 +235,11 @@ def add_click_targets(
 
 def _cell_text(grid: dict[str, np.ndarray], i: int, j: int, measure: str) -> str:
     if math.isnan(grid["top1"][i, j]):
-        return "not measured yet"
+        return _("not measured yet")
     top1, low, high, drop = (float(grid[name][i, j]) for name in VALUES)
     change = f"{_amount(measure, drop)} {'worse' if drop >= 0 else 'better'}"
-    noise = "<br>inside the noise" if grid["within_noise"][i, j] else ""
-    how = "<br>estimated from the measured cells beside it" if grid["estimated"][i, j] else ""
+    noise = _("<br>inside the noise") if grid["within_noise"][i, j] else ""
+    how = _("<br>estimated from the measured cells beside it") if grid["estimated"][i, j] else ""
     name = measured.measure(measure).name.lower()
     value = measured.text(Baseline(top1, low, high, 0, measure))
     return f"{name} {value}<br>{change}{noise}{how}"
@@ -249,19 +251,19 @@ def _amount(measure: str, drop: float) -> str:
 
 def _add_legend(figure: go.Figure, *, estimates: bool) -> None:
     nowhere = {"x": [None], "y": [None]}
-    figure.add_bar(**nowhere, marker=hatch(), name="drop within the 95 % noise")
+    figure.add_bar(**nowhere, marker=hatch(), name=_("drop within the 95 % noise"))
     figure.add_scatter(
         **nowhere,
         mode="markers",
         marker={"symbol": "square", "size": 12, "color": theme.faded(theme.NEUTRAL, 0.3)},
-        name="not measured yet",
+        name=_("not measured yet"),
     )
     if estimates:
         figure.add_scatter(
             **nowhere,
             mode="markers+text",
             marker={"symbol": "square", "size": 12, "color": "rgba(0,0,0,0)"},
-            name="≈ estimated from measured cells",
+            name=_("≈ estimated from measured cells"),
         )
 
 
@@ -282,15 +284,25 @@ def _alt(
 ) -> str:
     drop = grid["drop"]
     known = int((np.isfinite(drop) & ~grid["estimated"]).sum())
-    estimated = f", {int(grid['estimated'].sum())} estimated" if grid["estimated"].any() else ""
-    text = (
-        f"Heatmap of {len(groups)} groups of channels by {len(ratios)} ratios, {known} of {drop.size} cells "
-        f"measured{estimated}. {measured.measure(measure).name} at first {measured.written(measure, baseline)}."
+    estimated = _(", {sum} estimated").format(sum=int(grid["estimated"].sum())) if grid["estimated"].any() else ""
+    text = _(
+        "Heatmap of {n} groups of channels by {n_2} ratios, {known} of {size} cells "
+        "measured{estimated}. {name} at first {measure}."
+    ).format(
+        n=len(groups),
+        n_2=len(ratios),
+        known=known,
+        size=drop.size,
+        estimated=estimated,
+        name=measured.measure(measure).name,
+        measure=measured.written(measure, baseline),
     )
     if known:
         row, column = divmod(int(np.nanargmax(drop)), len(ratios))
-        text += (
-            f" Most is lost, {_amount(measure, float(drop[row, column]))}, for {clip(groups[row])} "
-            f"at {100 * ratios[column]:.0f} %; {int(grid['within_noise'].sum())} cells are inside the noise."
+        text += _(" Most is lost, {amount}, for {clip} at {ratios:.0f} %; {sum} cells are inside the noise.").format(
+            amount=_amount(measure, float(drop[row, column])),
+            clip=clip(groups[row]),
+            ratios=100 * ratios[column],
+            sum=int(grid["within_noise"].sum()),
         )
     return text

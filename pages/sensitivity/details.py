@@ -11,6 +11,7 @@ from pages.sensitivity import beside
 from pages.sensitivity.frames import Baseline
 from pages.ui import cards, changes, history, measured, numbers, plots, provenance, state
 from pages.ui import charts as house
+from pages.ui.language import N_, _
 from pages.ui.literal import code, named
 from pages.ui.ranking import ranking
 from pruning_core.allocation.lowest import lowest
@@ -23,7 +24,7 @@ from pruning_core.studies.sensitivity import SensitivityRun
 
 Cells = Mapping[tuple[str, float], Cell]
 WIDE_PX = 384  # of the column beside the heatmap
-COUNTED = provenance.derived("counted in closed form, exactly, for the network with only this group cut")
+COUNTED = provenance.derived(N_("counted in closed form, exactly, for the network with only this group cut"))
 
 
 def show(
@@ -42,8 +43,12 @@ def show(
         _overview(cells)
         return
     size = network.group(cell.group).size
-    st.markdown(f"#### {numbers.percent(cell.ratio, 0)} of {code(cell.group)}")
-    st.markdown(f"**{cell.removed} of {size} channels removed**, {size - cell.removed} kept.")
+    st.markdown(_("#### {ratio} of {group}").format(ratio=numbers.percent(cell.ratio, 0), group=code(cell.group)))
+    st.markdown(
+        _("**{removed} of {size} channels removed**, {size_2} kept.").format(
+            removed=cell.removed, size=size, size_2=size - cell.removed
+        )
+    )
     _accuracy(_source(view, spec, cells, cell), cell)
     st.markdown(beside.sentence(spec, cell, other))
     _cost(network, cell)
@@ -53,18 +58,24 @@ def show(
 
 def _measured(view: JobView, spec: SensitivityRun, images: int) -> provenance.Provenance:
     return provenance.measured(
-        f"{spec.data.name}, held-out images", images=images, device=view.device.upper(), seed=spec.seed
+        _("{name}, held-out images").format(name=spec.data.name),
+        images=images,
+        device=view.device.upper(),
+        seed=spec.seed,
     )
 
 
 def _baseline(view: JobView, spec: SensitivityRun, base: Baseline) -> None:
     cards.number(
-        f"Unpruned {measured.measure(base.measure).name.lower()}",
+        _("Unpruned {lower}").format(lower=measured.measure(base.measure).name.lower()),
         measured.value(base),
         _measured(view, spec, base.images),
-        detail=f"{measured.bounds(base)}, {base.images:,} images",
-        help=f"Of the whole network on the same images: {measured.measure(base.measure).says}; "
-        f"{measured.way(base.measure)}. {measured.interval_help(base.measure)}",
+        detail=_("{bounds}, {images:,} images").format(bounds=measured.bounds(base), images=base.images),
+        help=_("Of the whole network on the same images: {says}; {way}. {interval_help}").format(
+            says=measured.measure(base.measure).says,
+            way=measured.way(base.measure),
+            interval_help=measured.interval_help(base.measure),
+        ),
         container=st.container(),  # or the frame would grow into what the column has left
     )
 
@@ -72,19 +83,27 @@ def _baseline(view: JobView, spec: SensitivityRun, base: Baseline) -> None:
 def _overview(cells: Cells) -> None:
     noise = sum(cell.within_noise for cell in cells.values())
     estimated = sum(cell.estimated for cell in cells.values())
-    also = f", {estimated} estimated from them (≈)" if estimated else ""
+    also = _(", {estimated} estimated from them (≈)").format(estimated=estimated) if estimated else ""
     st.markdown(
-        f"**{len(cells) - estimated} cells measured**{also}; {noise} are inside the noise (hatched): their drop cannot "
-        "be told from zero with these images. Click a cell to see what it cost and to take its ratio into the plan."
+        _(
+            "**{n} cells measured**{also}; {noise} are inside the noise (hatched): their drop cannot be "
+            "told from zero with these images. Click a cell to see what it cost and to take its ratio "
+            "into the plan."
+        ).format(n=len(cells) - estimated, also=also, noise=noise)
     )
     if estimated:
         off = off_by(cells)
-        st.markdown(f"Estimates that were checked are off by {off}." if off else "No estimate is checked yet.")
+        st.markdown(
+            _("Estimates that were checked are off by {off}.").format(off=off)
+            if off
+            else _("No estimate is checked yet.")
+        )
     worst = max(cells.values(), key=lambda cell: cell.drop, default=None)
     if worst is not None:
         st.markdown(
-            f"Most is lost in {code(worst.group)}: {changes.of_cell(worst).delta} at "
-            f"{numbers.percent(worst.ratio, 0)} removed."
+            _("Most is lost in {group}: {delta} at {ratio} removed.").format(
+                group=code(worst.group), delta=changes.of_cell(worst).delta, ratio=numbers.percent(worst.ratio, 0)
+            )
         )
 
 
@@ -93,9 +112,9 @@ def off_by(cells: Cells) -> str | None:
     wrong = errors(cells.values())
     if not wrong:
         return None
-    checked = f"{len(wrong)} checked cell{'' if len(wrong) == 1 else 's'}"
+    checked = _("{n} checked cell{ending}").format(n=len(wrong), ending="" if len(wrong) == 1 else "s")
     off = measured.difference(next(iter(cells.values())).measure, sum(wrong) / len(wrong)).lstrip("+±")
-    return f"{off} on average in {checked}"
+    return _("{off} on average in {checked}").format(off=off, checked=checked)
 
 
 def _source(view: JobView, spec: SensitivityRun, cells: Cells, cell: Cell) -> provenance.Provenance:
@@ -103,41 +122,52 @@ def _source(view: JobView, spec: SensitivityRun, cells: Cells, cell: Cell) -> pr
         return _measured(view, spec, cell.images)
     left, right = (numbers.percent(ratio, 0) for ratio in cell.between)
     return provenance.estimated(
-        f"on a straight line between {left} and {right} removed, which lose about the same", off_by(cells)
+        _("on a straight line between {left} and {right} removed, which lose about the same").format(
+            left=left, right=right
+        ),
+        off_by(cells),
     )
 
 
 def _accuracy(source: provenance.Provenance, cell: Cell) -> None:
     change = changes.of_cell(cell)
-    done = "and refitting what reads them" if cell.mended else "nothing else done"
+    done = _("and refitting what reads them") if cell.mended else _("nothing else done")
     first, second = cards.pair(WIDE_PX)
     cards.number(
         measured.measure(cell.measure).name,
         measured.value(cell),
         source,
         detail=measured.bounds(cell),
-        help=f"After removing these channels, {done}, no training. Below: the 95 % interval.",
+        help=_("After removing these channels, {done}, no training. Below: the 95 % interval.").format(done=done),
         container=first,
     )
     cards.number(
-        "Change",
+        _("Change"),
         change.delta,
         source,
         detail=change.span,
-        help="Against the unpruned network on the same images; below: the 95 % interval of the paired difference.",
+        help=_("Against the unpruned network on the same images; below: the 95 % interval of the paired difference."),
         container=second,
     )
-    noise = f" The change is **{change.verdict}**."
+    noise = _(" The change is **{verdict}**.").format(verdict=change.verdict)
     if cell.estimated:
-        st.markdown(f"Not measured itself: its intervals cover those of the two measured cells.{noise}")
+        st.markdown(
+            _("Not measured itself: its intervals cover those of the two measured cells.{noise}").format(noise=noise)
+        )
         return
     if not measured.measure(cell.measure).decides:
-        st.markdown(f"Over {cell.images:,} images; {measured.way(cell.measure)}.{noise}")
+        st.markdown(
+            _("Over {images:,} images; {way}.{noise}").format(
+                images=cell.images, way=measured.way(cell.measure), noise=noise
+            )
+        )
         return
-    before, after = ("right", "wrong") if cell.measure == TOP1 else ("decided alike", "otherwise")
+    before, after = ("right", "wrong") if cell.measure == TOP1 else (_("decided alike"), "otherwise")
     st.markdown(
-        f"Of {cell.images:,} images **{cell.lost}** were {before} before and are {after} after; **{cell.gained}** the "
-        f"other way round.{noise}"
+        _(
+            "Of {images:,} images **{lost}** were {before} before and are {after} after; **{gained}** "
+            "the other way round.{noise}"
+        ).format(images=cell.images, lost=cell.lost, before=before, after=after, gained=cell.gained, noise=noise)
     )
 
 
@@ -146,8 +176,8 @@ def _cost(network: Network, cell: Cell) -> None:
     before, after = network.cost(), network.cost(Plan({cell.group: range(cell.removed)}))
     first, second = cards.pair(WIDE_PX)
     for place, name, old, new in (
-        (first, "MACs if applied", before.macs, after.macs),
-        (second, "Parameters if applied", before.parameters, after.parameters),
+        (first, _("MACs if applied"), before.macs, after.macs),
+        (second, _("Parameters if applied"), before.parameters, after.parameters),
     ):
         change = numbers.percent(1 - new / old)
         cards.number(name, numbers.count(new), COUNTED, detail=f"{change} fewer", container=place)
@@ -173,13 +203,15 @@ def _curve(cells: Cells, group: str, base: Baseline, way: str, other: beside.Oth
         by="way" if other else None,
         low="low",
         high="high",
-        x_title="Share of the channels removed",
+        x_title=_("Share of the channels removed"),
         y_title=measured.measure(base.measure).name,
         x_percent=True,
         y_percent=measured.measure(base.measure).unit == "share",
         baseline=(base.top1, "unpruned"),
         height=230,
-        alt=f"{measured.measure(base.measure).name} of the network when only {clip(group)} is cut. "
+        alt=_("{name} of the network when only {group} is cut. ").format(
+            name=measured.measure(base.measure).name, group=clip(group)
+        )
         + " ".join(f"{each}: {_said(row)}." for each, row in known.items() if row),
     )
     plots.show(figure, "sensitivity.curve")
@@ -191,23 +223,31 @@ def _row(cells: Cells, group: str) -> list[Cell]:
 
 def _said(row: list[Cell]) -> str:
     first, last = ((measured.value(c), numbers.percent(c.ratio, 0)) for c in (row[0], row[-1]))
-    return f"from {first[0]} at {first[1]} to {last[0]} at {last[1]}"
+    return _("from {first} at {first_2} to {last} at {last_2}").format(
+        first=first[0], first_2=first[1], last=last[0], last_2=last[1]
+    )
 
 
 def _take(spec: SensitivityRun, network: Network, cell: Cell) -> None:
     planned = state.desk().plan.get(cell.group, ())
     if len(planned) == cell.removed:
-        st.caption(f":material/check: The plan removes {cell.removed} channels of this group.")
+        st.caption(
+            _(":material/check: The plan removes {removed} channels of this group.").format(removed=cell.removed)
+        )
         return
     if st.button(
-        "Take this ratio into the plan",
+        _("Take this ratio into the plan"),
         key="sensitivity.take",
         icon=":material/playlist_add:",
         width="stretch",
-        help=f"The plan now removes {len(planned)} channels of this group.",
+        help=_("The plan now removes {n} channels of this group.").format(n=len(planned)),
         wrap=True,
     ):
         scores = ranking(spec.model, network, spec.criterion, spec.data, spec.seed).values
         if history.change(state.desk().plan.with_group(cell.group, lowest(scores[cell.group], cell.removed))):
-            st.toast(f"The plan now removes {cell.removed} channels of {named(cell.group)}.")
+            st.toast(
+                _("The plan now removes {removed} channels of {group}.").format(
+                    removed=cell.removed, group=named(cell.group)
+                )
+            )
         st.rerun()

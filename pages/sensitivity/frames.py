@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from pages.ui import measured
+from pages.ui.language import N_, _
 from pruning_core.graph import Network
 from pruning_core.measuring.measures import Accuracy, Cell
 from pruning_core.runs.view import JobView
@@ -18,7 +19,7 @@ COLUMNS = [
     "lost", "gained", "images", "exact", "estimated", "mended", "seconds", "measure",
 ]  # fmt: skip
 
-JUST_CUT = " (just cut)"  # beside a group that a mended sweep could not mend
+JUST_CUT = N_(" (just cut)")  # beside a group that a mended sweep could not mend
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def rows(network: Network, spec: SensitivityRun, view: JobView) -> list[str]:
 def short(names: Sequence[str], most: int = 28, cut: Collection[str] = ()) -> dict[str, str]:
     """Labels that fit beside a figure: long names lose their middle, never their end; those in `cut` are marked."""
     return {
-        name: (name if len(name) <= most else f"{name[:9]}…{name[-(most - 10) :]}") + (JUST_CUT if name in cut else "")
+        name: (name if len(name) <= most else f"{name[:9]}…{name[-(most - 10) :]}")
+        + (_(JUST_CUT) if name in cut else "")
         for name in names
     }

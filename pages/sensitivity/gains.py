@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from pages.sensitivity import charts as parts
 from pages.ui import changes, charts, measured, theme
+from pages.ui.language import _
 from pruning_core.errors import clip
 from pruning_core.graph import Network
 from pruning_core.measuring.measures import TOP1, Cell
@@ -65,7 +66,7 @@ def heatmap(
     figure = charts.blank(
         _alt(grid, groups, ratios, measure),
         height=parts.AROUND + tall,
-        x_title="Share of the channels removed",
+        x_title=_("Share of the channels removed"),
         y_title="",
     )
     common = {"x": list(range(shape[1])), "y": list(range(shape[0])), "xgap": 2, "ygap": 2}
@@ -88,7 +89,7 @@ def heatmap(
         hoverinfo="skip",
         hoverongaps=False,
         colorbar={
-            "title": {"text": f"Mending brings<br>{parts.unit_of(measure)}", "side": "top"},
+            "title": {"text": _("Mending brings<br>{unit_of}").format(unit_of=parts.unit_of(measure)), "side": "top"},
             "tickvals": [math.copysign(math.sqrt(abs(tick)), tick) for tick in ticks],
             "ticktext": [_signed(tick, shares) for tick in ticks],
             "thickness": 12,
@@ -99,12 +100,12 @@ def heatmap(
     parts.add_noise(figure, grid["within_noise"])
     parts.add_click_targets(figure, lambda i, j: _told(grid, i, j, measure), groups, ratios)
     nowhere = {"x": [None], "y": [None]}
-    figure.add_bar(**nowhere, marker=parts.hatch(), name="difference within the 95 % noise")
+    figure.add_bar(**nowhere, marker=parts.hatch(), name=_("difference within the 95 % noise"))
     figure.add_scatter(
         **nowhere,
         mode="markers",
         marker={"symbol": "square", "size": 12, "color": theme.faded(theme.NEUTRAL, 0.3)},
-        name="not measured both ways",
+        name=_("not measured both ways"),
     )
     parts.finish(figure, groups, ratios, labels or {}, selected)
     return figure
@@ -123,28 +124,37 @@ def _signed(gain: float, shares: bool) -> str:
 
 def _told(grid: Mapping[str, np.ndarray], i: int, j: int, measure: str) -> str:
     if math.isnan(grid["gain"][i, j]):
-        return "not measured both ways"
+        return _("not measured both ways")
     cut, mended, gain, low, high = (float(grid[name][i, j]) for name in VALUES)
-    noise = "<br>inside the noise" if grid["within_noise"][i, j] else ""
-    guess = "<br>at least one of them estimated" if grid["estimated"][i, j] else ""
-    return (
-        f"just cut {measured.written(measure, cut)}, mended {measured.written(measure, mended)}<br>better by "
-        f"{measured.difference(measure, gain)} ({measured.span(measure, low, high)}){noise}{guess}"
+    noise = _("<br>inside the noise") if grid["within_noise"][i, j] else ""
+    guess = _("<br>at least one of them estimated") if grid["estimated"][i, j] else ""
+    return _("just cut {measure}, mended {measure_2}<br>better by {measure_3} ({span}){noise}{guess}").format(
+        measure=measured.written(measure, cut),
+        measure_2=measured.written(measure, mended),
+        measure_3=measured.difference(measure, gain),
+        span=measured.span(measure, low, high),
+        noise=noise,
+        guess=guess,
     )
 
 
 def _alt(grid: Mapping[str, np.ndarray], groups: Sequence[str], ratios: Sequence[float], measure: str) -> str:
     gain = grid["gain"]
     known = int(np.isfinite(gain).sum())
-    text = (
-        f"Heatmap of {len(groups)} groups of channels by {len(ratios)} ratios: by how much mending is better than just "
-        f"cutting; {known} of {gain.size} cells are measured both ways."
-    )
+    text = _(
+        "Heatmap of {n} groups of channels by {n_2} ratios: by how much mending is better than just "
+        "cutting; {known} of {size} cells are measured both ways."
+    ).format(n=len(groups), n_2=len(ratios), known=known, size=gain.size)
     if known:
         row, column = divmod(int(np.nanargmax(gain)), len(ratios))
-        text += (
-            f" Mending brings most for {clip(groups[row])} at {100 * ratios[column]:.0f} %: "
-            f"{measured.difference(measure, float(gain[row, column]))}; {int(np.nansum(gain < 0))} cells lose by it, "
-            f"{int(grid['within_noise'].sum())} are inside the noise."
+        text += _(
+            " Mending brings most for {clip} at {ratios:.0f} %: {difference}; {nansum} cells lose by it, "
+            "{sum} are inside the noise."
+        ).format(
+            clip=clip(groups[row]),
+            ratios=100 * ratios[column],
+            difference=measured.difference(measure, float(gain[row, column])),
+            nansum=int(np.nansum(gain < 0)),
+            sum=int(grid["within_noise"].sum()),
         )
     return text

@@ -2,11 +2,12 @@
 
 from pages.sensitivity import sections
 from pages.ui import bench
+from pages.ui.language import _
 
 bench.page(
-    "Sensitivity",
+    _("Sensitivity"),
     verb="sweep",
-    pointless="no drop means anything",
+    pointless=_("no drop means anything"),
     introduction=sections.introduction,
     start=sections.start,
     results=sections.results,

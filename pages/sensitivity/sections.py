@@ -10,6 +10,7 @@ import torch
 from pages.sensitivity import beside, charts, details, frames, gains, settings
 from pages.ui import cards, jobs, measured, numbers, plots, provenance, started, state
 from pages.ui.bench import Bench
+from pages.ui.language import N_, _, said
 from pages.ui.literal import literal, named
 from pages.ui.spreadsheet import csv_bytes
 from pages.ui.sweeps import drops, label, sweeps
@@ -30,13 +31,15 @@ MAP_HEIGHT = 720
 SHOWN = "sensitivity.run"
 CELL = "sensitivity.cell"
 _SHOWN = {
-    beside.CUT: "**Just cut**: the channels are gone, every weight that is left stays as it was.",
-    beside.MENDED: "**Mended**: the channels are gone, and the layers that read the group are refitted, each by "
-    "itself. Where nearly all go, What-if can keep more: it refits them in turn, and moves every batch norm.",
+    beside.CUT: N_("**Just cut**: the channels are gone, every weight that is left stays as it was."),
+    beside.MENDED: N_(
+        "**Mended**: the channels are gone, and the layers that read the group are refitted, each by "
+        "itself. Where nearly all go, What-if can keep more: it refits them in turn, and moves every batch norm."
+    ),
 }
 HALF = 0.5  # the share removed that Model Explorer is told of
-LOST, BRINGS = "What is lost", "What mending brings"
-_BRINGS = (
+LOST, BRINGS = N_("What is lost"), N_("What mending brings")
+_BRINGS = N_(
     "**Mended less just cut**: two sweeps of the same network, images and channels. Numbers and colours: how much "
     "better the refitted network is, in the unit of the other heatmap. Hatched: the difference cannot be told from "
     "zero. Its interval is taken as if both had seen other images, and so is too wide."
@@ -46,12 +49,12 @@ POLL_S = 1.0  # a heatmap that changes is drawn anew, so not more often than one
 
 def introduction(bench: Bench) -> None:
     st.markdown(
-        f"What is left of **{named(bench.model.title)}** when one group of channels loses a share of them and "
-        "everything else stays, or, mended, when the layers that read the group are refitted. "
-        f"Measured on the **{bench.available:,} held-out images** of "
-        f"{named(bench.desk.data.name)}: a "
-        "part of the training data that is set apart for such choices. The test images stay unseen until a plan is "
-        "applied."
+        _(
+            "What is left of **{title}** when one group of channels loses a share of them and everything "
+            "else stays, or, mended, when the layers that read the group are refitted. Measured on the "
+            "**{available:,} held-out images** of {name}: a part of the training data that is set apart "
+            "for such choices. The test images stay unseen until a plan is applied."
+        ).format(title=named(bench.model.title), available=bench.available, name=named(bench.desk.data.name))
     )
 
 
@@ -65,12 +68,14 @@ def results(bench: Bench) -> None:
     found = sweeps(bench.desk)
     if not found:
         st.info(
-            f"Nothing is measured yet. A sweep fills a heatmap of {len(network.groups)} groups by ratios while one "
-            "watches; it can be stopped and goes on where it stopped.",
+            _(
+                "Nothing is measured yet. A sweep fills a heatmap of {n} groups by ratios while one watches; "
+                "it can be stopped and goes on where it stopped."
+            ).format(n=len(network.groups)),
             icon=":material/grid_on:",
         )
         return
-    view, spec = started.choose(found, "Sweep shown", lambda each: label(each, bench.available), shown=SHOWN)
+    view, spec = started.choose(found, _("Sweep shown"), lambda each: label(each, bench.available), shown=SHOWN)
 
     def draw(now: JobView) -> None:
         _heatmap(now, spec, network)
@@ -85,7 +90,7 @@ def _heatmap(view: JobView, spec: SensitivityRun, network: Network) -> None:
     base = frames.baseline(view)
     groups = frames.rows(network, spec, view)
     if not groups or base is None:
-        st.caption("The first cells appear as soon as the first images are through the network.")
+        st.caption(_("The first cells appear as soon as the first images are through the network."))
         return
     ratios = list(spec.ratios)
     chosen = st.session_state.get(CELL)
@@ -112,8 +117,10 @@ def _heatmap(view: JobView, spec: SensitivityRun, network: Network) -> None:
         height: int | Literal["content"] = MAP_HEIGHT if figure.layout.height > MAP_HEIGHT else "content"
         with st.container(height=height, border=True):
             clicked = plots.pick(figure, "sensitivity.gains" if brings else "sensitivity.heatmap", charts.CELLS)
-        lost = f"{_SHOWN[beside.way(spec)]} Numbers and colours: {_colours(base.measure)}"
-        st.caption(_BRINGS if brings else lost)
+        lost = _("{shown} Numbers and colours: {colours}").format(
+            shown=_(_SHOWN[beside.way(spec)]), colours=_colours(base.measure)
+        )
+        st.caption(_(_BRINGS) if brings else lost)
         cards.source_line(source(view, spec, base.images))
         _left_out(view)
     if clicked is not None:
@@ -126,8 +133,9 @@ def _heatmap(view: JobView, spec: SensitivityRun, network: Network) -> None:
 def _view() -> str:
     """Which of two heatmaps, where the same sweep is there both ways."""
     chosen = st.segmented_control(
-        "Heatmap", (LOST, BRINGS), default=LOST, required=True, key="sensitivity.view", persist_state="session",
-        help="The same sweep is there just cut and mended.", wrap=True,
+        _("Heatmap"), (LOST, BRINGS), default=LOST, required=True, key="sensitivity.view", persist_state="session",
+        format_func=_,
+        help=_("The same sweep is there just cut and mended."), wrap=True,
     )  # fmt: skip
     return str(chosen or LOST)
 
@@ -135,26 +143,32 @@ def _view() -> str:
 def _colours(key: str) -> str:
     found = measured.measure(key)
     if key == TOP1:
-        return "accuracy lost, in percentage points."
-    unit = {"share": ", in percentage points", "dB": ", in decibels"}.get(found.unit, "")
-    return f"how much worse it is by {found.name.lower()}{unit}. That is the {found.says}; {measured.way(key)}."
+        return _("accuracy lost, in percentage points.")
+    unit = {"share": _(", in percentage points"), "dB": _(", in decibels")}.get(found.unit, "")
+    return _("how much worse it is by {lower}{unit}. That is the {says}; {way}.").format(
+        lower=found.name.lower(), unit=unit, says=found.says, way=measured.way(key)
+    )
 
 
 def source(view: JobView, spec: SensitivityRun, images: int) -> provenance.Provenance:
     """Where every number of this sweep comes from."""
     mode = (
-        f"Fast mode: a cell stops once the interval of its drop is within ± {100 * spec.mode.tolerance:g} points, and "
-        "may be computed at lower precision; cells with a ≈ are estimated between two measured ones that lose about "
-        "the same."
+        _(
+            "Fast mode: a cell stops once the interval of its drop is within ± {tolerance:g} points, and "
+            "may be computed at lower precision; cells with a ≈ are estimated between two measured ones "
+            "that lose about the same."
+        ).format(tolerance=100 * spec.mode.tolerance)
         if isinstance(spec.mode, Fast)
-        else "Exact mode: predictions are those of the really smaller network."
+        else _("Exact mode: predictions are those of the really smaller network.")
     )
     return provenance.measured(
-        f"{spec.data.name}, held-out images",
+        _("{name}, held-out images").format(name=spec.data.name),
         images=images,
         device=view.device.upper(),
         seed=spec.seed,
-        note=f"Channels ranked by {spec.criterion.label}. {mode}{_fitted(spec)} Intervals are 95 %.",
+        note=_("Channels ranked by {label}. {mode}{fitted} Intervals are 95 %.").format(
+            label=spec.criterion.label, mode=mode, fitted=_fitted(spec)
+        ),
     )
 
 
@@ -162,16 +176,17 @@ def _fitted(spec: SensitivityRun) -> str:
     after = spec.recovery
     if not isinstance(after, Mending):
         return ""
-    return (
-        f" Mended: each layer that reads the group refitted by itself, by least squares on {after.looks_at} images of "
-        f"the training part (at most {after.positions} positions each); the batch norm right behind moves along."
-    )
+    return _(
+        " Mended: each layer that reads the group refitted by itself, by least squares on {looks_at} "
+        "images of the training part (at most {positions} positions each); the batch norm right "
+        "behind moves along."
+    ).format(looks_at=after.looks_at, positions=after.positions)
 
 
 def _left_out(view: JobView) -> None:
     for stage in view.all(Stage):
         if any(words in stage.text for words in ("left out", PLAIN, PARTLY)):
-            st.caption(f":material/info: {literal(clip(stage.text, 400))}")
+            st.caption(f":material/info: {literal(clip(said(stage.text), 400))}")
 
 
 def _table(view: JobView, spec: SensitivityRun, network: Network) -> None:
@@ -181,37 +196,45 @@ def _table(view: JobView, spec: SensitivityRun, network: Network) -> None:
     total = len(frames.rows(network, spec, view)) * len(spec.ratios)
     measure = measured.measure(str(frame["measure"].iloc[0]))
     number = "percent" if measure.unit == "share" else "%.4g"
-    with st.expander(f"All {len(frame)} cells as a table", icon=":material/table:"):
+    with st.expander(_("All {n} cells as a table").format(n=len(frame)), icon=":material/table:"):
         st.dataframe(
             frame,
             hide_index=True,
             height=min(420, 38 + 35 * len(frame)),
             column_config={
-                "group": st.column_config.TextColumn("Group", pinned=True),
-                "ratio": st.column_config.NumberColumn("Ratio", format="percent"),
+                "group": st.column_config.TextColumn(_("Group"), pinned=True),
+                "ratio": st.column_config.NumberColumn(_("Ratio"), format="percent"),
                 "channels": "Channels",
                 "removed": "Removed",
                 "top1": st.column_config.NumberColumn(measure.name, format=number),
-                "low": st.column_config.NumberColumn("from", format=number, help="95 % interval of the value"),
-                "high": st.column_config.NumberColumn("to", format=number),
-                "drop": st.column_config.NumberColumn("Lost", format=number, help=f"Worse by so much: {measure.says}"),
-                "drop_low": st.column_config.NumberColumn("from", format=number, help="95 % interval of what is lost"),
-                "drop_high": st.column_config.NumberColumn("to", format=number),
-                "measure": None,
-                "within_noise": "Inside the noise",
-                "lost": "Right before, wrong after" if measure.decides else None,
-                "gained": "Wrong before, right after" if measure.decides else None,
-                "images": "Images",
-                "exact": "All images",
-                "estimated": st.column_config.CheckboxColumn("Estimated", help="From measured cells of the same group"),
-                "mended": st.column_config.CheckboxColumn(
-                    "Mended", help="The layers that read the group were refitted"
+                "low": st.column_config.NumberColumn(_("from"), format=number, help=_("95 % interval of the value")),
+                "high": st.column_config.NumberColumn(_("to"), format=number),
+                "drop": st.column_config.NumberColumn(
+                    _("Lost"), format=number, help=_("Worse by so much: {says}").format(says=measure.says)
                 ),
-                "seconds": st.column_config.NumberColumn("Seconds", format="%.3f"),
+                "drop_low": st.column_config.NumberColumn(
+                    _("from"), format=number, help=_("95 % interval of what is lost")
+                ),
+                "drop_high": st.column_config.NumberColumn(_("to"), format=number),
+                "measure": None,
+                "within_noise": _("Inside the noise"),
+                "lost": _("Right before, wrong after") if measure.decides else None,
+                "gained": _("Wrong before, right after") if measure.decides else None,
+                "images": "Images",
+                "exact": _("All images"),
+                "estimated": st.column_config.CheckboxColumn(
+                    _("Estimated"), help=_("From measured cells of the same group")
+                ),
+                "mended": st.column_config.CheckboxColumn(
+                    _("Mended"), help=_("The layers that read the group were refitted")
+                ),
+                "seconds": st.column_config.NumberColumn(_("Seconds"), format="%.3f"),
             },
         )
     st.download_button(
-        f"Download the table ({numbers.count(len(frame))} of {numbers.count(max(total, len(frame)))} cells, CSV)",
+        _("Download the table ({count} of {count_2} cells, CSV)").format(
+            count=numbers.count(len(frame)), count_2=numbers.count(max(total, len(frame)))
+        ),
         csv_bytes(frame),
         file_name=f"sensitivity_{spec.model.name}_{spec.criterion.card.key}.csv",
         mime="text/csv",
@@ -233,8 +256,8 @@ def _node_data(view: JobView, spec: SensitivityRun, network: Network) -> None:
         return node_data(program, network, values).encode()
 
     st.download_button(
-        "Download for Model Explorer (node data, JSON)", data, file_name=f"sensitivity_{spec.model.name}.json",
+        _("Download for Model Explorer (node data, JSON)"), data, file_name=f"sensitivity_{spec.model.name}.json",
         mime="application/json", icon=":material/account_tree:", key="sensitivity.node_data", wrap=True,
-        help="The accuracy lost where a group alone loses half of its channels, for every operator that makes them. "
-        "Open it in Google's Model Explorer beside the exported program (.pt2) of this very network, from Download.",
+        help=_("The accuracy lost where a group alone loses half of its channels, for every operator that makes them. "
+        "Open it in Google's Model Explorer beside the exported program (.pt2) of this very network, from Download."),
     )  # fmt: skip

@@ -7,6 +7,7 @@ import streamlit as st
 from pages.ui import measured, recovery
 from pages.ui.desk import Desk
 from pages.ui.held_out import choose_images
+from pages.ui.language import _
 from pages.ui.ranking import choose_criterion
 from pages.ui.sweeps import judged_on
 from pruning_core.analysis.sensitivity import Exact, Fast
@@ -30,20 +31,20 @@ def ask(desk: Desk, network: Network, available: int) -> SensitivityRun:
         mode = _mode(measured.key_of(desk))
     with third:
         ratios = st.pills(
-            "Ratios",
+            _("Ratios"),
             OFFERED,
             selection_mode="multi",
             default=list(RATIOS),
             format_func=lambda ratio: f"{100 * ratio:.0f} %",
             key="sensitivity.ratios",
             wrap=True,
-            help="The shares of a group's channels to remove, one after the other.",
+            help=_("The shares of a group's channels to remove, one after the other."),
             persist_state="session",
         )
         approximate = _approximate(network)
         after = _recovery(network)
     if not ratios:
-        raise UserError("No ratio is chosen, so there is nothing to measure. Choose at least one ratio.")
+        raise UserError(_("No ratio is chosen, so there is nothing to measure. Choose at least one ratio."))
     return SensitivityRun(
         model=desk.model,
         data=judged_on(desk.data),
@@ -60,8 +61,10 @@ def _recovery(network: Network) -> Recovery:
     chosen = recovery.choose("sensitivity.recovery", default=JustCut, among=SWEPT).sized(network.cost().macs)
     if isinstance(chosen, Mending):
         st.caption(
-            f"In every cell each layer that reads the group is refitted by least squares, from what it read and wrote "
-            f"in the unpruned network on {chosen.looks_at} images of the training part."
+            _(
+                "In every cell each layer that reads the group is refitted by least squares, from what it "
+                "read and wrote in the unpruned network on {looks_at} images of the training part."
+            ).format(looks_at=chosen.looks_at)
         )
     return chosen
 
@@ -69,21 +72,23 @@ def _recovery(network: Network) -> Recovery:
 def _mode(judged: str) -> Exact | Fast:
     place = st.container(horizontal=True, vertical_alignment="bottom")
     mode = place.segmented_control(
-        "Mode",
+        _("Mode"),
         (EXACT, FAST),
         default=EXACT,
         required=True,
         key="sensitivity.mode",
-        help="Exact: every cell on every image, predictions as the really smaller network makes them. Fast: a cell "
-        "stops as soon as the 95 % interval of its drop is narrow enough, may be computed at lower precision, and is "
-        "estimated where the cells on both sides lose about the same.",
+        help=_(
+            "Exact: every cell on every image, predictions as the really smaller network makes them. Fast: a cell "
+            "stops as soon as the 95 % interval of its drop is narrow enough, may be computed at lower precision, and "
+            "is estimated where the cells on both sides lose about the same."
+        ),
         persist_state="session",
         wrap=True,
     )
     if mode != FAST:
         return Exact()
     tolerance = place.select_slider(
-        "Interval",
+        _("Interval"),
         TOLERANCES,
         Fast().tolerance,
         format_func=lambda share: measured.tolerance(judged, share),
@@ -99,10 +104,12 @@ def _approximate(network: Network) -> bool:
         return False
     return bool(
         st.toggle(
-            f"Measure the {number} approximate group{'' if number == 1 else 's'} too",
+            _("Measure the {number} approximate group{ending} too").format(
+                number=number, ending="" if number == 1 else "s"
+            ),
             False,
             key="sensitivity.approximate",
-            help="Removing their channels is not the same as silencing them, so they are left out at first.",
+            help=_("Removing their channels is not the same as silencing them, so they are left out at first."),
             persist_state="session",
             wrap=True,
         )

@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.ui import cards, changes, jobs, latencies, links, measured, numbers, proofs, provenance, standing, state
 from pages.ui.desk import Desk
+from pages.ui.language import N_, _
 from pages.ui.literal import literal, named
 from pages.whatif import figures, outcome, plans
 from pruning_core.graph import Network
@@ -13,20 +14,23 @@ from pruning_core.measuring.measures import TOP1, Accuracy, Drop
 from pruning_core.runs.view import JobView
 from pruning_core.studies.pruned import Pruned
 
-THOP = (
+THOP = N_(
     "thop, the counter most papers use, also counts batch normalisation and pooling and knows only the layers it has a "
     "rule for; the closed form counts the multiply-accumulates of convolutions, linear layers and matrix products."
 )
 
 
 def section(network: Network, desk: Desk) -> None:
-    st.header("Apply", divider="gray")
+    st.header(_("Apply"), divider="gray")
     if not desk.plan:
         if desk.model.base is not None:
             _cut(desk)
             return
         st.info(
-            "The plan removes nothing yet. Move a slider, use a budget, or take ratios over from the Sensitivity page.",
+            _(
+                "The plan removes nothing yet. Move a slider, use a budget, or take ratios over from the Sensitivity "
+                "page."
+            ),
             icon=":material/content_cut:",
         )
         return
@@ -36,11 +40,13 @@ def section(network: Network, desk: Desk) -> None:
     if known is None:
         channels = sum(len(units) for units in desk.plan.values())
         st.markdown(
-            f"Removes {channels:,} channels from {len(desk.plan)} of {len(network.groups)} groups, proves that the "
-            "smaller network computes what the original computes with these channels silenced, and measures both "
-            f"on the test images of {named(desk.data.name)}."
+            _(
+                "Removes {channels:,} channels from {n} of {n_2} groups, proves that the smaller network "
+                "computes what the original computes with these channels silenced, and measures both on the "
+                "test images of {name}."
+            ).format(channels=channels, n=len(desk.plan), n_2=len(network.groups), name=named(desk.data.name))
         )
-        if st.button("Apply the plan", type="primary", key="whatif.apply", icon=":material/content_cut:", wrap=True):
+        if st.button(_("Apply the plan"), type="primary", key="whatif.apply", icon=":material/content_cut:", wrap=True):
             state.jobs().submit(spec, state.owner())
             st.rerun()
         return
@@ -55,16 +61,16 @@ def _cut(desk: Desk) -> None:
     made = standing.made(desk.model)
     tuned = made.trained
     st.success(
-        f"{standing.called(desk.model)} is on the desk ({made}). "
-        + ("Download it" if tuned else "Fine-tune it to make up for what it lost, or download it")
-        + "; the sliders above would cut it further.",
+        _("{called} is on the desk ({made}). ").format(called=standing.called(desk.model), made=made)
+        + (_("Download it") if tuned else _("Fine-tune it to make up for what it lost, or download it"))
+        + _("; the sliders above would cut it further."),
         icon=":material/check:",
     )
     with st.container(horizontal=True):
-        links.to_fine_tune("Fine-tune it further" if tuned else "Fine-tune it")
+        links.to_fine_tune(_("Fine-tune it further") if tuned else _("Fine-tune it"))
         links.to_download()
     if (known := standing.came_from(desk.model)) is not None:
-        st.subheader("What the cut did")
+        st.subheader(_("What the cut did"))
         _compared(known[1], known[0])
 
 
@@ -77,25 +83,25 @@ def _compared(found: Pruned, view: JobView) -> None:
 
 def _result(found: Pruned, view: JobView, desk: Desk) -> None:
     _compared(found, view)
-    st.markdown("Put the smaller network on the desk to fine-tune and download it; the sliders then cut it further.")
+    st.markdown(_("Put the smaller network on the desk to fine-tune and download it; the sliders then cut it further."))
     recovered = found.recovered is not None and st.toggle(
-        f"As it is after: {found.recovered.recovery}",
+        _("As it is after: {recovery}").format(recovery=found.recovered.recovery),
         True,
         key="whatif.recovered",
         persist_state="session",
-        help="Else as it was just cut, with every weight and statistic that is left as it was.",
+        help=_("Else as it was just cut, with every weight and statistic that is left as it was."),
         wrap=True,
     )
     if st.button(
-        "Work on the smaller network", key="whatif.adopt", type="primary", icon=":material/arrow_forward:", wrap=True
+        _("Work on the smaller network"), key="whatif.adopt", type="primary", icon=":material/arrow_forward:", wrap=True
     ):
         if state.choose_model(found.recovered.model if recovered and found.recovered else found.model):
-            st.toast("The smaller network is on the desk.")
+            st.toast(_("The smaller network is on the desk."))
         st.rerun()
 
 
 def _proof(found: Pruned) -> None:
-    proofs.show(found.proof, "test images")
+    proofs.show(found.proof, _("test images"))
     for note in found.notes:
         st.caption(literal(note))
 
@@ -121,19 +127,30 @@ def _measures(found: Pruned, view: JobView) -> None:
             container=place,
         )
     first, second = found.before.latency, found.after.latency
-    latencies.card("Latency before", first, None, places[-2])
-    latencies.card("Latency after", second, first, places[-1])
-    st.markdown(f"Paired change on the same {found.drop.images:,} images: {_change(found.drop)}")
+    latencies.card(_("Latency before"), first, None, places[-2])
+    latencies.card(_("Latency after"), second, first, places[-1])
+    st.markdown(
+        _("Paired change on the same {images:,} images: {change}").format(
+            images=found.drop.images, change=_change(found.drop)
+        )
+    )
     if recovered is not None:
-        weights = "weights refitted" if recovered.trained else "no weight changed"
+        weights = _("weights refitted") if recovered.trained else _("no weight changed")
         st.markdown(
-            f"{recovered.recovery} on {recovered.images:,} training-part images, {weights}, "
-            f"{numbers.duration(recovered.seconds)}: {_change(recovered.drop)}"
+            _("{recovery} on {images:,} training-part images, {weights}, {duration}: {change}").format(
+                recovery=recovered.recovery,
+                images=recovered.images,
+                weights=weights,
+                duration=numbers.duration(recovered.seconds),
+                change=_change(recovered.drop),
+            )
         )
     if latencies.indistinct(first, second):
         st.caption(
-            ":material/info: One median latency lies between the 10th and 90th percentile of the other: on this "
-            "machine, as busy as it was, no difference can be told."
+            _(
+                ":material/info: One median latency lies between the 10th and 90th percentile of the other: on this "
+                "machine, as busy as it was, no difference can be told."
+            )
         )
 
 
@@ -142,8 +159,10 @@ def _change(drop: Drop) -> str:
     text = f"**{found.delta}** ({found.interval}), {found.verdict}"
     if not measured.measure(drop.measure).decides:
         return f"{text}; {measured.way(drop.measure)}."
-    right, wrong = ("right", "wrong") if drop.measure == TOP1 else ("decided alike", "otherwise")
-    return f"{text}; {drop.lost} images were {right} before and are {wrong} after, {drop.gained} the other way round."
+    right, wrong = ("right", "wrong") if drop.measure == TOP1 else (_("decided alike"), "otherwise")
+    return _("{text}; {lost} images were {right} before and are {wrong} after, {gained} the other way round.").format(
+        text=text, lost=drop.lost, right=right, wrong=wrong, gained=drop.gained
+    )
 
 
 def _counts(found: Pruned) -> None:
@@ -162,26 +181,34 @@ def _counts(found: Pruned) -> None:
         )  # fmt: skip
     first, second = found.before.thop_macs, found.after.thop_macs
     if first is None or second is None:
-        cards.pending(f"{unit} by thop", "thop cannot count this network", help=THOP, container=places[3])
+        cards.pending(
+            _("{unit} by thop").format(unit=unit),
+            _("thop cannot count this network"),
+            help=_(THOP),
+            container=places[3],
+        )
         return
     more = second / max(after.macs, 1) - 1
     cards.number(
-        f"{unit} by thop",
+        _("{unit} by thop").format(unit=unit),
         numbers.count(factor * second),
-        provenance.derived("counted by the thop package on the smaller network"),
-        detail=f"{100 * more:+.1f} %, of {numbers.count(factor * first)}",
-        help=THOP,
+        provenance.derived(_("counted by the thop package on the smaller network")),
+        detail=_("{more:+.1f} %, of {count}").format(more=100 * more, count=numbers.count(factor * first)),
+        help=_(THOP),
         container=places[3],
     )
-    st.caption(THOP)
+    st.caption(_(THOP))
 
 
 def _layers(found: Pruned) -> None:
     frame = plans.difference(found.layers)
     changed = int(frame["changed"].sum())
-    with st.expander(f"{changed} of {len(frame)} layers changed: before and after", icon=":material/difference:"):
+    with st.expander(
+        _("{changed} of {n} layers changed: before and after").format(changed=changed, n=len(frame)),
+        icon=":material/difference:",
+    ):
         every = st.toggle(
-            "Show the unchanged layers too", False, key="whatif.unchanged", persist_state="session", wrap=True
+            _("Show the unchanged layers too"), False, key="whatif.unchanged", persist_state="session", wrap=True
         )
         shown = (frame if every else frame[frame["changed"]]).drop(columns="changed")
         counts = {
@@ -197,7 +224,7 @@ def _layers(found: Pruned) -> None:
             hide_index=True,
             height=min(600, 38 + 35 * max(1, len(shown))),
             column_config={
-                "layer": st.column_config.TextColumn("Layer", pinned=True),
+                "layer": st.column_config.TextColumn(_("Layer"), pinned=True),
                 "kind": "Kind",
                 **shapes,
                 **counts,

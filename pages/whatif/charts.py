@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pages.ui import charts, theme
+from pages.ui.language import _
 from pages.ui.literal import distinct, plotted
 
 LAYERS = "layers"  # the trace that takes the clicks
@@ -24,10 +25,10 @@ def overview(
     (`lost`, in [0, 1], NaN where not measured), and the share that is cut, hatched. Below: its share of the network's
     MACs before and after. `starts`: the part of the network that begins at a position. A click lands on `LAYERS`.
     """
-    figure = charts.blank(_alt(frame), height=430, x_title="", y_title="Channels")
+    figure = charts.blank(_alt(frame), height=430, x_title="", y_title=_("Channels"))
     at, shown = list(range(len(frame))), [_text(row) for row in frame.itertuples(index=False)]
     measured = frame["lost"].notna()
-    for known, name in ((measured, "kept"), (~measured, "kept, effect not measured")):
+    for known, name in ((measured, "kept"), (~measured, _("kept, effect not measured"))):
         if known.any():
             part = frame[known]
             figure.add_bar(
@@ -45,8 +46,8 @@ def overview(
     )  # fmt: skip
     gap = 0.15
     for column, name, width, marker in (
-        ("share_before", "MACs before", 1 - gap, {"color": theme.faded(theme.NEUTRAL, 0.45)}),
-        ("share_after", "MACs after", 0.6, {"color": theme.color(2)}),
+        ("share_before", _("MACs before"), 1 - gap, {"color": theme.faded(theme.NEUTRAL, 0.45)}),
+        ("share_after", _("MACs after"), 0.6, {"color": theme.color(2)}),
     ):
         figure.add_bar(x=at, y=frame[column], name=name, width=width, yaxis="y2", marker=marker, hoverinfo="skip")
     _add_targets(figure, at, shown, float(frame["share_before"].max()) if len(frame) else 1.0)
@@ -65,7 +66,7 @@ def overview(
         yaxis={"domain": TOP, "tickformat": theme.PERCENT, "range": [0, 1], "fixedrange": True},
         yaxis2={
             "domain": BOTTOM, "tickformat": theme.PERCENT, "gridcolor": theme.GRID, "zeroline": False,
-            "rangemode": "tozero", "title": "Share of MACs", "automargin": True, "fixedrange": True,
+            "rangemode": "tozero", "title": _("Share of MACs"), "automargin": True, "fixedrange": True,
         },
         coloraxis={
             "cmin": 0.0, "cmax": max(0.05, float(frame["lost"].max())) if measured.any() else 1.0,
@@ -100,9 +101,13 @@ def _text(row: object) -> str:
     kept, size, exact, lost = (getattr(row, name) for name in ("kept", "size", "exact", "lost"))
     told = [
         f"<b>{plotted(row.key)}</b>" + ("" if exact else " (approximate)"),  # type: ignore[attr-defined]
-        f"{kept:,} of {size:,} channels kept",
-        f"{100 * row.share_before:.1f} % of the MACs, {100 * row.share_after:.1f} % after",  # type: ignore[attr-defined]
-        f"alone, half of it removed loses {100 * lost:.1f} points" if lost == lost else "effect not measured",
+        _("{kept:,} of {size:,} channels kept").format(kept=kept, size=size),
+        _("{share_before:.1f} % of the MACs, {share_after:.1f} % after").format(
+            share_before=100 * row.share_before, share_after=100 * row.share_after
+        ),  # type: ignore[attr-defined]
+        _("alone, half of it removed loses {lost:.1f} points").format(lost=100 * lost)
+        if lost == lost
+        else _("effect not measured"),
     ]
     return "<br>".join(told)
 
@@ -123,11 +128,17 @@ def _short(key: str, most: int = 22) -> str:
 def _alt(frame: pd.DataFrame) -> str:
     kept, size = int(frame["kept"].sum()), int(frame["size"].sum())
     cut = frame[frame["kept"] < frame["size"]]
-    text = f"Overview of {len(frame)} groups: {kept:,} of {size:,} channels kept, {len(cut)} groups planned."
+    text = _("Overview of {n} groups: {kept:,} of {size:,} channels kept, {n_2} groups planned.").format(
+        n=len(frame), kept=kept, size=size, n_2=len(cut)
+    )
     if len(cut):
         most = cut.loc[(cut["kept"] / cut["size"]).idxmin()]
-        text += f" Most is cut from {plotted(most['key'])}: {most['kept']:,} of {most['size']:,} kept."
+        text += _(" Most is cut from {most}: {most_2:,} of {most_3:,} kept.").format(
+            most=plotted(most["key"]), most_2=most["kept"], most_3=most["size"]
+        )
     if frame["lost"].notna().any():
         worst = frame.loc[frame["lost"].idxmax()]
-        text += f" Most is lost in {plotted(worst['key'])}: {100 * worst['lost']:.1f} points without half of it."
+        text += _(" Most is lost in {worst}: {worst_2:.1f} points without half of it.").format(
+            worst=plotted(worst["key"]), worst_2=100 * worst["lost"]
+        )
     return text

@@ -7,26 +7,29 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import cards, history, numbers, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.language import N_, _
 from pages.ui.literal import named
 from pages.whatif import live, plans
 from pruning_core.graph import Network
 from pruning_core.zoo import LoadedModel
 
-COUNTED = provenance.derived("counted in closed form from the shapes that remain; exact, applying changes nothing")
+COUNTED = provenance.derived(N_("counted in closed form from the shapes that remain; exact, applying changes nothing"))
 UNIT = "whatif.unit"
 MULTIPLE = "whatif.multiple"
 UNITS = ("MACs", "FLOPs")
-OPERATIONS = "For one image. A multiply-accumulate (MAC) is two floating-point operations (FLOPs)."
+OPERATIONS = N_("For one image. A multiply-accumulate (MAC) is two floating-point operations (FLOPs).")
 
 
 def introduction(desk: Desk, model: LoadedModel) -> None:
-    more = "Nothing" if desk.model.base is None else "Nothing more"
+    more = _("Nothing") if desk.model.base is None else _("Nothing more")
     st.markdown(
-        f"Move the sliders: what **{named(model.title)}** would cost stands here at once. {more} is cut until it is "
-        "applied below; then both networks are measured on the test images."
+        _(
+            "Move the sliders: what **{title}** would cost stands here at once. {more} is cut until it "
+            "is applied below; then both networks are measured on the test images."
+        ).format(title=named(model.title), more=more)
     )
     if desk.model.base is not None and st.button(
-        "Back to the network it came from",
+        _("Back to the network it came from"),
         key="whatif.back",
         icon=":material/arrow_back:",
         wrap=True,
@@ -53,10 +56,16 @@ def row(network: Network, desk: Desk) -> tuple[DeltaGenerator, bool]:
     kept = sizes - sum(len(units) for units in desk.plan.values())
     places = cards.row(5)
     shown = (
-        (unit, factor * before.macs, factor * after.macs, numbers.count, OPERATIONS),
+        (unit, factor * before.macs, factor * after.macs, numbers.count, _(OPERATIONS)),
         ("Parameters", before.parameters, after.parameters, numbers.count, None),
-        ("Size", before.size_bytes, after.size_bytes, numbers.size_bytes, "Parameters and buffers as they are stored."),
-        ("Channels", sizes, kept, numbers.count, "Of all groups together."),
+        (
+            _("Size"),
+            before.size_bytes,
+            after.size_bytes,
+            numbers.size_bytes,
+            _("Parameters and buffers as they are stored."),
+        ),
+        (_("Channels"), sizes, kept, numbers.count, _("Of all groups together.")),
     )
     for place, (name, old, new, written, help) in zip(places, shown):
         cards.number(
@@ -82,14 +91,14 @@ def requested(network: Network) -> None:
         hide_index=True,
         height=min(640, 38 + 35 * len(found)),
         column_config={
-            "group": st.column_config.TextColumn("Group", pinned=True),
+            "group": st.column_config.TextColumn(_("Group"), pinned=True),
             "channels": "Channels",
             "kept": "Kept",
-            "asked": st.column_config.NumberColumn("Requested", format="percent"),
+            "asked": st.column_config.NumberColumn(_("Requested"), format="percent"),
             "actual": st.column_config.NumberColumn(
-                "Actual", format="percent", help="Whole channels only, rounded down; one is always kept."
+                _("Actual"), format="percent", help=_("Whole channels only, rounded down; one is always kept.")
             ),
-            "exact": st.column_config.CheckboxColumn("Exact"),
+            "exact": st.column_config.CheckboxColumn(_("Exact")),
         },
     )
     cards.source_line(COUNTED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui import budgets, history, jobs, state
+from pages.ui.language import _
 from pages.ui.literal import literal
 from pages.ui.ranking import Ranking
 from pages.whatif import how
@@ -29,12 +30,14 @@ def section(
     known = state.jobs().find(spec)
     if known is None:
         st.caption(
-            f":material/timer: {told([each for each in wanted if each.timed])} of the unpruned network: plans are cut "
-            "and timed, some ten of them, until the least removal within all budgets is found."
-            + (" Each is compiled first." if any(each.kind == "compiled" for each in wanted) else "")
+            _(
+                ":material/timer: {told} of the unpruned network: plans are cut and timed, some ten of them, "
+                "until the least removal within all budgets is found."
+            ).format(told=told([each for each in wanted if each.timed]))
+            + (_(" Each is compiled first.") if any(each.kind == "compiled" for each in wanted) else "")
         )
         if st.button(
-            "Find it by timing", key="whatif.fit.start", type="primary", icon=":material/timer:", wrap=True,
+            _("Find it by timing"), key="whatif.fit.start", type="primary", icon=":material/timer:", wrap=True,
             disabled=not possible,
         ):  # fmt: skip
             state.jobs().submit(spec, state.owner())
@@ -44,8 +47,10 @@ def section(
     found = view.last(Fitted)
     if found is None:
         return
-    budgets.standing(found.kept, f"The plan that was found, on {view.device.upper()}, one image at a time")
-    if st.button("Put this on the sliders", key="whatif.fit.use", type="primary", icon=":material/tune:", wrap=True):
+    budgets.standing(
+        found.kept, _("The plan that was found, on {upper}, one image at a time").format(upper=view.device.upper())
+    )
+    if st.button(_("Put this on the sliders"), key="whatif.fit.use", type="primary", icon=":material/tune:", wrap=True):
         plan = Plan.from_json(found.plan)
         if history.change(plan, how=how.computed(desk, network, ranked, plan, allocation, limits, wanted)):
             st.session_state["whatif.said"] = literal(" ".join(found.notes))

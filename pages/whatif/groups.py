@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui import cards, history, measured, numbers, plots, state
+from pages.ui.language import N_, _
 from pages.ui.literal import literal, named
 from pages.ui.ranking import Ranking
 from pages.ui.sweeps import label, usable
@@ -34,12 +35,14 @@ def section(network: Network, ranked: Ranking) -> None:
             _grid(exact, network, ranked)
     approximate = [cut for cut in found if not cut.exact]
     if approximate:
-        with st.expander(f"{len(approximate)} approximate group{'' if len(approximate) == 1 else 's'}"):
-            st.caption(APPROXIMATE)
+        with st.expander(
+            _("{n} approximate group{ending}").format(n=len(approximate), ending="" if len(approximate) == 1 else "s")
+        ):
+            st.caption(_(APPROXIMATE))
             _grid(approximate, network, ranked)
 
 
-APPROXIMATE = (
+APPROXIMATE = N_(
     "Removing these channels is not the same as silencing them (the Model page says why), so the global slider and the "
     "budgets leave them alone."
 )
@@ -52,7 +55,7 @@ def _overview(found: list[Cut], network: Network, ranked: Ranking, many: bool) -
     lost = measured.lost(cells[0].measure if cells else TOP1)
     figure = charts.overview(
         frame, starts=frames.starts(found), selected=st.session_state[CHOSEN] if many else None,
-        lost_title=f"{lost} (half removed)",
+        lost_title=_("{lost} (half removed)").format(lost=lost),
     )  # fmt: skip
     if not many:
         plots.show(figure, "whatif.overview")
@@ -62,14 +65,16 @@ def _overview(found: list[Cut], network: Network, ranked: Ranking, many: bool) -
             st.session_state[CHOSEN] = found[int(clicked["point_index"])].key
             st.rerun()
     known = int(frame["lost"].notna().sum())
-    told = ["Columns: the groups from input to output, and the share of their channels that is kept."]
+    told = [_("Columns: the groups from input to output, and the share of their channels that is kept.")]
     if many:
-        told.append("Click one to move it, or choose it by name below.")
+        told.append(_("Click one to move it, or choose it by name below."))
     told.append(
-        f"Colour: {lost.lower()} when a group alone loses about half of its channels, measured for {known} of "
-        f"{len(frame)} groups ({literal(label(sweep[1]))})."
+        _(
+            "Colour: {lower} when a group alone loses about half of its channels, measured for {known} "
+            "of {n} groups ({label})."
+        ).format(lower=lost.lower(), known=known, n=len(frame), label=literal(label(sweep[1])))
         if sweep and known
-        else "What a group is worth is coloured in once a sweep on the Sensitivity page has measured it."
+        else _("What a group is worth is coloured in once a sweep on the Sensitivity page has measured it.")
     )
     st.caption(" ".join(told))
     cards.source_line(figures.COUNTED)
@@ -81,12 +86,12 @@ def _one(found: list[Cut], network: Network, ranked: Ranking) -> None:
     with st.container(border=True):
         left, right = st.columns([2, 3], gap="medium")
         with left:
-            st.selectbox("Layer", list(by_key), key=CHOSEN, help="Groups are called by the first layer in them.")
+            st.selectbox(_("Layer"), list(by_key), key=CHOSEN, help=_("Groups are called by the first layer in them."))
         cut = by_key[st.session_state[CHOSEN]]
         with right:
             _slider(cut, network, ranked, "whatif.chosen")
         if not cut.exact:
-            st.caption(APPROXIMATE)
+            st.caption(_(APPROXIMATE))
 
 
 def _grid(mine: list[Cut], network: Network, ranked: Ranking) -> None:
@@ -99,7 +104,9 @@ def _grid(mine: list[Cut], network: Network, ranked: Ranking) -> None:
 def _slider(cut: Cut, network: Network, ranked: Ranking, key: str) -> None:
     agreed.show(key, cut.key, cut.asked)
     st.slider(
-        f"{named(cut.key)}: {cut.kept} of {cut.size} kept",  # words only: it is what a screen reader says
+        _("{key}: {kept} of {size} kept").format(
+            key=named(cut.key), kept=cut.kept, size=cut.size
+        ),  # words only: it is what a screen reader says
         0,
         100,
         format="%d %%",
@@ -109,13 +116,15 @@ def _slider(cut: Cut, network: Network, ranked: Ranking, key: str) -> None:
     )
     with st.container():
         if cut.spared:
-            st.caption(":orange-badge[one kept] 100 % would remove the whole layer.")
+            st.caption(_(":orange-badge[one kept] 100 % would remove the whole layer."))
 
 
 def _help(cut: Cut, network: Network, ranked: Ranking) -> str:
     layers = network.group(cut.key).layers
-    more = f" and {len(layers) - 6} more" if len(layers) > 6 else ""
-    together = f"Cut together: {', '.join(map(named, layers[:6]))}{more}"
+    more = _(" and {n} more").format(n=len(layers) - 6) if len(layers) > 6 else ""
+    together = _("Cut together: {join}{more}").format(join=", ".join(map(named, layers[:6])), more=more)
     if cut.key in ranked.missing:
         return f"{ranked.criterion.card.name}: {literal(ranked.missing[cut.key])}. {together}."
-    return f"Asked {cut.asked} %, actual {numbers.percent(cut.actual)}. {together}."
+    return _("Asked {asked} %, actual {actual}. {together}.").format(
+        asked=cut.asked, actual=numbers.percent(cut.actual), together=together
+    )

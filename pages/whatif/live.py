@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import cards, changes, engine, measured, numbers, provenance, standing
 from pages.ui.desk import Desk
+from pages.ui.language import N_, _
 from pages.ui.literal import literal
 from pages.whatif import outcome, record
 from pruning_core.analysis.slider import Estimate, Measured, Slider
@@ -18,7 +19,7 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Network
 
 READY = "whatif.slider"
-FIRST_ORDER = (
+FIRST_ORDER = N_(
     "class scores taken as linear in the gates of the channels around the plan measured last (first-order Taylor, "
     "{images} held-out images). Far from that plan it is too high."
 )
@@ -35,7 +36,7 @@ def show(network: Network, desk: Desk, slot: DeltaGenerator) -> bool:
             outcome.source(view, after),
             detail=measured.bounds(after),
             change=changes.paired(pruned.drop),
-            help="Of the smaller network on the test images, as it was cut; below: the 95 % interval.",
+            help=_("Of the smaller network on the test images, as it was cut; below: the 95 % interval."),
             container=slot.container(height="stretch"),
         )
         return False
@@ -49,7 +50,7 @@ def show(network: Network, desk: Desk, slot: DeltaGenerator) -> bool:
     else:
         cards.pending(
             _label(desk),
-            "measuring …" if engine.unasked(network) else "not measured yet",
+            _("measuring …") if engine.unasked(network) else _("not measured yet"),
             container=slot.container(height="stretch"),
         )
     return not engine.unasked(network)
@@ -65,10 +66,14 @@ def ask(network: Network) -> bool:
     """For a network that is too large to be measured after every move."""
     text, button = st.columns([4, 1], vertical_alignment="center")
     text.caption(
-        f":material/hourglass_empty: One image takes {numbers.count(network.cost().macs)} MACs, so the accuracy is "
-        f"measured when you ask, on {engine.FEW} held-out images; estimates for the next moves follow from it."
+        _(
+            ":material/hourglass_empty: One image takes {macs} MACs, so the accuracy is measured when "
+            "you ask, on {few} held-out images; estimates for the next moves follow from it."
+        ).format(macs=numbers.count(network.cost().macs), few=engine.FEW)
     )
-    return button.button("Measure this plan", key="whatif.measure", icon=":material/speed:", width="stretch", wrap=True)
+    return button.button(
+        _("Measure this plan"), key="whatif.measure", icon=":material/speed:", width="stretch", wrap=True
+    )
 
 
 def follow(network: Network, desk: Desk, slot: DeltaGenerator, about: DeltaGenerator) -> None:
@@ -79,7 +84,7 @@ def follow(network: Network, desk: Desk, slot: DeltaGenerator, about: DeltaGener
     if standing.applied(desk):
         return
     try:
-        with about.container(), st.spinner("Preparing estimates …"):
+        with about.container(), st.spinner(_("Preparing estimates …")):
             slider = engine.of(desk, network)
         _ready().add(_key(desk))
         plan = desk.plan
@@ -90,7 +95,11 @@ def follow(network: Network, desk: Desk, slot: DeltaGenerator, about: DeltaGener
             if plan and estimate:
                 record.add(desk, network, estimate, found)
         for images in slider.expanding(plan):
-            about.caption(f":gray[:material/timeline: first-order terms for the next move: {images} images]")
+            about.caption(
+                _(":gray[:material/timeline: first-order terms for the next move: {images} images]").format(
+                    images=images
+                )
+            )
         about.empty()
     except UserError as error:
         about.empty()
@@ -101,7 +110,7 @@ def _label(desk: Desk) -> str:
     try:
         return measured.of_desk(desk).name
     except UserError:  # the card says why nothing is measured
-        return "Accuracy"
+        return _("Accuracy")
 
 
 def _measured(slider: Slider | FarSlider, found: Measured, slot: DeltaGenerator) -> None:
@@ -110,17 +119,19 @@ def _measured(slider: Slider | FarSlider, found: Measured, slot: DeltaGenerator)
         accuracy.dataset,
         images=accuracy.images,
         device=slider.title,
-        note=f"{outcome.what(accuracy)} Paired change: {change.text}.",
+        note=_("{what} Paired change: {text}.").format(what=outcome.what(accuracy), text=change.text),
     )
     cards.number(
         measured.measure(accuracy.measure).name,
         measured.value(accuracy),
         source,
-        detail=f"{measured.bounds(accuracy)}, {accuracy.images} images",
+        detail=_("{bounds}, {images} images").format(bounds=measured.bounds(accuracy), images=accuracy.images),
         change=change,
         help=(
-            "On held-out images, before applying, with the batch-norm statistics of the unpruned network; applying "
-            f"measures it after the chosen recovery too. {measured.interval_help(accuracy.measure)}"
+            _(
+                "On held-out images, before applying, with the batch-norm statistics of the unpruned "
+                "network; applying measures it after the chosen recovery too. {interval_help}"
+            ).format(interval_help=measured.interval_help(accuracy.measure))
         ),
         container=slot.container(height="stretch"),
     )
@@ -129,13 +140,13 @@ def _measured(slider: Slider | FarSlider, found: Measured, slot: DeltaGenerator)
 def _estimated(estimate: Estimate, desk: Desk, slot: DeltaGenerator) -> None:
     off = record.mean_error(desk)
     source = provenance.estimated(
-        FIRST_ORDER.format(images=estimate.images), None if off is None else f"{100 * off:.1f} points"
+        _(FIRST_ORDER).format(images=estimate.images), None if off is None else f"{100 * off:.1f} points"
     )
     cards.number(
         measured.measure(estimate.measure).name,
         f"≈ {measured.written(estimate.measure, estimate.top1)}",
         source,
-        detail="first order",
+        detail=_("first order"),
         container=slot.container(height="stretch"),
     )
 

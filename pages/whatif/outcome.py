@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pages.ui import measured, provenance
+from pages.ui.language import _
 from pruning_core.measuring.measures import Accuracy
 from pruning_core.runs.view import JobView
 
@@ -16,4 +17,4 @@ def source(view: JobView, accuracy: Accuracy) -> provenance.Provenance:
 def what(accuracy: Accuracy) -> str:
     """What the number is, as a sentence."""
     says = measured.measure(accuracy.measure).says
-    return f"Without fine-tuning: {says}; {measured.way(accuracy.measure)}."
+    return _("Without fine-tuning: {says}; {way}.").format(says=says, way=measured.way(accuracy.measure))

@@ -3,16 +3,17 @@
 import streamlit as st
 
 from pages.ui import engine, state
+from pages.ui.language import _
 from pages.whatif import applying, figures, groups, live, presetting, record, recovered, sliders, timing
 
 desk = state.desk()
 model = state.loaded(desk.model)
 network = state.network(desk.model)
 
-st.title("What-if")
+st.title(_("What-if"))
 figures.introduction(desk, model)
 if not network.groups:
-    st.info("Nothing in this network can be cut. The Model page says which operators stand in the way.")
+    st.info(_("Nothing in this network can be cut. The Model page says which operators stand in the way."))
 else:
     ranking = sliders.head(desk, network)
     slot, asked = figures.row(network, state.desk())
@@ -20,11 +21,11 @@ else:
     with st.container():  # always there, so that what follows keeps its place
         timing.section(state.desk())
     told, about = st.container(), st.empty()
-    by_hand, computed, requested = st.tabs(["By hand", "Under a budget", "Requested and actual"])
+    by_hand, computed, requested = st.tabs([_("By hand"), _("Under a budget"), _("Requested and actual")])
     for place, body in ((by_hand, groups.section), (computed, presetting.form)):
         with place:
             if ranking is None:
-                st.caption("No channel is ranked yet.")
+                st.caption(_("No channel is ranked yet."))
             else:
                 body(network, ranking)
     with requested:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pages.ui.language import N_, _, said
 from pages.ui.sweeps import Table, drops
 from pruning_core.allocation.base import Allocation
 from pruning_core.allocation.strategies import ALLOCATIONS
@@ -14,8 +15,8 @@ from pruning_core.graph import Network, Plan
 from pruning_core.runs.view import JobView
 
 LACKING = {
-    "table": "needs a sensitivity sweep of this network. Run one on the Sensitivity page first.",
-    "ratios": "scales the present ratios, and the plan is empty. Move a slider first.",
+    "table": N_("needs a sensitivity sweep of this network. Run one on the Sensitivity page first."),
+    "ratios": N_("scales the present ratios, and the plan is empty. Move a slider first."),
 }
 
 
@@ -41,5 +42,6 @@ def completed(allocation: Allocation, given: Material) -> Allocation:
     wanted = {field.name for field in dataclasses.fields(allocation)} & set(LACKING)
     for name in sorted(wanted):
         if not getattr(given, name):
-            raise UserError(f"{allocation.card.name}: this {LACKING[name]}")
+            lacking = _(LACKING[name])
+            raise UserError(_("{name}: this {lacking}").format(name=said(allocation.card.name), lacking=lacking))
     return dataclasses.replace(allocation, **{name: getattr(given, name) for name in wanted})

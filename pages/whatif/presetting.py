@@ -7,6 +7,7 @@ import dataclasses
 import streamlit as st
 
 from pages.ui import budgets, history, links, shortcuts, state, tables
+from pages.ui.language import _
 from pages.ui.literal import literal
 from pages.ui.ranking import Ranking
 from pages.ui.sweeps import source, usable
@@ -34,7 +35,7 @@ def _form(network: Network, ranked: Ranking) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left:
         chosen = st.segmented_control(
-            "How the ratios are found", list(offered), default=next(iter(offered)), required=True,
+            _("How the ratios are found"), list(offered), default=next(iter(offered)), required=True,
             format_func=lambda key: offered[key].card.name, key="whatif.preset", persist_state="session", wrap=True,
         )  # fmt: skip
         cls = offered[chosen or next(iter(offered))]
@@ -45,7 +46,7 @@ def _form(network: Network, ranked: Ranking) -> None:
     with right:
         wanted = budgets.ask("whatif.budget")
         coupled = shortcuts.choose(network, state.desk().model, "whatif.shortcuts")
-        with st.popover("Limits", icon=":material/straighten:", width="stretch", wrap=True):
+        with st.popover(_("Limits"), icon=":material/straighten:", width="stretch", wrap=True):
             limits = dataclasses.replace(knob_widgets(Limits, "whatif.limits"), shortcuts=coupled)
     sweep = usable(state.desk(), ranked.criterion)
     view = state.jobs().snapshot(sweep[0].id) if sweep else None
@@ -56,7 +57,7 @@ def _form(network: Network, ranked: Ranking) -> None:
     complete = presets.completed(allocation, given)
     if sweep and hasattr(complete, "table") and not brought:
         st.caption(f":material/grid_on: {source(sweep, ranked.criterion)}")
-        links.to_search("Really measure the best such plans on Search", "candidates")
+        links.to_search(_("Really measure the best such plans on Search"), "candidates")
     pool = Pool.of(network, ranked.values, limits, ranked.criterion.fair.by)
     counted = [each for each in wanted if not each.timed]
     feasible = budgets.feasible([(each, reachable(complete, pool, each.kind)) for each in counted])
@@ -66,12 +67,12 @@ def _form(network: Network, ranked: Ranking) -> None:
         _outcome(network, counted)
         return
     used = st.button(
-        "Put this on the sliders", key="whatif.preset.use", type="primary", disabled=not possible,
+        _("Put this on the sliders"), key="whatif.preset.use", type="primary", disabled=not possible,
         icon=":material/tune:", wrap=True,
     )  # fmt: skip
     follows = st.toggle(
-        "Move the sliders with the budget", False, key="whatif.preset.follow", persist_state="session", wrap=True,
-        help="Every move of a budget solves the ratios anew, from what is stored: nothing is measured for it.",
+        _("Move the sliders with the budget"), False, key="whatif.preset.follow", persist_state="session", wrap=True,
+        help=_("Every move of a budget solves the ratios anew, from what is stored: nothing is measured for it."),
     )  # fmt: skip
     # Not what the ratios are scaled from: that is the plan itself, which every answer changes.
     asked = (allocation, wanted, limits, ranked.criterion, sweep[0].id if sweep else "", brought)
@@ -89,6 +90,6 @@ def _form(network: Network, ranked: Ranking) -> None:
 def _outcome(network: Network, counted: list[Budget]) -> None:
     """What became of the last click, and how the plan on the sliders stands to the budgets with closed forms."""
     if (said := st.session_state.pop("whatif.said", None)) is not None:
-        st.success(f"The plan is on the sliders. {said}".rstrip(), icon=":material/check:")
+        st.success(_("The plan is on the sliders. {said}").format(said=said).rstrip(), icon=":material/check:")
     whole = network.cost()
-    budgets.standing(kept(counted, whole, network.cost(state.desk().plan)), "The plan on the sliders")
+    budgets.standing(kept(counted, whole, network.cost(state.desk().plan)), _("The plan on the sliders"))

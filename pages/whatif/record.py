@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages.ui import cards, history, numbers, provenance
 from pages.ui.desk import Desk
+from pages.ui.language import _
 from pruning_core.analysis.slider import Estimate, Measured
 from pruning_core.graph import Network, Plan
 
@@ -63,7 +64,7 @@ def described(network: Network, before: Plan, after: Plan) -> str:
     if len(moved) != 1:
         return f"{len(moved)} groups"
     (group,) = moved
-    return f"{group.key}: {len(after.get(group.key, ()))} of {group.size} removed"
+    return _("{key}: {n} of {size} removed").format(key=group.key, n=len(after.get(group.key, ())), size=group.size)
 
 
 def mean_error(desk: Desk) -> float | None:
@@ -80,28 +81,35 @@ def section(desk: Desk) -> None:
     last = checked[-1]
     moves = f"{len(checked)} move{'' if len(checked) == 1 else 's'}"
     st.caption(
-        f":material/compare_arrows: The last estimate was {numbers.percent(last.estimate)}, measured "
-        f"{numbers.percent(last.measured)}: **{abs(100 * last.off):.1f} points off**. "
-        f"Mean over {moves}: {100 * mean:.1f} points."
+        _(
+            ":material/compare_arrows: The last estimate was {estimate}, measured {measured}: "
+            "**{abs:.1f} points off**. Mean over {moves}: {mean:.1f} points."
+        ).format(
+            estimate=numbers.percent(last.estimate),
+            measured=numbers.percent(last.measured),
+            abs=abs(100 * last.off),
+            moves=moves,
+            mean=100 * mean,
+        )
     )
-    with st.expander("Estimates and what was measured", icon=":material/compare_arrows:"):
+    with st.expander(_("Estimates and what was measured"), icon=":material/compare_arrows:"):
         st.dataframe(
             frame(checked),
             hide_index=True,
             height=min(420, 38 + 35 * len(checked)),
             column_config={
-                "move": st.column_config.TextColumn("Move", pinned=True),
-                "units": st.column_config.NumberColumn("Channels changed", format="localized"),
-                "estimate": st.column_config.NumberColumn("Estimate", format="%.1f %%"),
-                "measured": st.column_config.NumberColumn("Measured", format="%.1f %%"),
-                "low": st.column_config.NumberColumn("95 % from", format="%.1f %%"),
-                "high": st.column_config.NumberColumn("to", format="%.1f %%"),
-                "off": st.column_config.NumberColumn("Off by (points)", format="%+.1f"),
-                "images": st.column_config.NumberColumn("Images", format="localized"),
+                "move": st.column_config.TextColumn(_("Move"), pinned=True),
+                "units": st.column_config.NumberColumn(_("Channels changed"), format="localized"),
+                "estimate": st.column_config.NumberColumn(_("Estimate"), format="%.1f %%"),
+                "measured": st.column_config.NumberColumn(_("Measured"), format="%.1f %%"),
+                "low": st.column_config.NumberColumn(_("95 % from"), format="%.1f %%"),
+                "high": st.column_config.NumberColumn(_("to"), format="%.1f %%"),
+                "off": st.column_config.NumberColumn(_("Off by (points)"), format="%+.1f"),
+                "images": st.column_config.NumberColumn(_("Images"), format="localized"),
             },
         )
         cards.source_line(
-            provenance.measured(f"{desk.data.name} (held-out)", note="Estimates: first order, before measuring.")
+            provenance.measured(f"{desk.data.name} (held-out)", note=_("Estimates: first order, before measuring."))
         )
 
 

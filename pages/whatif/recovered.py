@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import cards, engine, measured, numbers, provenance, recovery, state
 from pages.ui.desk import Desk
+from pages.ui.language import N_, _, said
 from pages.ui.literal import literal
 from pages.whatif import live
 from pruning_core.apart import household
@@ -27,17 +28,17 @@ from pruning_core.studies.recovering import KeptAccuracy, keeping, menders
 from pruning_core.work import finished, told
 
 ANSWERS = 200  # plans and recoveries remembered, for all visitors together
-HELP = (
+HELP = N_(
     "The smaller network after the chosen recovery, on the same held-out images as the accuracy above; the recovery "
     "looked at images of the fitted part, never at these. Below: the 95 % Wilson interval."
 )
-CUT_HELP = (
+CUT_HELP = N_(
     "The same network before the recovery, on the same held-out images, with the batch-norm statistics of the unpruned "
     "network. Below: the 95 % Wilson interval."
 )
 WIDTH = 460  # of the place for both numbers on a usual screen
 MENDERS_KEPT = 2  # with what they remember of plans before
-ELSEWHERE = (
+ELSEWHERE = N_(
     "This network is a program out of a file, which never runs in the page's own process. Apply the plan: that "
     "recovers and measures it in another one."
 )
@@ -63,7 +64,7 @@ def follow(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator)
     if not desk.plan or not chosen.looks_at or _known(desk, chosen):
         return
     if household.far(desk.model, state.workspace()):
-        slot.caption(ELSEWHERE)
+        slot.caption(_(ELSEWHERE))
         return
     loaded, (fit, held_out) = state.loaded(desk.model), _parts(desk)
     images = engine.IMAGES if engine.unasked(network) else engine.FEW
@@ -79,7 +80,11 @@ def follow(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator)
 
     def show(event: Event) -> tuple[Event, ...]:
         if isinstance(event, Accuracy):
-            cards.pending(chosen.card.name, f"measuring … {event.images} images", container=slot.container())
+            cards.pending(
+                chosen.card.name,
+                _("measuring … {images} images").format(images=event.images),
+                container=slot.container(),
+            )
         return ()
 
     try:
@@ -98,22 +103,21 @@ def _show(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator) 
     found = _known(desk, chosen)
     if not desk.plan or not chosen.looks_at:
         slot.caption(
-            "Nothing is planned yet." if not desk.plan else "The accuracy above is that of the network as cut."
+            _("Nothing is planned yet.") if not desk.plan else _("The accuracy above is that of the network as cut.")
         )
         return
     if found is None:
-        cards.pending(chosen.card.name, "not measured yet", container=slot.container())
+        cards.pending(chosen.card.name, _("not measured yet"), container=slot.container())
         return
     cut = live.just_cut(network, desk)
     with slot.container():
         places = cards.pair(WIDTH) if cut else [st.container()]
-    note = (
-        f"{chosen.card.name} on {found.images} images of the fitted part in {numbers.duration(found.seconds)}, the cut "
-        "included."
+    note = _("{name} on {images} images of the fitted part in {duration}, the cut included.").format(
+        name=chosen.card.name, images=found.images, duration=numbers.duration(found.seconds)
     )
     if cut:
-        _number("Just cut", cut.accuracy, "Every weight that is left stays as it was.", CUT_HELP, places[0])
-    _number(chosen.card.name, found.accuracy, note, HELP, places[-1])
+        _number(_("Just cut"), cut.accuracy, _("Every weight that is left stays as it was."), _(CUT_HELP), places[0])
+    _number(said(chosen.card.name), found.accuracy, note, _(HELP), places[-1])
 
 
 def _number(label: str, accuracy: Accuracy, note: str, about: str, place: DeltaGenerator) -> None:
@@ -125,7 +129,7 @@ def _number(label: str, accuracy: Accuracy, note: str, about: str, place: DeltaG
         label,
         measured.value(accuracy),
         source,
-        detail=f"{measured.bounds(accuracy)}, {accuracy.images} images",
+        detail=_("{bounds}, {images} images").format(bounds=measured.bounds(accuracy), images=accuracy.images),
         help=about,
         container=place,
     )

@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.ui import history, state
 from pages.ui.desk import Desk
+from pages.ui.language import _
 from pages.ui.ranking import Ranking, choose_criterion, ranking_when_there
 from pages.whatif import agreed, how, plans
 from pages.whatif.figures import MULTIPLE, UNIT, UNITS, multiple
@@ -26,28 +27,34 @@ def head(desk: Desk, network: Network) -> Ranking | None:
         _take_moves(network, ranked)
     with second:
         if ranked is None:
-            st.info(f"The sliders move once the channels are scored by {criterion.card.name}.", icon=":material/tune:")
+            st.info(
+                _("The sliders move once the channels are scored by {name}.").format(name=criterion.card.name),
+                icon=":material/tune:",
+            )
         else:
             _global(network, ranked)
     with third:
         st.space("xsmall")
         undo, reset = st.columns(2)
         undo.button(
-            "Undo", key="whatif.undo", on_click=history.undo, disabled=not history.past(), width="stretch",
-            help="Take back the last change of the plan.", wrap=True,
+            _("Undo"), key="whatif.undo", on_click=history.undo, disabled=not history.past(), width="stretch",
+            help=_("Take back the last change of the plan."), wrap=True,
         )  # fmt: skip
         reset.button(
-            "Reset", key="whatif.reset", on_click=history.reset, disabled=not state.desk().plan, width="stretch",
-            help="Keep every channel.", wrap=True,
+            _("Reset"), key="whatif.reset", on_click=history.reset, disabled=not state.desk().plan, width="stretch",
+            help=_("Keep every channel."), wrap=True,
         )  # fmt: skip
         st.segmented_control(
-            "Count", UNITS, default=UNITS[0], required=True, key=UNIT, label_visibility="collapsed",
+            _("Count"), UNITS, default=UNITS[0], required=True, key=UNIT, label_visibility="collapsed",
             persist_state="session", width="stretch", wrap=True,
         )  # fmt: skip
         st.segmented_control(
-            "Keep multiples of", MULTIPLES, default=1, required=True, key=MULTIPLE, persist_state="session", wrap=True,
-            help="What a slider keeps is rounded up to it from the next move on: many devices compute 8 or 16 channels "
-            "at a time, and 17 cost them as much as 32. For budgets it stands under Limits.",
+            _("Keep multiples of"), MULTIPLES, default=1, required=True, key=MULTIPLE, persist_state="session",
+            wrap=True,
+            help=_(
+                "What a slider keeps is rounded up to it from the next move on: many devices compute 8 or 16 channels "
+                "at a time, and 17 cost them as much as 32. For budgets it stands under Limits."
+            ),
         )  # fmt: skip
     with st.container():  # always there: a slider that moves to another place in the page loses the keyboard
         if ranked is not None:
@@ -61,28 +68,42 @@ def _global(network: Network, ranked: Ranking) -> None:
     shares = {cut.asked for cut in exact}
     one = shares.pop() if len(shares) == 1 else None
     if not exact:
-        st.info("No group of this network can be cut exactly and be judged by this criterion.")
+        st.info(_("No group of this network can be cut exactly and be judged by this criterion."))
         return
     removed, total = sum(cut.removed for cut in exact), sum(cut.size for cut in exact)
     agreed.show(ALL, None, one if one is not None else round(100 * removed / total))
     st.slider(
-        f"All {len(exact)} exact groups: share removed",
+        _("All {n} exact groups: share removed").format(n=len(exact)),
         0,
         100,
         format="%d %%",
         key=ALL,
-        help="Sets every exact group to the same share. The groups below can then be moved one by one.",
+        help=_("Sets every exact group to the same share. The groups below can then be moved one by one."),
     )
     if one is None:
-        st.caption(f"The groups differ: {removed:,} of {total:,} channels are removed in all.")
+        st.caption(
+            _("The groups differ: {removed:,} of {total:,} channels are removed in all.").format(
+                removed=removed, total=total
+            )
+        )
     elif one >= 100:
         st.caption(
-            ":orange-badge[one kept] 100 % would remove whole layers, and the network would pass nothing on. Every "
-            "group keeps one channel."
+            _(
+                ":orange-badge[one kept] 100 % would remove whole layers, and the network would pass nothing on. Every "
+                "group keeps one channel."
+            )
         )
     else:
-        steps = f"kept in multiples of {multiple()}" if multiple() > 1 else "whole channels only"
-        st.caption(f"{removed:,} of {total:,} channels are removed, {steps}.")
+        steps = (
+            _("kept in multiples of {multiple}").format(multiple=multiple())
+            if multiple() > 1
+            else _("whole channels only")
+        )
+        st.caption(
+            _("{removed:,} of {total:,} channels are removed, {steps}.").format(
+                removed=removed, total=total, steps=steps
+            )
+        )
 
 
 def _take_moves(network: Network, ranked: Ranking) -> None:
@@ -106,12 +127,14 @@ def _otherwise(network: Network, ranked: Ranking) -> None:
         return
     text, button = st.columns([4, 1], vertical_alignment="center")
     text.info(
-        f"In {len(differing)} of {len(state.desk().plan)} cut groups the plan removes other channels than "
-        f"{ranked.criterion.card.name} would. They stay as they are until their slider moves.",
+        _(
+            "In {n} of {n_2} cut groups the plan removes other channels than {name} would. They stay as "
+            "they are until their slider moves."
+        ).format(n=len(differing), n_2=len(state.desk().plan), name=ranked.criterion.card.name),
         icon=":material/info:",
     )
     button.button(
-        "Choose them again",
+        _("Choose them again"),
         key="whatif.again",
         on_click=_choose_again,
         args=(network, ranked),

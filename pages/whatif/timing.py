@@ -6,13 +6,14 @@ import streamlit as st
 
 from pages.ui import cards, jobs, latencies, state
 from pages.ui.desk import Desk
+from pages.ui.language import N_, _
 from pruning_core.measuring.measures import Latency
 from pruning_core.runs.view import JobView, State
 from pruning_core.studies.measure import LatencyRun
 from pruning_core.zoo import ModelRef
 
 COMPILED = "whatif.timing.compiled"
-HELP = (
+HELP = N_(
     "Compiles both networks first, which takes seconds to minutes and calls a C++ compiler. Compiling is not in the "
     "latency."
 )
@@ -22,13 +23,13 @@ def section(desk: Desk) -> None:
     """Cards for the network as it is and as the plan leaves it; nothing is timed unasked."""
     words, button = st.columns([4, 1], vertical_alignment="center")
     compiled = words.toggle(
-        "Also as torch.compile makes it", False, key=COMPILED, persist_state="session", help=HELP, wrap=True
+        _("Also as torch.compile makes it"), False, key=COMPILED, persist_state="session", help=_(HELP), wrap=True
     )
     wanted = runs(desk, compiled)
     known = {place: state.jobs().find(spec) for place, spec in wanted.items()}
     started = all(view is not None for view in known.values())
     if button.button(
-        "Time this plan" if desk.plan else "Time the network", key="whatif.timing.start", icon=":material/timer:",
+        _("Time this plan") if desk.plan else _("Time the network"), key="whatif.timing.start", icon=":material/timer:",
         width="stretch", disabled=started, wrap=True,
     ):  # fmt: skip
         for spec in wanted.values():
@@ -59,7 +60,7 @@ def _cards(views: dict[tuple[str, bool], JobView]) -> None:
     places = cards.row(max(2, len(views)))
     done = {place: view.last(Latency) for place, view in views.items() if view.state is State.DONE}
     for ((when, compiled), view), place in zip(views.items(), places):
-        name = f"Latency {when}" + (", compiled" if compiled else "")
+        name = f"Latency {when}" + (_(", compiled") if compiled else "")
         found = done.get((when, compiled))
         if found is None:
             cards.pending(name, jobs.waiting(view), container=place)
