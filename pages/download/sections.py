@@ -10,21 +10,18 @@ from typing import Any
 import streamlit as st
 
 from pages.download import files, reporting
+from pages.download.figures import figures_of
 from pages.download.files import Built
-from pages.ui import cards, changes, jobs, links, measured, numbers, provenance, standing, state, zeros
+from pages.ui import links, numbers, standing, state, zeros
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.language import N_, _
 from pages.ui.literal import code, literal, named
 from pruning_core.apart import household
 from pruning_core.apart.far import Far
-from pruning_core.errors import UserError
 from pruning_core.export.document import Figure
 from pruning_core.export.lineage import Cut, cut_of
 from pruning_core.graph import Plan
-from pruning_core.measuring.measures import Accuracy, Latency
-from pruning_core.runs.view import JobView
-from pruning_core.studies.measure import EvaluateRun, LatencyRun
 from pruning_core.zoo import LoadedModel, ModelRef
 
 CUTS_KEPT = 3
@@ -84,7 +81,7 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
         st.caption(
             _("It was cut {steps} times. Script, plan and recipe take the last cut only.").format(steps=cut.steps)
         )
-    figures = _figures(desk, cut)
+    figures = figures_of(desk, cut)
     ref = desk.model
     st.subheader(_("To show it"))
     reporting.section(desk, reporting.told(desk, cut))
@@ -244,64 +241,3 @@ def _document_of(ref: str, made: str, root: str) -> dict[str, Any]:
 
 def _far(ref: ModelRef) -> Far | None:
     return household.far(ref, state.workspace())
-
-
-# -- the numbers that go with it ---------------------------------------------------------------------------------------
-
-
-def _figures(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
-    """Cards with what is known of it, measured now where it was not; the same numbers go into the plan."""
-    pair = (cut.base.ref, desk.model)
-    before, after = cut.network.cost(), cut.network.cost(cut.plan)
-    counted = provenance.derived(_("counted in the captured network, exactly"))
-
-    judged = _("Top-1 accuracy")
-
-    def row(views: tuple[JobView, ...]) -> None:
-        places = cards.row(4)
-        _accuracy(judged, views, places[0])
-        for place, label, first, last in (
-            (places[1], "Parameters", before.parameters, after.parameters),
-            (places[2], "MACs", before.macs, after.macs),
-        ):
-            cards.number(label, numbers.count(last), counted, detail=_fold(first, last, "fewer"), container=place)
-        smaller = _fold(before.size_bytes, after.size_bytes, "smaller")
-        cards.number(_("Size"), numbers.size_bytes(after.size_bytes), counted, detail=smaller, container=places[3])
-        jobs.faults(views, key="download.figures")
-
-    try:
-        judged = measured.of_desk(desk).title
-        ids = [state.jobs().submit(EvaluateRun(ref, desk.data), state.owner()) for ref in pair]
-    except UserError as error:
-        st.caption(_("No accuracy goes with these files: {error}").format(error=literal(str(error))))
-        row(())
-        return ()
-    views = jobs.follow(ids, row, key="download.figures")
-    found = [view.last(Accuracy) for view in views]
-    accuracy = files.accuracy_figure(found[0], found[1], _("{upper}, seed 0").format(upper=views[1].device.upper()))
-    latency = files.latency_figure(*(_latency(ref) for ref in pair))
-    return tuple(figure for figure in (accuracy, latency) if figure is not None)
-
-
-def _fold(first: float, last: float, less: str) -> str:
-    return _("as before") if first == last else f"{numbers.fold(first, last)} {less}"
-
-
-def _accuracy(label: str, views: tuple[JobView, ...], place: Any) -> None:
-    if not views:
-        cards.pending(label, _("the data does not fit"), container=place)
-        return
-    found = [view.last(Accuracy) for view in views]
-    before, after = found
-    if after is None:
-        cards.pending(label, jobs.waiting(views[1]), container=place)
-        return
-    source = provenance.measured(after.dataset, images=after.images, device=views[1].device.upper())
-    change = changes.unpaired(before, after) if before and before.complete and after.complete else None
-    cards.number(label, measured.value(after), source, detail=measured.bounds(after), change=change, container=place)
-
-
-def _latency(ref: ModelRef) -> Latency | None:
-    """Only where the Model page has measured it."""
-    view = state.jobs().find(LatencyRun(ref))
-    return view.last(Latency) if view is not None else None

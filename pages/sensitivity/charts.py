@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from pages.sensitivity import parts
 from pages.sensitivity.frames import Baseline
 from pages.ui import charts, measured, theme
 from pages.ui.language import _
-from pages.ui.literal import distinct, plotted
 from pruning_core.errors import clip
 from pruning_core.measuring.measures import TOP1
 
-CELLS = "cells"  # the name of the invisible trace that takes the clicks
 EVEN_TICKS = (0.0, 0.06, 0.25, 0.55, 1.0)  # of the most, where it is no share
 FEW_TICKS = (0.0, 0.05, 0.20, 0.50, 1.0)
-TALL_PX = 44  # rows of a network with few groups
-FILLED_PX = 400  # what they may fill together
-AROUND = 110  # axis, legend and margins
 TICKS = (0.0, 0.01, 0.02, 0.05, 0.10, 0.20, 0.35, 0.50, 0.75, 1.0)
 
 
@@ -46,12 +42,12 @@ def heatmap(
     A click lands on the trace `CELLS`; `cell_at` turns its point index into group and ratio. A heatmap itself
     reports no clicks, which is why invisible bars lie on top of it.
     """
-    grid = on_grid(cells, groups, ratios)
+    grid = parts.on_grid(cells, groups, ratios)
     lost = np.clip(grid["drop"], 0.0, None)  # (groups, ratios), NaN where not measured
     shape = (len(groups), len(ratios))
     figure = charts.blank(
         _alt(grid, groups, ratios, baseline, measure),
-        height=AROUND + row_height(shape[0]) * shape[0],
+        height=parts.AROUND + parts.row_height(shape[0]) * shape[0],
         x_title=_("Share of the channels removed"),
         y_title="",
     )
@@ -63,7 +59,7 @@ def heatmap(
     most = float(np.nanmax(lost, initial=0.0))
     top = max(0.1, most) if shares else most or 1.0
     # The square root crowds the small ticks, so a short colour bar has fewer of them.
-    offered = TICKS if row_height(shape[0]) * shape[0] >= 300 else FEW_TICKS
+    offered = TICKS if parts.row_height(shape[0]) * shape[0] >= 300 else FEW_TICKS
     ticks = [tick for tick in offered if tick <= top] if shares else [top * tick for tick in EVEN_TICKS]
     figure.add_heatmap(
         z=np.sqrt(lost),
@@ -75,7 +71,7 @@ def heatmap(
         hoverinfo="skip",
         hoverongaps=False,
         colorbar={
-            "title": {"text": f"{measured.lost(measure)}<br>{unit_of(measure)}", "side": "top"},
+            "title": {"text": f"{measured.lost(measure)}<br>{parts.unit_of(measure)}", "side": "top"},
             "tickvals": [math.sqrt(tick) for tick in ticks],
             "ticktext": [f"{100 * tick:.0f}" if shares else f"{tick:.3g}" for tick in ticks],
             "thickness": 12,
@@ -83,41 +79,11 @@ def heatmap(
         },
         **common,
     )
-    add_noise(figure, grid["within_noise"])
-    add_click_targets(figure, lambda i, j: _cell_text(grid, i, j, measure), groups, ratios)
+    parts.add_noise(figure, grid["within_noise"])
+    parts.add_click_targets(figure, lambda i, j: _cell_text(grid, i, j, measure), groups, ratios)
     _add_legend(figure, estimates=bool(grid["estimated"].any()))
-    finish(figure, groups, ratios, labels or {}, selected)
+    parts.finish(figure, groups, ratios, labels or {}, selected)
     return figure
-
-
-def finish(
-    figure: go.Figure,
-    groups: Sequence[str],
-    ratios: Sequence[float],
-    labels: Mapping[str, str],
-    selected: tuple[str, float] | None,
-) -> None:
-    """Names along both axes, and an outline around the cell that was clicked."""
-    if selected is not None and selected[0] in groups and selected[1] in ratios:
-        add_outline(figure, list(ratios).index(selected[1]), list(groups).index(selected[0]))
-    figure.update_xaxes(
-        tickvals=list(range(len(ratios))),
-        ticktext=[f"{100 * r:.0f} %" for r in ratios],
-        range=[-0.5, len(ratios) - 0.5],
-        showgrid=False,
-    )
-    figure.update_yaxes(
-        tickvals=list(range(len(groups))),
-        ticktext=distinct(labels.get(group, group) for group in groups),
-        range=[len(groups) - 0.5, -0.5],
-        showgrid=False,
-    )
-    figure.update_layout(barmode="overlay", bargap=0, dragmode=False)
-
-
-def row_height(groups: int) -> int:
-    """In pixels: rows of short networks are tall, those of long ones can still be read and hit."""
-    return max(charts.ROW_PX, min(TALL_PX, FILLED_PX // max(1, groups)))
 
 
 def cell_at(index: int, groups: Sequence[str], ratios: Sequence[float]) -> tuple[str, float]:
@@ -126,117 +92,23 @@ def cell_at(index: int, groups: Sequence[str], ratios: Sequence[float]) -> tuple
     return groups[row], ratios[column]
 
 
-VALUES = ("top1", "low", "high", "drop")
-FLAGS = ("within_noise", "estimated")
-
-
-def on_grid(
-    cells: pd.DataFrame,
-    groups: Sequence[str],
-    ratios: Sequence[float],
-    *,
-    values: Sequence[str] = VALUES,
-    flags: Sequence[str] = FLAGS,
-) -> dict[str, np.ndarray]:
-    """Columns of `cells` as arrays (groups, ratios); NaN (False for flags) where nothing is known."""
-    row = {group: i for i, group in enumerate(groups)}
-    column = {ratio: j for j, ratio in enumerate(ratios)}
-    shape = (len(groups), len(ratios))
-    grid = {name: np.full(shape, np.nan) for name in values}
-    grid |= {name: np.zeros(shape, dtype=bool) for name in flags}
-    for cell in cells.itertuples(index=False):
-        if cell.group in row and cell.ratio in column:
-            at = row[cell.group], column[cell.ratio]
-            for name in (*values, *flags):
-                grid[name][at] = getattr(cell, name)
-    return grid
-
-
-def unit_of(measure: str) -> str:
-    return {"share": "(points)", "dB": "(dB)"}.get(measured.measure(measure).unit, "")
-
-
 def _texts(drop: np.ndarray, estimated: np.ndarray, shares: bool) -> list[list[str]]:
     """What is lost, as the colour bar counts it: of points whole ones, below one point a digit more."""
     return [
         [
             ""
             if math.isnan(value)
-            else f"{'≈' if guess else ''}{points(100 * float(value)) if shares else short(float(value))}"
+            else f"{'≈' if guess else ''}{parts.points(100 * float(value)) if shares else parts.short(float(value))}"
             for value, guess in zip(*pair)
         ]
         for pair in zip(drop, estimated)
     ]
 
 
-def short(lost: float) -> str:
-    return f"{lost:.2g}".replace("-", "−")
-
-
-def points(lost: float) -> str:
-    text = f"{lost:.0f}" if abs(lost) >= 0.95 or abs(lost) < 0.05 else f"{lost:.1f}"
-    return "0" if text == "-0" else text.replace("-", "−")
-
-
-def add_noise(figure: go.Figure, noise: np.ndarray) -> None:
-    """Hatching over the cells whose drop is within the noise; bars, because only bars have patterns."""
-    at = np.argwhere(noise)
-    figure.add_bar(
-        x=at[:, 1],
-        y=np.full(len(at), 0.9),
-        base=at[:, 0] - 0.45,
-        width=0.97,
-        marker=hatch(),
-        hoverinfo="skip",
-        showlegend=False,
-        name=_("inside the noise"),
-    )
-
-
-def hatch() -> dict[str, object]:
-    return {
-        "color": "rgba(0,0,0,0)",
-        "line": {"width": 0},
-        "pattern": {
-            "shape": "/",
-            "fgcolor": "rgba(124, 130, 140, 0.7)",
-            "size": 7,
-            "solidity": 0.12,
-            "bgcolor": "rgba(0,0,0,0)",
-        },
-    }
-
-
-def add_click_targets(
-    figure: go.Figure, tell: Callable[[int, int], str], groups: Sequence[str], ratios: Sequence[float]
-) -> None:
-    """Invisible bars that take the clicks; `tell(row, column)` is what stands below the name when one points there."""
-    rows, columns = np.meshgrid(range(len(groups)), range(len(ratios)), indexing="ij")
-    texts = [
-        _("<b>{group}</b><br>{ratio:.0f} % of its channels removed<br>").format(group=plotted(group), ratio=100 * ratio)
-        + tell(i, j)
-        for i, group in enumerate(groups)
-        for j, ratio in enumerate(ratios)
-    ]
-    figure.add_bar(
-        x=columns.ravel(),
-        y=np.full(rows.size, 1.0),
-        base=rows.ravel() - 0.5,
-        width=1.0,
-        marker={"color": "rgba(0,0,0,0)", "line": {"width": 0}},
-        selected={"marker": {"opacity": 0}},
-        unselected={"marker": {"opacity": 0}},
-        hovertext=texts,
-        hovertemplate="%{hovertext}<extra></extra>",
-        name=CELLS,
-        showlegend=False,
-    )
-
-
 def _cell_text(grid: dict[str, np.ndarray], i: int, j: int, measure: str) -> str:
     if math.isnan(grid["top1"][i, j]):
         return _("not measured yet")
-    top1, low, high, drop = (float(grid[name][i, j]) for name in VALUES)
+    top1, low, high, drop = (float(grid[name][i, j]) for name in parts.VALUES)
     change = f"{_amount(measure, drop)} {'worse' if drop >= 0 else 'better'}"
     noise = _("<br>inside the noise") if grid["within_noise"][i, j] else ""
     how = _("<br>estimated from the measured cells beside it") if grid["estimated"][i, j] else ""
@@ -251,7 +123,7 @@ def _amount(measure: str, drop: float) -> str:
 
 def _add_legend(figure: go.Figure, *, estimates: bool) -> None:
     nowhere = {"x": [None], "y": [None]}
-    figure.add_bar(**nowhere, marker=hatch(), name=_("drop within the 95 % noise"))
+    figure.add_bar(**nowhere, marker=parts.hatch(), name=_("drop within the 95 % noise"))
     figure.add_scatter(
         **nowhere,
         mode="markers",
@@ -264,18 +136,6 @@ def _add_legend(figure: go.Figure, *, estimates: bool) -> None:
             mode="markers+text",
             marker={"symbol": "square", "size": 12, "color": "rgba(0,0,0,0)"},
             name=_("≈ estimated from measured cells"),
-        )
-
-
-def add_outline(figure: go.Figure, column: int, row: int) -> None:
-    for color, width in (("white", 4), ("#1B2425", 1.8)):
-        figure.add_shape(
-            type="rect",
-            x0=column - 0.49,
-            x1=column + 0.49,
-            y0=row - 0.47,
-            y1=row + 0.47,
-            line={"color": color, "width": width},
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from pages.sensitivity import charts as parts
+from pages.sensitivity import parts
 from pages.ui import changes, charts, measured, theme
 from pages.ui.language import _
 from pruning_core.errors import clip

@@ -7,7 +7,7 @@ from typing import Literal
 import streamlit as st
 import torch
 
-from pages.sensitivity import beside, charts, details, frames, gains, settings
+from pages.sensitivity import beside, charts, details, frames, gains, parts, settings
 from pages.ui import cards, jobs, measured, numbers, plots, provenance, started, state
 from pages.ui.bench import Bench
 from pages.ui.language import N_, _, said
@@ -116,7 +116,7 @@ def _heatmap(view: JobView, spec: SensitivityRun, network: Network) -> None:
             )
         height: int | Literal["content"] = MAP_HEIGHT if figure.layout.height > MAP_HEIGHT else "content"
         with st.container(height=height, border=True):
-            clicked = plots.pick(figure, "sensitivity.gains" if brings else "sensitivity.heatmap", charts.CELLS)
+            clicked = plots.pick(figure, "sensitivity.gains" if brings else "sensitivity.heatmap", parts.CELLS)
         lost = _("{shown} Numbers and colours: {colours}").format(
             shown=_(_SHOWN[beside.way(spec)]), colours=_colours(base.measure)
         )

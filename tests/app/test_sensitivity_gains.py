@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from torch import nn
 
 from pages.sensitivity import beside, frames, gains, sections
-from pages.sensitivity.charts import CELLS
+from pages.sensitivity.parts import CELLS
 from pages.ui import state
 from pruning_core.graph import capture
 from pruning_core.measuring.intervals import wilson

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pages.model.charts import POINTS, coupling, lanes
-from pages.sensitivity.charts import CELLS, cell_at, heatmap
+from pages.sensitivity.charts import cell_at, heatmap
+from pages.sensitivity.parts import CELLS
 from pages.ui import charts, theme
 
 GROUPS = ["conv1", "conv2", "conv3"]
