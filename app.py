@@ -44,6 +44,7 @@ if __name__ == "__main__":
         _("Show"): [
             Entry(st.Page("pages/compare/page.py", title=_("Compare"), url_path="compare"), ":material/compare:"),
             Entry(st.Page("pages/show/page.py", title=_("Show"), url_path="show"), ":material/co_present:"),
+            Entry(st.Page("pages/yours/page.py", title=_("Your files"), url_path="yours"), ":material/storage:"),
         ],
         _("Learn"): [
             Entry(st.Page("pages/lessons/page.py", title=_("Lessons"), url_path="lessons"), ":material/school:"),

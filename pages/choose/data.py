@@ -131,6 +131,9 @@ def _read(sent: inbox.Sent, test: inbox.Sent | None, chosen: dict[str, Any]) -> 
                 sent.path, sent.name, state.workspace(), test_file=test.path if test else None, progress=bar,
                 **chosen,
             )  # fmt: skip
+            inbox.keep(sent, ref.digest)
+            if test is not None:
+                inbox.keep(test, ref.test_digest)
     except UserError as error:
         st.session_state[FAULT] = ((sent, test), str(error))
         st.rerun()

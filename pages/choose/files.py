@@ -83,6 +83,7 @@ def _read(sent: inbox.Sent, known: Known, take: Callable[[ModelRef], None]) -> N
                 sent.path, sent.name, state.workspace(), known.architecture, known.size, known.weights
             )
             state.keep_opened(opened)
+            inbox.keep(sent, opened.loaded.ref.weights)
     except UserError as error:
         st.session_state[FAULT] = Fault(sent, str(error), error.snippet)
         st.rerun()

@@ -11,6 +11,9 @@ from pathlib import Path
 import streamlit as st
 
 from pages.ui import state
+from pages.ui.language import said
+from pages.ui.literal import literal
+from pruning_core.errors import UserError, clip
 
 CHUNK = 1 << 20  # bytes
 FORGOTTEN_S = 24 * 3600  # a file that nobody came back for
@@ -28,19 +31,31 @@ class Sent:
 
 def receive(label: str, slot: str, *, help: str) -> Sent | None:
     """The file chooser of `slot`, and what it last brought; the file is kept until `drop`."""
-    turn = f"inbox.{slot}.turn"
+    turn, refused = f"inbox.{slot}.turn", f"inbox.{slot}.refused"
     file = st.file_uploader(label, key=f"inbox.{slot}.{st.session_state.get(turn, 0)}", help=help)
     if file is not None:
         drop(slot)
-        path = _folder() / slot
-        with path.open("wb") as out:
-            shutil.copyfileobj(file, out, CHUNK)
         # Another key is another widget: the old one and the bytes it holds are dropped with this run.
         st.session_state[turn] = st.session_state.get(turn, 0) + 1
-        # The turn tells two files of one name and size apart: what was said of the first is not said of the second.
-        st.session_state[f"inbox.{slot}"] = Sent(path, file.name, path.stat().st_size, st.session_state[turn])
+        try:
+            state.jobs().rules.admit_file(file.size, state.jobs().ledger.used(state.owner()))
+            path = _folder() / slot
+            with path.open("wb") as out:
+                shutil.copyfileobj(file, out, CHUNK)
+            # The turn tells two files of one name and size apart: what was said of the first is not said of the second.
+            st.session_state[f"inbox.{slot}"] = Sent(path, file.name, path.stat().st_size, st.session_state[turn])
+        except UserError as error:
+            st.session_state[refused] = str(error)
         st.rerun()
+    if sentence := st.session_state.pop(refused, ""):
+        st.error(literal(said(sentence)), icon=":material/error:")
     return waiting(slot)
+
+
+def keep(sent: Sent, *digests: str) -> None:
+    """Write down whose the stored files are that were made of it."""
+    for digest in filter(None, digests):
+        state.jobs().ledger.sent(state.owner(), digest, clip(sent.name))
 
 
 def waiting(slot: str) -> Sent | None:

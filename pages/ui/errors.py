@@ -10,9 +10,11 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from pages.ui import repair
 from pages.ui.language import _, said
 from pages.ui.literal import literal
 from pruning_core.errors import UserError
+from pruning_core.storage.artifacts import DamagedError
 from pruning_core.storage.trouble import sentence_of
 
 LOG = logging.getLogger("prunescope")
@@ -25,6 +27,8 @@ def plain_errors() -> Iterator[None]:
         yield
     except UserError as error:
         st.error(literal(said(str(error))), icon=":material/error:")
+        if isinstance(error, DamagedError):
+            repair.offer(error)
     except (OSError, sqlite3.Error) as error:
         sentence = sentence_of(error)
         if not sentence:

@@ -69,6 +69,15 @@ class Settings:
         "SCHEDULER",
         "tcp://host:8786 of a Dask cluster that does sweeps, comparisons and searches",
     )
+    stored_gb: float = _setting(
+        50.0, "PRUNESCOPE_STORED_GB", "gigabytes that the uploads and results of one visitor may take"
+    )
+    memory_gb: float = _setting(
+        float("inf"), "PRUNESCOPE_MEMORY_GB", "gigabytes of memory of one run on the processor, beside what is free"
+    )
+    unused_days: float = _setting(
+        30.0, "PRUNESCOPE_UNUSED_DAYS", "days until a stored file goes that nothing refers to and nobody has read"
+    )
     log: str = _setting("text", "PRUNESCOPE_LOG", "lines of the log: text, or json with one object each")
     oidc: bool = False  # whether Streamlit's secrets name a provider; the server looks
 

@@ -155,7 +155,14 @@ def _make_jobs(root: str) -> Jobs:
     from pruning_core.studies.specs import PRODUCT
 
     settings = Settings.read()
-    rules = Rules(settings.queued_each, settings.queued_all, 3600 * settings.longest_hours)
+    rules = Rules(
+        queued_each=settings.queued_each,
+        queued_all=settings.queued_all,
+        longest_s=3600 * settings.longest_hours,
+        stored_each=1e9 * settings.stored_gb,
+        memory=1e9 * settings.memory_gb,
+        unused_s=24 * 3600 * settings.unused_days,
+    )
     crew = None
     if settings.scheduler:
         from pruning_core.studies.cluster import dask_crew

@@ -50,17 +50,19 @@ def read_table(text: str, network: Network, baseline: float | None = None) -> Re
     """
     if len(text) > LARGEST:
         raise UserError(f"A sensitivity table has at most {LARGEST >> 20} MiB; this file is larger. {KINDS}")
-    source, rows = _read(text)
+    source, read = _read(text)
+    rows = {name: found for name, found in read.items() if found}
     if not rows:
-        raise UserError(f"This table holds no layer. {KINDS}")
+        raise UserError(f"This table holds no layer with accuracies. {KINDS}")
     whole = [found[0.0] for found in rows.values() if 0.0 in found]
     if not whole and baseline is None:
         raise UserError(
             "This table does not say how accurate the unpruned network is. Give that accuracy beside the file."
         )
     base = whole[0] if whole else float(baseline or 0.0)
-    highest = max(base, *(value for found in rows.values() for value in found.values()))
-    if not 0 <= highest <= 100 or min(base, *(v for found in rows.values() for v in found.values())) < 0:
+    values = [base, *(value for found in rows.values() for value in found.values())]
+    highest = max(values)
+    if not (highest <= 100 and min(values) >= 0):
         raise UserError("This table holds numbers that are no accuracies: they lie outside 0 to 100. Choose another.")
     scale = 100.0 if source == DISTILLER or highest > 1 else 1.0
     table, left = _by_group(rows, network, base, scale)
@@ -109,7 +111,10 @@ def _list(names: list[str]) -> str:
 def _read(text: str) -> tuple[str, Rows]:
     if text.lstrip("\ufeff \r\n\t").startswith("{"):
         return _from_dictionary(text)
-    lines = [row for row in csv.reader(io.StringIO(text.lstrip("\ufeff")), skipinitialspace=True) if row]
+    try:
+        lines = [row for row in csv.reader(io.StringIO(text.lstrip("\ufeff")), skipinitialspace=True) if row]
+    except csv.Error:  # a word without end
+        raise UserError(f"This file is no table with commas between its words. {KINDS}") from None
     head = [word.strip().lower() for word in lines[0]] if lines else []
     if {"parameter", "sparsity", "top1"} <= set(head):
         return DISTILLER, _long(lines[1:], head)

@@ -27,7 +27,8 @@ from pruning_core.runs.store import Job, Store
 from pruning_core.runs.upkeep import Upkeep
 from pruning_core.runs.view import Cancel, JobView, State
 from pruning_core.runs.worker import Worker, spare_threads
-from pruning_core.storage.cleaning import clean
+from pruning_core.storage.garbage import DELETED_S
+from pruning_core.storage.ledger import Ledger
 from pruning_core.storage.presence import LOCKS, Presence
 from pruning_core.storage.workspace import Workspace
 
@@ -53,7 +54,7 @@ class Jobs:
     ) -> None:
         self.workspace, self.rules, self._crew = workspace, rules or Rules(), crew
         self._catalogue, self._elsewhere = catalogue, elsewhere
-        self._store = Store(workspace.database, catalogue)
+        self._store, self.ledger = Store(workspace.database, catalogue), Ledger(workspace)
         self._threads = threads or spare_threads()
         self._lock = threading.RLock()
         self._wake = threading.Condition(self._lock)
@@ -64,7 +65,9 @@ class Jobs:
         self._log = open_log(workspace.log_path)
         self._presence = Presence(workspace.root / LOCKS)
         self._adopt()
-        self._upkeep = Upkeep(self._adopt, lambda: clean(workspace.root, self._store.needed), self._log)
+        self._upkeep = Upkeep(
+            self._adopt, lambda: self.ledger.clean(self._store.needed, self.rules.unused_s), self._log
+        )
         self._upkeep.start()
         atexit.register(_close_at_exit, weakref.ref(self))  # daemon threads may not run on into a dying interpreter
 
@@ -83,7 +86,7 @@ class Jobs:
             job = self._recent.find(known) if known else None
             if job is not None and (job.state.active or not fresh):
                 self._store.add_owner(job.id, owner)
-                if job.state is not State.FAILED or not _unasked(job):
+                if job.state is not State.FAILED or not job.unasked:
                     self._again(job, owner)
                 return job.id
             self._admit(spec, owner)
@@ -112,7 +115,7 @@ class Jobs:
     def spec(self, job_id: str) -> RunSpec:
         """What the job runs. Raises UserError when another version wrote it."""
         with self._lock:
-            return _spec(self._recent.held(job_id) or self._store.head(job_id) or self._get(job_id))
+            return (self._recent.held(job_id) or self._store.head(job_id) or self._get(job_id)).known_spec
 
     def of(self, owner: str, kind: str | None = None, active: bool = False) -> tuple[JobView, ...]:
         """The owner's jobs, newest first, without their events (``count`` says how many there are).
@@ -181,11 +184,19 @@ class Jobs:
         with self._lock:
             job = self._get(job_id)
             self._store.remove_owner(job_id, owner)
+            named = self._store.files(job_id)
             if not job.state.active and not self._store.owners(job_id):
                 self._store.delete(job_id)
                 self._recent.drop(job_id)
                 if self._store.latest(job.key) is None:
                     self.workspace.drop_scratch(job.key)
+        self.ledger.collect(DELETED_S, named)
+
+    def maker(self, digest: str, owner: str) -> JobView | None:
+        """The owner's finished run that a stored file came from: submitted anew, it makes the file again."""
+        with self._lock:
+            found = self._store.maker(digest, owner)
+            return self.find(self.spec(found)) if found else None
 
     def close(self, timeout: float = 5.0) -> None:
         """Stop all work within ``timeout`` seconds; unfinished jobs can be resumed by the next server."""
@@ -215,7 +226,7 @@ class Jobs:
             job = self._get(line.take())
             job.state, job.started = State.RUNNING, time.time()
             self._save(job)
-            return job, _spec(job)
+            return job, job.known_spec
 
     def begin(self, job: Job, kept: tuple[Event, ...]) -> None:
         if kept != tuple(job.events):
@@ -262,9 +273,9 @@ class Jobs:
             job.intent = job.intent.resumed()
         elif job.state not in (State.DONE, State.QUEUED):
             if owner is not None:
-                self._admit(_spec(job), owner)
+                self._admit(job.known_spec, owner)
                 job.owner = owner
-            job.device = queue_of(_spec(job), self._crew)  # the machine may have changed since
+            job.device = queue_of(job.known_spec, self._crew)  # the machine may have changed since
             self._recent.keep(job)
             job.state, job.error, job.finished, job.started = State.QUEUED, None, None, None
             job.attempt += 1
@@ -274,8 +285,8 @@ class Jobs:
     def _enqueue(self, job: Job) -> None:
         job.intent, job.overdue = Intent.GO_ON, False
         self._save(job)
-        self._lines.setdefault(job.device, Line()).add(job.id, job.owner, _unasked(job))
-        if not _unasked(job):
+        self._lines.setdefault(job.device, Line()).add(job.id, job.owner, job.unasked)
+        if not job.unasked:
             self._make_room(job.device)
         if job.device not in self._workers:
             worker = Worker(job.device, self, self.workspace, self._threads, self._log, self._outside, self._crew)
@@ -286,7 +297,7 @@ class Jobs:
     def _make_room(self, device: str) -> None:
         """What nobody asked for stops at its next event and waits its turn."""
         for job in self._recent.all():
-            if job.device == device and job.state is State.RUNNING and _unasked(job):
+            if job.device == device and job.state is State.RUNNING and job.unasked:
                 job.intent = job.intent.aside()
 
     def _end(self, job: Job, state: State, error: str | None = None) -> None:
@@ -306,7 +317,7 @@ class Jobs:
         limits = self._elsewhere.limits(spec, self.workspace) if self._elsewhere else None
         if self._elsewhere is None or limits is None:
             return None
-        limits = replace(limits, threads=self._threads)
+        limits = replace(limits, threads=self._threads, memory=self.rules.memory_of(limits.memory))
         where = self._elsewhere
         return Supervisor(where.children, limits, self.workspace, self._catalogue, self._log, where.provide)
 
@@ -330,17 +341,7 @@ class Jobs:
         if self._closing:
             raise UserError("The server is shutting down. Start the run again when it is back.")
         if not spec.unasked:
-            self.rules.admit(owner, self._lines.values())
-
-
-def _unasked(job: Job) -> bool:
-    return job.spec is not None and job.spec.unasked
-
-
-def _spec(job: Job) -> RunSpec:
-    if job.spec is None:
-        raise UserError("This run was made by another version of PruneScope. Start it again.")
-    return job.spec
+            self.rules.admit(owner, self._lines.values(), lambda: self.ledger.used(owner))
 
 
 def _close_at_exit(jobs: weakref.ref[Jobs]) -> None:

@@ -9,11 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from pruning_core.errors import UserError
 from pruning_core.runs.catalogue import Catalogue
 from pruning_core.runs.events import Event, Outdated
 from pruning_core.runs.intent import Intent
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import JobView, State
+from pruning_core.storage.artifacts import named_in
 from pruning_core.storage.codec import dump
 from pruning_core.storage.database import Database
 
@@ -50,6 +52,18 @@ class Job:
     intent: Intent = Intent.GO_ON
     owner: str = ""
     overdue: bool = False
+
+    @property
+    def unasked(self) -> bool:
+        """Nobody waits for it."""
+        return self.spec is not None and self.spec.unasked
+
+    @property
+    def known_spec(self) -> RunSpec:
+        """What it runs. Raises UserError when another version wrote it."""
+        if self.spec is None:
+            raise UserError("This run was made by another version of PruneScope. Start it again.")
+        return self.spec
 
     def view(self, since: int = 0, position: int | None = None, count: int | None = None) -> JobView:
         """A snapshot with the events from ``since`` on; ``count`` when the events were not loaded."""
@@ -90,7 +104,9 @@ class Store:
             raise ValueError("a new job has a spec")
         row = {name: getattr(job, name) for name in COLUMNS} | {"spec": dump(job.spec)}
         places = ", ".join(f":{name}" for name in row)
-        self._database.connection.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({places})", row)
+        with self._database.transaction() as connection:
+            connection.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({places})", row)
+            self._name(job.id, row["spec"])
 
     def save(self, job: Job) -> None:
         """Write what changes in the life of a job (not its events)."""
@@ -100,10 +116,13 @@ class Store:
 
     def append(self, job_id: str, event: Event) -> None:
         """Add an event after those that are stored (which may be more than this version can read)."""
-        self._database.connection.execute(
-            "INSERT INTO events SELECT ?, COALESCE(MAX(n) + 1, 0), ? FROM events WHERE job_id = ?",
-            (job_id, dump(event), job_id),
-        )
+        body = dump(event)
+        with self._database.transaction() as connection:  # no event without the files that it names
+            connection.execute(
+                "INSERT INTO events SELECT ?, COALESCE(MAX(n) + 1, 0), ? FROM events WHERE job_id = ?",
+                (job_id, body, job_id),
+            )
+            self._name(job_id, body)
 
     def rewrite(self, job_id: str, events: Iterable[Event]) -> None:
         """Replace the events of a job."""
@@ -111,6 +130,9 @@ class Store:
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM events WHERE job_id = ?", (job_id,))
             connection.executemany("INSERT INTO events VALUES (?, ?, ?)", rows)
+            spec = connection.execute("SELECT spec FROM jobs WHERE id = ?", (job_id,)).fetchone()["spec"]
+            connection.execute("DELETE FROM files WHERE job_id = ?", (job_id,))
+            self._name(job_id, spec, *(body for _, _, body in rows))
 
     def load(self, job_id: str) -> Job | None:
         """The job with its events, or None when there is no such job."""
@@ -129,6 +151,20 @@ class Store:
         """The job without its events."""
         row = self._database.connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
         return self._job(row) if row is not None else None
+
+    def files(self, job_id: str) -> set[str]:
+        """The names of stored files in what it runs and has told; some may be names of something else."""
+        rows = self._database.connection.execute("SELECT digest FROM files WHERE job_id = ?", (job_id,))
+        return {row["digest"] for row in rows}
+
+    def maker(self, digest: str, owner: str) -> str | None:
+        """The first finished job of the owner's that has told of this file and was not given it."""
+        row = self._database.connection.execute(
+            "SELECT jobs.id FROM files JOIN jobs ON jobs.id = files.job_id JOIN owners ON owners.job_id = jobs.id"
+            " WHERE digest = ? AND owners.owner = ? AND state = ? AND instr(spec, digest) = 0 ORDER BY created LIMIT 1",
+            (digest, owner, State.DONE),
+        ).fetchone()
+        return row["id"] if row else None
 
     def latest(self, key: str) -> str | None:
         """The newest job of this key."""
@@ -185,8 +221,13 @@ class Store:
         return {row["owner"] for row in rows}
 
     def delete(self, job_id: str) -> None:
-        """Remove the job, its events and owners; artifacts stay, since other jobs may name them."""
+        """Remove the job, its events and owners; artifacts stay, since other jobs may name them (``files``)."""
         self._database.connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+
+    def _name(self, job_id: str, *texts: str) -> None:
+        rows = [(job_id, digest) for digest in sorted(set().union(*map(named_in, texts)))]
+        if rows:
+            self._database.connection.executemany("INSERT OR IGNORE INTO files VALUES (?, ?)", rows)
 
     def _job(self, row: sqlite3.Row) -> Job:
         spec: RunSpec | None = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +17,24 @@ from pruning_core.errors import UserError
 from pruning_core.storage.draft import PART, draft, settled
 
 CHUNK = 1 << 20  # bytes
+DAY_S = 24 * 3600.0
+NAME = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+
+
+class DamagedError(UserError):
+    """The stored file ``digest`` holds other bytes than were stored."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(
+            f"The stored file {digest[:12]}… is damaged: its bytes are not those that were stored, so nothing is "
+            "measured with them. Upload it or compute it again, or have it restored from a backup."
+        )
+        self.digest = digest
+
+
+def named_in(text: str) -> set[str]:
+    """Whatever in a text could be the name of a stored file: a run, an event, a desk."""
+    return set(NAME.findall(text))
 
 
 @contextmanager
@@ -29,7 +49,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 class Artifacts:
     """Files under ``folder``, each named by the sha256 (hex) of its bytes; written once, never changed.
 
-    Whoever reads one gets what was stored or an error: every reading compares the bytes with the name.
+    Whoever reads one gets what was stored or an error: every reading compares the bytes with the name. The time of a
+    file says when it was stored or read last, to a day.
 
     ``behind``: another such folder, where files are found as well and never written.
     """
@@ -40,7 +61,7 @@ class Artifacts:
     def put(self, data: bytes) -> str:
         """Store ``data`` and return its digest; storing the same bytes twice keeps one file."""
         digest = hashlib.sha256(data).hexdigest()
-        if not self._sound(digest):  # a damaged one is written anew
+        if not (self._sound(digest) and self.touch(digest)):  # a damaged one is written anew
             with replacing(self._place(digest)) as file:
                 file.write(data)
         return digest
@@ -84,19 +105,65 @@ class Artifacts:
         place = self._found(digest)
         with place.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                raise _damaged(digest)
+                raise DamagedError(digest)
+        self._read_now(place)
         return place
 
     def read(self, digest: str) -> bytes:
         """What was stored. Raises UserError as ``path`` does."""
-        data = self._found(digest).read_bytes()
+        place = self._found(digest)
+        data = place.read_bytes()
         if hashlib.sha256(data).hexdigest() != digest:
-            raise _damaged(digest)
+            raise DamagedError(digest)
+        self._read_now(place)
         return data
+
+    def all(self) -> Iterator[str]:
+        """The names of everything here."""
+        for folder in _inside(self.folder):
+            for entry in _inside(folder.path) if folder.is_dir(follow_symlinks=False) else ():
+                if NAME.fullmatch(entry.name):
+                    yield entry.name
+
+    def size_bytes(self, digest: str) -> int:
+        """0 where it is not here."""
+        with contextlib.suppress(OSError):
+            return self._place(digest).stat().st_size
+        return 0
+
+    def idle_s(self, digest: str) -> float:
+        """Seconds since it was stored or read, to a day; 0 where it is not here."""
+        with contextlib.suppress(OSError):
+            return time.time() - self._place(digest).stat().st_mtime
+        return 0.0
+
+    def touch(self, digest: str) -> bool:
+        """Say that it is used now; False where that cannot be written down."""
+        with contextlib.suppress(OSError):
+            os.utime(self._place(digest))
+            return True
+        return False
+
+    def discard(self, digest: str, idle_s: float) -> bool:
+        """Remove it unless it was used in the last ``idle_s`` seconds, be it while this decides."""
+        place = self._place(digest)
+        aside = place.with_name(f"{PART}{digest}")
+        with contextlib.suppress(OSError):
+            os.replace(place, aside)  # whoever stores the same bytes now finds nothing, and writes them
+            if time.time() - aside.stat().st_mtime > idle_s:
+                aside.unlink()
+                return True
+            os.replace(aside, place)
+        return False
 
     def drop(self, digest: str) -> None:
         """Remove it from here, damaged or not; nothing where it is not here."""
         self._place(digest).unlink(missing_ok=True)
+
+    def _read_now(self, place: Path) -> None:
+        with contextlib.suppress(OSError):  # a reader that may not write
+            if time.time() - place.stat().st_mtime > DAY_S:
+                os.utime(place)
 
     def _sound(self, digest: str) -> bool:
         try:
@@ -120,13 +187,6 @@ class Artifacts:
         if not re.fullmatch(r"[0-9a-f]{64}", digest):
             raise UserError("This is not the name of a stored file: a name has 64 hexadecimal digits.")
         return self.folder / digest[:2] / digest
-
-
-def _damaged(digest: str) -> UserError:
-    return UserError(
-        f"The stored file {digest[:12]}… is damaged: its bytes are not those that were stored, so nothing is measured "
-        "with them. Upload it or compute it again, or have it restored from a backup."
-    )
 
 
 def _inside(folder: str | Path) -> list[os.DirEntry[str]]:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pruning_core.storage.artifacts import DAY_S
 from pruning_core.storage.draft import PART, abandoned
 from pruning_core.storage.presence import LOCKS, sweep
 
-DAY_S = 24 * 3600.0
 UNUSED_S = 30 * DAY_S  # after that a decoded copy goes: it can be decoded again
 UNKNOWN_S = 7 * DAY_S  # scratch files of something that is no stored run: a notebook may be at work
 DRAFTS = ("artifacts", "cache", "downloads", "scratch", "desks")  # folders in which files are written

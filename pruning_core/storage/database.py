@@ -5,17 +5,36 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from weakref import WeakSet
 
 from pruning_core.errors import UserError
+from pruning_core.storage.artifacts import named_in
 from pruning_core.storage.trouble import DAMAGED, FOREIGN, sentence_of
 
 OURS = 0x50525343  # "PRSC": says in the file whose database it is
+
+
+def _name_files(connection: sqlite3.Connection) -> None:
+    """Which stored files a run names, in its spec and its events; and what visitors have sent."""
+    connection.execute(
+        "CREATE TABLE files (job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, digest TEXT NOT NULL,"
+        " PRIMARY KEY (job_id, digest)) WITHOUT ROWID"
+    )
+    connection.execute("CREATE INDEX files_by_digest ON files (digest)")
+    connection.execute(
+        "CREATE TABLE uploads (owner TEXT NOT NULL, digest TEXT NOT NULL, name TEXT NOT NULL, since REAL NOT NULL,"
+        " PRIMARY KEY (owner, digest)) WITHOUT ROWID"
+    )
+    texts = connection.execute("SELECT id, spec FROM jobs UNION ALL SELECT job_id, body FROM events")
+    found = {(job_id, digest) for job_id, text in texts for digest in named_in(text)}
+    connection.executemany("INSERT INTO files VALUES (?, ?)", sorted(found))
+
+
 # One entry per schema version, applied in order; entries are never edited once released.
-MIGRATIONS = (
+MIGRATIONS: tuple[str | Callable[[sqlite3.Connection], None], ...] = (
     """
     CREATE TABLE jobs (
         id TEXT PRIMARY KEY, key TEXT NOT NULL, kind TEXT NOT NULL, title TEXT NOT NULL, spec TEXT NOT NULL,
@@ -35,6 +54,7 @@ MIGRATIONS = (
     """,
     # Who asked for the run now; others on its list only wait for the same.
     "ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+    _name_files,
 )
 
 
@@ -105,8 +125,10 @@ class Database:
         with self.transaction() as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             connection.execute(f"PRAGMA application_id = {OURS}")
-            for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-                for statement in script.split(";"):  # executescript would commit the transaction
+            for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
+                if callable(step):
+                    step(connection)
+                for statement in step.split(";") if isinstance(step, str) else ():  # executescript would commit
                     if statement.strip():
                         connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {number}")
