@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from pages.ui import charts, theme
+from pages.criteria import frames
+from pages.ui import charts, measured, theme
 from pages.ui.literal import plotted
 
 CELLS, CHANNELS, PAIRS = "cells", "channels", "pairs"  # the traces that take the clicks
 
 
 def tradeoff(frame: pd.DataFrame, *, names: Sequence[str], origins: Mapping[str, float], full_macs: int) -> go.Figure:
-    """One line per criterion and moment: accuracy against the MACs that are left.
+    """One line per criterion and moment: what networks are judged by against the MACs that are left.
 
     `frame` as `frames.summary` makes it, without the unpruned network. Colour and marker tell criteria apart, the dash
     tells the moments. Bars are 95 % intervals; several draws become a band from the worst to the best.
-    `origins`: accuracy of the unpruned network by moment.
+    `origins`: value of the unpruned network by moment.
     """
-    moments = list(dict.fromkeys(frame["when"]))
+    moments, measure = list(dict.fromkeys(frame["when"])), frames.measure_of(frame)
     figure = charts.blank(
-        _tradeoff_alt(frame, names, moments), height=460, x_title="MACs left (share of the unpruned network)",
-        y_title="Top-1 accuracy",
+        _tradeoff_alt(frame, names, moments, measure), height=460,
+        x_title="MACs left (share of the unpruned network)", y_title=measured.axis_title(measure),
     )  # fmt: skip
     for (name, when), part in frame.groupby(["criterion", "when"], sort=False):
         part = part.sort_values("macs")
@@ -57,7 +59,7 @@ def tradeoff(frame: pd.DataFrame, *, names: Sequence[str], origins: Mapping[str,
                 "thickness": 1.2,
                 "width": 3,
             },
-            hovertext=[_point_text(str(name), str(when), row) for row in part.to_dict("records")],
+            hovertext=[_point_text(str(name), str(when), row, measure) for row in part.to_dict("records")],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     if len(moments) > 1:
@@ -69,25 +71,26 @@ def tradeoff(frame: pd.DataFrame, *, names: Sequence[str], origins: Mapping[str,
     for label, value in origins.items():
         charts.add_baseline(figure, value, label, "top left")
     figure.update_xaxes(tickformat=theme.PERCENT)
-    figure.update_yaxes(tickformat=theme.PERCENT)
+    figure.update_yaxes(tickformat=measured.ticks(measure))
     return figure
 
 
-def _point_text(name: str, when: str, row: Mapping[str, object]) -> str:
-    many = int(row["draws"]) > 1  # type: ignore[call-overload]
-    span = f"{100 * float(row['low']):.1f}–{100 * float(row['high']):.1f}"  # type: ignore[arg-type]
-    meaning = f"{row['draws']} repeats, worst to best {span}" if many else f"95 % interval {span}"
+def _point_text(name: str, when: str, row: Mapping[str, Any], measure: str) -> str:
+    span = measured.span_of(measure, row["low"], row["high"])
+    meaning = f"{row['draws']} repeats, between {span}" if row["draws"] > 1 else f"95 % interval {span}"
     return (
-        f"<b>{name}</b>, {when}<br>top-1 {100 * float(row['top1']):.1f} % ({meaning})<br>"  # type: ignore[arg-type]
+        f"<b>{name}</b>, {when}<br>{measured.measure(measure).name} {measured.written(measure, row['top1'])} "
+        f"({meaning})<br>"
         f"{row['macs']:,} MACs, {row['parameters']:,} parameters"
     )
 
 
-def _tradeoff_alt(frame: pd.DataFrame, names: Sequence[str], moments: Sequence[str]) -> str:
-    text = f"Accuracy against MACs for {len(names)} criteria, {', '.join(moments) or 'nothing measured yet'}."
+def _tradeoff_alt(frame: pd.DataFrame, names: Sequence[str], moments: Sequence[str], measure: str) -> str:
+    found = measured.measure(measure)
+    text = f"{found.name} against MACs for {len(names)} criteria, {', '.join(moments) or 'nothing measured yet'}."
     if len(frame):
-        best = frame.loc[frame["top1"].idxmax()]
-        text += f" Best: {best['criterion']} with {100 * best['top1']:.1f} % at {best['macs']:,} MACs."
+        best = frame.loc[frame["top1"].idxmax() if found.rises else frame["top1"].idxmin()]
+        text += f" Best: {best['criterion']} with {measured.written(measure, best['top1'])} at {best['macs']:,} MACs."
     return text
 
 

@@ -1,4 +1,4 @@
-"""Accuracy against MACs for each criterion, at several moments, with chance beside them."""
+"""What networks are judged by against MACs for each criterion, at several moments, with chance beside them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ import streamlit as st
 import torch
 
 from pages.criteria import charts, frames
-from pages.ui import cards, jobs, measured, numbers, plots, provenance, recovery, started, state, trainable
-from pages.ui.changes import Change
+from pages.ui import (
+    cards,
+    changes,
+    jobs,
+    measured,
+    plots,
+    provenance,
+    recovery,
+    started,
+    state,
+    trainable,
+)
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.held_out import choose_images, held_out_size
@@ -34,7 +44,6 @@ JOB = "criteria.job"
 
 def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> None:
     with plain_errors():
-        measured.check_accuracy(desk)
         _compared(desk, network, criteria)
 
 
@@ -153,18 +162,18 @@ def _reach(network: Network) -> Reach | None:
 
 def _results(view: JobView, network: Network, run: CompareRun) -> None:
     frame = frames.summary(view.all(Point), view.all(Scored))
-    measured = frame[frame["criterion"] != ORIGIN]
-    if measured.empty:
+    cut = frame[frame["criterion"] != ORIGIN]
+    if cut.empty:
         st.caption("The first points appear when the channels are scored.")
         return
-    moments = [str(when) for when in When if str(when) in set(measured["when"])]
+    moments = [str(when) for when in When if str(when) in set(cut["when"])]
     shown = st.pills(
         "Shown in the figure", moments, selection_mode="multi", default=moments[-1:],
         key=f"criteria.moments.{len(moments)}",
         help="When the networks were measured: right after cutting, or after what was done to them since.", wrap=True,
     )  # fmt: skip
     shown = [when for when in moments if when in (shown or moments[-1:])]
-    part = measured[measured["when"].isin(shown)]
+    part, judged = cut[cut["when"].isin(shown)], frames.measure_of(cut)
     origins = {f"unpruned, {when}" if when == When.TUNED else "unpruned": frames.origin(frame, when) for when in shown}
     names = list(dict.fromkeys(each.label for each in run.criteria))
     figure = charts.tradeoff(
@@ -174,13 +183,14 @@ def _results(view: JobView, network: Network, run: CompareRun) -> None:
         full_macs=network.cost().macs,
     )
     plots.show(figure, "criteria.tradeoff")
-    images = int(measured["images"].iloc[0])
+    images = int(cut["images"].iloc[0])
     on = provenance.measured(
         f"{run.data.name}, {'held-out' if run.data.split == 'held-out' else 'test'} images",
         images=images,
         device=view.device.upper(),
         seed=run.seed,
-        note="Bars: 95 % intervals (Wilson). A band spans the worst and the best repeat of a random choice."
+        note=f"{measured.sentence(judged)} Bars: {measured.HOW[measured.measure(judged).decides]}. A band spans the "
+        "worst and the best repeat of a random choice."
         + (" The epoch that a training keeps was chosen on these images too." if run.tune else ""),
     )
     cards.source_line(on)
@@ -196,6 +206,7 @@ def _table(frame: pd.DataFrame, run: CompareRun) -> None:
         "Table at a budget of", budgets, default=middle, required=True,
         format_func=lambda share: f"{100 * share:.0f} % of the MACs", key=f"criteria.table.{len(budgets)}", wrap=True,
     )  # fmt: skip
+    judged = frames.measure_of(frame)
     rows = frame[(frame["budget"] == chosen) | (frame["criterion"] == ORIGIN)]
     table = pd.DataFrame(
         {
@@ -204,7 +215,7 @@ def _table(frame: pd.DataFrame, run: CompareRun) -> None:
                 for row in rows.itertuples()
             ],
             "Measured": ["as it is" if _as_it_is(row) else row.when for row in rows.itertuples()],
-            "Top-1": [numbers.accuracy_text(row.top1, row.low, row.high) for row in rows.itertuples()],
+            "Value": [measured.with_interval(judged, row.top1, row.low, row.high) for row in rows.itertuples()],
             "Top-5": 100 * rows["top5"].astype(float).to_numpy(),
             "Change": [_lost(row) for row in rows.itertuples()],
             "MACs": rows["macs"].to_numpy(),
@@ -220,10 +231,11 @@ def _table(frame: pd.DataFrame, run: CompareRun) -> None:
         key="criteria.table",
         column_config={
             "Criterion": st.column_config.TextColumn(pinned=True, width="medium"),
-            "Top-1": st.column_config.TextColumn(
-                help="With its 95 % interval; of several repeats the mean, with the worst and the best."
+            "Value": st.column_config.TextColumn(
+                measured.axis_title(judged),
+                help="With its 95 % interval; of several repeats the mean, with the worst and the best.",
             ),
-            "Top-5": st.column_config.NumberColumn(format="%.1f %%"),
+            "Top-5": st.column_config.NumberColumn(format="%.1f %%") if rows["top5"].notna().any() else None,
             "Change": st.column_config.TextColumn(help="Against the unpruned network; same images, 95 % interval."),
             "MACs": st.column_config.NumberColumn(format="localized"),
             "Parameters": st.column_config.NumberColumn(format="localized"),
@@ -246,7 +258,7 @@ def _as_it_is(row: Any) -> bool:
 def _lost(row: Any) -> str:
     if row.drop is None or row.drop != row.drop:
         return "–"
-    change = Change(-row.drop, -row.drop_high, -row.drop_low)
+    change = changes.lost(row.measure, row.drop, row.drop_low, row.drop_high)
     if row.draws == 1:
         return change.text
-    return f"{change.delta} ({numbers.span(change.low, change.high)})"  # worst to best: no interval
+    return f"{change.delta} ({change.span})"  # worst to best: no interval

@@ -9,18 +9,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pruning_core.allocation.lowest import removed_count
+from pruning_core.measuring.measures import TOP1
 from pruning_core.studies.points import ORIGIN, Point, Scored
 
 COLUMNS = (
     "criterion", "when", "budget", "macs", "parameters", "top1", "low", "high", "top5", "drop", "drop_low",
-    "drop_high", "latency_ms", "seconds", "score_seconds", "draws", "images",
+    "drop_high", "latency_ms", "seconds", "score_seconds", "draws", "images", "measure",
 )  # fmt: skip
 
 
 def summary(points: Iterable[Point], scored: Iterable[Scored]) -> pd.DataFrame:
     """One row per criterion, budget and moment; several draws of a random one become their mean.
 
-    Of several draws `low` and `high` are the least and the most accurate one, `drop` its mean with the same span, and
+    Of several draws `low` and `high` are the least and the greatest one, `drop` its mean with the same span, and
     `draws` says how many there are. `score_seconds` is what scoring cost, `seconds` what the moment cost.
     """
     costs: dict[str, list[float]] = {}
@@ -55,17 +56,23 @@ def summary(points: Iterable[Point], scored: Iterable[Scored]) -> pd.DataFrame:
                 "score_seconds": float(np.mean(costs[criterion])) if criterion in costs else None,
                 "draws": len(found),
                 "images": first.images,
+                "measure": first.measure,
             }
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def origin(frame: pd.DataFrame, when: str) -> float | None:
-    """The unpruned network's accuracy at that moment; where it does not have that moment, as it is."""
+    """The unpruned network's value at that moment; where it does not have that moment, as it is."""
     own = frame[frame["criterion"] == ORIGIN]
     same = own[own["when"] == when]
     found = same if len(same) else own
     return float(found["top1"].iloc[0]) if len(found) else None
+
+
+def measure_of(frame: pd.DataFrame) -> str:
+    """The key of what all networks of a comparison are judged by."""
+    return str(frame["measure"].iloc[0]) if len(frame) else TOP1
 
 
 def channels(values: NDArray[np.float64], ratio: float, planned: Iterable[int]) -> pd.DataFrame:

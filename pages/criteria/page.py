@@ -4,7 +4,8 @@ import streamlit as st
 
 from pages.criteria import agree, compare, layer
 from pages.criteria.choose import choose_criteria
-from pages.ui import state
+from pages.ui import measured, state
+from pruning_core.measuring.measures import TOP1
 
 desk = state.desk()
 network = state.network(desk.model)
@@ -19,7 +20,8 @@ if not network.groups:
         "Nothing in this network can be cut, so there is nothing to compare. The Model page says what is in the way."
     )
 elif criteria := choose_criteria():
-    names = ["Accuracy", "Agreement", "Scores of a layer"]
+    judged = measured.key_of(desk)
+    names = ["Accuracy" if judged == TOP1 else "Comparison", "Agreement", "Scores of a layer"]
     accuracy, agreement, scores = st.tabs(names, key="criteria.tab", on_change="rerun")
     # Only what is looked at is run: the tabs' bodies submit work.
     if accuracy.open:

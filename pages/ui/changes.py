@@ -70,15 +70,18 @@ class Change:
 
 def paired(drop: Drop) -> Change:
     """Of two networks on the same images."""
-    return _lost(drop.measure, drop.drop, drop.low, drop.high)
+    return lost(drop.measure, drop.drop, drop.low, drop.high)
 
 
 def of_cell(cell: Cell) -> Change:
-    return _lost(cell.measure, cell.drop, cell.drop_low, cell.drop_high)
+    return lost(cell.measure, cell.drop, cell.drop_low, cell.drop_high)
 
 
-def _lost(measure: str, drop: float, low: float, high: float) -> Change:
-    """What got worse is a fall of a value that rises when things get better, and a rise of the others."""
+def lost(measure: str, drop: float, low: float, high: float) -> Change:
+    """What a network has lost by ``measure``.
+
+    It is a fall of a value that rises when things get better, and a rise of the others.
+    """
     if measured.measure(measure).rises:
         return Change(-drop, -high, -low, measure)
     return Change(drop, low, high, measure)

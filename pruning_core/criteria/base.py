@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pruning_core.errors import UserError
 from pruning_core.knobs import check_knobs, knobs_of
-from pruning_core.probe.objectives import CROSS_ENTROPY, Objective
+from pruning_core.probe.objectives import TASK_LOSS, Objective
 from pruning_core.probe.samples import Samples
 from pruning_core.probe.site import Need, Place, Site
 from pruning_core.taxonomy import Card
@@ -76,7 +76,7 @@ class Criterion(ABC):
     @property
     def objective(self) -> Objective:
         """The function whose gradients it reads."""
-        return CROSS_ENTROPY
+        return TASK_LOSS
 
     @property
     def trial_images(self) -> int:

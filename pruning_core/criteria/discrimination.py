@@ -25,7 +25,7 @@ class DiscriminationAware(Criterion):
     nothing.
 
     All weights that read the group are set to zero; the channel with the largest gradient gets its trained weights
-    back, the selected weights take gradient steps, and so on. $L$ is the classification loss plus the mean squared
+    back, the selected weights take gradient steps, and so on. $L$ is the loss of the task plus the mean squared
     change of the layer's output. Channels are selected in ``rounds`` of equal size; $s_c$ counts the rounds from the
     end, plus a fraction that ranks the channels of a round.
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.criteria.base import Criterion, NotScorable, Scores
+from pruning_core.criteria.tasks import sloped, task_of
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Group, Member, Network
@@ -67,7 +68,8 @@ def scoring(
 ) -> Generator[ScoringStep, None, Verdicts]:
     """As :func:`score`, step by step: yields its progress, returns the verdicts, may be closed at any step."""
     criteria = tuple(dict.fromkeys(criteria))
-    evidence = Evidence(model, network, criteria, _chosen(criteria, data, images, seed), batch_size, seed)
+    chosen = _chosen(criteria, data, images, seed)
+    evidence = Evidence(model, network, criteria, chosen, batch_size, seed, task_of(chosen))
     yield from (ScoringStep("probe", done, total) for done, total in evidence.gather())
     values: dict[Criterion, dict[str, Tensor]] = {c: {} for c in criteria}
     missing: dict[Criterion, dict[str, str]] = {c: {} for c in criteria}
@@ -93,7 +95,7 @@ def _chosen(criteria: Sequence[Criterion], data: Dataset | None, images: int, se
         return None
     if data is None:
         raise UserError(f"{', '.join(hungry)}: this needs images. Choose a data set, or a criterion without data.")
-    return data.subset(images, seed)
+    return sloped(data.subset(images, seed), seed)
 
 
 def _judge(criterion: Criterion, group: Group, evidence: Evidence) -> Tensor:
@@ -159,7 +161,7 @@ def _site(criterion: Criterion, group: Group, members: Sequence[Member], evidenc
         curvature=side_by_side(slopes.curvature) if slopes and Need.CURVATURE in needs else None,
         push=side_by_side(slopes.push) if slopes and Need.PUSH in needs else None,
         samples=tuple(s for spot in spots for s in evidence.activity.samples(spot)) if Need.SAMPLES in needs else (),
-        trial=NetworkTrial(evidence.model, members, lambda: evidence.batches(criterion.trial_images))
+        trial=NetworkTrial(evidence.model, members, lambda: evidence.batches(criterion.trial_images), evidence.task)
         if Need.TRIAL in needs
         else None,
     )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pruning_core.criteria.base import Criterion, Fairness
 from pruning_core.knobs import Range
-from pruning_core.probe.objectives import CrossEntropy, Objective, SynapticFlow
+from pruning_core.probe.objectives import Objective, SynapticFlow, TaskLoss
 from pruning_core.probe.site import Need, Site
 from pruning_core.taxonomy import Card, Data, Family, Paper, Time
 
@@ -85,7 +85,7 @@ class Grasp(Criterion):
 
     @property
     def objective(self) -> Objective:
-        return CrossEntropy(self.temperature)
+        return TaskLoss(self.temperature)
 
     def score(self, site: Site) -> Tensor:
         assert site.push is not None

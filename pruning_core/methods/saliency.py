@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from pruning_core.criteria.tasks import sloped, task_of
 from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.graph.modules import set_mode_if_able
 from pruning_core.knobs import Range, check_knobs
 from pruning_core.probe.flow import positive_flow
-from pruning_core.probe.objectives import CrossEntropy, SynapticFlow, logits_of
+from pruning_core.probe.objectives import SynapticFlow, Task
 from pruning_core.probe.shadow import shadow
 from pruning_core.probe.smooth import TwiceDifferentiable
 from pruning_core.sparsity.weights import prunable
@@ -30,7 +31,7 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Saliency(ABC):
-    """A frozen dataclass; ``images`` says whether it looks at labelled images."""
+    """A frozen dataclass; ``images`` says whether it looks at images and what they are judged by."""
 
     images: ClassVar[bool] = False
 
@@ -116,7 +117,7 @@ class FirstStep(Saliency):
     def scores(self, model: nn.Module, network: Network, images: Dataset | None, seed: int) -> Weights:
         if images is None:
             raise ValueError("this saliency needs images")
-        stand_in, x = shadow(model), images.normalised(images.images)
+        stand_in, x, targets = shadow(model), images.normalised(images.images), sloped(images, seed).labels
         weights, found = prunable(model, network), dict[str, Tensor]()
         spared = self.spared(weights)
         for name, weight in weights.items():
@@ -125,7 +126,7 @@ class FirstStep(Saliency):
                 continue
             empty = torch.zeros_like(weight, requires_grad=True)
             with torch.enable_grad():
-                loss = CrossEntropy().loss(logits_of(functional_call(stand_in, {name: empty}, (x,))), images.labels)
+                loss = task_of(images).loss(functional_call(stand_in, {name: empty}, (x,)), targets, 1.0)
                 found[name] = torch.autograd.grad(loss, empty)[0].square()
         return found
 
@@ -154,9 +155,10 @@ class _Asked:
     weights: dict[str, Tensor]
     x: Tensor
     labels: Tensor
+    task: Task
 
     def loss(self, part: slice, temperature: float) -> Tensor:
-        return CrossEntropy(temperature).loss(logits_of(self.model(self.x[part])), self.labels[part])
+        return self.task.loss(self.model(self.x[part]), self.labels[part], temperature)
 
     def gradients(self, of: Tensor, again: bool) -> Weights:
         """Of every weight; where the network does not reach one, zeros."""
@@ -183,4 +185,4 @@ def _asked(model: nn.Module, network: Network, images: Dataset | None, seed: int
     x = images.normalised(images.images)
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.default_generator.manual_seed(seed)
-        yield _Asked(stand_in, weights, x, images.labels)
+        yield _Asked(stand_in, weights, x, sloped(images, seed).labels, task_of(images))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pruning_core.graph import Group
 from pruning_core.numeric.weight_hash import signs
 from pruning_core.probe.activity import Average
-from pruning_core.probe.objectives import Objective, logits_of
+from pruning_core.probe.objectives import Objective, Task
 from pruning_core.probe.places import Tensors, members_at, rows
 from pruning_core.probe.site import Asking, Need
 from pruning_core.probe.smooth import TwiceDifferentiable
@@ -26,9 +26,9 @@ class Slopes:
     """Gradients of one objective with respect to the weights that its criteria read."""
 
     def __init__(
-        self, objective: Objective, groups: Sequence[Group], tensors: Tensors, criteria: Sequence[Asking]
+        self, objective: Objective, groups: Sequence[Group], tensors: Tensors, criteria: Sequence[Asking], task: Task
     ) -> None:
-        self.objective = objective
+        self.objective, self.task = objective, task
         self.criteria = [c for c in criteria if c.needs.gradients and c.objective == objective]
         self.groups = groups
         self.tensors = tensors
@@ -56,7 +56,7 @@ class Slopes:
     def differentiate(self, output: object, labels: Tensor, share: float, keep_graph: bool = False) -> None:
         """Take in one batch that makes up ``share`` of all images."""
         began = time.perf_counter()
-        loss = self.objective.loss(logits_of(output), labels)
+        loss = self.objective.loss(output, labels, self.task)
         gradients = self._gradients(loss, keep_graph)
         self.reached.update(gradients)
         if self.needs & (Need.GRADIENT | Need.PUSH):
@@ -114,7 +114,7 @@ class Slopes:
             began = time.perf_counter()
             part = slice(start, start + CURVATURE_BATCH)
             with torch.enable_grad(), TwiceDifferentiable():
-                loss = self.objective.loss(logits_of(model(x[part])), labels[part])
+                loss = self.objective.loss(model(x[part]), labels[part], self.task)
                 gradients = self._gradients(loss, False, create_graph=True)
             weight = share * len(x[part]) / len(x)
             common = time.perf_counter() - began

@@ -14,7 +14,7 @@ from pruning_core.graph import Network
 from pruning_core.probe.activity import Activity, Spot
 from pruning_core.probe.differentiation import Slopes
 from pruning_core.probe.flow import positive_flow
-from pruning_core.probe.objectives import Objective
+from pruning_core.probe.objectives import CLASSES, Objective, Task
 from pruning_core.probe.shadow import shadow
 from pruning_core.probe.site import Asking, Need
 
@@ -32,9 +32,10 @@ class Evidence:
         data: Dataset | None,
         batch_size: int,
         seed: int,
+        task: Task = CLASSES,
     ) -> None:
         self.model, self.network, self.data = model, network, data
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.task = batch_size, seed, task
         self.images = len(data) if data is not None else 0
         self.gradients = any(c.needs.gradients and c.objective.reads_images for c in criteria)
         self.stand_in = shadow(model, gradients=self.gradients)
@@ -45,7 +46,7 @@ class Evidence:
         self.activity = Activity(network.groups, self.tensors, criteria, seed)
         objectives = dict.fromkeys(c.objective for c in criteria if c.needs.gradients)
         self.slopes: dict[Objective, Slopes] = {
-            o: Slopes(o, network.groups, self.tensors, criteria) for o in objectives if o.reads_images
+            o: Slopes(o, network.groups, self.tensors, criteria, task) for o in objectives if o.reads_images
         }
         self._flows = [o for o in objectives if not o.reads_images]
         self._active = [c for c in criteria if c.needs & ACTIVITY]

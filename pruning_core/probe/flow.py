@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pruning_core.graph import Network
 from pruning_core.probe.differentiation import Slopes
-from pruning_core.probe.objectives import Objective, logits_of
+from pruning_core.probe.objectives import CLASSES, Objective
 from pruning_core.probe.shadow import shadow
 
 INPUT = 1e-100  # so small that saturating activations act by their slope at zero, far above double precision's end
@@ -31,9 +31,9 @@ def positive_flow(model: nn.Module, network: Network, objective: Objective) -> S
     shapes = [(1, *shape[1:]) for shape in network.example_shapes]
     with torch.enable_grad():
         output = stand_in(*(torch.full(s, INPUT, dtype=torch.float64, device=device) for s in shapes))
-        total = objective.loss(logits_of(output), torch.zeros(1, dtype=torch.int64, device=device))
+        total = objective.loss(output, torch.zeros(1, dtype=torch.int64, device=device), CLASSES)
         found = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
-    slopes = Slopes(objective, (), weights, ())
+    slopes = Slopes(objective, (), weights, (), CLASSES)
     slopes.mean = {name: g / INPUT for name, g in zip(weights, found) if g is not None}
     slopes.reached = set(slopes.mean)
     return slopes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,18 +13,46 @@ from torch import Tensor
 from pruning_core.errors import UserError
 
 
-def logits_of(output: Any) -> Tensor:
-    """The (N, classes) tensor of a classifier's output: itself, or the first entry of a tuple or mapping.
+class Task(Protocol):
+    """What the network is there for, as a loss."""
 
-    Raises UserError for anything else.
-    """
+    def loss(self, output: Any, targets: Tensor, temperature: float) -> Tensor:
+        """The mean over the batch, of what the network returned and the (n, …) targets; class scores are divided by
+        ``temperature``."""
+
+
+def main_one(output: Any) -> Tensor:
+    """What a network returned: itself, or the first entry of a tuple or mapping. Raises UserError for anything else."""
     if isinstance(output, Mapping):
         output = next((output[k] for k in ("logits", "out") if k in output), next(iter(output.values()), None))
     elif isinstance(output, Sequence) and len(output):
         output = output[0]
-    if not isinstance(output, Tensor) or output.ndim != 2:
-        raise UserError("This criterion needs a classifier whose output is (images, classes). Choose one without data.")
+    if not isinstance(output, Tensor):
+        raise UserError("The network returns no tensor that could be differentiated. Choose a criterion without data.")
     return output
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Telling the classes of images apart: cross-entropy of the (n, classes) scores."""
+
+    def loss(self, output: Any, targets: Tensor, temperature: float) -> Tensor:
+        """Raises UserError for outputs that are no class scores, and for labels that name no class of them."""
+        logits = main_one(output)
+        if logits.ndim != 2 or targets.ndim != 1 or targets.is_floating_point():
+            raise UserError(
+                "The images are judged by their classes, and this network gives no (images, classes) scores for them. "
+                "Choose another measure on the Load page, or a criterion without data."
+            )
+        if int(targets.max()) >= logits.shape[1]:
+            raise UserError(
+                f"The labels name class {int(targets.max())}, but the model tells {logits.shape[1]} classes apart. "
+                "Choose data with the model's classes, or a criterion without labels."
+            )
+        return F.cross_entropy(logits / temperature, targets)
+
+
+CLASSES = Classes()
 
 
 @dataclass(frozen=True)
@@ -34,23 +62,18 @@ class Objective(ABC):
     reads_images = True
 
     @abstractmethod
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, output: Any, targets: Tensor, task: Task) -> Tensor:
         """The mean over the batch of what is differentiated."""
 
 
 @dataclass(frozen=True)
-class CrossEntropy(Objective):
-    """The classification loss; ``temperature`` divides the logits."""
+class TaskLoss(Objective):
+    """The loss of what the network is there for; ``temperature`` divides class scores, and nothing else."""
 
     temperature: float = 1.0
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if int(labels.max()) >= logits.shape[1]:
-            raise UserError(
-                f"The labels name class {int(labels.max())}, but the model tells {logits.shape[1]} classes apart. "
-                "Choose data with the model's classes, or a criterion without labels."
-            )
-        return F.cross_entropy(logits / self.temperature, labels)
+    def loss(self, output: Any, targets: Tensor, task: Task) -> Tensor:
+        return task.loss(output, targets, self.temperature)
 
 
 @dataclass(frozen=True)
@@ -59,8 +82,8 @@ class SynapticFlow(Objective):
 
     reads_images = False
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return logits.sum()
+    def loss(self, output: Any, targets: Tensor, task: Task) -> Tensor:
+        return main_one(output).sum()
 
 
-CROSS_ENTROPY = CrossEntropy()
+TASK_LOSS = TaskLoss()

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruning_core.graph import Member
-from pruning_core.probe.objectives import CROSS_ENTROPY, logits_of
+from pruning_core.probe.objectives import CLASSES, TASK_LOSS, Task
 from pruning_core.probe.places import put_rows, rows
 from pruning_core.probe.readings import Reading, Readings
 from pruning_core.probe.shadow import shadow
@@ -24,21 +24,21 @@ class NetworkTrial(Trial):
     The loss is that of :meth:`loss`, plus for every layer concerned half the mean squared change of its output.
     """
 
-    def __init__(self, model: nn.Module, members: Sequence[Member], batches: Batches) -> None:
+    def __init__(self, model: nn.Module, members: Sequence[Member], batches: Batches, task: Task = CLASSES) -> None:
         names = {m.parameter for m in members}
         self.model = shadow(model, gradients=True, change=lambda name, value: value.clone() if name in names else value)
         tensors = dict(self.model.named_parameters())
         self.weights = {name: tensors[name] for name in names}
         self.members = members
-        self.batches = batches
+        self.batches, self.task = batches, task
         self.before: list[dict[str, Tensor]] = []
         for x, _ in batches():
             with torch.no_grad():
                 self.before.append(self._run(x)[1])
 
     def loss(self, output: object, labels: Tensor) -> Tensor:
-        """The cross entropy of what the network has just returned; a subclass may look elsewhere."""
-        return CROSS_ENTROPY.loss(logits_of(output), labels)
+        """The task's loss of what the network has just returned; a subclass may look elsewhere."""
+        return TASK_LOSS.loss(output, labels, self.task)
 
     def _run(self, x: Tensor) -> tuple[object, dict[str, Tensor]]:
         outputs: dict[str, Tensor] = {}

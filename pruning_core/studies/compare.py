@@ -268,7 +268,7 @@ class Comparison:
         return allocate(Uniform(), Pool.of(self.network, values), Budget("macs", fraction=budget)).plan
 
     def _measured(self, model: nn.Module) -> Generator[Event, None, tuple[Accuracy, Marks]]:
-        """The accuracy on the test images, and which of them were right."""
+        """The value of the measure on the test images, and what it makes of each of them."""
         test = self.parts[2]
         tally, accuracy = Tally(test), None
         for batch in predicting(model, test, device=self.spec.device, seed=self.spec.seed):
@@ -311,6 +311,7 @@ class Comparison:
             drop_low=drop.low if drop else None,
             drop_high=drop.high if drop else None,
             latency_ms=latency,
+            measure=accuracy.measure,
         )
 
     def _progress(self, part: float = 0.0, final: bool = False) -> Progress:

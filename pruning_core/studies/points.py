@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pruning_core.measuring.measures import TOP1
+
 ORIGIN = "unpruned"  # stands where a criterion's label would: the network that nothing was removed from
 
 
@@ -39,14 +41,14 @@ class Scored:
 
 @dataclass(frozen=True)
 class Point:
-    """The accuracy of one really pruned network at one moment.
+    """What one really pruned network is worth by ``measure`` at one moment.
 
     ``budget`` is the share of the MACs that was allowed, ``macs`` and ``parameters`` what the network has.
-    ``low`` and ``high`` bound ``top1`` (95 %, Wilson) on ``images`` images; ``top5`` is None with fewer than six
-    classes. ``drop`` is the accuracy lost against the unpruned network at the same moment on the same images, paired,
-    with its 95 % bounds; None for the unpruned network itself. ``seconds`` is what this moment took to prepare
-    (removal, recalibration or training), not to measure. ``latency_ms`` is the median of one pass of one image, None
-    where it was not timed.
+    ``low`` and ``high`` bound ``top1``, the value of the measure (95 %), on ``images`` images; ``top5`` is None with
+    fewer than six classes. ``drop`` is how much worse it is than the unpruned network at the same moment on the same
+    images, paired, with its 95 % bounds; None for the unpruned network itself. ``seconds`` is what this moment took to
+    prepare (removal, recalibration or training), not to measure. ``latency_ms`` is the median of one pass of one image,
+    None where it was not timed.
     """
 
     criterion: str
@@ -66,6 +68,7 @@ class Point:
     drop_low: float | None = None
     drop_high: float | None = None
     latency_ms: float | None = None
+    measure: str = TOP1
 
     @property
     def place(self) -> tuple[str, int, float, str]:

@@ -69,7 +69,7 @@ def test_a_plan_is_measured_applied_and_taken_on(desk, monkeypatch):
     assert "Relative output error" in metrics(page) and "Top-1 accuracy" not in metrics(page)
 
 
-@pytest.mark.parametrize("name", ["methods", "criteria"])
+@pytest.mark.parametrize("name", ["methods"])
 def test_pages_that_compare_accuracies_say_what_is_measured_elsewhere(desk, monkeypatch, name):
     monkeypatch.chdir(ROOT)
     page = AppTest.from_file(str(ROOT / "pages" / name / "page.py"), default_timeout=120)

@@ -84,7 +84,7 @@ def test_labels_must_fit_the_model():
 def test_a_model_that_is_no_classifier_is_told_to_the_person():
     model = nn.Sequential(nn.Conv2d(1, 3, 1), nn.ReLU(), nn.Conv2d(3, 3, 1)).eval()
     network = capture(model, torch.zeros(1, 1, 6, 6))
-    with pytest.raises(UserError, match="needs a classifier"):
+    with pytest.raises(UserError, match="judged by their classes"):
         score(model, network, [TaylorGate()], make(Plain).data)
 
 
