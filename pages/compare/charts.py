@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pages.compare.measured import Row, value
 from pages.compare.tree import Node
-from pages.ui import charts, numbers, theme
+from pages.ui import charts, theme
 from pages.ui.literal import distinct, plotted
 from pages.ui.measured import text
 from pruning_core.zoo import ModelRef
@@ -62,9 +62,7 @@ def tree(nodes: Sequence[Node], pinned: ModelRef, other: ModelRef) -> go.Figure:
 
 def _short(node: Node) -> str:
     """What the edge does not say already."""
-    return plotted(node.label if node.parent is None else node.label.rpartition(", ")[2]).replace(
-        numbers.THIN, "\u00a0"
-    )
+    return plotted(node.label if node.parent is None else node.label.rpartition(", ")[2])
 
 
 def front(rows: Sequence[Row], axis: str, best: set[int], pinned: ModelRef, other: ModelRef) -> go.Figure:

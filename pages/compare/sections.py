@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from pages.compare import charts, details, measured, table
+from pages.compare import apart, charts, details, measured, opening, parallel, table
 from pages.compare.measured import Row
 from pages.compare.tree import MOST, Node
 from pages.ui import jobs, plots, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.language import _
 from pages.ui.literal import literal
 from pruning_core.errors import UserError
 from pruning_core.runs.view import JobView
@@ -42,6 +43,7 @@ def everything(desk: Desk, nodes: tuple[Node, ...]) -> None:
         st.caption(f"The first {MOST} are shown.")
     pinned, other = _choices(desk, nodes)
     _tree(nodes, pinned, other)
+    opening.buttons(desk, nodes, other)
     try:
         check_right_or_wrong(state.loaded(nodes[0].model), state.splits(desk.data)[1])
     except UserError as error:
@@ -57,6 +59,7 @@ def everything(desk: Desk, nodes: tuple[Node, ...]) -> None:
             table.section(rows, desk)
         with layers:
             details.layers(one, two)
+            apart.section(desk, one, two)
         with classes:
             details.classes(desk, one, two)
         with images:
@@ -115,3 +118,8 @@ def _front(rows: Sequence[Row], pinned: ModelRef, other: ModelRef) -> None:
         format_func=lambda each: charts.AXES[each], wrap=True,
     )  # fmt: skip
     plots.show(charts.front(rows, axis, measured.front(rows, axis), pinned, other), "compare.front")
+    known = parallel.complete(rows)
+    if len(known) > 1:
+        st.markdown(f"**{_('All of them at once')}**")
+        st.caption(_("A line is a network; the two that are compared have colours. Each axis has a scale of its own."))
+        plots.show(parallel.figure(known, pinned, other), "compare.parallel")

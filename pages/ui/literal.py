@@ -10,6 +10,7 @@ import html
 import re
 from collections.abc import Iterable
 
+from pages.ui.numbers import THIN
 from pruning_core.errors import clip
 
 # Pictures, links, directives, code, emphasis, formulas and tables all need one of these; the rest stays legible. An
@@ -49,8 +50,8 @@ def code(name: str) -> str:
 
 
 def plotted(name: str) -> str:
-    """A name in a figure: there a few tags and formulas count."""
-    return html.escape(clip(name), quote=False).replace("$", "&#36;")
+    """A name in a figure: there a few tags and formulas count. The narrow space before a unit becomes a usual one."""
+    return html.escape(clip(name.replace(THIN, " ")), quote=False).replace("$", "&#36;")
 
 
 def distinct(names: Iterable[str]) -> list[str]:

@@ -9,6 +9,7 @@ from pruning_core.allocation.search import EXPLORERS, Search
 from pruning_core.allocation.shortcuts import SHORTCUTS
 from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.allocation.trial import LatencyStep, Trial
+from pruning_core.analysis.differing import LayerDifference
 from pruning_core.analysis.sensitivity import Exact, Fast
 from pruning_core.analysis.widths import Cliff
 from pruning_core.criteria import CRITERIA
@@ -22,6 +23,7 @@ from pruning_core.sparsity.weights import Sparsity
 from pruning_core.studies.answers import Answered, AnswersRun
 from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.conditions import Condition, ConditionsRun
+from pruning_core.studies.differences import DifferencesRun
 from pruning_core.studies.embed import EmbedRun
 from pruning_core.studies.fine_tune import FineTuneRun
 from pruning_core.studies.fit import FitRun, Fitted
@@ -62,6 +64,7 @@ RUNS: tuple[type, ...] = (
     FrontRun,
     WidthsRun,
     ConditionsRun,
+    DifferencesRun,
 )
 VALUES: tuple[type, ...] = (
     ModelRef,
@@ -119,6 +122,7 @@ EVENTS: tuple[type, ...] = (
     Condition,
     Ranked,
     RowsDone,
+    LayerDifference,
 )
 
 PRODUCT = Catalogue(RUNS, VALUES, EVENTS)

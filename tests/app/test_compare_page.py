@@ -1,15 +1,19 @@
 """Every network that was made, as a tree; and two of them image by image."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from pages.compare import measured, sections, table, tree
-from pages.ui import state
+from pages.compare import apart, measured, parallel, sections, table, tree
+from pages.ui import made, numbers, state
 from pages.ui.desk import first_desk, remember
+from pruning_core.analysis.differing import LayerDifference
 from pruning_core.export.table import csv_of
 from pruning_core.graph import Plan
 from pruning_core.measuring.answers import flips
 from pruning_core.runs.view import State
+from pruning_core.studies.differences import DifferencesRun
 from pruning_core.studies.front import FrontRun
 from pruning_core.studies.prune import PruneRun
 from tests.app.page_under_test import opened, text_of
@@ -89,3 +93,47 @@ def test_nothing_made_is_said_and_the_page_shows_the_way(monkeypatch):
 
     monkeypatch.setattr(links, "to_what_if", lambda *_: None)
     assert "nothing to compare" in text_of(opened("compare", monkeypatch))
+
+
+def test_parallel_coordinates_hold_every_measured_network(desk, monkeypatch):
+    shown(monkeypatch)
+    (nodes,) = tree.families(desk).values()
+    rows = measured.rows(nodes, desk, desk.model)
+    drawn = parallel.figure(parallel.complete(rows), nodes[0].model, nodes[1].model)
+    order = [*rows[2:], rows[0], rows[1]]
+    assert [line.name for line in drawn.data] == [row.node.label.replace("\u202f", " ") for row in order]
+    assert [line.showlegend for line in drawn.data] == [False] * (len(rows) - 2) + [True, True]
+    macs = [row.cost.macs for row in order]
+    shares = [(each - min(macs)) / (max(macs) - min(macs)) for each in macs]
+    assert [line.y[0] for line in drawn.data] == pytest.approx(shares)
+    assert [line.customdata[4] for line in drawn.data] == [numbers.percent(row.accuracy.top1) for row in order]
+    unknown = dataclasses.replace(rows[1], latency=None)
+    assert parallel.complete([rows[0], unknown]) == [rows[0]]
+
+
+def test_a_step_is_undone_by_going_back_to_what_it_was_made_from(desk, monkeypatch):
+    (nodes,) = tree.families(desk).values()
+    renewed = next(node for node in nodes if node.operation == "new statistics")
+    page = shown(monkeypatch, **{sections.OTHER: renewed.row})
+    page.button(key="compare.open").click().run()
+    assert not page.exception and page.session_state["desk"].model == renewed.model
+    page.button(key="compare.undo").click().run()
+    assert page.session_state["desk"].model == renewed.parent != desk.model
+    page.button(key="compare.undo").click().run()
+    assert page.session_state["desk"].model == desk.model
+    assert not [each for each in page.button if each.key == "compare.undo"], "nothing was done to the first one"
+    assert len(next(iter(tree.families(desk).values()))) == len(nodes), "what was undone can be taken up again"
+
+
+def test_layers_are_held_together_over_the_channels_of_both(desk, monkeypatch):
+    (nodes,) = tree.families(desk).values()
+    at = next(node.row for node in nodes if node.operation == "cut")
+    page = shown(monkeypatch, **{sections.OTHER: at, sections.PINNED: 0})
+    run = DifferencesRun(nodes[0].model, nodes[at].model, made.tested(desk.data))
+    view = state.jobs().find(run)
+    assert view.state is State.DONE, "a small network is compared without being asked for"
+    found = state.jobs().snapshot(view.id).all(LayerDifference)
+    assert {each.weights for each in found} == {0.0} and max(each.activations for each in found) > 0.1
+    assert "Relative norms over the channels that both have" in text_of(page)
+    drawn = apart.figure(found)
+    assert [list(trace.x) for trace in drawn.data] == [[0.0] * len(found), [each.activations for each in found]]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pages.ui import numbers
 from pages.ui.literal import code, distinct, literal, named, plotted
 
 
@@ -48,3 +49,7 @@ def test_a_name_in_a_figure_is_no_tag_and_no_formula_and_stays_apart_from_others
     assert plotted("<a href='x'>$y$</a> & z") == "&lt;a href='x'&gt;&#36;y&#36;&lt;/a&gt; &amp; z"
     long = ["a" * 200 + "b" + "c" * 200, "a" * 200 + "d" + "c" * 200, "e"]
     assert len(set(distinct(long))) == 3 and distinct(long)[2] == "e"
+
+
+def test_a_narrow_space_before_a_unit_is_readable_in_a_figure() -> None:
+    assert plotted(numbers.percent(0.85, 0)) == "85 %"
