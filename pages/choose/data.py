@@ -17,6 +17,14 @@ from pruning_core.errors import UserError
 BUNDLED, SAMPLE, CLASSIC, FILE = "Digits", "CIFAR-10 sample", "Classic sets", "A file of yours"
 SLOT, TEST_SLOT = "data", "test data"
 FAULT = "choose.data.fault"
+HELP = """
+- **npz**: an array images, or inputs for numbers of any shape (several as inputs/name), and, if you have them, labels,
+  classes, test_images, test_labels. Labels may be classes, or numbers of any shape; without any, a network is judged
+  by how near it stays to what it gave.
+- **zip**: one folder of images or WAV recordings per class, with or without train and test folders around them; images
+  alone; or two folders with the same names in both, images and masks, or images and targets (also lr and hr).
+- **csv, parquet**: a row for each example, columns of numbers, and one of them the target.
+"""
 
 
 def draw() -> None:
@@ -88,11 +96,7 @@ def _file() -> None:
         sent = inbox.receive(
             "Data as .npz, .zip, .csv or .parquet",
             SLOT,
-            help="npz: an array images and, if you have them, labels, classes, test_images, test_labels. Labels may be "
-            "classes, or numbers of any shape; without any, a network is judged by how near it stays to what it gave. "
-            "zip: one folder per class, with or without train and test folders around them; images alone; or two "
-            "folders with the same names in both, images and masks, or images and targets (lr and hr). csv, "
-            "parquet: a row for each example, columns of numbers, and one of them the target.",
+            help=HELP,
         )
         if sent is not None:
             st.caption(f"Received {named(sent.name)}, {numbers.size_bytes(sent.size)}.")

@@ -39,7 +39,18 @@ def draw(ref: DataRef) -> None:
                 if code_page != ref.code_page:  # other names in another order: what was typed belongs to the old ones
                     after = replace(after, code_page=code_page, classes=None)
                 _take(ref, after)
-        plain = replace(ref, size=None, channels=None, mean=None, std=None, classes=None, code_page=None, order="RGB")
+        plain = replace(
+            ref,
+            rate=DataRef.rate,
+            samples=DataRef.samples,
+            size=None,
+            channels=None,
+            mean=None,
+            std=None,
+            classes=None,
+            code_page=None,
+            order="RGB",
+        )
         if st.button("Back to what the data says", disabled=plain == ref, key="choose.details.reset", wrap=True):
             with plain_errors():
                 _take(ref, plain)

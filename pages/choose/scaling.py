@@ -8,12 +8,35 @@ import streamlit as st
 
 from pages.ui.language import N_, _
 from pruning_core.datasets import DataRef, Dataset, channel_statistics
+from pruning_core.datasets.findings.numbers import Sounds
+from pruning_core.datasets.ref import MOST_SAMPLES
 
+RATES = (8_000, 16_000, 22_050, 44_100, 48_000)
 AS_THEY_ARE, STANDARDISED = N_("as they are"), N_("mean 0 and deviation 1 in each column")
 
 
 def ask(ref: DataRef, train: Dataset) -> dict[str, Any]:
     """The fields of the reference that say so."""
+    return _scaled(ref, train) | (_heard(ref) if any(isinstance(each, Sounds) for each in train.findings) else {})
+
+
+def _heard(ref: DataRef) -> dict[str, Any]:
+    """Rate and length of recordings."""
+    first, second = st.columns(2)
+    key = f"choose.details.{ref.key[:12]}"
+    usual = sorted({*RATES, ref.rate})
+    rate = first.selectbox(
+        _("Samples a second"), usual, usual.index(ref.rate), key=f"{key}.rate",
+        help=_("At which the network was trained. Recordings with another rate are resampled."),
+    )  # fmt: skip
+    samples = second.number_input(
+        _("Length (samples)"), 1, MOST_SAMPLES, ref.samples, key=f"{key}.samples",
+        help=_("As many as the network reads. What is longer loses its end, what is shorter ends in silence."),
+    )  # fmt: skip
+    return {"rate": int(rate), "samples": int(samples)}
+
+
+def _scaled(ref: DataRef, train: Dataset) -> dict[str, Any]:
     zero, one = (0.0,) * train.size[0], (1.0,) * train.size[0]
     now = AS_THEY_ARE if (train.mean, train.std) == (zero, one) else STANDARDISED
     chosen = st.segmented_control(

@@ -24,7 +24,7 @@ TYPES = {"torch.uint8": "U8", "torch.int64": "I64", "torch.float32": "F32"}  # h
 def place(root: Path, ref: DataRef, sized: bool) -> Path:
     """Where the decoded copy of an archive belongs; ``sized``: its reader resizes, so that each size has its own."""
     size = ref.size if sized else None
-    asked = [ref.task, ref.target, ref.left_out, ref.one_hot]
+    asked = [ref.task, ref.target, ref.left_out, ref.one_hot, ref.rate, ref.samples]
     key = digest([ref.source, ref.digest, ref.test_digest, size, ref.code_page, asked, VERSION])
     return root / "cache" / "images" / f"{key}.safetensors"
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from pruning_core.datasets import pictures
 from pruning_core.datasets.findings import Finding, archive
 from pruning_core.datasets.findings.labels import Unlabelled
+from pruning_core.datasets.images import SUFFIXES
 from pruning_core.datasets.listing import BARE, Listed, listing
 from pruning_core.datasets.opened import Members, Opened
 from pruning_core.datasets.raw import Progress, Raw
@@ -26,6 +28,26 @@ class Contents:
     findings: tuple[Finding, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Sorted:
+    """What archives hold, training part first: ``labels`` int64 (N,) of ``classes``, or (N, 0) where there are none;
+    the first ``train`` are the training part."""
+
+    members: Members
+    labels: Tensor
+    classes: tuple[str, ...]
+    train: int
+    findings: tuple[Finding, ...]
+
+    def raw(self, inputs: Tensor, findings: tuple[Finding, ...]) -> Raw:
+        """With ``inputs`` (N, …), what its members decode to."""
+        names = tuple(item[2] for item in self.members.chosen)
+        said, at = (*self.findings, *findings), self.train
+        if at == len(names):
+            return Raw(inputs, self.labels, self.classes, findings=said, names=names)
+        return Raw(inputs[:at], self.labels[:at], self.classes, inputs[at:], self.labels[at:], said, names)
+
+
 def read(archives: Sequence[Opened], size: tuple[int, int] | None, progress: Progress) -> Raw:
     """Decode every image of an archive, together with those of a second one, which holds test images.
 
@@ -33,26 +55,27 @@ def read(archives: Sequence[Opened], size: tuple[int, int] | None, progress: Pro
     in ``pictures``. Raises UserError when there are class folders in one part alone, or an image does not decode.
     Images without class folders have no labels.
     """
-    found = [_contents(each) for each in archives]
-    name = archives[0].name
+    found = sorted_out(archives)
+    return found.raw(*pictures.decoded(found.members, archives[0].name, size, progress))
+
+
+def sorted_out(archives: Sequence[Opened], suffixes: frozenset[str] = SUFFIXES, what: str = "images") -> Sorted:
+    """Which members are of which class and part. Raises UserError as ``read`` does."""
+    found = [_contents(each, suffixes, what) for each in archives]
     train, tests, said = _parts(found)
-    chosen = Members([(contents.opened, item.member, item.name) for contents, item in (*train, *tests)])
-    images, converted = pictures.decoded(chosen, name, size, progress)
+    whole = [*train, *tests]
     labels = sorted({item.label for _, item in train})
     number = {label: at for at, label in enumerate(labels)}
-    numbers = torch.tensor([number[item.label] for _, item in (*train, *tests)], dtype=torch.int64)
+    numbers = torch.tensor([number[item.label] for _, item in whole], dtype=torch.int64)
     if labels == [BARE]:
-        labels, numbers, said = [], nothing(len(images)), (*said, Unlabelled())
-    names = tuple(item.name for _, item in (*train, *tests))
-    findings = (*(each for contents in found for each in contents.findings), *said, *converted)
-    if not tests:
-        return Raw(images, numbers, tuple(labels), findings=findings, names=names)
-    at = len(train)
-    return Raw(images[:at], numbers[:at], tuple(labels), images[at:], numbers[at:], findings, names)
+        labels, numbers, said = [], nothing(len(whole)), (*said, Unlabelled())
+    members = Members([(contents.opened, item.member, item.name) for contents, item in whole])
+    findings = (*(each for contents in found for each in contents.findings), *said)
+    return Sorted(members, numbers, tuple(labels), len(train), findings)
 
 
-def _contents(opened: Opened) -> Contents:
-    listed, findings = listing(opened.names, opened.name)
+def _contents(opened: Opened, suffixes: frozenset[str], what: str) -> Contents:
+    listed, findings = listing(opened.names, opened.name, suffixes, what)
     return Contents(opened, listed, findings + opened.findings)
 
 

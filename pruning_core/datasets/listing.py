@@ -27,18 +27,21 @@ class Listed:
     label: str
 
 
-def listing(names: Sequence[str], name: str) -> tuple[list[Listed], tuple[Finding, ...]]:
+def listing(
+    names: Sequence[str], name: str, suffixes: frozenset[str] = SUFFIXES, what: str = "images"
+) -> tuple[list[Listed], tuple[Finding, ...]]:
     """The pictures among ``names``, sorted by class and name as torchvision's ImageFolder does; and what was odd.
 
     A name that ends in a slash is a folder. Pictures that all lie in one folder, or one per part, have no class
-    (``BARE``). Raises UserError when there are no pictures, or one class folder in each part.
+    (``BARE``). ``suffixes``: of what is read instead of pictures, and ``what`` it is called. Raises UserError when
+    there are none, or one class folder in each part.
     """
     left_behind = [each for each in names if is_left_behind(each)]
     kept = [(at, each) for at, each in enumerate(names) if not is_left_behind(each)]
-    paths = {at: tuple(each.split("/")) for at, each in kept if suffix(each) in SUFFIXES}
-    others = [each for _, each in kept if not each.endswith("/") and suffix(each) not in SUFFIXES]
+    paths = {at: tuple(each.split("/")) for at, each in kept if suffix(each) in suffixes}
+    others = [each for _, each in kept if not each.endswith("/") and suffix(each) not in suffixes]
     if not paths:
-        raise UserError(_nothing(others, name))
+        raise UserError(_nothing(others, name, suffixes))
     depth = _common_depth(list(paths.values()))
     tops = {path[depth] for path in paths.values() if len(path) > depth + 1}
     splits = bool(tops) and all(top.lower() in TRAIN_NAMES | TEST_NAMES for top in tops)
@@ -70,10 +73,10 @@ def listing(names: Sequence[str], name: str) -> tuple[list[Listed], tuple[Findin
     if loose is not None:
         raise UserError(
             f"{name!r} has no class folder around {quoted(loose.name)}. Put one folder per class into the zip, and "
-            "every image into the folder of its class; or all images into one folder, if they have no classes."
+            f"each of the {what} into the folder of its class; or all {what} into one folder, if they have no classes."
         )
     if len(labels) < 2:
-        raise UserError(_one_class(name))
+        raise UserError(_one_class(name, what))
     if inner:
         found.append(archive.Subfolders(len(inner), inner[0].name, inner[0].label))
     found += beside(left_behind, others)
@@ -91,18 +94,18 @@ def _common_depth(paths: list[tuple[str, ...]]) -> int:
     return depth
 
 
-def _one_class(name: str) -> str:
+def _one_class(name: str, what: str) -> str:
     return (
-        f"{name!r} holds one folder of images, so there are no classes to tell apart. Put one folder per class into "
+        f"{name!r} holds one folder of {what}, so there are no classes to tell apart. Put one folder per class into "
         "the zip."
     )
 
 
-def _nothing(others: list[str], name: str) -> str:
+def _nothing(others: list[str], name: str, suffixes: frozenset[str]) -> str:
     inside = next((each for each in others if suffix(each) in ARCHIVES), None)
     if inside is not None:
         return f"{name!r} holds no images but another archive, {quoted(inside)}. Unpack that one and send its folders."
-    kinds = ", ".join(sorted(SUFFIXES))
+    kinds = ", ".join(sorted(suffixes))
     return f"{name!r} holds no images ({kinds}). Put one folder of images per class into it."
 
 

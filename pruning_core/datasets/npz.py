@@ -1,4 +1,4 @@
-"""NumPy archives: arrays ``images`` and, if wanted, ``labels``, ``classes`` and a test part."""
+"""NumPy archives: arrays ``images`` or ``inputs`` and, if wanted, ``labels``, ``classes`` and a test part."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pruning_core.datasets import npy
-from pruning_core.datasets.findings import Finding, archive, labels, pixels
-from pruning_core.datasets.given_labels import check_count, matched, numbered
+from pruning_core.datasets import npy, npz_inputs
+from pruning_core.datasets.any_labels import labelled, unlabelled
+from pruning_core.datasets.findings import Finding, archive, pixels
+from pruning_core.datasets.given_labels import check_count
 from pruning_core.datasets.levels import BYTES, Levels, of_floats, of_integers
 from pruning_core.datasets.npy import Array
 from pruning_core.datasets.raw import Progress, Raw
 from pruning_core.datasets.ref import DataRef
 from pruning_core.datasets.safe_zip import open_zip
-from pruning_core.datasets.targets import are_targets, nothing, targets
 from pruning_core.errors import UserError, clip
 from pruning_core.storage.memory import must_fit
 from pruning_core.storage.uploads import Root, artifacts
@@ -54,20 +54,23 @@ def read(ref: DataRef, root: Root | None, progress: Progress) -> Raw:
 
 def read_file(path: Path, name: str, progress: Progress) -> Raw:
     """images (N, H, W), (N, H, W, C) or (N, C, H, W), bytes or floats; labels (N,), numbers or names, or one-hot rows;
-    or targets (N, …) of any other shape, or none at all.
+    or targets (N, …) of any other shape, or none at all. Instead of images, ``inputs`` of any shape, or several called
+    ``inputs/…``.
 
     Nothing pickled is read. Raises UserError when the file is damaged or an array is missing, of another shape, out of
     range, not finite or too large for the memory.
     """
     with open_zip(path, name) as opened:
+        if keys := npz_inputs.parts_of({info.filename.removesuffix(".npy"): info for info in opened.infolist()}):
+            return _of_inputs(opened, keys, name, progress)
         arrays = {key: npy.declared(opened, member, name) for key, member in _wanted(opened).items()}
         parts, label_parts = [_one_of(arrays, IMAGES, "images", name)], list[Array]()
-        labelled = any(key in arrays for key in LABELS)
-        if labelled:
+        there = any(key in arrays for key in LABELS)
+        if there:
             label_parts.append(_one_of(arrays, LABELS, "labels", name))
         if any(key in arrays for key in TEST_IMAGES):
             parts.append(_one_of(arrays, TEST_IMAGES, "test images", name))
-            if labelled:
+            if there:
                 label_parts.append(_one_of(arrays, TEST_LABELS, "test labels", name))
         layouts = [layout(part.shape, name) for part in parts]
         for part, given in zip_longest(parts, label_parts):
@@ -78,7 +81,8 @@ def read_file(path: Path, name: str, progress: Progress) -> Raw:
         must_fit(needed, f"The images of {name!r}", "Store fewer or smaller images.")
         names = _names(opened, arrays, name)
         given = [npy.values(opened, each, name) for each in label_parts]
-        numbers, classes, said = _labels(given, names, name) if given else _unlabelled(layouts)
+        counts = [each.shape[0] for each in layouts]
+        numbers, classes, said = labelled(given, names, name) if given else unlabelled(counts)
         progress("decoding images", 0, len(parts))
         images, converted = _pixels([npy.values(opened, each, name) for each in parts], layouts, name)
         progress("decoding images", len(parts), len(parts))
@@ -88,27 +92,35 @@ def read_file(path: Path, name: str, progress: Progress) -> Raw:
     return Raw(images[0], numbers[0], classes, images[1], numbers[1], said)
 
 
-Labels = tuple[list[Tensor], tuple[str, ...], tuple[Finding, ...]]  # of each part; the classes; what was done
-
-
-def _labels(given: list[np.ndarray], names: list[str] | None, name: str) -> Labels:
-    """Numbers of classes where they are that, else targets."""
-    if are_targets(given[0]):
-        found = [targets(each, name) for each in given]
-        if len({each.shape[1:] for each in found}) > 1:
-            raise UserError(f"Training and test labels of {name!r} differ in shape. Store both in one shape.")
-        return found, (), (labels.Targets(tuple(found[0].shape[1:])),)
-    numbers, classes, said = numbered(given[0], names, name)
-    return [numbers, *(matched(each, classes, names is not None, name) for each in given[1:])], classes, said
-
-
-def _unlabelled(layouts: Sequence[Layout]) -> Labels:
-    return [nothing(each.shape[0]) for each in layouts], (), (labels.Unlabelled(),)
+def _of_inputs(opened: zipfile.ZipFile, keys: list[list[str]], name: str, progress: Progress) -> Raw:
+    """Numbers as they are, for a network that reads no pictures."""
+    members = {info.filename.removesuffix(".npy"): info for info in opened.infolist()}
+    parts = [[npy.declared(opened, members[key], name) for key in part] for part in keys]
+    arrays = {key: npy.declared(opened, member, name) for key, member in _wanted(opened).items()}
+    given: list[Array] = []
+    if any(key in arrays for key in LABELS):
+        given.append(_one_of(arrays, LABELS, "labels", name))
+        if len(parts) > 1:
+            given.append(_one_of(arrays, TEST_LABELS, "test labels", name))
+    for part, part_labels in zip_longest(parts, given):
+        _check_count(part[0], part_labels, name)
+    names = _names(opened, arrays, name)
+    progress("reading numbers", 0, len(parts))
+    found, told = npz_inputs.joined(opened, parts, name)
+    counts = [len(each) for each in found]
+    labels, classes, said = (
+        labelled([npy.values(opened, each, name) for each in given], names, name) if given else unlabelled(counts)
+    )
+    progress("reading numbers", len(parts), len(parts))
+    findings = (told, *_left_out(opened, [*(each for part in parts for each in part), *given]), *said)
+    if len(found) == 1:
+        return Raw(found[0], labels[0], classes, findings=findings)
+    return Raw(found[0], labels[0], classes, found[1], labels[1], findings)
 
 
 def _check_count(images: Array, numbers: Array | None, name: str) -> None:
     """Before any of them is read."""
-    count = images.shape[0]
+    count = images.shape[0] if images.shape else 0
     if count > MAX_IMAGES:
         raise UserError(f"{name!r} holds {count:,} images; at most {MAX_IMAGES:,} are read. Send fewer.")
     if numbers is None:
@@ -139,7 +151,7 @@ def layout(shape: tuple[int, ...], name: str) -> Layout:
     if not (len(shape) == 3 or first or last) or 0 in rest:
         raise UserError(
             f"The images of {name!r} have the shape {clip(str(shape))}. Expected (N, H, W), (N, H, W, C) or "
-            "(N, C, H, W) with 1 or 3 channels."
+            "(N, C, H, W) with 1 or 3 channels. If they are no pictures, call the array inputs."
         )
     if count == 0:
         raise UserError(f"{name!r} holds no images. Choose data with at least two images per class.")

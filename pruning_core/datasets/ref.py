@@ -12,6 +12,7 @@ from pruning_core.storage.codec import Codec, UnknownClass, digest, dump
 Source = Literal["digits", "sample", "npz", "folder", "table", "torchvision"]
 Split = Literal["train", "fit", "held-out", "test"]
 Order = Literal["RGB", "BGR"]
+LEAST_RATE, MOST_RATE, MOST_SAMPLES = 1_000, 192_000, 10_000_000  # of recordings
 Task = Literal["", "classes", "numbers"]
 
 
@@ -29,6 +30,7 @@ class DataRef:
     measure: the key of what outputs for these images are judged by; "" takes what is proposed for network and data.
     task: what labels in a table are, "" for what is proposed; target: of a table, the column of labels, None for none
     and "" for the last; left_out: columns that are not read; one_hot: texts become a column of 0 and 1 for each.
+    rate, samples: of recordings, to how many samples a second they are resampled, and to how many they are brought.
     """
 
     source: Source
@@ -51,6 +53,8 @@ class DataRef:
     target: str | None = ""
     left_out: tuple[str, ...] = ()
     one_hot: bool = False
+    rate: int = 16_000
+    samples: int = 16_000
 
     def __post_init__(self) -> None:
         if self.source not in get_args(Source):
@@ -61,6 +65,10 @@ class DataRef:
             raise UserError("Images can be resized to between 1 and 1024 pixels a side.")
         if self.channels not in (None, 1, 3):
             raise UserError("Images have 1 channel (grey) or 3 (colour).")
+        if not (LEAST_RATE <= self.rate <= MOST_RATE and 1 <= self.samples <= MOST_SAMPLES):
+            raise UserError(
+                f"Recordings have {LEAST_RATE:,} to {MOST_RATE:,} samples a second here, and at most {MOST_SAMPLES:,}."
+            )
         if self.task not in get_args(Task):
             raise UserError(f"Labels are classes or numbers, not {quoted(self.task)}.")
         if self.order not in get_args(Order):

@@ -51,6 +51,8 @@ FINDINGS: tuple[type[Finding], ...] = (
     numbers.Table,
     numbers.Categories,
     numbers.ColumnsLeftOut,
+    numbers.Arrays,
+    numbers.Sounds,
     numbers.Constant,
     numbers.RepeatedRows,
     places.Masks,

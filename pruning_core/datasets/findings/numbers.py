@@ -85,3 +85,44 @@ class RepeatedRows(Finding):
             f"{self.count:,} of {self.total:,} examples are copies of others{other}. Copies on both sides of a "
             "division into training and test flatter what is measured."
         )
+
+
+@dataclass(frozen=True)
+class Arrays(Finding):
+    """Arrays of numbers, as they are; several are put behind one another in the order of the file."""
+
+    names: tuple[str, ...]
+    shapes: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        told = ", ".join(f"{quoted(name)} ({shape})" for name, shape in zip(self.names, self.shapes))
+        if len(self.names) == 1:
+            return f"Examples are numbers and no pictures: {told}."
+        return f"{len(self.names):,} inputs are put behind one another in the order of the file: {told}."
+
+
+@dataclass(frozen=True)
+class Sounds(Finding):
+    """Recordings at one rate (per second) and of one length in ``samples``."""
+
+    total: int
+    rate: int
+    samples: int
+    resampled: int
+    cut: int
+    padded: int
+
+    @property
+    def sentence(self) -> str:
+        done = [
+            f"{count:,} {what}"
+            for count, what in (
+                (self.resampled, "had another rate and were resampled"),
+                (self.cut, "were longer and lost their end"),
+                (self.padded, "were shorter and end in silence"),
+            )
+            if count
+        ]
+        told = f"A set of {self.total:,} recordings, {self.samples:,} samples each at {self.rate:,} a second"
+        return f"{told}: {', '.join(done)}." if done else f"{told}."
