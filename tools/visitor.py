@@ -69,6 +69,11 @@ class Visitor:
         self._values[slider.id] = {"double_array_value": {"data": at}}
         self._run()
 
+    def choose(self, group: Any, *labels: str) -> None:
+        """Of a group of pills these, and no others."""
+        self._values[group.id] = {"string_array_value": {"data": labels}}
+        self._run()
+
     def widget(self, kind: str, label: str) -> Any:
         """Raises LookupError where the page has none."""
         for found in self.all(kind):
@@ -94,6 +99,8 @@ class Visitor:
             match value:
                 case {"trigger_value": pressed}:
                     state.trigger_value = pressed
+                case {"string_array_value": {"data": words}}:
+                    state.string_array_value.data.extend(words)
                 case {"double_array_value": {"data": numbers}}:
                     state.double_array_value.data.extend(numbers)
         self._send(message)

@@ -31,7 +31,9 @@ def rows(table: pd.DataFrame, *, key: str) -> list[int]:
     return [row for row in event["selection"]["rows"] if row < len(table)]
 
 
-def button(label: str, delete: Callable[[], None], marked: Sequence[int], *, key: str, jobs: Jobs, owner: str) -> None:
+def deletion(
+    label: str, delete: Callable[[], None], marked: Sequence[int], *, key: str, jobs: Jobs, owner: str
+) -> None:
     def click() -> None:
         before = jobs.ledger.used(owner)
         delete()

@@ -27,4 +27,4 @@ def draw(jobs: Jobs, owner: str) -> None:
         for digest in digests:
             jobs.ledger.forget(owner, digest)
 
-    chosen.button(label, delete, marked, key="yours.uploads.delete", jobs=jobs, owner=owner)
+    chosen.deletion(label, delete, marked, key="yours.uploads.delete", jobs=jobs, owner=owner)

@@ -46,4 +46,4 @@ def draw(jobs: Jobs, owner: str) -> None:
         for job_id in ids:
             jobs.forget(job_id, owner)
 
-    chosen.button(label, delete, marked, key="yours.runs.delete", jobs=jobs, owner=owner)
+    chosen.deletion(label, delete, marked, key="yours.runs.delete", jobs=jobs, owner=owner)
