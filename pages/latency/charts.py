@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from pages.ui import charts, theme
+from pages.ui.language import _
 from pages.ui.literal import plotted
 from pruning_core.analysis.widths import Cliff
 from pruning_core.studies.conditions import Condition
@@ -17,52 +18,83 @@ def widths(found: Sequence[Width], cliffs: Sequence[Cliff], *, layer: str, whole
     """Medians with the interval of their difference to all channels, MACs as a line, and a mark at every cliff."""
     full = found[-1]
     channels, median = [each.channels for each in found], full.latency.median_ms
-    what = f"the network with channels of {layer}" if whole else layer
+    what = _("the network with channels of {layer}").format(layer=layer) if whole else layer
     figure = charts.blank(
-        f"Time of a pass of {what} at {len(found)} numbers of channels: {found[0].latency.median_ms:.3g} ms with "
-        f"{found[0].channels}, {median:.3g} ms with all {full.channels}; {len(cliffs)} steps are outside the noise.",
-        height=380, x_title=f"Channels of {plotted(layer)} that are left", y_title="Time of a pass, ms",
-    )  # fmt: skip
+        _(
+            "Time of a pass of {what} at {n} numbers of channels: {median_ms:.3g} ms with {channels}, "
+            "{median:.3g} ms with all {channels_2}; {n_2} steps are outside the noise."
+        ).format(
+            what=what,
+            n=len(found),
+            median_ms=found[0].latency.median_ms,
+            channels=found[0].channels,
+            median=median,
+            channels_2=full.channels,
+            n_2=len(cliffs),
+        ),
+        height=380,
+        x_title=_("Channels of {layer} that are left").format(layer=plotted(layer)),
+        y_title=_("Time of a pass, ms"),
+    )
     figure.add_scatter(
         x=[*channels, *channels[::-1]],
         y=[*(median - each.saved_low_ms for each in found), *(median - each.saved_high_ms for each in found[::-1])],
         fill="toself", fillcolor=theme.faded(theme.ACCENT, 0.18), line={"width": 0}, mode="lines", hoverinfo="skip",
-        name="95 % interval against all channels",
+        name=_("95 % interval against all channels"),
     )  # fmt: skip
     figure.add_scatter(
         x=channels, y=[median * each.macs / max(1, full.macs) for each in found], mode="lines", hoverinfo="skip",
-        line={"color": theme.NEUTRAL, "width": 1.5, "dash": "dot"}, name="if time fell as the MACs do",
+        line={"color": theme.NEUTRAL, "width": 1.5, "dash": "dot"}, name=_("if time fell as the MACs do"),
     )  # fmt: skip
     figure.add_scatter(
-        x=channels, y=[each.latency.median_ms for each in found], mode="lines+markers", name="measured, median",
-        line={"color": theme.ACCENT, "width": 2}, marker={"color": theme.ACCENT, "size": 6},
-        customdata=[f"{each.channels} channels: {each.latency.median_ms:.3g} ms, {each.macs:,} MACs" for each in found],
+        x=channels,
+        y=[each.latency.median_ms for each in found],
+        mode="lines+markers",
+        name=_("measured, median"),
+        line={"color": theme.ACCENT, "width": 2},
+        marker={"color": theme.ACCENT, "size": 6},
+        customdata=[
+            _("{channels} channels: {median_ms:.3g} ms, {macs:,} MACs").format(
+                channels=each.channels, median_ms=each.latency.median_ms, macs=each.macs
+            )
+            for each in found
+        ],
         hovertemplate="%{customdata}<extra></extra>",
-    )  # fmt: skip
+    )
     if cliffs:
         at = {each.channels: each.latency.median_ms for each in found}
         figure.add_scatter(
-            x=[each.more for each in cliffs], y=[at[each.more] for each in cliffs], mode="markers", name="step",
+            x=[each.more for each in cliffs],
+            y=[at[each.more] for each in cliffs],
+            mode="markers",
+            name="step",
             marker={"color": theme.CUT, "size": 13, "symbol": "diamond-open", "line": {"width": 2}},
-            customdata=[f"{each.fewer} to {each.more} channels: {each.low_ms:+.3g} to {each.high_ms:+.3g} ms"
-                        for each in cliffs],
+            customdata=[
+                _("{fewer} to {more} channels: {low_ms:+.3g} to {high_ms:+.3g} ms").format(
+                    fewer=each.fewer, more=each.more, low_ms=each.low_ms, high_ms=each.high_ms
+                )
+                for each in cliffs
+            ],
             hovertemplate="%{customdata}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_yaxes(rangemode="tozero")
     return figure
 
 
 def way(compiled: bool) -> str:
-    return "compiled" if compiled else "as PyTorch runs it"
+    return "compiled" if compiled else _("as PyTorch runs it")
 
 
 def conditions(timed: Sequence[Condition]) -> go.Figure:
     """Time of one image against the images in a pass, a line for each number of threads and way; before is dashed."""
     held = any(each.other is not None for each in timed)
     figure = charts.blank(
-        f"Time of one image under {len(timed)} conditions" + (", beside the network before." if held else "."),
-        height=380, x_title="Images in a pass", y_title="Time of one image, ms",
-    )  # fmt: skip
+        _("Time of one image under {n} conditions").format(n=len(timed))
+        + (_(", beside the network before.") if held else "."),
+        height=380,
+        x_title=_("Images in a pass"),
+        y_title=_("Time of one image, ms"),
+    )
     lines: dict[tuple[int, bool], list[Condition]] = {}
     for each in timed:
         lines.setdefault((each.threads, each.compile), []).append(each)
@@ -70,7 +102,7 @@ def conditions(timed: Sequence[Condition]) -> go.Figure:
         name = f"{threads} thread{'' if threads == 1 else 's'}, {way(compiled)}"
         for latencies, dash, suffix in (
             ([(each.batch_size, each.latency) for each in own], "solid", ""),
-            ([(each.batch_size, each.other) for each in own], "dot", ", before"),
+            ([(each.batch_size, each.other) for each in own], "dot", _(", before")),
         ):
             known = [(batch, latency) for batch, latency in latencies if latency is not None]
             if not known:

@@ -11,6 +11,7 @@ import streamlit as st
 from pages.latency import charts, devices
 from pages.ui import cards, jobs, latencies, numbers, plots, provenance, started, state
 from pages.ui.desk import Desk
+from pages.ui.language import N_, _
 from pages.ui.literal import literal
 from pruning_core.graph import Network
 from pruning_core.runs.spec import RunSpec
@@ -19,7 +20,7 @@ from pruning_core.studies.conditions import BATCHES, Condition, ConditionsRun
 from pruning_core.zoo import ModelRef
 
 SHOWN = "latency.conditions.shown"
-COMPILE_HELP = (
+COMPILE_HELP = N_(
     "Compiles the network for every batch and number of threads first, which takes seconds to minutes each and calls a "
     "C++ compiler. Compiling is not in the latency."
 )
@@ -28,15 +29,15 @@ COMPILE_HELP = (
 def section(desk: Desk, network: Network) -> None:
     model, other = pair(desk)
     if other is None:
-        st.markdown("Make a plan on What-if, and it is timed beside the network as it is.")
+        st.markdown(_("Make a plan on What-if, and it is timed beside the network as it is."))
     else:
-        st.markdown("The smaller network and the one it is made from, in turns.")
+        st.markdown(_("The smaller network and the one it is made from, in turns."))
     run = _choose(model, other)
     started.button(run, "timing", key="latency.conditions.start", shown=SHOWN, forget="latency.conditions.none")
     found = started.mine(ConditionsRun, lambda spec: (spec.model, spec.other) == (model, other))
     if not found:
         return
-    view, _spec = started.choose(found, "Timing", _label, shown=SHOWN)
+    view, _spec = started.choose(found, _("Timing"), _label, shown=SHOWN)
     left = _macs_left(desk, network)
     jobs.watch(view.id, key="latency.conditions", draw=lambda seen: _result(seen, left))
 
@@ -61,18 +62,20 @@ def _macs_left(desk: Desk, network: Network) -> float | None:
 def _choose(model: ModelRef, other: ModelRef | None) -> RunSpec:
     left, middle, right = st.columns([3, 3, 2], gap="medium")
     batches = left.pills(
-        "Images in a pass", (1, 2, 4, 8, 16, 32, 64, 128), default=BATCHES, selection_mode="multi",
+        _("Images in a pass"), (1, 2, 4, 8, 16, 32, 64, 128), default=BATCHES, selection_mode="multi",
         key="latency.batches", wrap=True,
     )  # fmt: skip
     with right:
         device = devices.choose("latency.conditions.device")
-        compiles = st.toggle("Also as torch.compile makes it", key="latency.compile", help=COMPILE_HELP, wrap=True)
+        compiles = st.toggle(
+            _("Also as torch.compile makes it"), key="latency.compile", help=_(COMPILE_HELP), wrap=True
+        )
     threads: Sequence[int] = (1,)
     if device == "cpu":
         most = os.cpu_count() or 1
         there = tuple(sorted({1, *(n for n in (2, 4, 8, 16, 32) if n < most), most}))
         threads = middle.pills(
-            "Threads", there, default=there, selection_mode="multi", key="latency.threads", wrap=True
+            _("Threads"), there, default=there, selection_mode="multi", key="latency.threads", wrap=True
         )  # fmt: skip
     return ConditionsRun(
         model, other, tuple(sorted(batches)) or BATCHES, tuple(sorted(threads)) or (1,),
@@ -82,7 +85,9 @@ def _choose(model: ModelRef, other: ModelRef | None) -> RunSpec:
 
 def _label(spec: ConditionsRun) -> str:
     batches, threads = (", ".join(map(str, each)) for each in (spec.batches, spec.threads))
-    return f"batches of {batches}; threads {threads}; {spec.device}" + ("; compiled too" if any(spec.compiles) else "")
+    return _("batches of {batches}; threads {threads}; {device}").format(
+        batches=batches, threads=threads, device=spec.device
+    ) + (_("; compiled too") if any(spec.compiles) else "")
 
 
 def _result(view: JobView, left: float | None) -> None:
@@ -96,20 +101,22 @@ def _result(view: JobView, left: float | None) -> None:
     flat = [each for each in timed if gain(each) in (SAME, SLOWER)]
     if flat and left is not None and left < 1:
         st.warning(
-            f"{numbers.percent(1 - left, 0)} of the MACs are gone, and under {len(flat)} of {len(timed)} conditions "
-            "the smaller network is not faster beyond the measured noise.",
+            _(
+                "{percent} of the MACs are gone, and under {n} of {n_2} conditions the smaller network is "
+                "not faster beyond the measured noise."
+            ).format(percent=numbers.percent(1 - left, 0), n=len(flat), n_2=len(timed)),
             icon=":material/warning:",
         )
     if timed and (latency := timed[0].latency) is not None:
         cards.source_line(
             provenance.measured(
-                f"random images, {latency.runs} passes of each, in turns", device=latency.device,
-                note="Medians; bars from the 10th to the 90th percentile.",
+                _("random images, {runs} passes of each, in turns").format(runs=latency.runs), device=latency.device,
+                note=_("Medians; bars from the 10th to the 90th percentile."),
             )
         )  # fmt: skip
 
 
-SAME, SLOWER, FASTER = "no difference can be told", "slower", "faster"
+SAME, SLOWER, FASTER = N_("no difference can be told"), N_("slower"), N_("faster")
 
 
 def gain(each: Condition) -> str:
@@ -134,6 +141,6 @@ def frame(timed: Sequence[Condition]) -> pd.DataFrame:
         }  # fmt: skip
         if each.other is not None:
             row["Before (ms)"] = round(each.other.median_ms, 3)
-            row["Against before"] = f"{each.other.median_ms / each.latency.median_ms:.2f}×, {gain(each)}"
+            row["Against before"] = f"{each.other.median_ms / each.latency.median_ms:.2f}×, {_(gain(each))}"
         rows.append(row)
     return pd.DataFrame(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.ui.language import _
 from pruning_core.measuring.device import device_title, devices
 
 
@@ -13,7 +14,7 @@ def choose(key: str) -> str:
     if len(there) == 1:
         return there[0]
     chosen = st.segmented_control(
-        "Device", there, default=there[-1], required=True, key=key, format_func=device_title, wrap=True,
+        _("Device"), there, default=there[-1], required=True, key=key, format_func=device_title, wrap=True,
         persist_state="session",
     )  # fmt: skip
     return chosen or there[-1]

@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pages.ui import charts, measured, theme
+from pages.ui.language import _
 from pruning_core.measuring.measures import TOP1
 
 TRIALS = "trials"  # the trace that takes the clicks
@@ -32,12 +33,12 @@ def front(
     `selected` the position of a row, `limit` the budget in the unit of the x axis, `origin` what the
     unpruned network has.
     """
-    x_title = "Latency (ms)" if timed else "MACs left (share of the unpruned network)"
+    x_title = _("Latency (ms)") if timed else _("MACs left (share of the unpruned network)")
     figure = charts.blank(
         _alt(frame, names, measure),
         height=460,
         x_title=x_title,
-        y_title=f"{measured.axis_title(measure)}, held-out images",
+        y_title=_("{axis_title}, held-out images").format(axis_title=measured.axis_title(measure)),
     )
     order = {name: index for index, name in enumerate(names)}
     for name, part in frame.groupby("name", sort=False):
@@ -97,9 +98,11 @@ def progress(frame: pd.DataFrame, *, names: Sequence[str], uniform: float | None
     """The best value of ``measure`` so far over the trials; `frame` as `frames.best_so_far` makes it."""
     groups = list(frame.groupby("name", sort=False))
     ends = [f"{name} {measured.written(measure, float(part['best'].iloc[-1]))}" for name, part in groups]
-    reached = ", ".join(ends) or "no trial yet"
-    alt = f"Best {measured.named_in(measure)} within the budget so far, over the trials: {reached}."
-    figure = charts.blank(alt, height=280, x_title="Trials made", y_title="Best so far")
+    reached = ", ".join(ends) or _("no trial yet")
+    alt = _("Best {named_in} within the budget so far, over the trials: {reached}.").format(
+        named_in=measured.named_in(measure), reached=reached
+    )
+    figure = charts.blank(alt, height=280, x_title=_("Trials made"), y_title=_("Best so far"))
     for name, part in groups:
         index = list(names).index(str(name)) % 2
         figure.add_scatter(
@@ -116,9 +119,13 @@ def progress(frame: pd.DataFrame, *, names: Sequence[str], uniform: float | None
 
 
 def _alt(frame: pd.DataFrame, names: Sequence[str], measure: str) -> str:
-    text = f"{measured.measure(measure).name} against cost of {len(frame)} trials by {' and '.join(names)}."
+    text = _("{name} against cost of {n} trials by {join}.").format(
+        name=measured.measure(measure).name, n=len(frame), join=" and ".join(names)
+    )
     inside = frame[frame["within"]]
     if len(inside):
         best = inside.loc[inside["top1"].idxmax() if measured.measure(measure).rises else inside["top1"].idxmin()]
-        text += f" Best: {best['name']} with {measured.written(measure, best['top1'])} at {best['macs']:,} MACs."
+        text += _(" Best: {best} with {written} at {best_2:,} MACs.").format(
+            best=best["name"], written=measured.written(measure, best["top1"]), best_2=best["macs"]
+        )
     return text

@@ -7,6 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.search import charts, chosen, frames
 from pages.ui import cards, measured, numbers, plots, provenance
+from pages.ui.language import _, said
 from pages.ui.provenance import Provenance
 from pruning_core.graph import Network
 from pruning_core.measuring.measures import TOP1, Accuracy
@@ -19,7 +20,7 @@ def draw(view: JobView, spec: SearchRun, network: Network) -> None:
     """Everything below the status line; drawn again while it runs."""
     found = frames.trials(view)
     if not found:
-        st.caption("The first points appear as soon as the channels are scored.")
+        st.caption(_("The first points appear as soon as the channels are scored."))
         return
     names = [frames.name_of(key) for key in spec.explorers]
     origin = view.last(Accuracy)
@@ -45,7 +46,7 @@ def draw(view: JobView, spec: SearchRun, network: Network) -> None:
             plots.show(figure, "search.growing")
         else:
             clicked = plots.pick(figure, "search.front", charts.TRIALS)
-            st.caption(":material/ads_click: Click a point to see its widths and to take its plan.")
+            st.caption(_(":material/ads_click: Click a point to see its widths and to take its plan."))
         cards.source_line(source(view, spec, next(iter(found.values())).images))
     if clicked is not None:
         chosen.choose(places[int(clicked["point_index"])])
@@ -62,12 +63,14 @@ def draw(view: JobView, spec: SearchRun, network: Network) -> None:
 def source(view: JobView, spec: SearchRun, images: int) -> Provenance:
     """Where every number of this search comes from."""
     return provenance.measured(
-        f"{spec.data.name}, held-out images",
+        _("{name}, held-out images").format(name=spec.data.name),
         images=images,
         device=view.device.upper(),
         seed=spec.search.seed,
-        note=f"Channels ranked by {spec.criterion.label}; {spec.recovery.card.name} on {spec.recovery.looks_at} images "
-        "of the fitted part. Bars on the front are 95 % intervals of one measurement; the best of many is partly luck.",
+        note=_(
+            "Channels ranked by {label}; {name} on {looks_at} images of the fitted part. Bars on the "
+            "front are 95 % intervals of one measurement; the best of many is partly luck."
+        ).format(label=spec.criterion.label, name=said(spec.recovery.card.name), looks_at=spec.recovery.looks_at),
     )
 
 
@@ -83,9 +86,9 @@ def _cards(view: JobView, spec: SearchRun, found: dict[frames.Place, Tried]) -> 
         )  # fmt: skip
     for key, place in zip(spec.explorers, places[1:]):
         _best(key, spec, found, origin, on, place)
-    took = provenance.measured("the clock of each trial", device=view.device.upper())
+    took = provenance.measured(_("the clock of each trial"), device=view.device.upper())
     mean = sum(each.trial.seconds for each in found.values()) / len(found)
-    cards.number("Time", numbers.duration(mean), took, detail="per trial", container=places[3])
+    cards.number(_("Time"), numbers.duration(mean), took, detail=_("per trial"), container=places[3])
 
 
 def _best(
@@ -100,21 +103,36 @@ def _best(
     name, best = frames.name_of(key), frames.best(found, key, spec, origin)
     number = sum(each.by == key for each in found.values())
     if best is None:
-        cards.pending(f"Best of {name}", f"none of {number} trials is good enough yet", container=place)
+        cards.pending(
+            _("Best of {name}").format(name=name),
+            _("none of {number} trials is good enough yet").format(number=number),
+            container=place,
+        )
         return
-    top1, few = measured.written(best.measure, frames.value(best)), f"of {number} trials"
+    top1, few = measured.written(best.measure, frames.value(best)), _("of {number} trials").format(number=number)
     interval = measured.span_of(best.measure, best.low, best.high)
     if spec.budgets:
         cards.number(
-            f"Best of {name}", top1, on, detail=f"{interval}, {few}", container=place,
-            help=f"The network within the budget with the best {measured.named_in(best.measure)} so far.",
-        )  # fmt: skip
+            _("Best of {name}").format(name=name),
+            top1,
+            on,
+            detail=f"{interval}, {few}",
+            container=place,
+            help=_("The network within the budget with the best {named_in} so far.").format(
+                named_in=measured.named_in(best.measure)
+            ),
+        )
         return
     cards.number(
-        f"Smallest of {name}", f"{numbers.count(best.trial.macs)} MACs", on, detail=f"{top1} ({interval}), {few}",
+        _("Smallest of {name}").format(name=name),
+        _("{macs} MACs").format(macs=numbers.count(best.trial.macs)),
+        on,
+        detail=f"{top1} ({interval}), {few}",
         container=place,
-        help=f"The cheapest network that lost at most {_tolerated(origin)} against the unpruned one.",
-    )  # fmt: skip
+        help=_("The cheapest network that lost at most {tolerated} against the unpruned one.").format(
+            tolerated=_tolerated(origin)
+        ),
+    )
 
 
 def _tolerated(origin: Accuracy | None) -> str:

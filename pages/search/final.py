@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.search import frames
 from pages.ui import cards, changes, measured, provenance
+from pages.ui.language import _
 from pages.ui.spreadsheet import csv_bytes
 from pruning_core.errors import clip
 from pruning_core.graph import Network
@@ -19,7 +20,7 @@ def show(view: JobView, spec: SearchRun) -> None:
     found = frames.finalists(view)
     if not found:
         return
-    st.subheader("The best, on images that nobody chose by")
+    st.subheader(_("The best, on images that nobody chose by"))
     rows = [
         {
             "network": frames.name_of(each.by),
@@ -37,16 +38,28 @@ def show(view: JobView, spec: SearchRun) -> None:
         column_config={
             "network": "Network",
             "trial": "Trial",
-            "top1": st.column_config.TextColumn(f"Test {measured.named_in(first.measure)} (95 % interval)"),
-            "lost": st.column_config.TextColumn("Against the unpruned network", help="Paired, on the same images."),
+            "top1": st.column_config.TextColumn(
+                _("Test {named_in} (95 % interval)").format(named_in=measured.named_in(first.measure))
+            ),
+            "lost": st.column_config.TextColumn(
+                _("Against the unpruned network"), help=_("Paired, on the same images.")
+            ),
         },
     )
     own = found.get(spec.explorers[0])
     if own is not None and own.behind is not None:
         behind, rival = changes.paired(own.behind), frames.name_of(spec.explorers[-1])
         st.markdown(
-            f"**{frames.name_of(own.by)} against {rival}: {behind.delta}** ({behind.interval}), "
-            f"{behind.verdict}. Both made as many networks under the same budget."
+            _(
+                "**{name_of} against {rival}: {delta}** ({interval}), {verdict}. Both made as many networks "
+                "under the same budget."
+            ).format(
+                name_of=frames.name_of(own.by),
+                rival=rival,
+                delta=behind.delta,
+                interval=behind.interval,
+                verdict=behind.verdict,
+            )
         )
     cards.source_line(provenance.measured(first.dataset, images=first.images, device=view.device.upper()))
 
@@ -60,7 +73,7 @@ def table(view: JobView, spec: SearchRun, network: Network) -> None:
     if view.active or not found:
         return
     frame = frames.spreadsheet(found, network)
-    with st.expander(f"All {len(frame)} trials as a table", icon=":material/table:"):
+    with st.expander(_("All {n} trials as a table").format(n=len(frame)), icon=":material/table:"):
         judged = frames.measure_of(found.values())
         values = {"top1": measured.axis_title(judged), "low": "from", "high": "to"}
         written = "percent" if measured.measure(judged).unit == "share" else "%.4g"
@@ -71,25 +84,25 @@ def table(view: JobView, spec: SearchRun, network: Network) -> None:
             height=min(420, 38 + 35 * len(frame)),
             key="search.table",
             column_config={
-                "name": st.column_config.TextColumn("Search", pinned=True),
+                "name": st.column_config.TextColumn(_("Search"), pinned=True),
                 "number": "Trial",
                 **{name: st.column_config.NumberColumn(title, format=written) for name, title in values.items()},
-                "share": st.column_config.NumberColumn("MACs left", format="percent"),
-                "macs": st.column_config.NumberColumn("MACs", format="localized"),
-                "parameters": st.column_config.NumberColumn("Parameters", format="localized"),
-                "latency_ms": st.column_config.NumberColumn("Latency", format="%.3g ms"),
-                "compiled_ms": st.column_config.NumberColumn("Latency, compiled", format="%.3g ms"),
-                "within": "Within the budget",
-                "front": "On the front",
-                "seconds": st.column_config.NumberColumn("Seconds", format="%.2f"),
+                "share": st.column_config.NumberColumn(_("MACs left"), format="percent"),
+                "macs": st.column_config.NumberColumn(_("MACs"), format="localized"),
+                "parameters": st.column_config.NumberColumn(_("Parameters"), format="localized"),
+                "latency_ms": st.column_config.NumberColumn(_("Latency"), format="%.3g ms"),
+                "compiled_ms": st.column_config.NumberColumn(_("Latency, compiled"), format="%.3g ms"),
+                "within": _("Within the budget"),
+                "front": _("On the front"),
+                "seconds": st.column_config.NumberColumn(_("Seconds"), format="%.2f"),
                 **{
-                    place: st.column_config.NumberColumn(f"{clip(key)} removed", format="percent")
+                    place: st.column_config.NumberColumn(_("{key} removed").format(key=clip(key)), format="percent")
                     for key, place in columns.items()
                 },
             },
         )
     st.download_button(
-        f"Download the {len(frame)} trials (CSV)",
+        _("Download the {n} trials (CSV)").format(n=len(frame)),
         csv_bytes(frame),
         file_name=f"search_{spec.model.name}_{spec.search.explorer.card.key}.csv",
         mime="text/csv",

@@ -8,6 +8,7 @@ from math import inf
 import pandas as pd
 
 from pages.ui import measured
+from pages.ui.language import _, said
 from pages.ui.literal import plotted
 from pruning_core.allocation.budget import told as told_of
 from pruning_core.allocation.search import EXPLORERS
@@ -31,8 +32,8 @@ Place = tuple[str, int]  # an explorer's key and the number of its trial
 
 def name_of(by: str) -> str:
     """What people call an explorer, by the key of its card; also of what stands beside the explorers."""
-    names = {each.card.key: each.card.name for each in EXPLORERS}
-    return names.get(by, {UNIFORM: "Uniform", ORIGIN: "Unpruned"}.get(by, by))
+    names = {each.card.key: said(each.card.name) for each in EXPLORERS}
+    return names.get(by, {UNIFORM: _("Uniform"), ORIGIN: _("Unpruned")}.get(by, by))
 
 
 def trials(view: JobView) -> dict[Place, Tried]:
@@ -97,15 +98,24 @@ def told(each: Tried, network: Network) -> str:
     ratios = [f"{plotted(key)} −{100 * ratio:.0f} %" for key, ratio in cut[:GROUPS_TOLD] if ratio > 0]
     more = len([ratio for _, ratio in cut if ratio > 0]) - len(ratios)
     parts = [
-        f"<b>{name_of(each.by)}</b>, trial {trial.number}",
-        f"{measured.measure(each.measure).name} {measured.written(each.measure, value(each))} "
-        f"(95 % interval {measured.span_of(each.measure, each.low, each.high)})",
-        f"{trial.macs:,} MACs ({100 * trial.macs / network.cost().macs:.1f} %), {trial.parameters:,} parameters",
+        _("<b>{name_of}</b>, trial {number}").format(name_of=name_of(each.by), number=trial.number),
+        _("{name} {written} (95 % interval {span_of})").format(
+            name=measured.measure(each.measure).name,
+            written=measured.written(each.measure, value(each)),
+            span_of=measured.span_of(each.measure, each.low, each.high),
+        ),
+        _("{macs:,} MACs ({macs_2:.1f} %), {parameters:,} parameters").format(
+            macs=trial.macs, macs_2=100 * trial.macs / network.cost().macs, parameters=trial.parameters
+        ),
         *([f"{trial.latency_ms:.3g} ms"] if trial.latency_ms is not None else []),
-        *([f"{trial.compiled_ms:.3g} ms compiled"] if trial.compiled_ms is not None else []),
-        *([] if trial.within else ["over the budget"]),
-        *(ratios or ["nothing removed"]),
-        *([f"and {more} more groups"] if more > 0 else []),
+        *(
+            [_("{compiled_ms:.3g} ms compiled").format(compiled_ms=trial.compiled_ms)]
+            if trial.compiled_ms is not None
+            else []
+        ),
+        *([] if trial.within else [_("over the budget")]),
+        *(ratios or [_("nothing removed")]),
+        *([_("and {more} more groups").format(more=more)] if more > 0 else []),
     ]
     return "<br>".join(parts)
 
@@ -152,11 +162,14 @@ def widths(trial: Trial, network: Network) -> pd.DataFrame:
 def label(spec: SearchRun) -> str:
     """What tells this search from another one of the same network."""
     parts = [
-        spec.search.explorer.card.name, told_of(spec.budgets), f"{spec.search.trials} trials", spec.criterion.label,
+        said(spec.search.explorer.card.name),
+        told_of(spec.budgets),
+        f"{spec.search.trials} trials",
+        spec.criterion.label,
         f"seed {spec.search.seed}",
-    ]  # fmt: skip
+    ]
     if spec.limits.multiple > 1:
-        parts.append(f"multiples of {spec.limits.multiple}")
+        parts.append(_("multiples of {multiple}").format(multiple=spec.limits.multiple))
     if not isinstance(spec.limits.shortcuts, Coupled):
         parts.append(spec.limits.shortcuts.card.name.lower())
     if spec.limits.protected:

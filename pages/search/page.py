@@ -2,11 +2,12 @@
 
 from pages.search import sections
 from pages.ui import bench
+from pages.ui.language import _
 
 bench.page(
-    "Search",
+    _("Search"),
     verb="search",
-    pointless="no width is better",
+    pointless=_("no width is better"),
     introduction=sections.introduction,
     start=sections.start,
     results=sections.results,

@@ -9,6 +9,7 @@ from pages.search.figures import draw
 from pages.ui import jobs, measured, started
 from pages.ui.bench import Bench
 from pages.ui.desk import Desk
+from pages.ui.language import _
 from pages.ui.literal import named
 from pruning_core.measuring.measures import TOP1
 from pruning_core.runs.view import JobView
@@ -22,9 +23,16 @@ Found = tuple[JobView, SearchRun]
 def introduction(bench: Bench) -> None:
     judged = measured.key_of(bench.desk)
     st.markdown(
-        f"How wide should each layer of **{named(bench.model.title)}** stay? Every trial is a really smaller network: "
-        f"its channels are removed, the recovery chosen below follows, and its {measured.named_in(judged)} is measured "
-        f"on the **{bench.available:,} held-out images** of {named(bench.desk.data.name)}. Nothing is trained."
+        _(
+            "How wide should each layer of **{title}** stay? Every trial is a really smaller network: "
+            "its channels are removed, the recovery chosen below follows, and its {named_in} is measured "
+            "on the **{available:,} held-out images** of {name}. Nothing is trained."
+        ).format(
+            title=named(bench.model.title),
+            named_in=measured.named_in(judged),
+            available=bench.available,
+            name=named(bench.desk.data.name),
+        )
         + ("" if judged == TOP1 else f" {measured.sentence(judged)}")
     )
 
@@ -39,12 +47,15 @@ def results(bench: Bench) -> None:
     found = searches(bench.desk)
     if not found:
         st.info(
-            "Nothing is searched yet. Every trial becomes a point while one watches; a search can be stopped and goes "
-            "on where it stopped.",
+            _(
+                "Nothing is searched yet. Every trial becomes a point while one watches; a search can be "
+                "stopped and goes "
+                "on where it stopped."
+            ),
             icon=":material/query_stats:",
         )
         return
-    view, spec = started.choose(found, "Search shown", frames.label, shown=SHOWN)
+    view, spec = started.choose(found, _("Search shown"), frames.label, shown=SHOWN)
     network = bench.network
     ended = jobs.watch(view.id, key="search", draw=lambda now: draw(now, spec, network), poll_s=POLL_S)
     final.show(ended, spec)

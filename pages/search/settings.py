@@ -10,6 +10,7 @@ import torch
 from pages.ui import budgets, recovery, shortcuts, state, tables
 from pages.ui.desk import Desk
 from pages.ui.held_out import choose_images
+from pages.ui.language import N_, _, said
 from pages.ui.ranking import choose_criterion
 from pages.ui.sweeps import drops, source, usable
 from pages.ui.widgets import knob_widget, knob_widgets
@@ -26,7 +27,7 @@ from pruning_core.methods.recoveries import NewStatistics
 from pruning_core.studies.search import SearchRun
 
 KEY = "search"
-FRONT = (
+FRONT = N_(
     "Every trial is scaled to use the budgets up. Without any, the search looks for the whole front: the best network "
     "at every size."
 )
@@ -40,19 +41,19 @@ def ask(desk: Desk, network: Network, available: int) -> SearchRun | None:
     with first:
         explorer = _explorer()
     with second:
-        wanted = budgets.ask(KEY, more=FRONT)
+        wanted = budgets.ask(KEY, more=_(FRONT))
         trials = 1 + explorer.candidates if isinstance(explorer, Candidates) else _trials(explorer)
     with third:
         criterion = choose_criterion()
         explorer = _completed(explorer, criterion, desk, network)
         control = _control(explorer)
         kept = shortcuts.choose(network, desk.model, f"{KEY}.shortcuts")
-        with st.popover("Limits and settings", icon=":material/straighten:", width="stretch", wrap=True):
+        with st.popover(_("Limits and settings"), icon=":material/straighten:", width="stretch", wrap=True):
             limits = dataclasses.replace(_limits(network), shortcuts=kept)
             least = knob_widget(Search, "least", KEY)
             images = choose_images(available, KEY)
             chosen = recovery.choose("search.recovery", default=NewStatistics).sized(network.cost().macs)
-            seed = int(st.number_input("Seed", 0, 2**31 - 2, 0, key=f"{KEY}.seed", persist_state="session"))
+            seed = int(st.number_input(_("Seed"), 0, 2**31 - 2, 0, key=f"{KEY}.seed", persist_state="session"))
     search = Search(explorer, trials, least, seed)
     if not _reachable(search, network, limits, wanted):
         return None
@@ -72,11 +73,11 @@ def ask(desk: Desk, network: Network, available: int) -> SearchRun | None:
 def _explorer() -> Explorer:
     classes = {each.card.key: each for each in EXPLORERS}
     wanted = st.selectbox(
-        "Search by",
+        _("Search by"),
         list(classes),
         format_func=lambda key: classes[key].card.name,
         key=f"{KEY}.explorer",
-        help="What proposes the next widths after it has seen how the last ones did.",
+        help=_("What proposes the next widths after it has seen how the last ones did."),
         persist_state="session",
     )
     chosen = classes[wanted or next(iter(classes))]
@@ -93,7 +94,9 @@ def _completed(explorer: Explorer, criterion: Criterion, desk: Desk, network: Ne
     sweep = usable(desk, criterion)
     if sweep is None:
         raise UserError(
-            f"{explorer.card.name} needs a sensitivity sweep of this network. Run one on the Sensitivity page first."
+            _("{name} needs a sensitivity sweep of this network. Run one on the Sensitivity page first.").format(
+                name=said(explorer.card.name)
+            )
         )
     st.caption(f":material/grid_on: {source(sweep, criterion)}")
     found = drops(state.jobs().snapshot(sweep[0].id))
@@ -105,11 +108,13 @@ def _control(explorer: Explorer) -> bool:
         return False
     return bool(
         st.toggle(
-            f"{BASELINE.card.name} beside it, as the control",
+            _("{name} beside it, as the control").format(name=said(BASELINE.card.name)),
             True,
             key=f"{KEY}.control",
-            help="As many networks of random widths under the same budget, measured in the same way. A search that "
-            "does not beat them has found nothing. It doubles the time.",
+            help=_(
+                "As many networks of random widths under the same budget, measured in the same way. A search that "
+                "does not beat them has found nothing. It doubles the time."
+            ),
             persist_state="session",
             wrap=True,
         )
@@ -119,19 +124,25 @@ def _control(explorer: Explorer) -> bool:
 def _trials(explorer: Explorer) -> int:
     return int(
         st.select_slider(
-            "Trials", TRIALS, USUAL, key=f"{KEY}.trials", persist_state="session",
-            help=f"Networks that are really made and measured. {explorer.card.name}: {explorer.card.cost}.",
+            _("Trials"),
+            TRIALS,
+            USUAL,
+            key=f"{KEY}.trials",
+            persist_state="session",
+            help=_("Networks that are really made and measured. {name}: {cost}.").format(
+                name=said(explorer.card.name), cost=said(explorer.card.cost)
+            ),
         )
-    )  # fmt: skip
+    )
 
 
 def _limits(network: Network) -> Limits:
     limits = knob_widgets(Limits, f"{KEY}.limits")
     protected = st.multiselect(
-        "Protected layers",
+        _("Protected layers"),
         [group.key for group in network.groups],
         key=f"{KEY}.protected.{len(network.groups)}",
-        help="They keep all their channels.",
+        help=_("They keep all their channels."),
         persist_state="session",
         wrap=True,
     )
@@ -146,7 +157,9 @@ def _reachable(search: Search, network: Network, limits: Limits, wanted: tuple[B
     if not wanted:
         if not search.explorer.pareto:
             st.warning(
-                f"{search.explorer.card.name} needs a budget. Set one, or choose another search.",
+                _("{name} needs a budget. Set one, or choose another search.").format(
+                    name=said(search.explorer.card.name)
+                ),
                 icon=":material/block:",
             )
         return search.explorer.pareto
@@ -154,8 +167,10 @@ def _reachable(search: Search, network: Network, limits: Limits, wanted: tuple[B
     if timed:
         compiled = any(each.kind == "compiled" for each in timed)
         st.caption(
-            f":material/timer: {told(timed)} of the unpruned network: what can be reached is timed before the first "
-            "trial, and a budget out of reach is refused then, with the range."
-            + (" Every plan that is timed is compiled first, some seconds each." if compiled else "")
+            _(
+                ":material/timer: {told} of the unpruned network: what can be reached is timed before the "
+                "first trial, and a budget out of reach is refused then, with the range."
+            ).format(told=told(timed))
+            + (_(" Every plan that is timed is compiled first, some seconds each.") if compiled else "")
         )
     return budgets.feasible([(each, reach(search, pool, each.kind)) for each in wanted if not each.timed])

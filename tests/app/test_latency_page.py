@@ -41,9 +41,9 @@ NO_GAIN = [width(4, 1.0, (0.9, 1.1)), width(6, 1.98, (-0.02, 0.05)), width(7, 1.
 def test_macs_that_fall_without_time_are_found_from_the_widest_down():
     assert widths.without_gain(NO_GAIN) == NO_GAIN[1], "the narrowest of those that may save nothing"
     assert widths.without_gain([NO_GAIN[0], FULL]) is None
-    said = widths.said(NO_GAIN, [Cliff(6, 7, 0.4, 0.6)], "layer's")
+    said = widths.findings(NO_GAIN, [Cliff(6, 7, 0.4, 0.6)], "layer's")
     assert "fall by 50" in said[0] and "6 → 7" in said[1]
-    assert "No step" in widths.said(NO_GAIN, [], "layer's")[1]
+    assert "No step" in widths.findings(NO_GAIN, [], "layer's")[1]
 
 
 def test_the_figure_marks_steps_only_where_there_are_any():
