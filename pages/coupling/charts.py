@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pages.coupling.graph import Picture
 from pages.ui import charts, theme
+from pages.ui.language import _
 from pages.ui.literal import plotted
 
 LAYERS = "layers"  # the trace that takes the clicks
@@ -25,10 +26,15 @@ def graph(picture: Picture, *, key: str, cut: str, makers: set[str], readers: se
     in_row = {row: sum(node.row == row for node in picture.nodes) for row in {node.row for node in picture.nodes}}
     at = {n.layer: (n.lane + (lanes - in_row[n.row]) / 2, n.row) for n in picture.nodes}
     figure = charts.blank(
-        f"Graph of {len(picture.nodes)} layers with {len(picture.arrows)} arrows. When {cut} loses a filter, "
-        f"{', '.join(sorted(makers - {cut})) or 'no other layer'} must lose the same one, and "
-        f"{', '.join(sorted(readers)) or 'no layer'} an input.",
-        height=70 + ROW_PX * (max(row for _, row in at.values()) + 1), x_title="", y_title="",
+        _(
+            "Graph of {layers} layers with {arrows} arrows. When {cut} loses a filter, {others} must lose the same "
+            "one, and {readers} an input."
+        ).format(
+            layers=len(picture.nodes), arrows=len(picture.arrows), cut=cut,
+            others=", ".join(sorted(makers - {cut})) or _("no other layer"),
+            readers=", ".join(sorted(readers)) or _("no layer"),
+        ),
+        height=70 + ROW_PX * (max(place[1] for place in at.values()) + 1), x_title="", y_title="",
     )  # fmt: skip
     for maker, reader, of in picture.arrows:
         (x0, y0), (x1, y1) = at[maker], at[reader]
@@ -39,15 +45,15 @@ def graph(picture: Picture, *, key: str, cut: str, makers: set[str], readers: se
             startstandoff=9, opacity=1.0 if mine else 0.55,
         )  # fmt: skip
     looks = {
-        "cut here": ("x", theme.CUT, 17, [layer for layer in at if layer == cut]),
-        "must lose the same filters": ("square", theme.CUT, 14, [n for n in at if n in makers and n != cut]),
-        "must lose these inputs": (
+        _("cut here"): ("x", theme.CUT, 17, [layer for layer in at if layer == cut]),
+        _("must lose the same filters"): ("square", theme.CUT, 14, [n for n in at if n in makers and n != cut]),
+        _("must lose these inputs"): (
             "diamond",
             theme.CATEGORICAL[2],
             14,
             [n for n in at if n in readers and n not in makers],
         ),
-        "not touched": ("circle", theme.NEUTRAL, 11, [n for n in at if n not in makers | readers]),
+        _("not touched"): ("circle", theme.NEUTRAL, 11, [n for n in at if n not in makers | readers]),
     }
     order, x, y, symbols, colors, sizes = [], [], [], [], [], []
     for name, (symbol, color, size, layers) in looks.items():
@@ -80,18 +86,23 @@ def weight(found: Tensor, *, layer: str, channel: int, rows: bool) -> go.Figure:
     out, ins = values.shape
     shown = values[:SHOWN, :SHOWN]
     mark = np.full(shown.shape, np.nan)
-    what = f"filter {channel}: a row" if rows else f"input channel {channel}: a column"
+    what = (
+        _("filter {channel}: a row").format(channel=channel)
+        if rows
+        else _("input channel {channel}: a column").format(channel=channel)
+    )
     if rows and channel < len(shown):
         mark[channel, :] = 1.0
     elif not rows and channel < shown.shape[1]:
         mark[:, channel] = 1.0
     figure = charts.blank(
-        f"Weight of {layer} as a matrix of {out} filters and {ins} input channels; {what} of it is marked.",
-        height=280, x_title=f"Input channels ({ins})", y_title=f"Filters ({out})",
+        _("Weight of {layer} as a matrix of {out} filters and {ins} input channels; {what} of it "
+"is marked.").format(layer=layer, out=out, ins=ins, what=what),
+        height=280, x_title=_("Input channels ({ins})").format(ins=ins), y_title=_("Filters ({out})").format(out=out),
     )  # fmt: skip
     figure.add_heatmap(
         z=shown, colorscale=[[0, theme.faded(theme.ACCENT, 0.1)], [1, theme.ACCENT]], showscale=False,
-        hovertemplate="filter %{y}, input %{x}: %{z:.3g}<extra></extra>",
+        hovertemplate=_("filter %{y}, input %{x}: %{z:.3g}<extra></extra>"),
     )  # fmt: skip
     figure.add_heatmap(
         z=mark, colorscale=[[0, theme.CUT], [1, theme.CUT]], showscale=False, hoverinfo="skip", hoverongaps=False

@@ -8,13 +8,14 @@ from torch import Tensor
 from pages.coupling import charts, graph
 from pages.ui import cards, numbers, plots, provenance
 from pages.ui.filters import tensors
+from pages.ui.language import N_, _, said
 from pages.ui.literal import code, literal, named
 from pruning_core.errors import clip
 from pruning_core.graph import Group, Network, Plan
 from pruning_core.zoo import LoadedModel
 
 LAYER, NEXT = "coupling.layer", "coupling.next"
-COUNTED = provenance.derived("counted in the captured network, exactly")
+COUNTED = provenance.derived(N_("counted in the captured network, exactly."))
 LISTED = 8  # layers named before "and so many more"
 
 
@@ -23,7 +24,7 @@ def show(loaded: LoadedModel, network: Network) -> None:
     if NEXT in st.session_state:  # a click: before the widget is drawn, which would refuse it afterwards
         st.session_state[LAYER] = st.session_state.pop(NEXT)
     st.session_state.setdefault(LAYER, layers[0])
-    cut = st.selectbox("Cut a filter of", layers, key=LAYER, persist_state="session") or layers[0]
+    cut = st.selectbox(_("Cut a filter of"), layers, key=LAYER, persist_state="session") or layers[0]
     group = graph.made_by(network, cut)
     assert group is not None
     left, right = st.columns([3, 2], gap="large")
@@ -34,7 +35,7 @@ def show(loaded: LoadedModel, network: Network) -> None:
         )
         clicked = plots.pick(figure, "coupling.graph", charts.LAYERS)
         if len(picture.nodes) < len({*layers}):
-            st.caption("Of this large network only the layers that are touched are drawn.")
+            st.caption(_("Of this large network only the layers that are touched are drawn."))
         if clicked is not None and clicked.get("customdata") in layers:
             st.session_state[NEXT] = clicked["customdata"]
             st.rerun()
@@ -45,57 +46,69 @@ def show(loaded: LoadedModel, network: Network) -> None:
 
 def _follow(network: Network, group: Group, cut: str) -> None:
     others = tuple(layer for layer in graph.makers(group) if layer != cut)
-    st.markdown(f"A filter of {code(cut)} goes. Then these must follow:")
-    st.markdown(f"**The same filter of** {_named(others)}" if others else "**No other layer** makes these channels.")
+    st.markdown(_("A filter of {cut} goes. Then these must follow:").format(cut=code(cut)))
+    st.markdown(
+        _("**The same filter of** {layers}").format(layers=_named(others))
+        if others
+        else _("**No other layer** makes these channels.")
+    )
     if others:
-        st.caption("What these layers make is added position by position, so they must agree which channels there are.")
+        st.caption(
+            _("What these layers make is added position by position, so they must agree which channels there are.")
+        )
     if between := graph.carriers(group):
-        st.markdown(f"**One entry of** {_named(between)}")
-        st.caption("Norms and the like have a number for each channel.")
-    st.markdown(f"**One input of** {_named(graph.readers(group))}")
-    st.caption("Whoever reads the channel has weights for it, which read nothing any more.")
+        st.markdown(_("**One entry of** {between}").format(between=_named(between)))
+        st.caption(_("Norms and the like have a number for each channel."))
+    st.markdown(_("**One input of** {group}").format(group=_named(graph.readers(group))))
+    st.caption(_("Whoever reads the channel has weights for it, which read nothing any more."))
     whole, less = network.cost(), network.cost(Plan({group.key: [0]})) if group.size > 1 else network.cost()
     first, second = cards.pair(350)
     cards.number(
-        "Parameters", numbers.count(whole.parameters - less.parameters), COUNTED, detail="for each channel",
+        _("Parameters"), numbers.count(whole.parameters - less.parameters), COUNTED, detail=_("for each channel"),
         container=first,
     )  # fmt: skip
-    cards.number("MACs", numbers.count(whole.macs - less.macs), COUNTED, detail="for each channel", container=second)
+    cards.number(
+        _("MACs"), numbers.count(whole.macs - less.macs), COUNTED, detail=_("for each channel"), container=second
+    )
     if group.exact:
         st.caption(
-            ":green-badge[exact] The smaller network computes what the whole one does with these channels silent."
+            _(":green-badge[exact] The smaller network computes what the whole one does with these channels silent.")
         )
     else:
-        st.caption(f":orange-badge[approximate] {literal(clip(group.reason, 300))}.")
+        st.caption(_(":orange-badge[approximate] {reason}.").format(reason=literal(clip(said(group.reason), 300))))
 
 
 def _named(layers: tuple[str, ...]) -> str:
-    more = f" and {len(layers) - LISTED} more" if len(layers) > LISTED else ""
+    more = " " + _("and {n} more").format(n=len(layers) - LISTED) if len(layers) > LISTED else ""
     return ", ".join(code(layer) for layer in layers[:LISTED]) + more
 
 
 def _both_sides(loaded: LoadedModel, group: Group, cut: str) -> None:
-    st.subheader("Filter or channel? One cut from two sides")
+    st.subheader(_("Filter or channel? One cut from two sides"))
     known = tensors(loaded.model)
     maker = next(m for m in group.producers if m.layer == cut)
     reader = next((m for m in group.consumers if known[m.parameter].dim() > 1), None)
     if reader is None or known[maker.parameter].dim() < 2 or maker.dim != 0 or reader.dim != 1:
-        st.caption("The weights of these layers are not laid out as filters and inputs, so there is no such picture.")
+        st.caption(
+            _("The weights of these layers are not laid out as filters and inputs, so there is no such picture.")
+        )
         return
-    channel = int(st.slider("Channel", 0, group.size - 1, 0, key="coupling.channel")) if group.size > 1 else 0
+    channel = int(st.slider(_("Channel"), 0, group.size - 1, 0, key="coupling.channel")) if group.size > 1 else 0
     first, second = st.columns(2, gap="large")
     with first:
-        st.markdown(f"**Filter pruning:** a row of {named(cut)}")
+        st.markdown(_("**Filter pruning:** a row of {cut}").format(cut=named(cut)))
         _matrix(known[maker.parameter], cut, int(maker.index[channel][0]), rows=True)
     with second:
-        st.markdown(f"**Channel pruning:** a column of {named(reader.layer)}")
+        st.markdown(_("**Channel pruning:** a column of {layer}").format(layer=named(reader.layer)))
         _matrix(known[reader.parameter], reader.layer, int(reader.index[channel][0]), rows=False)
     st.caption(
-        "The same channel is made by the row and read by the column. Papers that say filter look at the row, "
-        "papers that "
-        "say channel at the column; what goes is both. Colour: the norm of each kernel."
+        _(
+            "The same channel is made by the row and read by the column. Papers that say filter "
+            "look at the row, papers that say channel at the column; what goes is both. Colour: "
+            "the norm of each kernel."
+        )
     )
-    cards.source_line(provenance.derived("from the weights of the loaded network"))
+    cards.source_line(provenance.derived(_("from the weights of the loaded network")))
 
 
 def _matrix(weight: Tensor, layer: str, channel: int, *, rows: bool) -> None:

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from torch import Tensor
 
 from pages.ui import charts, numbers, theme
+from pages.ui.language import _, said
 from pages.ui.literal import plotted
 from pruning_core.analysis.one_layer import SMALLER, Stored
 from pruning_core.measuring.measures import Latency
@@ -28,15 +29,25 @@ def kernels(weight: Tensor, mask: Tensor, *, layer: str, grain: str) -> go.Figur
     most = float(np.nanmax(shown)) or 1.0
     zeros = 1 - float(mask.double().mean())
     figure = charts.blank(
-        f"{len(values)} of {len(weight)} filters of {layer}, one row each, as kernels for {values.shape[1]} of "
-        f"{weight.shape[1]} input channels; {zeros:.0%} of the layer's weights go, by {grain}.",
+        _(
+            "{n} of {n2} filters of {layer}, one row each, as kernels for {shape} of {shape2} "
+            "input channels; {zeros:.0%} of the layer's weights go, by {grain}."
+        ).format(
+            n=len(values),
+            n2=len(weight),
+            layer=layer,
+            shape=values.shape[1],
+            shape2=weight.shape[1],
+            zeros=zeros,
+            grain=said(grain),
+        ),
         height=440,
-        x_title=f"Input channels (first {values.shape[1]} of {weight.shape[1]})",
-        y_title=f"Filters of {plotted(layer)} (first {len(values)} of {len(weight)})",
+        x_title=_("Input channels (first {shape} of {shape2})").format(shape=values.shape[1], shape2=weight.shape[1]),
+        y_title=_("Filters of {layer} (first {n} of {n2})").format(layer=plotted(layer), n=len(values), n2=len(weight)),
     )
     figure.add_heatmap(
         z=gone, colorscale=[[0, theme.CUT], [1, theme.CUT]], opacity=0.75, showscale=False, hoverongaps=False,
-        hovertemplate="goes<extra></extra>",
+        hovertemplate=_("goes") + "<extra></extra>",
     )  # fmt: skip
     figure.add_heatmap(z=drawn, coloraxis="coloraxis", hoverongaps=False, hovertemplate="%{z:.3g}<extra></extra>")
     figure.update_layout(
@@ -44,7 +55,11 @@ def kernels(weight: Tensor, mask: Tensor, *, layer: str, grain: str) -> go.Figur
             "cmin": 0.0,
             "cmax": most,
             "colorscale": [[0, theme.faded(theme.ACCENT, 0.12)], [1, theme.ACCENT]],
-            "colorbar": {"thickness": 10, "outlinewidth": 0, "title": {"text": "size of the weight", "side": "right"}},
+            "colorbar": {
+                "thickness": 10,
+                "outlinewidth": 0,
+                "title": {"text": _("size of the weight"), "side": "right"},
+            },
         }
     )
     figure.update_xaxes(showticklabels=False, showgrid=False, ticks="")
@@ -67,10 +82,13 @@ def _canvas(values: np.ndarray, flat: bool) -> np.ndarray:
 
 def speed(times: Mapping[str, Latency]) -> go.Figure:
     """A bar for each way to run the layer: the median, with the 10th to 90th percentile."""
-    names = [f"{name}: {numbers.milliseconds(each.median_ms)}" for name, each in times.items()]
-    told = ", ".join(f"{name} {each.median_ms:.3g} ms" for name, each in times.items())
+    names = [f"{said(name)}: {numbers.milliseconds(each.median_ms)}" for name, each in times.items()]
+    told = ", ".join(f"{said(name)} {each.median_ms:.3g} ms" for name, each in times.items())
     figure = charts.blank(
-        f"Measured time of the layer: {told}.", height=70 + 34 * len(names), x_title="ms per pass", y_title=""
+        _("Measured time of the layer: {told}.").format(told=told),
+        height=70 + 34 * len(names),
+        x_title=_("ms per pass"),
+        y_title="",
     )
     figure.add_bar(
         y=names,
@@ -92,11 +110,16 @@ def speed(times: Mapping[str, Latency]) -> go.Figure:
 
 def stored(found: Stored) -> go.Figure:
     """Bytes of the layer's weight in four forms."""
-    forms = ("dense", "one bit each and what is left", "compressed rows", "without empty filters")
+    forms = (_("dense"), _("one bit each and what is left"), _("compressed rows"), _("without empty filters"))
     sizes = [found.dense, found.bitmask, found.csr, found.smaller]
     names = [f"{form}: {numbers.size_bytes(size)}" for form, size in zip(forms, sizes)]
     told = ", ".join(names)
-    figure = charts.blank(f"Size of the layer as stored: {told}.", height=190, x_title="Size as stored, kB", y_title="")
+    figure = charts.blank(
+        _("Size of the layer as stored: {told}.").format(told=told),
+        height=190,
+        x_title=_("Size as stored, kB"),
+        y_title="",
+    )
     figure.add_bar(
         y=names,
         x=[size / 1000 for size in sizes],

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pages.ui import engine, state
 from pages.ui.desk import Desk
+from pages.ui.language import N_
 from pruning_core.analysis import one_layer
 from pruning_core.analysis.one_layer import Stored
 from pruning_core.analysis.slider import Measured, Slider
@@ -18,9 +19,10 @@ from pruning_core.sparsity import grains
 from pruning_core.sparsity.grains import Grain
 from pruning_core.zoo import ModelRef
 
-AWAY = (
-    "This network is a program out of a file and runs in a process of its own, where single weights are not changed. "
-    "Its weights are shown and counted; accuracy and time are measured for networks of this house."
+AWAY = N_(
+    "This network is a program out of a file and runs in a process of its own, where single "
+    "weights are not changed. Its weights are shown and counted; accuracy and time are "
+    "measured for networks of this house."
 )
 
 

@@ -5,16 +5,17 @@ import streamlit as st
 from pages.granularity import sections, texts
 from pages.ui import state
 from pages.ui.errors import plain_errors
+from pages.ui.language import _
 from pruning_core.analysis import one_layer
 
 desk = state.desk()
 loaded, network = state.loaded(desk.model), state.network(desk.model)
 
-st.title("Granularity")
-st.markdown(texts.INTRODUCTION)
+st.title(_("Granularity"))
+st.markdown(_(texts.INTRODUCTION))
 weights = one_layer.layers(loaded.model, network)
 if weights:
     with plain_errors():
         sections.show(desk, weights)
 else:
-    st.info("This network has no convolution or linear layer that could be cut here. Load another one.")
+    st.info(_("This network has no convolution or linear layer that could be cut here. Load another one."))

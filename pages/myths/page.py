@@ -4,10 +4,14 @@ import streamlit as st
 
 from pages.myths import sections
 from pages.myths.myths import MYTHS
+from pages.ui.language import _
 
-st.title("Myths")
+st.title(_("Myths"))
 st.markdown(
-    "The survey that the Taxonomy follows was checked against papers and code. These of its statements are wrong or "
-    "loose. Those marked :material/science: are measured here on the demo network when you ask."
+    _(
+        "The survey that the Taxonomy follows was checked against papers and code. These of its "
+        "statements are wrong or loose. Those marked :material/science: are measured here on the "
+        "demo network when you ask."
+    )
 )
 sections.show(MYTHS)

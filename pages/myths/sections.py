@@ -10,17 +10,18 @@ from pages.myths.myths import TEXTS, Myth
 from pages.ui import cards, plots
 from pages.ui.demo import Demo
 from pages.ui.errors import plain_errors
+from pages.ui.language import N_, _
 from pages.ui.literal import literal
 
-LIVE = "Only those that can be measured"
+LIVE = N_("Only those that can be measured")
 
 
 def show(myths: Sequence[Myth]) -> None:
     text = st.pills(
-        "Said in", list(range(len(TEXTS))), format_func=lambda number: TEXTS[number], key="myths.text",
-        persist_state="session", help="Nothing chosen: all texts.", wrap=True,
+        _("Said in"), list(range(len(TEXTS))), format_func=lambda number: _(TEXTS[number]), key="myths.text",
+        persist_state="session", help=_("Nothing chosen: all texts."), wrap=True,
     )  # fmt: skip
-    live = st.toggle(LIVE, key="myths.live", persist_state="session", wrap=True)
+    live = st.toggle(_(LIVE), key="myths.live", persist_state="session", wrap=True)
     for number, myth in enumerate(myths):
         if (text is None or myth.text == text) and (myth.show is not None or not live):
             with st.container(border=True):
@@ -31,17 +32,20 @@ def _one(myth: Myth, number: int) -> None:
     left, right = st.columns([5, 1], vertical_alignment="center")
     icon = ":material/science: " if myth.show else ""
     left.markdown(
-        f"{icon}:orange[**It is said:**] {myth.claim} :gray[({TEXTS[myth.text]})]  \n**It is so:** {myth.right}"
+        icon
+        + _(":orange[**It is said:**] {claim} :gray[({text})]  \n**It is so:** {right}").format(
+            claim=_(myth.claim), text=_(TEXTS[myth.text]), right=_(myth.right)
+        )
     )
     if myth.show is None:
         return
     place = f"myths.{number}.open"
-    if right.button("Measure it", key=f"myths.{number}", width="stretch", wrap=True):
+    if right.button(_("Measure it"), key=f"myths.{number}", width="stretch", wrap=True):
         st.session_state[place] = not st.session_state.get(place, False)
     if st.session_state.get(place):
-        with plain_errors(), st.spinner("Measuring …", show_time=True):
+        with plain_errors(), st.spinner(_("Measuring …"), show_time=True):
             shown = myth.show(Demo.first())
             plots.show(shown.figure, f"{place}.figure")
             values = {name: literal(value) for name, value in shown.values.items()}
-            st.markdown(f"**Measured:** {myth.found.format(**values)}")
+            st.markdown(_("**Measured:** {text}").format(text=_(myth.found).format(**values)))
             cards.source_line(*shown.sources)

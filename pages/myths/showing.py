@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pages.ui import bars, charts, engine, numbers, provenance
 from pages.ui.demo import COUNTED, Demo, Shown
+from pages.ui.language import N_, _, said
 from pruning_core.analysis import one_layer
 from pruning_core.analysis.slider import Slider
 from pruning_core.criteria import ActivationMean, GeometricMedian, L1Norm
@@ -21,14 +22,17 @@ from pruning_core.methods.blocks import removable
 from pruning_core.sparsity import grains
 from pruning_core.sparsity.grains import Grain
 
-COMPUTED = provenance.derived("computed here from the example")
+COMPUTED = provenance.derived(N_("computed here from the example."))
+
+
+ONES = {Grain.ELEMENT: N_("elements"), Grain.KERNEL: N_("kernels"), Grain.FILTER: N_("filters")}
 
 
 def exact_zeros(demo: Demo) -> Shown:
     weights = one_layer.layers(demo.model, demo.network)
     zeros = {name: int((weight == 0).sum()) for name, weight in weights.items()}
     figure = bars.bars(
-        list(zeros), list(zeros.values()), alt="Weights that are exactly zero, by layer.", x_title="Exact zeros"
+        list(zeros), list(zeros.values()), alt=_("Weights that are exactly zero, by layer."), x_title=_("Exact zeros")
     )
     total = sum(weight.numel() for weight in weights.values())
     return Shown(figure, {"zeros": f"{sum(zeros.values()):,}", "weights": f"{total:,}"}, (COUNTED,))
@@ -40,21 +44,24 @@ def time_and_macs(demo: Demo) -> Shown:
     x = torch.randn(64, *demo.network.example_shapes[0][1:], generator=torch.Generator().manual_seed(0))
     times = timed_in_turns(models, x)
     left = {
-        "MACs": demo.network.cost(plan).macs / demo.network.cost().macs,
-        "time": times["cut"].median_ms / times["whole"].median_ms,
+        N_("MACs"): demo.network.cost(plan).macs / demo.network.cost().macs,
+        N_("time"): times["cut"].median_ms / times["whole"].median_ms,
     }
     figure = bars.bars(
-        list(left), list(left.values()), alt="What is left when every layer loses half of its channels.",
-        x_title="Left of the whole network", percent=True,
-    )  # fmt: skip
+        [_(name) for name in left],
+        list(left.values()),
+        alt=_("What is left when every layer loses half of its channels."),
+        x_title=_("Left of the whole network"),
+        percent=True,
+    )
     values = {name.lower(): numbers.percent(value, 0) for name, value in left.items()}
     return Shown(figure, values, (COUNTED, _timed(times["whole"])))
 
 
 def _timed(each: Latency) -> provenance.Provenance:
     return provenance.measured(
-        f"random images, batches of {each.batch_size}, {each.runs} passes in turns",
-        device=f"{each.device}, {each.threads} thread{'' if each.threads == 1 else 's'}",
+        _("random images, batches of {n}, {passes} passes in turns").format(n=each.batch_size, passes=each.runs),
+        device=provenance.processor(each.device, each.threads),
     )
 
 
@@ -63,14 +70,18 @@ def nearest_or_farthest(demo: Demo) -> Shown:
     near = demo.cut(demo.ranks(GeometricMedian()), 0.5, (key,))
     far = Plan({key: sorted(set(range(demo.widest.size)) - set(near[key]))})
     found = {
-        "nearest go (the paper)": demo.measured(near).accuracy,
-        "nearest stay (the code)": demo.measured(far).accuracy,
+        _("nearest go (the paper)"): demo.measured(near).accuracy,
+        _("nearest stay (the code)"): demo.measured(far).accuracy,
     }
     figure = bars.bars(
-        list(found), [each.top1 for each in found.values()], low=[each.low for each in found.values()],
-        high=[each.high for each in found.values()], alt="Accuracy with half of one layer gone.", x_title="Accuracy",
+        list(found),
+        [each.top1 for each in found.values()],
+        low=[each.low for each in found.values()],
+        high=[each.high for each in found.values()],
+        alt=_("Accuracy with half of one layer gone."),
+        x_title=_("Accuracy"),
         percent=True,
-    )  # fmt: skip
+    )
     right, wrong = (numbers.percent(each.top1) for each in found.values())
     return Shown(figure, {"layer": key, "right": right, "wrong": wrong}, (demo.source(),))
 
@@ -79,28 +90,34 @@ def each_layer(demo: Demo) -> Shown:
     ranks = demo.ranks(L1Norm())
     lost = {group.key: demo.measured(demo.cut(ranks, 0.5, (group.key,))).drop.drop for group in demo.groups}
     figure = bars.bars(
-        list(lost), list(lost.values()), alt="Accuracy lost when a layer loses half of its channels, in network order.",
-        x_title="Accuracy lost", percent=True,
-    )  # fmt: skip
+        list(lost),
+        list(lost.values()),
+        alt=_("Accuracy lost when a layer loses half of its channels, in network order."),
+        x_title=_("Accuracy lost"),
+        percent=True,
+    )
     order = spearmanr(range(len(lost)), list(lost.values())).statistic
     values = {"order": f"{float(order):.2f}"}
-    return Shown(figure, values, (demo.source("One layer at a time, by the L1 norm."),))
+    return Shown(figure, values, (demo.source(_("One layer at a time, by the L1 norm.")),))
 
 
 def before_the_relu(demo: Demo) -> Shown:
     conv, norm = demo.model.get_submodule("conv1"), demo.model.get_submodule("bn1")
-    images, _ = demo.parts()
+    images = demo.parts()[0]
     with torch.no_grad():
         x = images.normalised(images.images[:64], torch.float32)
         made = conv(x)
         after = F.relu(norm(made))
-    zeros = {"output of the convolution": _zeros(made), "after norm and ReLU": _zeros(after)}
+    zeros = {_("output of the convolution"): _zeros(made), _("after norm and ReLU"): _zeros(after)}
     figure = bars.bars(
-        list(zeros), list(zeros.values()), alt="Share of zeros before and after the ReLU.", x_title="Share of zeros",
+        list(zeros),
+        list(zeros.values()),
+        alt=_("Share of zeros before and after the ReLU."),
+        x_title=_("Share of zeros"),
         percent=True,
-    )  # fmt: skip
+    )
     before, then = (numbers.percent(value) for value in zeros.values())
-    source = provenance.measured("64 images of the fitted part, first layer of the demo network", images=64)
+    source = provenance.measured(_("64 images of the fitted part, first layer of the demo network"), images=64)
     return Shown(figure, {"before": before, "after": then}, (source,))
 
 
@@ -114,17 +131,17 @@ def soft_threshold(demo: Demo) -> Shown:
     sub = prox = 0.5
     rows = []
     for step in range(121):
-        rows += [(step, sub, "gradient steps"), (step, prox, "proximal steps (ISTA)")]
+        rows += [(step, sub, _("gradient steps")), (step, prox, _("proximal steps (ISTA)"))]
         sub -= rate * ((sub - 0.02) + pull * (1 if sub > 0 else -1 if sub < 0 else 0))
         v = prox - rate * (prox - 0.02)
         prox = max(abs(v) - rate * pull, 0.0) * (1 if v > 0 else -1)
     frame = pd.DataFrame(rows, columns=["step", "scale", "by"])
     figure = charts.curves(
-        frame.rename(columns={"step": "epoch", "by": "run"}), y="scale", y_title="Scale",
-        alt="A scale under an L1 term, by gradient steps and by proximal steps.",
+        frame.rename(columns={"step": "epoch", "by": "run"}), y="scale", y_title=_("Scale"),
+        alt=_("A scale under an L1 term, by gradient steps and by proximal steps."),
     )  # fmt: skip
-    figure.update_xaxes(title="Step")
-    ends = frame[frame["by"] == "gradient steps"]["scale"].tail(20).abs()
+    figure.update_xaxes(title=_("Step"))
+    ends = frame[frame["by"] == _("gradient steps")]["scale"].tail(20).abs()
     values = {"least": f"{ends.min():.4f}", "most": f"{ends.max():.4f}", "prox": f"{abs(prox):g}"}
     return Shown(figure, values, (COMPUTED,))
 
@@ -135,17 +152,17 @@ def weights_or_filters(demo: Demo) -> Shown:
     weights = one_layer.layers(demo.model, demo.network)
     inner = {key: weights[key] for key in demo.inner if key in weights}
     found = {}
-    for grain in (Grain.ELEMENT, Grain.KERNEL, Grain.FILTER):
+    for grain in ONES:
         masks = {key: grains.mask(grain, weight, 0.5) for key, weight in inner.items()}
-        found[f"{grain.value}s"] = slider.instead(one_layer.masked(demo.model, masks)).accuracy
+        found[ONES[grain]] = slider.instead(one_layer.masked(demo.model, masks)).accuracy
     figure = bars.bars(
-        list(found), [each.top1 for each in found.values()], low=[each.low for each in found.values()],
-        high=[each.high for each in found.values()], alt="Accuracy with half of the weights zero, by granularity.",
-        x_title="Accuracy", percent=True,
+        [_(name) for name in found], [each.top1 for each in found.values()], low=[each.low for each in found.values()],
+        high=[each.high for each in found.values()], alt=_("Accuracy with half of the weights zero, by granularity."),
+        x_title=_("Accuracy"), percent=True,
     )  # fmt: skip
     values = {name: numbers.percent(each.top1) for name, each in found.items()}
     return Shown(
-        figure, values, (demo.source("Half of the weights of the layers inside the blocks, without training."),)
+        figure, values, (demo.source(_("Half of the weights of the layers inside the blocks, without training.")),)
     )
 
 
@@ -155,21 +172,26 @@ def blocks(demo: Demo) -> Shown:
     able = [block.name for block in removable(demo.model, demo.network)]
     whole = demo.measured(Plan()).accuracy
     found = {
-        "whole": whole,
-        **{f"without {name}": slider.instead(edited(demo.model, (Drop(name),))).accuracy for name in able},
+        _("whole"): whole,
+        **{
+            _("without {block}").format(block=name): slider.instead(edited(demo.model, (Drop(name),))).accuracy
+            for name in able
+        },
     }
     figure = bars.bars(
         list(found), [each.top1 for each in found.values()], low=[each.low for each in found.values()],
-        high=[each.high for each in found.values()], alt="Accuracy without each block that can leave.",
-        x_title="Accuracy", percent=True,
+        high=[each.high for each in found.values()], alt=_("Accuracy without each block that can leave."),
+        x_title=_("Accuracy"), percent=True,
     )  # fmt: skip
-    parents = sorted({name.rpartition(".")[0] for name, _ in demo.model.named_modules() if name.endswith(".conv1")})
+    parents = sorted(
+        {name.rpartition(".")[0] for name, _module in demo.model.named_modules() if name.endswith(".conv1")}
+    )
     values = {
         "able": ", ".join(able),
         "blocks": str(len(parents)),
         "left": numbers.percent(list(found.values())[-1].top1),
     }
-    return Shown(figure, values, (demo.source("Without training."),))
+    return Shown(figure, values, (demo.source(_("Without training.")),))
 
 
 def small_answers(demo: Demo) -> Shown:
@@ -178,12 +200,12 @@ def small_answers(demo: Demo) -> Shown:
     before = demo.measured(Plan()).accuracy.loss
     rise = [demo.measured(Plan({group.key: [unit]})).accuracy.loss - before for unit in range(group.size)]
     figure = bars.points(
-        means, rise, [f"channel {unit}" for unit in range(group.size)],
-        alt=f"Mean activation of the channels of {group.key} against the loss gained without each.",
-        x_title="Mean activation", y_title="Loss gained without it, nats",
+        means, rise, [_("channel {number}").format(number=unit) for unit in range(group.size)],
+        alt=_("Mean activation of the channels of {key} against the loss gained without each.").format(key=group.key),
+        x_title=_("Mean activation"), y_title=_("Loss gained without it, nats"),
     )  # fmt: skip
     values = {"layer": group.key, "agreement": f"{float(spearmanr(means, rise).statistic):.2f}"}
-    return Shown(figure, values, (demo.source("Each channel alone."),))
+    return Shown(figure, values, (demo.source(_("Each channel alone.")),))
 
 
 def skipping(demo: Demo) -> Shown:
@@ -193,13 +215,19 @@ def skipping(demo: Demo) -> Shown:
     layer: nn.Module = demo.model.get_submodule(name)
     times = one_layer.timed(layer, row.shape_in, grains.mask(Grain.ELEMENT, weights[name], 0.75), row.macs)
     figure = bars.bars(
-        list(times), [each.median_ms for each in times.values()], low=[each.p10_ms for each in times.values()],
-        high=[each.p90_ms for each in times.values()], alt=f"Time of {name} with three quarters of its weights zero.",
-        x_title="Time of one pass, ms",
-    )  # fmt: skip
-    values = {"layer": name, "dense": numbers.milliseconds(times[one_layer.DENSE].median_ms),
-              "zeros": numbers.milliseconds(times[one_layer.MASKED].median_ms),
-              "skipped": numbers.milliseconds(times[one_layer.SKIPPED].median_ms)}  # fmt: skip
+        [said(name) for name in times],
+        [each.median_ms for each in times.values()],
+        low=[each.p10_ms for each in times.values()],
+        high=[each.p90_ms for each in times.values()],
+        alt=_("Time of {name} with three quarters of its weights zero.").format(name=name),
+        x_title=_("Time of one pass, ms"),
+    )
+    values = {
+        "layer": name,
+        "dense": numbers.milliseconds(times[one_layer.DENSE].median_ms),
+        "zeros": numbers.milliseconds(times[one_layer.MASKED].median_ms),
+        "skipped": numbers.milliseconds(times[one_layer.SKIPPED].median_ms),
+    }
     return Shown(figure, values, (_timed(times[one_layer.DENSE]),))
 
 
@@ -207,11 +235,13 @@ def counting_norm(demo: Demo) -> Shown:
     name, weight = next((n, w) for n, w in one_layer.layers(demo.model, demo.network).items() if n == demo.widest.key)
     counts = (weight.detach().flatten(1) != 0).sum(1)
     norms = weight.detach().flatten(1).abs().sum(1)
-    different = {"L0 (weights that are not zero)": len(counts.unique()), "L1 norm": len(norms.unique())}
+    different = {_("L0 (weights that are not zero)"): len(counts.unique()), _("L1 norm"): len(norms.unique())}
     figure = bars.bars(
-        list(different), list(different.values()), alt=f"Different scores among the {len(weight)} filters of {name}.",
-        x_title="Different scores",
-    )  # fmt: skip
+        list(different),
+        list(different.values()),
+        alt=_("Different scores among the {n} filters of {name}.").format(n=len(weight), name=name),
+        x_title=_("Different scores"),
+    )
     values = {
         "layer": name,
         "filters": str(len(weight)),
@@ -225,7 +255,10 @@ def temperature(demo: Demo) -> Shown:
     distances = torch.tensor([0.0, 0.4, 0.7, 1.0])
     rows = {f"t = {t:g}": float(torch.softmax(-distances / t, 0).max()) for t in (0.01, 0.1, 1.0, 10.0, 100.0)}
     figure = bars.bars(
-        list(rows), list(rows.values()), alt="Largest probability of softmax(-D / t).", x_title="Largest probability"
+        list(rows),
+        list(rows.values()),
+        alt=_("Largest probability of softmax(-D / t)."),
+        x_title=_("Largest probability"),
     )
     low, high = next(iter(rows.values())), list(rows.values())[-1]
     return Shown(figure, {"cold": f"{low:.2f}", "hot": f"{high:.2f}"}, (COMPUTED,))

@@ -17,7 +17,7 @@ def sources() -> None:
         st.markdown(_("The axes and the names come from five Chinese texts. Where they err, the Myths page says so."))
         for each in words.SOURCES:
             title = f"[{each.title}]({each.url})" if each.url else each.title
-            st.markdown(f"**{title}** ({each.english}). {_(each.about)}")
+            st.markdown(f"**{title}** ({_(each.english)}). {_(each.about)}")
 
 
 def not_run() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pages.ui.language import N_
+from pages.ui.language import N_, _
 from pruning_core.taxonomy import Data, Execution, Family, Granularity, Structure, Time
 
 AXES: Mapping[str, str] = {
@@ -123,19 +123,21 @@ class Source:
 SOURCES = (
     Source(
         "通道剪枝方法综述",
-        "Survey of channel pruning methods",
+        N_("Survey of channel pruning methods"),
         N_("It follows the related work of REPrune (2024)."),
         "https://arxiv.org/abs/2402.17862",
     ),
-    Source("结构化剪枝", "Structured pruning", N_("Notes of the same collection."), "https://github.com/Q-crystal/KB"),
+    Source(
+        "结构化剪枝", N_("Structured pruning"), N_("Notes of the same collection."), "https://github.com/Q-crystal/KB"
+    ),
     Source(
         "网络剪枝调研",
-        "A study of network pruning",
+        N_("A study of network pruning"),
         N_("It draws on Pruning and Quantization for Deep Neural Network Acceleration: A Survey (2021)."),
         "https://arxiv.org/abs/2101.09671",
     ),
-    Source("模型剪枝", "An overview of model pruning", N_("A blog article by 禅与计算机程序设计艺术.")),
-    Source("CNN通道剪枝实战", "Channel pruning in practice: from theory to code", N_("An article with code.")),
+    Source("模型剪枝", N_("An overview of model pruning"), N_("A blog article by 禅与计算机程序设计艺术.")),
+    Source("CNN通道剪枝实战", N_("Channel pruning in practice: from theory to code"), N_("An article with code.")),
 )
 
 
@@ -244,6 +246,6 @@ NOT_RUN = (
 def named_as(key: str) -> str:
     """What the survey calls it and where, in Markdown; "" where it does not name it."""
     found = [
-        f"{name} ({SOURCES[text].english})" for text, names in NAMED.items() for name, k in names.items() if k == key
+        f"{name} ({_(SOURCES[text].english)})" for text, names in NAMED.items() for name, k in names.items() if k == key
     ]
     return "; ".join(found)
