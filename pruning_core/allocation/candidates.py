@@ -56,6 +56,9 @@ class Candidates(Explorer):
         super().__post_init__()
         object.__setattr__(self, "table", checked_table(self.table))
 
+    def foresees(self, number: int) -> bool:
+        return True
+
     def longest(self, space: Space) -> int:
         return min(space.trials, 1 + self.candidates)
 

@@ -70,6 +70,9 @@ class RandomWidths(Sampled):
         builds_on=("scratch-b",),
     )
 
+    def foresees(self, number: int) -> bool:
+        return True
+
     def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
         import optuna
 
@@ -97,6 +100,9 @@ class Tpe(Sampled):
     )
 
     startup: Annotated[int, Range(2, 50, "Random trials first")] = 10
+
+    def foresees(self, number: int) -> bool:
+        return number < self.startup
 
     def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
         import optuna
@@ -130,6 +136,9 @@ class Nsga2(Sampled):
     )
 
     population: Annotated[int, Range(4, 100, "Population")] = 16
+
+    def foresees(self, number: int) -> bool:
+        return number % self.population != 0  # a generation's parents are of the one before
 
     def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
         import optuna

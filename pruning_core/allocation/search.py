@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from pruning_core.allocation.trial import Trial, on_front
 from pruning_core.errors import UserError
 from pruning_core.graph import Cost, Plan
 from pruning_core.knobs import Range, check_knobs
+from pruning_core.work import finished
 
 EXPLORERS: tuple[type[Explorer], ...] = (Tpe, RandomWidths, Nsga2, Annealing, Swarm, Greedy, Candidates)
 """The registry of searches: a new one is its class and its line here."""
@@ -74,7 +76,7 @@ def searching(
     if not budgets and not search.explorer.pareto:
         raise UserError(f"{search.explorer.card.name} needs a budget. Set one, or choose another search.")
     space = Space(pool, search.least, search.trials, tuple(budgets), whole)
-    fitter = _Fitter(space, measures or {})
+    fitter = Fitter(space, measures or {})
     walk = search.explorer.walk(space, search.seed)
     most = search.explorer.longest(space)
     trials = list(past[:most])
@@ -90,28 +92,8 @@ def searching(
             return tuple(trials)
     yield from fitter.prepare()
     while len(trials) < most:
-        began = time.perf_counter()
-        counts, times = yield from fitter.fit(draw)
-        plan = pool.plan(counts)
-        accuracy = yield from settle(objective(plan))
-        if not math.isfinite(accuracy):
-            raise UserError("The objective of the search is not a finite number. Check the network and the data.")
-        cost = pool.network.cost(plan)
-        tried = Trial(
-            number=len(trials),
-            draw=draw.shares,
-            ratios={key: count / pool.size[key] for key, count in counts.items()},
-            plan=dict(plan),
-            macs=cost.macs,
-            parameters=cost.parameters,
-            latency_ms=times.get("latency"),
-            accuracy=float(accuracy),
-            within=fitter.within(cost, times),
-            front=False,
-            seconds=time.perf_counter() - began,
-            compiled_ms=times.get("compiled"),
-        )
-        trial = dataclasses.replace(tried, front=on_front((*trials, tried))[-1])
+        trial = yield from fitter.tried(draw, len(trials), objective)
+        trial = dataclasses.replace(trial, front=on_front((*trials, trial))[-1])
         trials.append(trial)
         yield trial
         try:
@@ -120,6 +102,33 @@ def searching(
             break
     walk.close()
     return tuple(trials)
+
+
+def foreseen(
+    search: Search, pool: Pool, budgets: Sequence[Budget], past: Sequence[Trial], ahead: int, whole: float = 1.0
+) -> tuple[Plan, ...]:
+    """The plans that :func:`searching` tries next whatever they turn out to be worth: at most ``ahead``, often none.
+
+    Whoever measures them before they are asked for, several at once, changes nothing about the search.
+    """
+    space = Space(pool, search.least, search.trials, tuple(budgets), whole)
+    number, most, explorer = len(past), search.explorer.longest(space), search.explorer
+    if any(each.timed for each in budgets) or number >= most or not explorer.foresees(number + 1):
+        return ()
+    fitter, walk = Fitter(space, {}), explorer.walk(space, search.seed)
+    finished(fitter.prepare())
+    draw, plans = next(walk), list[Plan]()
+    with suppress(StopIteration):
+        for trial in past:
+            draw = walk.send(trial)
+        while len(plans) < min(ahead, most - number):
+            counts, _ = finished(fitter.fit(draw))
+            plans.append(pool.plan(counts))
+            if not explorer.foresees(number + len(plans)):
+                break
+            draw = walk.send(Trial(number, draw.shares, {}, {}, 0, 0, None, 0.0, True, False, 0.0))  # any will do
+    walk.close()
+    return tuple(plans)
 
 
 def longest(search: Search, pool: Pool, budgets: Sequence[Budget] = ()) -> int:
@@ -138,7 +147,7 @@ def _same(a: Sequence[float], b: Sequence[float]) -> bool:
 
 
 @dataclass
-class _Fitter:
+class Fitter:
     """Turns draws into counts that use up the budgets."""
 
     space: Space
@@ -171,6 +180,30 @@ class _Fitter:
         for kind in self.timed:
             times[kind] = yield from self.watch.time(kind, counts)
         return counts, times
+
+    def tried(self, draw: Draw, number: int, objective: Objective) -> Running[Trial]:
+        """What becomes of a draw; whether it is on the front is not looked at here."""
+        began, pool = time.perf_counter(), self.space.pool
+        counts, times = yield from self.fit(draw)
+        plan = pool.plan(counts)
+        accuracy = yield from settle(objective(plan))
+        if not math.isfinite(accuracy):
+            raise UserError("The objective of the search is not a finite number. Check the network and the data.")
+        cost = pool.network.cost(plan)
+        return Trial(
+            number=number,
+            draw=draw.shares,
+            ratios={key: count / pool.size[key] for key, count in counts.items()},
+            plan=dict(plan),
+            macs=cost.macs,
+            parameters=cost.parameters,
+            latency_ms=times.get("latency"),
+            accuracy=float(accuracy),
+            within=self.within(cost, times),
+            front=False,
+            seconds=time.perf_counter() - began,
+            compiled_ms=times.get("compiled"),
+        )
 
     def within(self, cost: Cost, times: Mapping[Kind, float]) -> bool:
         return all(figure(cost, kind) <= limit for kind, limit in self.counted.items()) and all(

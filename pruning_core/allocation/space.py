@@ -83,6 +83,10 @@ class Explorer(ABC):
         The first draw keeps every group alike, so that a search never ends below the uniform allocation.
         """
 
+    def foresees(self, number: int) -> bool:
+        """Whether draw ``number`` is the same whatever the trial before it became."""
+        return False
+
     def longest(self, space: Space) -> int:
         """How many trials it makes at most: a walk that never ends by itself makes as many as were asked for."""
         return space.trials

@@ -59,6 +59,9 @@ class Swarm(Explorer):
         """Where the swarm begins: every group alike."""
         return np.ones(len(space.keys))
 
+    def foresees(self, number: int) -> bool:
+        return number > 1 and (number - 1) % self.particles != 0  # the swarm moves as a whole
+
     def walk(self, space: Space, seed: int) -> Walk:
         rng = np.random.default_rng(seed)
         even = np.ones(len(space.keys))

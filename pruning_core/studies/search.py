@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from pruning_core.allocation.budget import TIMED, Budget, Kind
 from pruning_core.allocation.latency import Measure, Running
@@ -83,32 +83,47 @@ class SearchRun(RunSpec):
         return (own, BASELINE.card.key) if self.control and own != BASELINE.card.key else (own,)
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
+        ground = yield from self.ground(workspace)
+        yield from Contest(self, ground, past).run()
+
+    def ground(
+        self, workspace: Workspace, scores: Mapping[str, Tensor] | None = None
+    ) -> Generator[Event, None, Ground]:
+        """What all trials stand on; ``scores`` by group where the criterion has spoken before."""
         loaded = yield from the_model(self.model, workspace)
         train, test = yield from both_splits(self.data, workspace)
         fit, held_out = hold_out(train, self.data)
         if self.images is not None:
             held_out = held_out.subset(min(self.images, len(held_out)), self.search.seed)
         network = captured(loaded)
-        scores = yield from scored(loaded, network, self.criterion, workspace, self.data, self.search.seed)
+        if scores is None:
+            scores = yield from scored(loaded, network, self.criterion, workspace, self.data, self.search.seed)
         pool = Pool.of(network, scores, self.limits)
         fit, held_out, test = (fitted(part, self.data, loaded) for part in (fit, held_out, test))
-        yield from _Contest(self, loaded, pool, fit, held_out, test, past).run()
+        return Ground(loaded, pool, fit, held_out, test)
 
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
         """Every trial: they are told to the search again, not made again."""
         return tuple(event for event in past if isinstance(event, Tried | Accuracy))
 
 
-@dataclass
-class _Contest:
-    """The inside of one attempt."""
+@dataclass(frozen=True)
+class Ground:
+    """The network, what of it may go, and three parts of the images."""
 
-    spec: SearchRun
     loaded: LoadedModel
     pool: Pool
     fit: Dataset
     held_out: Dataset
     test: Dataset
+
+
+@dataclass
+class Contest:
+    """The inside of one attempt."""
+
+    spec: SearchRun
+    ground: Ground
     past: tuple[Event, ...]
     trials: dict[str, list[Trial]] = field(default_factory=dict)
     latest: Accuracy | None = None  # of the trial being made
@@ -116,6 +131,10 @@ class _Contest:
     began: float = field(default_factory=time.monotonic)
     told: float = 0.0
     fresh: int = 0
+
+    def __post_init__(self) -> None:
+        self.loaded, self.pool, self.fit = self.ground.loaded, self.ground.pool, self.ground.fit
+        self.held_out, self.test = self.ground.held_out, self.ground.test
 
     def run(self) -> Iterator[Event]:
         self.trials = {key: [] for key in self.spec.explorers}
@@ -158,11 +177,15 @@ class _Contest:
             for walk in walks.values():
                 walk.close()
 
-    def _walk(self, key: str) -> Running[tuple[Trial, ...]]:
+    def _search(self, key: str) -> Search:
         search = self.spec.search
         if key != search.explorer.card.key:
             # Another seed: some searches begin with draws of their own at random, which would be the same ones.
             search = replace(search, explorer=BASELINE(), trials=min(self._most, MOST), seed=search.seed + 1)
+        return search
+
+    def _walk(self, key: str) -> Running[tuple[Trial, ...]]:
+        search = self._search(key)
         past = tuple(self.trials[key])
         measures: dict[Kind, Measure] = {kind: partial(self._latency, kind) for kind in TIMED}
         budgets, whole = self.spec.budgets, self.whole
@@ -174,9 +197,13 @@ class _Contest:
 
     def _judged(self, plan: Plan) -> Running[float]:
         """Removal, recovery, and the value of the measure on the held-out images, so that more is better."""
-        model = yield from self._prepared(plan)
-        self.latest, _ = yield from self._measured(model, self.held_out)
+        self.latest = yield from self.judged(plan)
         return named(self.latest.measure).better(self.latest.top1)
+
+    def judged(self, plan: Plan) -> Generator[Event, None, Accuracy]:
+        """On the held-out images."""
+        model = yield from self._prepared(plan)
+        return (yield from self._measured(model, self.held_out))[0]
 
     def _latency(self, kind: Kind, plan: Plan) -> Running[float]:
         model, median = (yield from self._shown(self._cut(plan))), 0.0

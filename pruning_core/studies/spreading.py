@@ -12,12 +12,15 @@ from pruning_core.runs.crew import Crew, Split
 from pruning_core.runs.piece import Asked, Brought
 from pruning_core.runs.spec import RunSpec
 from pruning_core.studies.compare import CompareRun
+from pruning_core.studies.search import SearchRun
 from pruning_core.studies.sensitivity import SensitivityRun
 from pruning_core.studies.specs import PRODUCT
 from pruning_core.studies.spread_comparison import ComparedDraw, ComparedScores, spread_comparison
+from pruning_core.studies.spread_search import JudgedPlan, spread_search
 from pruning_core.studies.spread_sweep import SweepBasis, SweepRows, spread_sweep
 
-PIECES = Catalogue((*PRODUCT.runs, SweepBasis, SweepRows, ComparedScores, ComparedDraw), PRODUCT.values, PRODUCT.events)
+OWN = (SweepBasis, SweepRows, ComparedScores, ComparedDraw, JudgedPlan)
+PIECES = Catalogue((*PRODUCT.runs, *OWN), PRODUCT.values, PRODUCT.events)
 
 
 def task(asked: Asked, *sent: bytes) -> Brought:
@@ -32,6 +35,8 @@ def split(spec: RunSpec) -> Split | None:
             return partial(spread_sweep, spec)
         case CompareRun(model=model) if not model.foreign:
             return partial(spread_comparison, spec)
+        case SearchRun(model=model) if not model.foreign and not any(each.timed for each in spec.budgets):
+            return partial(spread_search, spec)
     return None
 
 

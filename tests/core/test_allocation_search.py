@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 
 import pytest
 
+from pruning_core.allocation.annealing import Annealing
 from pruning_core.allocation.budget import Budget, allocate
 from pruning_core.allocation.by_sensitivity import drop_at
 from pruning_core.allocation.candidates import Candidates
@@ -14,7 +16,7 @@ from pruning_core.allocation.latency import settle
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.pool import Pool
 from pruning_core.allocation.sampled import Nsga2, RandomWidths, Tpe
-from pruning_core.allocation.search import EXPLORERS, Search, longest, searching
+from pruning_core.allocation.search import EXPLORERS, Search, foreseen, longest, searching
 from pruning_core.allocation.trial import LatencyStep, Trial, best_of, on_front
 from pruning_core.allocation.uniform import Uniform
 from pruning_core.errors import UserError
@@ -295,3 +297,18 @@ def test_candidates_need_a_table_that_reaches_the_budget(pool):
 def test_a_drop_between_measured_ratios_lies_on_a_line():
     curve = ((0.2, 0.1), (0.6, 0.5))
     assert [round(drop_at(curve, r), 6) for r in (0.0, 0.1, 0.2, 0.4, 0.6, 0.9)] == [0.0, 0.05, 0.1, 0.3, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("explorer", [*MADE, Tpe(startup=4), Nsga2(population=4)], ids=[*NAMES, "Tpe4", "Nsga4"])
+def test_what_is_foreseen_comes_whatever_it_turns_out_to_be_worth(explorer, pool):
+    search, luck = Search(explorer, trials=14, seed=5), random.Random(2)
+
+    def guess(plan: Plan) -> float:
+        return luck.random()
+
+    found = trials_of(searching(search, pool, guess, (HALF,)))
+    told = [foreseen(search, pool, (HALF,), found[:number], ahead=5) for number in range(len(found))]
+    for number, plans in enumerate(told):
+        assert [Plan(each.plan) for each in found[number : number + len(plans)]] == list(plans)
+    alone = {Greedy: 0, Annealing: 0}.get(type(explorer))
+    assert (sum(map(len, told)) == 0) is (alone == 0), "some are foreseen but where every draw follows from the last"

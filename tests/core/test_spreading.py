@@ -7,11 +7,15 @@ from dataclasses import replace
 
 import pytest
 
+from pruning_core.allocation.budget import Budget
+from pruning_core.allocation.sampled import Nsga2, Tpe
+from pruning_core.allocation.search import Search
+from pruning_core.allocation.space import Explorer
 from pruning_core.analysis.sensitivity import Fast
 from pruning_core.criteria import L1Norm, Random, TaylorGate
 from pruning_core.datasets import DIGITS
 from pruning_core.measuring.measures import Accuracy, Cell
-from pruning_core.methods.recoveries import Mending
+from pruning_core.methods.recoveries import Mending, NewStatistics
 from pruning_core.runs.crew import Crew
 from pruning_core.runs.events import Event
 from pruning_core.runs.spec import RunSpec
@@ -20,8 +24,10 @@ from pruning_core.studies import spreading
 from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.in_pieces import RowsDone
 from pruning_core.studies.points import OutOfReach, Point
+from pruning_core.studies.search import SearchRun
 from pruning_core.studies.sensitivity import SensitivityRun
 from pruning_core.studies.spreading import crew_of
+from pruning_core.studies.tried import Finalist, Tried
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import DEMOS, ModelRef
 
@@ -100,3 +106,22 @@ def test_a_strangers_program_is_not_sent_to_workers() -> None:
     foreign = replace(SWEEP, model=ModelRef("upload", "net.pt2", weights="0" * 64, architecture="exported"))
     assert spreading.split(SWEEP) and spreading.split(foreign) is None
     assert spreading.split(replace(COMPARISON, model=foreign.model)) is None
+
+
+@pytest.mark.parametrize("explorer", [Tpe(startup=3), Nsga2(population=4)], ids=lambda each: each.card.key)
+def test_a_search_in_pieces_makes_the_very_trials_of_one_in_one_go(explorer: Explorer, workspace: Workspace) -> None:
+    spec = SearchRun(
+        DEMOS[0].ref, DIGITS, search=Search(explorer, trials=6), budgets=(Budget("macs", fraction=0.5),), images=60,
+        recovery=NewStatistics(images=64), device="cpu",
+    )  # fmt: skip
+    alone = list(spec.run(workspace))
+    with ThreadPoolExecutor(2) as threads:
+        together = spread(spec, workspace, crew_of(lambda: threads))
+    assert len(trials(alone)) == 12 and trials(together) == trials(alone)
+    ends = [[replace(e, accuracy=replace(e.accuracy, seconds=0.0)) for e in events if isinstance(e, Finalist)]
+            for events in (alone, together)]  # fmt: skip
+    assert len(ends[0]) == 4 and ends[0] == ends[1]
+
+
+def trials(events: list[Event]) -> list[Tried]:
+    return [replace(e, trial=replace(e.trial, seconds=0.0)) for e in events if isinstance(e, Tried)]
