@@ -138,7 +138,7 @@ class Nsga2(Sampled):
     population: Annotated[int, Range(4, 100, "Population")] = 16
 
     def foresees(self, number: int) -> bool:
-        return number % self.population != 0  # a generation's parents are of the one before
+        return (number - 1) % self.population != 0  # the first draw, of equal widths, belongs to no generation
 
     def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
         import optuna
