@@ -78,6 +78,12 @@ class Settings:
     unused_days: float = _setting(
         30.0, "PRUNESCOPE_UNUSED_DAYS", "days until a stored file goes that nothing refers to and nobody has read"
     )
+    search_storage: str = _setting(
+        "",
+        "PRUNESCOPE_SEARCH_STORAGE",
+        "SQLAlchemy address of a database in which servers share the trials of a search",
+        secret=True,
+    )
     log: str = _setting("text", "PRUNESCOPE_LOG", "lines of the log: text, or json with one object each")
     oidc: bool = False  # whether Streamlit's secrets name a provider; the server looks
 

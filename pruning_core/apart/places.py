@@ -14,6 +14,7 @@ from pruning_core.isolation.limits import Limits
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.memory import free_memory
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.search import SearchRun, shared
 from pruning_core.zoo import ModelRef
 
 SHARE = 0.9  # of the memory that is free when a child starts
@@ -26,6 +27,8 @@ def limits_of(spec: RunSpec, workspace: Workspace) -> Limits | None:
     A network that is a stranger's program is run apart whatever the device, and shut in: no network, no other
     process, and of the data directory what it is named, and the scratch files of this run.
     """
+    if isinstance(spec, SearchRun) and shared(spec):
+        return None  # a child is told no secret, and the address of a database is one
     if not foreign(spec):
         return Limits(memory=memory(), confined=False) if spec.queue() == "cpu" else None
     root = workspace.root

@@ -39,7 +39,7 @@ def train(model: nn.Module, images: Any, epochs: int, batch: int, rate: float, s
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
     torch.manual_seed(seed + rank())
     learner: nn.Module = model.to(device)
-    sampler = None
+    sampler: DistributedSampler[Any] | None = None
     if several():
         if device.type == "cuda":
             torch.cuda.set_device(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,9 @@ from pruning_core.allocation.budget import TIMED, Budget, Kind
 from pruning_core.allocation.latency import Measure, Running
 from pruning_core.allocation.limits import Limits
 from pruning_core.allocation.pool import Pool
+from pruning_core.allocation.sampled import Sampled
 from pruning_core.allocation.search import BASELINE, MOST, Search, longest, searching
+from pruning_core.allocation.together import Table, Waiting, searching_together
 from pruning_core.allocation.trial import Trial, best_of
 from pruning_core.criteria import Criterion, L1Norm
 from pruning_core.datasets import DataRef, Dataset, hold_out
@@ -30,6 +33,7 @@ from pruning_core.methods.recoveries import NewStatistics, Recovery
 from pruning_core.methods.treatments import Treatment, cut
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
+from pruning_core.storage.codec import Codec, dump
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import both_splits, fitted, the_model
 from pruning_core.studies.points import ORIGIN
@@ -40,6 +44,7 @@ from pruning_core.work import told
 from pruning_core.zoo import LoadedModel, ModelRef
 from pruning_core.zoo.titles import called
 
+STORAGE = "PRUNESCOPE_SEARCH_STORAGE"  # the variable that names a database for trials
 EVERY = 0.4  # seconds between two reports inside one trial
 RECONSTRUCTION_IMAGES = 128  # of the fitted part, for criteria whose paper mends the next layers
 
@@ -187,9 +192,20 @@ class Contest:
     def _walk(self, key: str) -> Running[tuple[Trial, ...]]:
         search = self._search(key)
         past = tuple(self.trials[key])
+        url = shared(self.spec)
         measures: dict[Kind, Measure] = {kind: partial(self._latency, kind) for kind in TIMED}
         budgets, whole = self.spec.budgets, self.whole
+        if url and isinstance(search.explorer, Sampled):
+            table = Table(url, f"{self.spec.key[:32]} {key}")
+            return searching_together(
+                search, self.pool, self._judged, budgets, table, measures=measures, past=past, whole=whole,
+                note=lambda: dump(self.latest), heard=self._heard,
+            )  # fmt: skip
         return searching(search, self.pool, self._judged, budgets, measures=measures, past=past, whole=whole)
+
+    def _heard(self, note: str) -> None:
+        """What another process measured."""
+        self.latest = Codec((Accuracy,)).load(note)
 
     @property
     def _most(self) -> int:
@@ -254,7 +270,8 @@ class Contest:
         """The best of each on images that nobody has chosen by, all compared on the same ones."""
         whole, right = yield from self._measured(self.loaded.model, self.test)
         yield Finalist(ORIGIN, 0, whole)
-        firsts = [trials[0] for trials in self.trials.values() if trials and trials[0].within]
+        starts = [min(trials, key=lambda trial: trial.number) for trials in self.trials.values() if trials]
+        firsts = [trial for trial in starts if trial.within]
         finals = [(UNIFORM, firsts[-1])] if firsts else []
         finals += [(key, best) for key in reversed(self.trials) if (best := best_of(self.trials[key]))]
         rival: Marks | None = None
@@ -266,10 +283,18 @@ class Contest:
             rival = correct if by == BASELINE.card.key else None
 
 
+def shared(spec: SearchRun) -> str:
+    """Address of the database where its trials lie beside those of other processes; "" for a search by one.
+
+    A stranger's program is shut in, where it reaches no database and must not read the address of one.
+    """
+    return "" if spec.model.foreign else os.environ.get(STORAGE, "").strip()
+
+
 def _next(walk: Running[tuple[Trial, ...]]) -> Generator[Event, None, Trial | None]:
     """The next trial among the events of a search; None when it has ended."""
     for event in walk:
         if isinstance(event, Trial):
             return event
-        yield event
+        yield Progress(event.done, 0, "trials") if isinstance(event, Waiting) else event
     return None

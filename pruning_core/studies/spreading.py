@@ -12,7 +12,7 @@ from pruning_core.runs.crew import Crew, Split
 from pruning_core.runs.piece import Asked, Brought
 from pruning_core.runs.spec import RunSpec
 from pruning_core.studies.compare import CompareRun
-from pruning_core.studies.search import SearchRun
+from pruning_core.studies.search import SearchRun, shared
 from pruning_core.studies.sensitivity import SensitivityRun
 from pruning_core.studies.specs import PRODUCT
 from pruning_core.studies.spread_comparison import ComparedDraw, ComparedScores, spread_comparison
@@ -35,7 +35,7 @@ def split(spec: RunSpec) -> Split | None:
             return partial(spread_sweep, spec)
         case CompareRun(model=model) if not model.foreign:
             return partial(spread_comparison, spec)
-        case SearchRun(model=model) if not model.foreign and not any(each.timed for each in spec.budgets):
+        case SearchRun(model=model) if not (model.foreign or shared(spec) or any(each.timed for each in spec.budgets)):
             return partial(spread_search, spec)
     return None
 
