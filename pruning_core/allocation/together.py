@@ -75,6 +75,7 @@ def searching_together(
     trials = list(past)
     known = {trial.number for trial in past}
     while True:
+        over = not shared.others()  # asked before reading, so that what ends in between is read the next time
         for theirs, remark in shared.ended(known):
             heard(remark)
             trials.append(dataclasses.replace(theirs, front=on_front((*trials, theirs))[-1]))
@@ -82,7 +83,7 @@ def searching_together(
             yield trials[-1]
         asked = shared.ask()
         if asked is None:
-            if not shared.others():
+            if over:
                 return tuple(trials)
             yield Waiting(len(trials))
             time.sleep(EVERY)
