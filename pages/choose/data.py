@@ -22,7 +22,9 @@ HELP = """
   classes, test_images, test_labels. Labels may be classes, or numbers of any shape; without any, a network is judged
   by how near it stays to what it gave.
 - **zip**: one folder of images or WAV recordings per class, with or without train and test folders around them; images
-  alone; or two folders with the same names in both, images and masks, or images and targets (also lr and hr).
+  alone; or two folders with the same names in both, images and masks, or images and targets (also lr and hr);
+  or images with a list of labels (one csv: a column of file names, then classes, columns of 0 and 1, or numbers), or
+  with annotations (one json in COCO's form).
 - **csv, parquet**: a row for each example, columns of numbers, and one of them the target.
 """
 

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 import torch
 
-from pages.choose import names, samples, scaling, shares
+from pages.choose import boxes, names, samples, scaling, shares, tasks
 from pages.choose.typed import listed, numbers_of
 from pages.ui import cards, notes, provenance, state
 from pages.ui.errors import plain_errors
@@ -25,6 +25,8 @@ def draw(ref: DataRef) -> None:
     notes.listed(test)
     code_page = names.ask(ref, train)
     samples.draw(test, ref.order)
+    boxes.draw(ref, test)
+    task = tasks.ask(ref, test)
     left, right = st.columns(2, gap="medium")
     with left:
         changed = _numbers(ref, train) if train.pictures else scaling.ask(ref, train)
@@ -35,22 +37,16 @@ def draw(ref: DataRef) -> None:
         if st.button("Apply", type="primary", key="choose.details.apply", wrap=True):
             with plain_errors():
                 after = _changed(ref, train, changed, classes) if train.pictures else replace(ref, **changed)
-                after = replace(after, test_fraction=testing, held_out=held_out)
+                after = replace(after, test_fraction=testing, held_out=held_out, task=task)
                 if code_page != ref.code_page:  # other names in another order: what was typed belongs to the old ones
                     after = replace(after, code_page=code_page, classes=None)
+                if task != ref.task:  # what was said of the classes and measures of other labels says nothing of these
+                    after = replace(after, classes=None, measure="")
                 _take(ref, after)
         plain = replace(
-            ref,
-            rate=DataRef.rate,
-            samples=DataRef.samples,
-            size=None,
-            channels=None,
-            mean=None,
-            std=None,
-            classes=None,
-            code_page=None,
-            order="RGB",
-        )
+            ref, size=None, channels=None, mean=None, std=None, classes=None, code_page=None, order="RGB", task="",
+            rate=DataRef.rate, samples=DataRef.samples,
+        )  # fmt: skip
         if st.button("Back to what the data says", disabled=plain == ref, key="choose.details.reset", wrap=True):
             with plain_errors():
                 _take(ref, plain)

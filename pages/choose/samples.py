@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pages.choose import series
+from pages.choose.colours import COLOURS, square
 from pages.ui.literal import named
 from pruning_core.datasets import Dataset
 from pruning_core.datasets.targets import NOBODY, Labels
@@ -16,11 +17,6 @@ SHOWN = 10  # thumbnails, one per class
 PAIRS = 6  # images with what belongs to each
 THUMB_PX, PAIR_PX = 72, 112
 SEEN = 0.45  # how much of an image shows through its mask
-# Okabe and Ito's colours, which most people tell apart; black is what nobody labelled.
-COLOURS = (
-    (86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
-    (153, 153, 153),
-)  # fmt: skip
 
 
 def draw(data: Dataset, order: str) -> None:
@@ -58,7 +54,7 @@ def _masked(data: Dataset, order: str) -> None:
                 _enlarged(overlaid(_pixels(data, at, order), data.labels[at]), PAIR_PX),
                 caption=f"image {at}", width=PAIR_PX,
             )  # fmt: skip
-    marks = " ".join(f":small[{_square(number)} {number}]" for number in there[: len(COLOURS)])
+    marks = " ".join(f":small[{square(number)} {number}]" for number in there[: len(COLOURS)])
     st.markdown(f"Classes of the masks: {marks}", unsafe_allow_html=True)
 
 
@@ -97,8 +93,3 @@ def _enlarged(pixels: Tensor, side: int) -> np.ndarray:
     scale = max(1, side // picture.shape[0])
     large = picture.repeat(scale, axis=0).repeat(scale, axis=1)
     return large[:, :, 0] if large.shape[2] == 1 else large
-
-
-def _square(number: int) -> str:
-    red, green, blue = COLOURS[number % len(COLOURS)]
-    return f'<span style="color:rgb({red},{green},{blue})">■</span>'

@@ -13,7 +13,7 @@ Source = Literal["digits", "sample", "npz", "folder", "table", "torchvision"]
 Split = Literal["train", "fit", "held-out", "test"]
 Order = Literal["RGB", "BGR"]
 LEAST_RATE, MOST_RATE, MOST_SAMPLES = 1_000, 192_000, 10_000_000  # of recordings
-Task = Literal["", "classes", "numbers"]
+Task = Literal["", "classes", "numbers", "labels", "masks"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ class DataRef:
     code_page: of names in a zip that do not say theirs; None guesses and says so.
     order: in which the network reads the channels of a colour image; files keep red, green, blue.
     measure: the key of what outputs for these images are judged by; "" takes what is proposed for network and data.
-    task: what labels in a table are, "" for what is proposed; target: of a table, the column of labels, None for none
-    and "" for the last; left_out: columns that are not read; one_hot: texts become a column of 0 and 1 for each.
+    task: what labels in a table or list are, or what annotations are read as, "" for what is proposed. target: of a
+    table, the column of labels, None for none and "" for the last; left_out: columns that are not read; one_hot: texts
+    become a column of 0 and 1 for each.
     rate, samples: of recordings, to how many samples a second they are resampled, and to how many they are brought.
     """
 
@@ -70,7 +71,9 @@ class DataRef:
                 f"Recordings have {LEAST_RATE:,} to {MOST_RATE:,} samples a second here, and at most {MOST_SAMPLES:,}."
             )
         if self.task not in get_args(Task):
-            raise UserError(f"Labels are classes or numbers, not {quoted(self.task)}.")
+            raise UserError(
+                f"Labels are read as one of {', '.join(filter(None, get_args(Task)))}, not as {quoted(self.task)}."
+            )
         if self.order not in get_args(Order):
             raise UserError(f"Colours are read as {' or '.join(get_args(Order))}, not as {quoted(self.order)}.")
         if self.code_page is not None and self.code_page not in CODE_PAGES:

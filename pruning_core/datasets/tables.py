@@ -102,6 +102,13 @@ def _inputs(frame: pd.DataFrame, ref: DataRef) -> tuple[Tensor, tuple[str, ...],
     return torch.from_numpy(np.ascontiguousarray(np.concatenate(parts, 1))), tuple(names), tuple(said)
 
 
+def numbers_of(frame: pd.DataFrame, name: str) -> np.ndarray:
+    """float32 (N, columns) of columns of numbers. Raises UserError naming the column that holds anything else."""
+    for each in frame.columns:
+        _check_filled(frame[each], name)
+    return np.stack([_numbers(frame[each], name, "Leave it out.") for each in frame.columns], 1)
+
+
 def _numbers(cells: pd.Series, name: str, way_out: str) -> np.ndarray:
     """float32 (N,)."""
     if cells.dtype == object:

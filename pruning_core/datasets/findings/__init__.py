@@ -10,6 +10,8 @@ FINDINGS: tuple[type[Finding], ...] = (
     archive.TextsBeside,
     archive.EmptyFolders,
     archive.Subfolders,
+    archive.Listed,
+    archive.NotListed,
     archive.TestFolders,
     archive.OnlyOnePart,
     archive.CodePage,
@@ -58,6 +60,7 @@ FINDINGS: tuple[type[Finding], ...] = (
     places.Masks,
     places.BlackAndWhite,
     places.TargetPictures,
+    places.Annotations,
 )
 
 

@@ -53,6 +53,39 @@ class TextsBeside(Finding):
 
 
 @dataclass(frozen=True)
+class Listed(Finding):
+    """A list that gives the images their labels. ``columns``: of it, less that of the names."""
+
+    name: str
+    rows: int
+    columns: tuple[str, ...]
+    classes: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        what = f"{len(self.classes):,} classes" if self.classes else f"{len(self.columns):,} numbers for each"
+        columns = named(self.columns) if self.columns else "no column"
+        return f"A list, {quoted(self.name)}, gives {self.rows:,} images their labels by {columns}: {what}."
+
+
+@dataclass(frozen=True)
+class NotListed(Finding):
+    """Pictures that a list does not name."""
+
+    doubt: ClassVar[bool] = True
+    count: int
+    example: str
+    name: str
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"{self.count:,} image(s), such as {quoted(self.example)}, are not named in {quoted(self.name)} and were "
+            "left out."
+        )
+
+
+@dataclass(frozen=True)
 class EmptyFolders(Finding):
     """Folders beside the classes that hold nothing that is read."""
 

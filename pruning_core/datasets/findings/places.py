@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pruning_core.datasets.findings.finding import Finding
+from pruning_core.datasets.findings.finding import Finding, named
 
 
 @dataclass(frozen=True)
@@ -48,3 +48,22 @@ class TargetPictures(Finding):
         kind = "grey" if self.channels == 1 else "colour"
         size = "of the same size" if self.ratio == 1 else f"with {self.ratio:g} times its sides"
         return f"Each image has a target picture in {kind} {size}; pixels are compared from 0 to 1."
+
+
+@dataclass(frozen=True)
+class Annotations(Finding):
+    """COCO's annotations of things in images, read as ``way``: "masks" or "labels"."""
+
+    count: int
+    categories: tuple[str, ...]
+    way: str
+
+    @property
+    def sentence(self) -> str:
+        told = f"{self.count:,} annotation(s) of {len(self.categories):,} categories, {named(self.categories)},"
+        if self.way == "masks":
+            return (
+                f"{told} were read as masks: 0 where nothing is, then the categories from 1 on; where things overlap, "
+                "the later one is on top."
+            )
+        return f"{told} were read as several labels for each image: 1 for what occurs in it, 0 for what does not."
