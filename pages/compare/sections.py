@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from pages.compare import apart, charts, details, measured, opening, parallel, table
+from pages.compare import apart, charts, details, groups, measured, opening, parallel, table
 from pages.compare.measured import Row
 from pages.compare.tree import MOST, Node
 from pages.ui import jobs, plots, state
@@ -62,6 +62,7 @@ def everything(desk: Desk, nodes: tuple[Node, ...]) -> None:
             apart.section(desk, one, two)
         with classes:
             details.classes(desk, one, two)
+            groups.section(desk, one, two)
         with images:
             details.images(desk, one, two)
 

@@ -76,7 +76,7 @@ def _answer(now: Step, demo: Demo, key: str) -> bool:
         return False
     left, right = st.columns([3, 2], gap="large")
     with left:
-        plots.show(shown.figure, f"{key}.figure")
+        plots.show(shown.figure, f"{key}.figure", still=True)
         cards.source_line(*shown.sources)
     with right:
         st.markdown(

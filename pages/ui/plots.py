@@ -18,9 +18,9 @@ CONFIG = {
 STILL = {"displayModeBar": False, "scrollZoom": False}
 
 
-def show(figure: go.Figure, key: str, container: DeltaGenerator | None = None) -> None:
-    """A figure to look at."""
-    (container or st).plotly_chart(figure, key=key, config=CONFIG, alt=alt_text(figure))
+def show(figure: go.Figure, key: str, container: DeltaGenerator | None = None, *, still: bool = False) -> None:
+    """A figure to look at; ``still``: without the tools for zooming, which would lie over a small one."""
+    (container or st).plotly_chart(figure, key=key, config=STILL if still else CONFIG, alt=alt_text(figure))
 
 
 def pick(figure: go.Figure, key: str, trace: str, container: DeltaGenerator | None = None) -> dict[str, Any] | None:

@@ -89,16 +89,24 @@ def compared(before: Answers, after: Answers) -> Drop:
 def damage(before: Answers, after: Answers, classes: Sequence[str]) -> tuple[ClassDamage, ...]:
     """Class by class, those of which there are images; intervals are paired (``paired_bounds``)."""
     _same(before, after)
-    found = []
-    for number, name in enumerate(classes):
-        mine = before.labels == number
-        if not mine.any():
-            continue
-        first, second = before.right[mine], after.right[mine]
-        lost, gained, images = int((first & ~second).sum()), int((second & ~first).sum()), int(mine.sum())
-        low, high = paired_bounds(lost, gained, images)
-        found.append(ClassDamage(name, images, int(first.sum()), int(second.sum()), lost, gained, low, high))
-    return tuple(found)
+    found = ((name, before.labels == number) for number, name in enumerate(classes))
+    return tuple(_damage(name, mine, before, after) for name, mine in found if mine.any())
+
+
+def damage_in(before: Answers, after: Answers, groups: Sequence[str]) -> tuple[ClassDamage, ...]:
+    """The same for groups that somebody names, one for each image, in the order in which they appear; "" is none."""
+    _same(before, after)
+    given = np.array(groups, dtype=object)
+    if len(given) != len(before.labels):
+        raise ValueError("every image needs a group, or none by an empty name")
+    return tuple(_damage(name, given == name, before, after) for name in dict.fromkeys(groups) if name)
+
+
+def _damage(name: str, mine: NDArray[np.bool_], before: Answers, after: Answers) -> ClassDamage:
+    first, second = before.right[mine], after.right[mine]
+    lost, gained, images = int((first & ~second).sum()), int((second & ~first).sum()), int(mine.sum())
+    low, high = paired_bounds(lost, gained, images)
+    return ClassDamage(name, images, int(first.sum()), int(second.sum()), lost, gained, low, high)
 
 
 def confusion(answers: Answers, classes: int) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pages.compare import apart, measured, parallel, sections, table, tree
+from pages.compare import apart, groups, measured, parallel, sections, table, tree
 from pages.ui import made, numbers, state
 from pages.ui.desk import first_desk, remember
 from pruning_core.analysis.differing import LayerDifference
@@ -137,3 +137,19 @@ def test_layers_are_held_together_over_the_channels_of_both(desk, monkeypatch):
     assert "Relative norms over the channels that both have" in text_of(page)
     drawn = apart.figure(found)
     assert [list(trace.x) for trace in drawn.data] == [[0.0] * len(found), [each.activations for each in found]]
+
+
+def test_a_table_of_groups_says_what_each_of_them_loses(desk, monkeypatch):
+    (nodes,) = tree.families(desk).values()
+    at = next(node.row for node in nodes if node.operation == "cut")
+    page = shown(monkeypatch, **{sections.OTHER: at, sections.PINNED: 0})
+    rows = measured.rows(nodes, desk, desk.model)
+    listed = groups.listed(desk, rows[0].answers, rows[at].answers).split("\r\n")
+    assert listed[0].startswith("image,class,") and len(listed) == 452
+    sent = "\n".join([f"{listed[0]},half", *(f"{row},{'odd' if number % 2 else 'even'}" for number, row in
+                                             enumerate(listed[1:-1]))])  # fmt: skip
+    page.file_uploader(key="compare.groups.file").set_value(("mine.csv", sent.encode(), "text/csv")).run()
+    assert not page.exception and not page.error
+    assert page.selectbox(key="compare.groups.column").value == "half"
+    page.file_uploader(key="compare.groups.file").set_value(("mine.csv", b"half\nodd\n", "text/csv")).run()
+    assert "1 rows for 450 test images" in page.error[0].value

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pages.model.charts import POINTS, coupling, lanes
 from pages.sensitivity.charts import cell_at, heatmap
 from pages.sensitivity.parts import CELLS
-from pages.ui import charts, theme
+from pages.ui import bars, charts, theme
 
 GROUPS = ["conv1", "conv2", "conv3"]
 RATIOS = [0.1, 0.5]
@@ -195,3 +195,21 @@ def test_spans_in_one_lane_never_touch(spans):
 )
 def test_every_figure_can_be_read_aloud(figure):
     assert len(charts.alt_text(figure)) > 20
+
+
+def test_named_points_are_told_apart_by_their_symbols_and_not_by_words_that_collide():
+    figure = bars.points([1.0, 1.0], [2.0, 2.1], ["a", "b"], alt="two", x_title="x", y_title="y", named=True)
+    assert [(each.name, each.mode, each.showlegend) for each in figure.data] == [
+        ("a", "markers", True),
+        ("b", "markers", True),
+    ]
+    assert len({each.marker.symbol for each in figure.data}) == 2
+
+
+def test_a_long_title_below_bars_goes_on_in_a_second_line():
+    long, short = (
+        bars.bars(["a"], [1.0], alt="one", x_title=title)
+        for title in ("Of what the L1 norm removes, also removed", "Accuracy")
+    )
+    assert long.layout.xaxis.title.text == "Of what the L1 norm removes,<br>also removed"
+    assert short.layout.xaxis.title.text == "Accuracy" and long.layout.height > short.layout.height
