@@ -36,7 +36,7 @@ OWN = [[f"{100 * each:.0f} %" for each in some] for some in itertools.combinatio
     [f"{100 * each:.0f} %" for each in some] for some in itertools.combinations((0.1, 0.3, 0.5, 0.7, 0.9), 2)
 ]  # the ratios of each visitor's sweep
 START_S = 180.0
-MORE_S = 900.0  # for sweeps that wait after the last click
+MORE_S = 300.0  # for sweeps that wait after the last click
 
 
 @dataclass

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+import contextlib
+import io
+import random
+import zipfile
 
+import pytest
+from hostile_data import picture, zipped
+
+from benchmarks.fuzz_mutate import mutate
 from pruning_core.allocation.tables import read_table
 from pruning_core.errors import UserError
 from tests.core.allocation_nets import residual_network
@@ -21,3 +28,17 @@ from tests.core.allocation_nets import residual_network
 def test_a_table_that_says_nothing(text: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         read_table(text, residual_network(), 0.9)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_changed_files_stay_nearly_right_and_can_be_made_again() -> None:
+    """What is changed at random behind a checksum must have a right one, else only the first check is tried."""
+    archive = zipped({"a/1.png": picture(), "b/2.png": picture(), "notes.json": b'{"a": [1, 2]}'})
+    changed = [mutate(archive, random.Random(seed), [archive]) for seed in range(200)]
+    assert changed == [mutate(archive, random.Random(seed), [archive]) for seed in range(200)]
+    assert len(set(changed)) > 150 and archive not in changed[:1]
+    whole = 0
+    for each in changed:
+        with contextlib.suppress(Exception), zipfile.ZipFile(io.BytesIO(each)) as opened:
+            whole += opened.testzip() is None
+    assert whole > 100
