@@ -13,28 +13,34 @@ from pages.ui.literal import literal, named
 from pruning_core.apart import household
 from pruning_core.errors import UserError
 from pruning_core.zoo import ARCHITECTURES, SUFFIXES, ModelRef, WeightSet, torchvision_names
+from pruning_core.zoo.interface import MOST_SIDE, OpenSizes
 
 SLOT = "model"
 FAULT, HELD = "choose.model.fault", "choose.model.held"
 RECOGNISE = "recognise it"
+SIDES, USUAL_LENGTH = ("channels", "height", "width"), 32
 
 
 @dataclass(frozen=True)
 class Known:
-    """What the visitor says of a file: its architecture, the size of its images (C, H, W), the name of its weights."""
+    """What the visitor says of a file: its architecture, the size of its images (C, H, W), the name of its weights, and
+    the sizes that it leaves open, by name."""
 
     architecture: str | None = None
-    size: tuple[int, int, int] | None = None
+    size: tuple[int, ...] | None = None
     weights: str | None = None
+    sizes: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a file was not loaded; ``snippet`` is the code that the sentence speaks of, "" where there is none."""
+    """Why a file was not loaded; ``snippet`` is the code that the sentence speaks of, "" where there is none;
+    ``left_open`` are sizes that the file leaves to whoever uses it."""
 
     sent: inbox.Sent
     sentence: str
     snippet: str
+    left_open: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,9 @@ def draw(take: Callable[[ModelRef], None]) -> None:
     if fault is None and held is None:
         _read(sent, Known(), take)
         return
+    if fault is not None and fault.left_open:
+        _open_sizes(fault, take)
+        return
     if fault is not None:
         _said(fault)
     if held is not None:
@@ -80,12 +89,14 @@ def _read(sent: inbox.Sent, known: Known, take: Callable[[ModelRef], None]) -> N
     try:
         with st.spinner(f"Reading {named(sent.name)} …", show_time=True):
             opened = household.import_network(
-                sent.path, sent.name, state.workspace(), known.architecture, known.size, known.weights
-            )
+                sent.path, sent.name, state.workspace(), known.architecture, known.size, known.weights,
+                dict(known.sizes),
+            )  # fmt: skip
             state.keep_opened(opened)
             inbox.keep(sent, opened.loaded.ref.weights)
     except UserError as error:
-        st.session_state[FAULT] = Fault(sent, str(error), error.snippet)
+        left_open = error.sizes if isinstance(error, OpenSizes) else ()
+        st.session_state[FAULT] = Fault(sent, str(error), error.snippet, left_open)
         st.rerun()
     st.session_state.pop(FAULT, None)
     loaded = opened.loaded
@@ -107,6 +118,38 @@ def _said(fault: Fault) -> None:
     if fault.snippet:
         st.caption("The code, filled in with what the file holds. Copy it with the button in its corner.")
         st.code(fault.snippet, language="python")
+
+
+# -- sizes that a file leaves open -------------------------------------------------------------------------------------
+
+
+def _open_sizes(fault: Fault, take: Callable[[ModelRef], None]) -> None:
+    """They are fixed here, because costs and proofs are of one size."""
+    with st.container(border=True):
+        st.markdown(
+            f"**{named(fault.sent.name)}** works at several sizes. At which one do you want to look at it here?  \n"
+            ":small[:gray[Costs, latencies and proofs are of this size.]]"
+        )
+        places = st.columns(min(4, len(fault.left_open)))
+        given = tuple(
+            (name, places[at % len(places)].number_input(
+                named(name).capitalize(), 1, MOST_SIDE, _usual(name), key=f"choose.file.open.{at}.{fault.sent.turn}"
+            ))
+            for at, name in enumerate(fault.left_open)
+        )  # fmt: skip
+        with st.container(horizontal=True):
+            if st.button("Read it at this size", type="primary", key="choose.file.sizes", wrap=True):
+                _read(fault.sent, Known(sizes=given), take)
+            if st.button("Forget this file", key="choose.file.forget", wrap=True):
+                _forget()
+                st.rerun()
+
+
+def _usual(name: str) -> int:
+    """What to begin with: sides of the images on the desk, where it is one."""
+    if name in SIDES:
+        return state.splits(state.desk().data)[1].size[SIDES.index(name)]
+    return USUAL_LENGTH
 
 
 # -- which of several --------------------------------------------------------------------------------------------------

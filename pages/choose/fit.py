@@ -12,6 +12,7 @@ from pages.ui.literal import literal, named
 from pruning_core.datasets import Dataset
 from pruning_core.datasets.targets import Labels
 from pruning_core.errors import UserError
+from pruning_core.studies.feeding import fed
 from pruning_core.studies.judging import judge
 from pruning_core.zoo import LoadedModel
 from pruning_core.zoo.meaning import Meaning
@@ -27,7 +28,7 @@ def said(desk: Desk) -> None:
             untrained = "" if model.trained else " :orange-badge[untrained]"
             left.markdown(
                 f":small[:gray[Network]]  \n**{named(model.title)}**{untrained}  \n"
-                f":gray[reads {_size(model.input_size)}, {_gives(model)}]"
+                f":gray[reads {reads(model)}, {_gives(model)}]"
             )
             right.markdown(
                 f":small[:gray[Data]]  \n**{named(test.name)}** {notes.badge(test)}  \n"
@@ -49,6 +50,7 @@ def said(desk: Desk) -> None:
 def why_not(model: LoadedModel, data: Dataset, measure: str = "") -> str:
     """The sentence that says why they do not fit; "" when they do."""
     try:
+        data = fed(data, model)
         data.check_takes(model.input_size)
         judge(model, data, measure)
         data.subset(1).with_channels(model.input_size[0])
@@ -90,6 +92,16 @@ def _changes(model: LoadedModel, data: Dataset) -> str:
     if data.size[1:] != model.input_size[1:]:
         steps.append(f"resized to {model.input_size[1]} × {model.input_size[2]} pixels")
     return f"The images are {' and '.join(steps)} on their way in."
+
+
+def reads(model: LoadedModel) -> str:
+    """What goes into it, by name where there are several."""
+    told = model.interface
+    if told is None or (len(told.inputs) == 1 and len(told.inputs[0].shape) == 3 and not told.packed):
+        return _size(model.input_size)
+    if len(told.inputs) == 1:
+        return str(told.inputs[0])
+    return " and ".join(f"{named(each.name)} ({each})" for each in told.inputs)
 
 
 def _shape(data: Dataset) -> str:

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from pruning_core.allocation.budget import told as told_of
 from pruning_core.apart.far import Far
 from pruning_core.criteria import CRITERIA
 from pruning_core.datasets import DataRef
 from pruning_core.errors import clip
+from pruning_core.export.as_brought import as_brought
 from pruning_core.export.builders import builder_of
 from pruning_core.export.document import Base, Figure, How, plan_document, to_json
 from pruning_core.export.lineage import Cut
@@ -63,14 +62,14 @@ def masks(model: LoadedModel, network: Network) -> Built:
 
 def program(model: LoadedModel, far: Far | None = None) -> Built:
     """``far``: who does it where the network does not run in this process."""
-    example = torch.zeros(1, *model.input_size)
-    return _built(model, far.export("pt2") if far else export_pt2(model.model, example), ".pt2", ZIP)
+    made = far.export("pt2") if far else export_pt2(*as_brought(model)[:2])
+    return _built(model, made, ".pt2", ZIP)
 
 
 def onnx(model: LoadedModel, far: Far | None = None) -> Built:
     """``far`` as in ``program``."""
-    example = torch.zeros(1, *model.input_size)
-    return _built(model, far.export("onnx") if far else export_onnx(model.model, example), ".onnx", ONNX)
+    made = far.export("onnx") if far else export_onnx(*as_brought(model))
+    return _built(model, made, ".onnx", ONNX)
 
 
 def _built(model: LoadedModel, made: Exported, suffix: str, media: str) -> Built:

@@ -19,12 +19,13 @@ from pruning_core.graph import Network, capture
 from pruning_core.storage.conform import conforms
 from pruning_core.storage.plain import Arrays, Forged, load_arrays, packed, plain_bytes, save_arrays, unpacked
 from pruning_core.zoo import LoadedModel, ModelRef
+from pruning_core.zoo.interface import MOST_SIDE, NUMBERS, WHOLE, Interface
 from pruning_core.zoo.meaning import Outputs
 from pruning_core.zoo.weight_sets import WeightSet
 
 TOLD, WEIGHTS, ARRAYS = "told.json", "weights.safetensors", "arrays.safetensors"
 MOST_TOLD, MOST_WEIGHTS, MOST_ARRAYS = 256 << 20, 8 << 30, 1 << 30  # bytes
-MOST_SIDE, MOST_CLASSES, MOST_NOTES = 1 << 20, 1 << 31, 100
+MOST_CLASSES, MOST_NOTES, MOST_ENDS = 1 << 31, 100, 1000
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,13 @@ class Description:
     ref: str
     title: str
     trained: bool
-    input_size: tuple[int, int, int]
+    input_size: tuple[int, ...]
     num_classes: int
     notes: tuple[str, ...]
     sets: tuple[WeightSet, ...]
     used: WeightSet | None
     looks: Outputs | None
+    interface: Interface | None
     names: Names
     fault: str
 
@@ -73,7 +75,7 @@ def describe(opened: Opened, folder: Path) -> None:
     loaded, arrays = opened.loaded, Arrays()
     told = Description(
         loaded.ref.to_json(), loaded.title, loaded.trained, loaded.input_size, loaded.num_classes, loaded.notes,
-        loaded.sets, loaded.used, loaded.looks, names_of(loaded.model), opened.fault,
+        loaded.sets, loaded.used, loaded.looks, loaded.interface, names_of(loaded.model), opened.fault,
     )  # fmt: skip
     network = None
     if opened.found is not None:
@@ -103,7 +105,7 @@ def described(folder: Path) -> Opened:
     loaded = LoadedModel(
         held(description.names, tensors), checked_ref(description.ref), description.title, description.trained,
         description.input_size, description.num_classes, notes=description.notes, sets=description.sets,
-        used=description.used, looks=description.looks,
+        used=description.used, looks=description.looks, interface=description.interface,
     )  # fmt: skip
     return Opened(loaded, found, description.fault)
 
@@ -125,6 +127,21 @@ def _check(told: Description) -> None:
         raise Forged("more is said of this network than anybody would read")
     if not all(0 < side <= MOST_SIDE for side in told.input_size) or not 0 < told.num_classes <= MOST_CLASSES:
         raise Forged("no network has such sizes")
+    if told.interface is not None:
+        _check_interface(told.interface, told.input_size)
+
+
+def _check_interface(told: Interface, size: tuple[int, ...]) -> None:
+    """It is what the network is called with, and names are short enough to be read."""
+    names = [each.name for each in told.inputs] + [each.name for each in told.outputs]
+    if not told.inputs or len(names) > MOST_ENDS or any(len(name) > LONGEST for name in names):
+        raise Forged("more is said of this network than anybody would read")
+    sides = [side for each in told.inputs for side in each.shape]
+    if not all(0 < side <= MOST_SIDE for side in sides) or any(each.known < 0 for each in told.inputs):
+        raise Forged("no network has such inputs")
+    types = {each.type for each in told.inputs} <= {*NUMBERS, *WHOLE}
+    if not types or told.size != size or not 0 <= told.measured < max(1, len(told.outputs)):
+        raise Forged("no network has such inputs")
 
 
 def _check_members(network: Network, tensors: Mapping[str, Any]) -> None:

@@ -18,9 +18,10 @@ from pruning_core.apart.answer import asked
 from pruning_core.apart.sliding import FarSlider
 from pruning_core.criteria import CRITERIA, Criterion
 from pruning_core.datasets import DataRef, hold_out, load_splits
+from pruning_core.export.as_brought import as_brought
 from pruning_core.export.document import Base, plan_document
 from pruning_core.export.lineage import Cut, cut_of
-from pruning_core.export.onnx_file import Names, export_onnx
+from pruning_core.export.onnx_file import export_onnx
 from pruning_core.export.program import Exported, export_pt2
 from pruning_core.export.recipe import how_from
 from pruning_core.export.script import write_script
@@ -35,7 +36,6 @@ from pruning_core.studies.inputs import fitted
 from pruning_core.studies.sensitivity import scored
 from pruning_core.work import finished
 from pruning_core.zoo import LoadedModel, ModelRef, load_model
-from pruning_core.zoo.load import onnx_names
 
 if TYPE_CHECKING:
     from pruning_core.isolation.child import Child
@@ -102,12 +102,8 @@ def _cut(given: Given, folder: Path) -> Cut:
 def exporting(talk: Talk, given: Given, folder: Path) -> Any:
     """Leave the program as a file."""
     loaded = _loaded(given, folder)
-    example = torch.zeros(1, *loaded.input_size)
-    if given["kind"] == "pt2":
-        made = export_pt2(loaded.model, example)
-    else:
-        names = onnx_names(loaded.ref, Borrowed(Path(given["root"]), folder / OUTBOX))
-        made = export_onnx(loaded.model, example, Names(*names))
+    model, example, names = as_brought(loaded)
+    made = export_pt2(model, example) if given["kind"] == "pt2" else export_onnx(model, example, names)
     (folder / MADE).write_bytes(made.data)
     return packed(Checked(made.any_batch, made.max_rel, made.checked, made.notes), {})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +80,7 @@ def far(ref: ModelRef, workspace: Workspace) -> Far | None:
 
 def import_network(
     path: Path, name: str, workspace: Workspace, architecture: str | None = None, size: Size | None = None,
-    weights: str | None = None,
+    weights: str | None = None, sizes: Mapping[str, int] | None = None,
 ) -> Opened:  # fmt: skip
     """As ``import_model``, but nothing of the file is read in this process where there are others.
 
@@ -87,5 +88,5 @@ def import_network(
     """
     house = children()
     if house is None:
-        return looked_at(import_model(path, name, workspace, architecture, size, weights))
-    return import_apart(house, path, name, workspace, architecture, size, weights)
+        return looked_at(import_model(path, name, workspace, architecture, size, weights, sizes))
+    return import_apart(house, path, name, workspace, architecture, size, weights, sizes)

@@ -18,6 +18,7 @@ from pruning_core.storage.opening import noted
 from pruning_core.storage.plain import Forged
 from pruning_core.storage.workspace import Borrowed, Workspace
 from pruning_core.zoo import LoadedModel, ModelRef, import_model, load_model
+from pruning_core.zoo.interface import OpenSizes
 from pruning_core.zoo.ref import PROGRAMS
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from pruning_core.isolation.children import Children
 
 OPEN, IMPORT = "open", "import"
-Size = tuple[int, int, int]
+MOST_TEXTS = 1000
+Size = tuple[int, ...]
 
 
 # -- in the child ------------------------------------------------------------------------------------------------------
@@ -38,17 +40,17 @@ def opening(talk: Talk, given: Mapping[str, Any], folder: Path) -> Any:
 
 
 def importing(talk: Talk, given: Mapping[str, Any], folder: Path) -> Any:
-    """Judge a file; its network is built once, for its description too. A refusal is [sentence, snippet]."""
-    c, h, w = given["size"] or (0, 0, 0)
+    """Judge a file; its network is built once, for its description too. Refused: [sentence, snippet, open sizes]."""
+    size = tuple(given["size"]) if given["size"] else None
     try:
         loaded = import_model(
             Path(given["path"]), given["name"], _borrowed(given, folder), given["architecture"],
-            (c, h, w) if given["size"] else None, given["weights"],
+            size, given["weights"], dict(given["sizes"]),
         )  # fmt: skip
         # of weights alone the server builds the network itself, from classes of ours
         describe(looked_at(loaded) if loaded.ref.foreign else Opened(loaded, None), folder)
     except UserError as error:
-        return [str(error), error.snippet]
+        return [str(error), error.snippet, list(error.sizes) if isinstance(error, OpenSizes) else []]
     return None
 
 
@@ -83,6 +85,7 @@ def import_apart(
     architecture: str | None = None,
     size: Size | None = None,
     weights: str | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> Opened:
     """As ``import_model``, in a child. Of weights for a known architecture the network is built here, by our classes.
 
@@ -91,17 +94,21 @@ def import_apart(
 
     def read(result: Any, child: Child) -> Opened:
         if result is not None:
-            sentence, snippet = result
-            if not (isinstance(sentence, str) and isinstance(snippet, str)):
+            sentence, snippet, left_open = result
+            texts = (sentence, snippet, *left_open)
+            if len(texts) > MOST_TEXTS or not all(isinstance(text, str) for text in texts):
                 raise Forged("this is no refusal")
-            raise UserError(sentence, snippet)
+            raise OpenSizes(sentence, tuple(left_open)) if left_open else UserError(sentence, snippet)
         opened = described(child.folder)
         ref = opened.loaded.ref
         if ref.source != "upload" or not workspace.artifacts.has(ref.weights):
             raise Forged("this is no upload")
         return opened if ref.architecture in PROGRAMS else _of_ours(opened.loaded, workspace)
 
-    given = {"path": str(path), "name": name, "architecture": architecture, "size": size, "weights": weights}
+    given = {
+        "path": str(path), "name": name, "architecture": architecture, "size": size, "weights": weights,
+        "sizes": dict(sizes or {}),
+    }  # fmt: skip
     return asked(house, IMPORT, given, workspace, name, read, str(path))
 
 

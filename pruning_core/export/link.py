@@ -123,7 +123,7 @@ def _named(ref: ModelRef) -> bool:
             return name is not None and ref == factory_ref(name)
         case "torchvision":
             sizes = ref.input_size is None or (
-                ref.input_size[0] == 3 and all(16 <= s <= 1024 for s in ref.input_size[1:])
+                len(ref.input_size) == 3 and ref.input_size[0] == 3 and all(16 <= s <= 1024 for s in ref.input_size[1:])
             )
             plain = ModelRef("torchvision", ref.name, ref.weights, num_classes=ref.num_classes,
                              input_size=ref.input_size, seed=ref.seed)  # fmt: skip

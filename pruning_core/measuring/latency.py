@@ -22,7 +22,7 @@ LEAST = 30  # timed passes behind a median that is shown
 
 def measuring_latency(
     model: nn.Module,
-    input_size: tuple[int, int, int],
+    input_size: tuple[int, ...],
     *,
     batch_size: int = 1,
     runs: int = LEAST,
@@ -52,7 +52,7 @@ def measuring_latency(
 
 def measure_latency(
     model: nn.Module,
-    input_size: tuple[int, int, int],
+    input_size: tuple[int, ...],
     *,
     batch_size: int = 1,
     runs: int = LEAST,

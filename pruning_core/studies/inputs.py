@@ -10,6 +10,7 @@ from pruning_core.methods.ranking import SCORED_ON
 from pruning_core.runs.events import Event, Stage
 from pruning_core.runs.narrate import narrated
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.feeding import fed
 from pruning_core.studies.judging import aimed, judge
 from pruning_core.zoo import LoadedModel, ModelRef, load_model
 
@@ -51,6 +52,7 @@ def fitted(data: Dataset, ref: DataRef, loaded: LoadedModel, judged: bool = True
     when the resized images would fill the memory: the operating system would end the server, not the run; and when
     nothing, or not what ``ref`` names, can judge this network on them.
     """
+    data = fed(data, loaded)
     measure = judge(loaded, data, ref.measure) if judged else None
     size = loaded.input_size
     data = data.fitted(size)

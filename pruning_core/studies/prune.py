@@ -143,7 +143,7 @@ def weights_differ(one: nn.Module, other: nn.Module) -> bool:
     return any(not torch.equal(value, others[name]) for name, value in one.named_parameters())
 
 
-def thop_macs(model: nn.Module, input_size: tuple[int, int, int]) -> int | None:
+def thop_macs(model: nn.Module, input_size: tuple[int, ...]) -> int | None:
     """MACs as the thop package counts them, on a copy: it leaves buffers behind. None where it fails."""
     clone = copy.deepcopy(model).eval()
     try:

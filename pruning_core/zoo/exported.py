@@ -20,11 +20,14 @@ from pruning_core.datasets.safe_zip import open_zip, read_member
 from pruning_core.errors import UserError, quoted
 from pruning_core.zoo.advice import EXPORT
 from pruning_core.zoo.exported_rules import cleaned
+from pruning_core.zoo.interface import ANOTHER, LONGEST_NAME, NOTHING, Declared, Wanted, batch_of, check_types
 from pruning_core.zoo.kinds import MAX_FILE_BYTES
 from pruning_core.zoo.programs.layers import Restored, restore_layers
 from pruning_core.zoo.programs.program import Program
 
 ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1, 13: 2}  # by torch's stable scalar type numbers
+TYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64",
+         12: "bool"}  # fmt: skip
 CARRIED = ("archive_format", "archive_version", "byteorder", ".data/version", ".data/serialization_id")
 MOST_JSON = 32 << 20  # bytes of the graph's description; a network of 2,000 operators has two million
 AGAIN = f"Export it again with {EXPORT}."
@@ -33,15 +36,16 @@ NOTE = "an exported program: whatever behaves differently in train and eval mode
 _LOADING = threading.Lock()  # torch keeps the program being read in a global
 
 
-def read_exported(path: Path, name: str) -> Program:
-    """The program in the file at ``path``, which the user calls ``name``.
+def read_exported(path: Path, name: str, wanted: Wanted = NOTHING) -> Program:
+    """The program in the file at ``path``, which the user calls ``name``; ``wanted``: what they say of it.
 
     Nothing in the file runs: its graph is judged and rewritten first, pickled parts are refused, and what it would hold
     and do is found out on shapes alone. Batch norms and dropout are layers again. Raises UserError when it is damaged,
-    hostile, too large, holds compiled code, or takes anything but one batch of images.
+    hostile, too large, holds compiled code, or takes anything but batches of numbers.
     """
     data, program = _rewritten(path, name)
-    size, batch = _input(program, name)
+    declared = _inputs(program, name)
+    batch = batch_of(declared, name)
     with _LOADING, _weights_only():
         try:
             loaded = torch.export.load(io.BytesIO(data))
@@ -49,7 +53,7 @@ def read_exported(path: Path, name: str) -> Program:
         except Exception as error:  # the deserialiser raises whatever its asserts and lookups raise
             raise UserError(f"{quoted(name)} cannot be read by this version of torch. {AGAIN}") from error
     _unguarded(model)
-    return Program.of(model, size, batch, name, _note(restore_layers(model)))
+    return Program.of(model, wanted.closed(declared, name), batch, name, _note(restore_layers(model)), wanted)
 
 
 def _note(restored: Restored) -> str:
@@ -141,20 +145,34 @@ def _inside(meta: Mapping[str, Any], size_bytes: int) -> bool:
     return min(offset, *sizes, *strides, 0) >= 0 and count <= items and last < items and meta["layout"] == 7
 
 
-def _input(program: Mapping[str, Any], name: str) -> tuple[tuple[int, int, int], int | None]:
-    """((C, H, W), batch size or None for any) of the one input. Raises UserError when there is not exactly one."""
+def _inputs(program: Mapping[str, Any], name: str) -> tuple[Declared, ...]:
+    """What the user gives. Raises UserError for anything but tensors with a batch first."""
     try:
         module = program["graph_module"]
-        users = [spec["user_input"]["arg"] for spec in module["signature"]["input_specs"] if "user_input" in spec]
-        (user,) = users
-        sizes = module["graph"]["tensor_values"][user["as_tensor"]["name"]]["sizes"]
-        batch, *rest = sizes
-        c, h, w = (int(size["as_int"]) if "as_int" in size else int(size["as_expr"]["hint"]["as_int"]) for size in rest)
+        specs = module["signature"]["input_specs"]
+        if any("constant_input" in spec for spec in specs):
+            raise TypeError("a number of the example is written into the program, and still asked for")
+        users = [spec["user_input"]["arg"] for spec in specs if "user_input" in spec]
+        found = tuple(_declared(user, module["graph"]["tensor_values"]) for user in users)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{quoted(name)} does not take one batch of images (N, C, H, W). Export a classifier."
+            f"{quoted(name)} takes something that is no tensor. Export the network with tensors as its only inputs."
         ) from error
-    return (c, h, w), batch.get("as_int")
+    check_types(found, name)
+    return found
+
+
+def _declared(user: Mapping[str, Any], tensors: Mapping[str, Any]) -> Declared:
+    called = str(user["as_tensor"]["name"])
+    meta = tensors[called]
+    dims: list[int | str] = []
+    usual: list[int] = []
+    for size in meta["sizes"]:
+        fixed = "as_int" in size
+        usual.append(int(size["as_int"]) if fixed else int(size["as_expr"]["hint"]["as_int"]))
+        dims.append(usual[-1] if fixed else "")
+    kind = TYPES.get(int(meta["dtype"]), ANOTHER)
+    return Declared(called[:LONGEST_NAME], tuple(dims), kind, tuple(usual[1:]))
 
 
 def _json(data: bytes, name: str) -> Any:

@@ -37,7 +37,7 @@ def factory_ref(name: str) -> ModelRef:
     return ModelRef("factory", name)
 
 
-def factory_model(ref: ModelRef) -> tuple[nn.Module, tuple[int, int, int], Outputs]:
+def factory_model(ref: ModelRef) -> tuple[nn.Module, tuple[int, ...], Outputs]:
     """(network, its input size (C, H, W), what its outputs look like or ``ref`` says that they are).
 
     The input size is ``ref.input_size``, else the network's attribute ``input_size``, else 3 x 224 x 224. Raises

@@ -25,8 +25,9 @@ from pruning_core.zoo.demos import demo, load_demo
 from pruning_core.zoo.exported import read_exported
 from pruning_core.zoo.factory import factory_model
 from pruning_core.zoo.finite import check_finite
+from pruning_core.zoo.interface import Interface, Wanted
 from pruning_core.zoo.meaning import Outputs, told_by
-from pruning_core.zoo.onnx_files import compared_note, names_in, read_onnx
+from pruning_core.zoo.onnx_files import compared_note, read_onnx
 from pruning_core.zoo.origin import Cut, Origin, cuts_of, recut, scores_of
 from pruning_core.zoo.output import look
 from pruning_core.zoo.rebuilt import EDITS, edits_of
@@ -39,7 +40,8 @@ from pruning_core.zoo.weight_sets import WeightSet
 class LoadedModel:
     """A network in eval mode on the CPU, and what is known of it.
 
-    trained: False where the weights are random; title says so too. input_size: (C, H, W). num_classes: its outputs.
+    trained: False where the weights are random; title says so too. input_size: (C, H, W), or what else one example is.
+    num_classes: its outputs. interface: of a program, what the file calls its inputs and outputs.
     provenance: what the source says (classes, mean, std, accuracy …), {} where it says nothing. mean, std: what its
     inputs were normalised by in training, per channel, None where unknown. sets: right after an import, every set of
     weights that the file holds, the likeliest first, and used: the one that was loaded. looks: of networks of unknown
@@ -51,13 +53,14 @@ class LoadedModel:
     ref: ModelRef
     title: str
     trained: bool
-    input_size: tuple[int, int, int]
+    input_size: tuple[int, ...]
     num_classes: int
     provenance: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
     sets: tuple[WeightSet, ...] = ()
     used: WeightSet | None = None
     looks: Outputs | None = None
+    interface: Interface | None = None
     cuts: tuple[Cut, ...] = ()
     whole: Callable[[], LoadedModel] | None = None
 
@@ -159,26 +162,20 @@ def origin_of(loaded: LoadedModel) -> Origin | None:
 
 def _whole(ref: ModelRef, path: Path) -> LoadedModel:
     """A file that holds the network itself, not only its weights."""
-    program = read_exported(path, ref.name) if ref.architecture == "exported" else read_onnx(path, ref.name)
-    check_finite(program.model.state_dict(), ref.name)
     known = dict(ref.options)
+    wanted = Wanted(dict(known.get("sizes", ())), ref.input_size, known.get("measured"))
+    read = read_exported if ref.architecture == "exported" else read_onnx
+    program = read(path, ref.name, wanted)
+    check_finite(program.model.state_dict(), ref.name)
     model, way = program.for_any_batch(known.get("batch", ""))
     note = compared_note(known) if ref.architecture == "onnx" else program.note
     if way:
         ref = replace(ref, options=tuple((known | {"batch": way}).items()))
     notes = (note, program.said(way)) if way else (note,)
-    size = ref.input_size or program.input_size
+    told, size = program.interface, program.interface.size
     looks = told_by(ref.options, ref.num_classes or 0) or look(model, size)
-    return LoadedModel(model, ref, ref.name, True, size, looks.width, notes=notes + looks.notes, looks=looks)
-
-
-def onnx_names(ref: ModelRef, root: Root | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What inputs and outputs were called in the ONNX file that the network began as; nothing where it was none."""
-    while ref.base is not None:
-        ref = ref.base
-    if ref.source != "upload" or ref.architecture != "onnx":
-        return (), ()
-    return names_in(artifacts(root).path(ref.weights), ref.name)
+    said = notes + looks.notes
+    return LoadedModel(model, ref, ref.name, True, size, looks.width, notes=said, looks=looks, interface=told)
 
 
 def _pruned(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:

@@ -5,26 +5,39 @@ onnx2torch knows operators up to opset 17; other files are first written down in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from pruning_core.errors import UserError, clip, quoted
 from pruning_core.zoo.advice import EXPORT
+from pruning_core.zoo.interface import (
+    ANOTHER,
+    LONGEST_NAME,
+    NOTHING,
+    Declared,
+    Interface,
+    Wanted,
+    batch_of,
+    check_types,
+)
 from pruning_core.zoo.onnx_lowering import lowered, updated
 from pruning_core.zoo.programs.onnx_layers import hold_sizes, plain_slopes
+from pruning_core.zoo.programs.packing import Unpack, in_front
 from pruning_core.zoo.programs.program import Program
 from pruning_core.zoo.programs.watch import MOST_STEPS, check_image
 
 TOLERANCE = 1e-3  # relative; float32 in another order of summation stays a thousand times below
 BATCHES = (1, 3)  # what a file for any number of images is compared at
 REFERENCE_WORK = 3e8  # multiplications that ONNX's reference, which is written in Python, does in some seconds
+TYPES = {1: "float32", 2: "uint8", 3: "int8", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
+         11: "float64"}  # fmt: skip
 ELSEWHERE = f"Or upload the network as {EXPORT}."
-Size = tuple[int, int, int]
 
 
 def compared_note(options: Mapping[str, Any]) -> str:
@@ -35,18 +48,23 @@ def compared_note(options: Mapping[str, Any]) -> str:
     return f"converted from ONNX; scores within {difference:.0e} of {referee}'s, relative to the largest"
 
 
-def read_onnx(path: Path, name: str) -> Program:
-    """The network of the file at ``path``, which the user calls ``name``.
+def read_onnx(path: Path, name: str, wanted: Wanted = NOTHING) -> Program:
+    """The network of the file at ``path``, which the user calls ``name``; ``wanted``: what they say of it.
 
-    Raises UserError when it is damaged, keeps weights in other files, takes anything but one batch of images, would
-    hold or do too much, or uses an operator that cannot be converted, which is named.
+    Raises UserError when it is damaged, keeps weights in other files, takes anything but batches of numbers, would
+    hold or do too much, or uses an operator that cannot be converted, which is named; OpenSizes, where sizes are open
+    that ``wanted`` does not say.
     """
     model = _parsed(path, name)
-    size, batch = _input(model, name)
-    check_image(size, quoted(name))
+    declared = _inputs(model, name)
+    batch = batch_of(declared, name)
+    inputs = wanted.closed(declared, name)
+    check_image(Interface(inputs).size, quoted(name))
     converted = _converted(model, name)
     plain_slopes(converted)
-    return Program.of(converted.eval(), size, batch, name, "converted from ONNX", hold_sizes)
+    outputs = [each.name for each in model.graph.output]
+    note = "converted from ONNX"
+    return Program.of(converted.eval(), inputs, batch, name, note, wanted, outputs, hold_sizes)
 
 
 def _parsed(path: Path, name: str) -> Any:
@@ -108,28 +126,24 @@ def _converted(model: Any, name: str) -> Any:
         raise UserError(f"{quoted(name)} is damaged or cannot be converted from ONNX. {ELSEWHERE}") from error
 
 
-def _input(model: Any, name: str) -> tuple[Size, int | None]:
-    """((C, H, W), batch size or None for any) of the one input that is no weight."""
-    inputs = _inputs(model)
-    sizes = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim] if len(inputs) == 1 else []
-    if len(sizes) != 4 or not all(sizes[1:]) or len(model.graph.output) != 1:
-        raise UserError(
-            f"{quoted(name)} does not take one batch of images (N, C, H, W) of known size and give one result. Export "
-            "a classifier, with only the batch size left open."
-        )
-    c, h, w = sizes[1:]
-    return (c, h, w), sizes[0] or None
-
-
-def _inputs(model: Any) -> list[Any]:
+def _inputs(model: Any, name: str) -> tuple[Declared, ...]:
+    """What the user gives. Raises UserError for anything but tensors of known rank with a batch first."""
     weights = {tensor.name for tensor in model.graph.initializer}  # old files list these as inputs too
-    return [value for value in model.graph.input if value.name not in weights]
+    given = [value for value in model.graph.input if value.name not in weights]
+    for value in given:
+        if not value.type.HasField("tensor_type") or not value.type.tensor_type.HasField("shape"):
+            raise UserError(
+                f"{quoted(name)} does not say of how many dimensions its input {quoted(value.name)} is. Export it "
+                "again with the shapes of its inputs."
+            )
+    found = tuple(_declared(value.name, value.type.tensor_type) for value in given)
+    check_types(found, name)
+    return found
 
 
-def names_in(path: Path, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What the inputs and outputs of a file are called. Raises UserError when it is damaged."""
-    model = _parsed(path, name)
-    return tuple(each.name for each in _inputs(model)), tuple(each.name for each in model.graph.output)
+def _declared(name: str, given: Any) -> Declared:
+    dims = tuple(dim.dim_value or dim.dim_param for dim in given.shape.dim)
+    return Declared(name[:LONGEST_NAME], dims, TYPES.get(given.elem_type, ANOTHER))
 
 
 def _external(model: Any) -> bool:
@@ -145,25 +159,27 @@ def _external(model: Any) -> bool:
 
 # -- what another implementation makes of the same file ----------------------------------------------------------------
 
-Referee = Callable[[Tensor], np.ndarray]
+Referee = Callable[[Sequence[Tensor]], list[np.ndarray]]
 
 
-def compared(path: Path, name: str, model: nn.Module, size: Size) -> dict[str, Any]:
-    """What to keep of comparing ``model`` with the file as others run it, on random images: the largest difference,
-    relative to the largest score, and who said so; nothing where nobody else runs the file.
+def compared(path: Path, name: str, model: nn.Module, interface: Interface) -> dict[str, Any]:
+    """What to keep of comparing ``model`` with the file as others run it, on random inputs: the largest difference of
+    any output, relative to the largest number of it, and who said so; nothing where nobody else runs the file.
 
     Raises UserError when the two disagree: then the conversion is wrong.
     """
     proto = _parsed(path, name)
-    _, batch = _input(proto, name)
+    declared = _inputs(proto, name)
+    batch, apart = batch_of(declared, name), Unpack(interface.inputs)
     generator = torch.Generator().manual_seed(0)
     for said, referee in (("ONNX Runtime", _runtime), ("ONNX's reference", _reference)):
         try:
-            run = referee(proto, _inputs(proto)[0].name)
-            found = [(x, run(x)) for x in (torch.rand((n, *size), generator=generator) for n in _counts(batch))]
+            run = referee(proto, [each.name for each in declared])
+            given = [torch.rand((n, *interface.size), generator=generator) for n in _counts(batch)]
+            found = [(x, run(apart(x) if interface.packed else [x])) for x in given]
         except Exception:  # a gap in an implementation says nothing about the file
             continue
-        difference = max(_gap(model, x, wanted) for x, wanted in found)
+        difference = max(_gap(model, x, in_front(wanted, interface.measured)) for x, wanted in found)
         if not difference < TOLERANCE:
             raise UserError(
                 f"{quoted(name)} was converted, but the result differs from {said}'s by {difference:.1e} of the "
@@ -177,33 +193,38 @@ def _counts(batch: int | None) -> tuple[int, ...]:
     return BATCHES if batch is None else (batch,)
 
 
-def _gap(model: nn.Module, images: Tensor, wanted: np.ndarray) -> float:
+def _gap(model: nn.Module, x: Tensor, wanted: Sequence[np.ndarray]) -> float:
     with torch.no_grad():
-        found = model.eval()(images).numpy()
-    if found.shape != wanted.shape:
+        found = [each.double().numpy() for each in tree_leaves(model.eval()(x))]
+    if [each.shape for each in found] != [each.shape for each in wanted]:
         return float("inf")
-    return float(np.abs(found - wanted).max()) / (float(np.abs(wanted).max()) or 1.0)
+    return max(_relative(ours, theirs.astype(np.float64)) for ours, theirs in zip(found, wanted))
 
 
-def _runtime(proto: Any, images: str) -> Referee:
+def _relative(ours: np.ndarray, theirs: np.ndarray) -> float:
+    if not theirs.size:
+        return 0.0
+    return float(np.abs(ours - theirs).max()) / (float(np.abs(theirs).max()) or 1.0)
+
+
+def _runtime(proto: Any, names: Sequence[str]) -> Referee:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4
-    # Nothing is computed before the images come: the file was judged for what it does with them.
+    # Nothing is computed before the inputs come: the file was judged for what it does with them.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return lambda x: session.run(None, {images: x.numpy()})[0]
+    return lambda given: session.run(None, {each: x.numpy() for each, x in zip(names, given)})
 
 
-def _reference(proto: Any, images: str) -> Referee:
+def _reference(proto: Any, names: Sequence[str]) -> Referee:
     from onnx.reference import ReferenceEvaluator
 
     evaluator = ReferenceEvaluator(proto)
 
-    def run(x: Tensor) -> np.ndarray:
-        (found,) = evaluator.run(None, {images: x.numpy()})
-        return np.asarray(found)
+    def run(given: Sequence[Tensor]) -> list[np.ndarray]:
+        return [np.asarray(each) for each in evaluator.run(None, {n: x.numpy() for n, x in zip(names, given)})]
 
     return run

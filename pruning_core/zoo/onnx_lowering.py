@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 OPSET, OLDEST = 17, 9  # what onnx2torch knows
 STEADY = 13  # where an older file is brought when onnx2torch lacks an old form of an operator
 IR = 8
+TOLD = {"Cast": {"to": 1}, "CumSum": {"exclusive": 0, "reverse": 0}}  # 1 is ONNX's number of float32
 NAMES_OPERATORS = 3  # the format from which on a file must name the version of its operators
 KNOWS_OPEN_SIZES = 7  # the operators from which on ONNX's converter needs no sizes
 DOMAINS = ("", "ai.onnx")
@@ -233,6 +234,47 @@ def _gelu(node: NodeProto, constants: Constants) -> Iterable[NodeProto]:
     ]
 
 
+def _cumsum(node: NodeProto, constants: Constants) -> Iterable[NodeProto]:
+    """What ONNX means where a file says nothing is said, because onnx2torch counts from the end there."""
+    from onnx import helper
+
+    said = {a.name for a in node.attribute}
+    node.attribute.extend(helper.make_attribute(name, 0) for name in ("exclusive", "reverse") if name not in said)
+    return [node]
+
+
+def _trilu(node: NodeProto, constants: Constants) -> Iterable[NodeProto]:
+    """What lies above or below a diagonal becomes 0: places are counted, and compared by row and column.
+
+    Types are not known here; causal masks are of numbers, and another type fails when the network is tried.
+    """
+    from onnx import helper
+
+    x, *shift = node.input
+    if shift and shift[0] and shift[0] not in constants:
+        raise NotImplementedError("Trilu along a diagonal that is computed")
+    by = int(constants[shift[0]].item()) if shift and shift[0] else 0
+    upper = not any(a.name == "upper" and not a.i for a in node.attribute)
+    (y,) = node.output
+    zero = constants.add("trilu_zero", np.array(0, np.float32))
+    rows, columns = (constants.add(f"trilu_{axis}", np.array(axis, np.int64)) for axis in (-2, -1))
+    edge = constants.add(f"trilu_by_{by}_{upper}", np.array(by - 1 if upper else by + 1, np.float32))
+    kept = ["column", "edge"] if upper else ["edge", "column"]
+    steps = [
+        ("Equal", [x, x], "all"), ("Cast", ["all"], "ones"), ("CumSum", ["ones", rows], "row"),
+        ("CumSum", ["ones", columns], "column"), ("Add", ["row", edge], "edge"), ("Greater", kept, "kept"),
+        ("Where", ["kept", x, zero], "end"),
+    ]  # fmt: skip
+    own = {name: f"{y}_trilu_{name}" for _, _, name in steps} | {"end": y}
+    return [
+        helper.make_node(
+            op, [own.get(i, i) for i in inputs], [own[name]], name=f"{node.name}_trilu_{name}",
+            **TOLD.get(op, {}),
+        )
+        for op, inputs, name in steps
+    ]  # fmt: skip
+
+
 def _without(node: NodeProto, attribute: str) -> NodeProto:
     kept = [a for a in node.attribute if a.name != attribute]
     del node.attribute[:]
@@ -272,4 +314,6 @@ REWRITES: dict[str, Rewrite] = {
     "Split": _split,
     "AveragePool": _average_pool,
     "Gelu": _gelu,
+    "CumSum": _cumsum,
+    "Trilu": _trilu,
 }

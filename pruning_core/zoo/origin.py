@@ -36,7 +36,7 @@ MOST_TEXT = 32 << 20
 MOST_CUTS, MOST_LAYERS, WIDEST, MOST_WEIGHTS = 64, 1000, 1 << 16, 1 << 31
 SCORES, IMAGES = 64, 2
 TOLERANCE = 1e-3  # of the largest score; float32 on another machine stays a thousand times below
-Size = tuple[int, int, int]
+Size = tuple[int, ...]
 
 
 @dataclass(frozen=True)

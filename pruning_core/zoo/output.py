@@ -15,7 +15,7 @@ LOUD = (10, 100)  # times the usual brightness
 BATCHES = (2, 1)  # one image is tried where two are refused: programs can be exported for exactly one
 
 
-def check_output(model: nn.Module, input_size: tuple[int, int, int]) -> int:
+def check_output(model: nn.Module, input_size: tuple[int, ...]) -> int:
     """Run ``model`` on random images of ``input_size`` (C, H, W) and return its number of classes.
 
     The model is left in the mode it was in. Raises UserError when it cannot run on such images, or gives anything but
@@ -30,7 +30,7 @@ def check_output(model: nn.Module, input_size: tuple[int, int, int]) -> int:
     return found.width
 
 
-def look(model: nn.Module, input_size: tuple[int, int, int]) -> Outputs:
+def look(model: nn.Module, input_size: tuple[int, ...]) -> Outputs:
     """Run ``model`` on random images of ``input_size`` (C, H, W), plain and loud, and say what its outputs look like.
 
     The model is left in the mode it was in. Raises UserError as ``check_output`` does.
@@ -44,7 +44,7 @@ def look(model: nn.Module, input_size: tuple[int, int, int]) -> Outputs:
             module.training = training
 
 
-def _outputs(model: nn.Module, input_size: tuple[int, int, int]) -> Outputs:
+def _outputs(model: nn.Module, input_size: tuple[int, ...]) -> Outputs:
     generator = torch.Generator().manual_seed(0)
     first = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     error: Exception | None = None

@@ -32,7 +32,7 @@ class Recognised:
     architecture: str
     options: tuple[tuple[str, Any], ...]
     title: str
-    input_size: tuple[int, int, int]
+    input_size: tuple[int, ...]
     num_classes: int
 
 

@@ -33,7 +33,7 @@ class ModelRef:
     architecture: str = ""
     options: tuple[tuple[str, Any], ...] = ()
     num_classes: int | None = None
-    input_size: tuple[int, int, int] | None = None
+    input_size: tuple[int, ...] | None = None
     seed: int = 0
     base: ModelRef | None = None
     plan: str = ""

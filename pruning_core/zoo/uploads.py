@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,14 +32,16 @@ def import_model(
     name: str,
     root: Root,
     architecture: str | None = None,
-    input_size: tuple[int, int, int] | None = None,
+    input_size: tuple[int, ...] | None = None,
     weights: str | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> LoadedModel:
     """Judge and store an uploaded network; ``.ref`` of the result loads it again with ``load_model``.
 
     name: what the user calls the file. architecture: None recognises it from the weights, else a name from
     ARCHITECTURES or torchvision. input_size: (C, H, W), None for the usual one. weights: which set of weights, where a
-    checkpoint holds several, by its name among the ``sets`` of the result; None takes the likeliest.
+    checkpoint holds several, by its name among the ``sets`` of the result; None takes the likeliest. sizes: what a
+    program leaves open, by the names that ``OpenSizes`` asks for.
 
     Nothing in the file ever runs. Raises UserError, with the way out, for a file of another kind, a damaged or hostile
     one, weights that fit no known architecture or are not finite, and a network that is no classifier. Where weights
@@ -46,39 +49,48 @@ def import_model(
     """
     name = clip(Path(name).name)
     if isinstance(file, Path):
-        return _judged(file, name, root, architecture, input_size, weights)
+        return _judged(file, name, root, architecture, input_size, weights, sizes)
     scratch = directory(root) / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        return _judged(_copied(file, Path(folder) / "upload"), name, root, architecture, input_size, weights)
+        return _judged(_copied(file, Path(folder) / "upload"), name, root, architecture, input_size, weights, sizes)
 
 
 def _judged(
-    path: Path, name: str, root: Root, architecture: str | None, size: tuple[int, int, int] | None, weights: str | None
-) -> LoadedModel:
+    path: Path, name: str, root: Root, architecture: str | None, size: tuple[int, ...] | None, weights: str | None,
+    sizes: Mapping[str, int] | None,
+) -> LoadedModel:  # fmt: skip
     kind = kind_of(path, name)
     if kind in (Kind.EXPORTED, Kind.ONNX):
-        return _whole(path, name, kind, root, size)
+        return _whole(path, name, kind, root, size, sizes or {})
     return _weights(path, name, kind, root, architecture, size, weights)
 
 
-def _whole(path: Path, name: str, kind: Kind, root: Root, size: tuple[int, int, int] | None) -> LoadedModel:
+def _whole(
+    path: Path, name: str, kind: Kind, root: Root, size: tuple[int, ...] | None, sizes: Mapping[str, int]
+) -> LoadedModel:
     """A file that holds the network itself; one from ONNX is compared with ONNX's own arithmetic, once."""
     architecture = "exported" if kind is Kind.EXPORTED else "onnx"
     with keeping(root, path) as (digest,):
-        loaded = load_model(ModelRef("upload", name, digest, architecture, input_size=size), root)
+        said = (("sizes", tuple(sizes.items())),) if sizes else ()
+        loaded = load_model(ModelRef("upload", name, digest, architecture, said, input_size=size), root)
+        assert loaded.interface is not None  # a program says what it reads
         if kind is Kind.ONNX:
-            found = compared(path, name, loaded.model, loaded.input_size)
+            found = compared(path, name, loaded.model, loaded.interface)
             options = dict(loaded.ref.options) | found
             notes = (compared_note(options), *loaded.notes[1:])
             loaded = replace(loaded, ref=replace(loaded.ref, options=tuple(options.items())), notes=notes)
+    return replace(loaded, ref=settled(loaded))
+
+
+def settled(loaded: LoadedModel) -> ModelRef:
+    """The reference to a program, with what was found out about it, so that nobody has to find it out again."""
     told = tuple((dict(loaded.ref.options) | dict(loaded.outputs.options)).items())
-    ref = replace(loaded.ref, num_classes=loaded.num_classes, input_size=loaded.input_size, options=told)
-    return replace(loaded, ref=ref)
+    return replace(loaded.ref, num_classes=loaded.num_classes, input_size=loaded.input_size, options=told)
 
 
 def _weights(
-    path: Path, name: str, kind: Kind, root: Root, architecture: str | None, size: tuple[int, int, int] | None,
+    path: Path, name: str, kind: Kind, root: Root, architecture: str | None, size: tuple[int, ...] | None,
     weights: str | None,
 ) -> LoadedModel:  # fmt: skip
     said = said_in(path, kind)

@@ -23,6 +23,7 @@ from pruning_core.apart.opening import open_apart
 from pruning_core.criteria import CRITERIA, Criterion, TaylorGate, score
 from pruning_core.datasets import DIGITS, hold_out, load_splits
 from pruning_core.errors import UserError
+from pruning_core.export.as_brought import as_brought
 from pruning_core.export.document import Base, plan_document
 from pruning_core.export.lineage import cut_of
 from pruning_core.export.onnx_file import Names, export_onnx
@@ -36,7 +37,6 @@ from pruning_core.studies.inputs import fitted
 from pruning_core.studies.sensitivity import scored
 from pruning_core.work import finished
 from pruning_core.zoo import LoadedModel, ModelRef, load_model
-from pruning_core.zoo.load import onnx_names
 from tests.core.houses import house_of, small_program
 
 KEY = "layer1.0.conv1"
@@ -161,9 +161,8 @@ def test_what_came_as_onnx_leaves_with_its_names(
     example = torch.zeros(1, *loaded.input_size)
     given = export_onnx(loaded.model, example, Names(("picture",), ("scores",))).data
     ref = ModelRef("upload", "small.onnx", root.artifacts.put(given), "onnx")
-    assert onnx_names(ref, root) == (("picture",), ("scores",))
     (group, *_) = capture(load_model(ref, root).model, example).groups
     cut = ModelRef("pruned", "small.onnx", base=ref, plan=Plan({group.key: (0,)}).to_json())
     graph = onnx.load_from_string(Far(house, cut, root).export("onnx").data).graph
     assert [each.name for each in (*graph.input, *graph.output)] == ["picture", "scores"]
-    assert onnx_names(loaded.ref, root) == ((), ()), "another file says nothing of names"
+    assert as_brought(loaded)[2] == Names(), "another file says nothing of names"

@@ -270,14 +270,14 @@ def test_programs_whose_outputs_nobody_can_judge(tmp_path, forward, sentence):
     check_refused(exported(Odd(), torch.zeros(2, 1, 4, 4)), tmp_path, sentence)
 
 
-def test_a_program_with_two_inputs_or_broken_weights(tmp_path):
-    class Two(torch.nn.Module):
-        def forward(self, x, y):
-            return (x + y).flatten(1)
+def test_a_program_with_broken_weights_or_an_input_that_is_no_tensor(tmp_path):
+    class Times(torch.nn.Module):
+        def forward(self, x, n):
+            return (x * n).flatten(1)
 
     file = io.BytesIO()
-    torch.export.save(torch.export.export(Two(), (torch.zeros(2, 1, 4, 4),) * 2), file)
-    check_refused(file, tmp_path, "does not take one batch of images")
+    torch.export.save(torch.export.export(Times(), (torch.zeros(2, 1, 4, 4), 3)), file)
+    check_refused(file, tmp_path, "takes something that is no tensor")
     model = network()
     model.linear.bias.data[0] = float("nan")
     check_refused(exported(model, images(model, 2)), tmp_path, "'linear.bias' in 'model.pt2' has 1 weights")

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from pruning_core.graph.copies import aliased
 from pruning_core.zoo.programs.sizes import VIEWS
@@ -34,15 +34,15 @@ class InPieces(nn.Module):
         super().__init__()
         self.network, self.batch = network, batch
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         short = -len(x) % self.batch
         whole = torch.cat([x, x[:1].expand(short, *x.shape[1:])]) if short else x
         found = [self.network(piece) for piece in whole.split(self.batch)]
-        return (torch.cat(found) if len(found) > 1 else found[0])[: len(x)]
+        return tree_map(lambda *parts: (torch.cat(parts) if len(parts) > 1 else parts[0])[: len(x)], *found)
 
 
 def for_any_batch(
-    program: fx.GraphModule, size: tuple[int, int, int], batch: int, seen: Mapping[str, Seen]
+    program: fx.GraphModule, size: tuple[int, ...], batch: int, seen: Mapping[str, Seen]
 ) -> fx.GraphModule | None:
     """``program``, made for ``batch`` images (C, H, W), written for any number; None when that cannot be done.
 
@@ -55,14 +55,14 @@ def for_any_batch(
         found = watched(freed, lambda: _Freeing(freed, seen, batch).walk(images), Limits.none())
     except Exception:  # whatever an operator says of sizes that do not fit: the program is run in pieces
         return None
-    if len(found) != 1 or not found[0].dim() or len(found[0]) != len(images):
+    if not found or any(not each.dim() or len(each) != len(images) for each in found):
         return None
     freed.graph.lint()
     freed.recompile()
     return freed.eval()
 
 
-def agrees(freed: nn.Module, pieces: InPieces, size: tuple[int, int, int]) -> bool:
+def agrees(freed: nn.Module, pieces: InPieces, size: tuple[int, ...]) -> bool:
     """Whether both give the same scores for one image, and for more than a batch of different ones."""
     generator = torch.Generator().manual_seed(0)
     like = next((p for p in freed.parameters() if p.is_floating_point()), torch.empty(0))
@@ -70,13 +70,16 @@ def agrees(freed: nn.Module, pieces: InPieces, size: tuple[int, int, int]) -> bo
         images = torch.rand(count, *size, generator=generator).to(like)
         with torch.no_grad():
             try:
-                ours, theirs = freed(images), pieces(images)
+                ours, theirs = tree_leaves(freed(images)), tree_leaves(pieces(images))
             except Exception:  # a stranger's program may fail in any way at another number of images
                 return False
-        gap, scale = float((ours - theirs).abs().max()), float(theirs.abs().max())
-        if not gap <= TOLERANCE * scale:
+        if len(ours) != len(theirs) or not all(map(_near, ours, theirs)):
             return False
     return True
+
+
+def _near(ours: Tensor, theirs: Tensor) -> bool:
+    return ours.shape == theirs.shape and float((ours - theirs).abs().max()) <= TOLERANCE * float(theirs.abs().max())
 
 
 class _Freeing(Trial):

@@ -12,7 +12,7 @@ from pruning_core.errors import UserError, clip, quoted
 from pruning_core.zoo.programs.operators import refuses
 from pruning_core.zoo.programs.watch import SMALL, Limits, NotJudged, TooMuch, check_image, watched
 
-Size = tuple[int, int, int]
+Size = tuple[int, ...]
 
 
 @dataclass(frozen=True)

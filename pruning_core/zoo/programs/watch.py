@@ -64,7 +64,7 @@ class Limits:
         return Limits(min(free_memory() / SHARE, MOST_BYTES), min(WORK + WORK_PER_WEIGHT * weights, MOST_WORK))
 
 
-def check_image(size: tuple[int, int, int], name: str) -> None:
+def check_image(size: tuple[int, ...], name: str) -> None:
     """Raises UserError when one image (C, H, W) is larger than any that is looked at here."""
     if min(size) < 1 or math.prod(size) > IMAGE_NUMBERS:
         shown = " x ".join(f"{n:,}" for n in size)
