@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OPSET, OLDEST = 17, 9  # what onnx2torch knows
 STEADY = 13  # where an older file is brought when onnx2torch lacks an old form of an operator
 IR = 8
-TOLD = {"Cast": {"to": 1}, "CumSum": {"exclusive": 0, "reverse": 0}}  # 1 is ONNX's number of float32
+TOLD: dict[str, Any] = {"Cast": {"to": 1}, "CumSum": {"exclusive": 0, "reverse": 0}}  # 1 is ONNX's number of float32
 NAMES_OPERATORS = 3  # the format from which on a file must name the version of its operators
 KNOWS_OPEN_SIZES = 7  # the operators from which on ONNX's converter needs no sizes
 DOMAINS = ("", "ai.onnx")
