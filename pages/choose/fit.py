@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.choose import judging, meaning, reading
+from pages.choose import judging, meaning, outputs, reading
 from pages.ui import notes, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
@@ -41,6 +41,7 @@ def said(desk: Desk) -> None:
                 st.warning(literal(misfit), icon=":material/warning:")
             else:
                 st.markdown(":green-badge[:material/check: fits] " + _changes(model, test))
+            outputs.ask(desk, model)
             meaning.ask(desk, model)
             judging.ask(desk, model, test)
             if not misfit:

@@ -197,11 +197,11 @@ class Dataset:
             out[start : start + CHUNK] = part.round_().clamp_(0, 255).to(torch.uint8)
         return dataclasses.replace(self, images=out, labels=self._followed(height, width))
 
-    def places_at(self, height: int, width: int) -> tuple[int, ...]:
-        """The sides of what labels say of places, once images have this size: labels of places follow their images."""
+    def places_at(self, *sides: int) -> tuple[int, ...]:
+        """The sides of what labels say of places, once images have these: labels of places follow their images."""
         if not self._of_places or not self.pictures:
             return tuple(self.labels.shape[2:])
-        _, own_height, own_width = self.size
+        (height, width), (_, own_height, own_width) = sides, self.size
         above, beside = self.labels.shape[-2:]
         return max(1, round(above * height / own_height)), max(1, round(beside * width / own_width))
 

@@ -68,6 +68,5 @@ def _reads(told: Interface) -> str:
 
 
 def _way_out(told: Interface) -> str:
-    return (
-        "Send an .npz with an array for each: " + ", ".join(f"inputs/{clip(each.name)}" for each in told.inputs) + "."
-    )
+    names = ", ".join(f"inputs/{clip(each.name)}" for each in told.inputs)
+    return f"Send an .npz with an array for each: {names}."

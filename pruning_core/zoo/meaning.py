@@ -90,6 +90,14 @@ def said_of(ref: ModelRef, meaning: Meaning) -> ModelRef:
     return replace(ref, options=said_to_be(ref.options, meaning))
 
 
+def measured_of(ref: ModelRef, at: int) -> ModelRef:
+    """``ref`` with the output at place ``at`` judged; of a pruned network, of the one that it was cut from."""
+    if ref.base is not None:
+        return replace(ref, base=measured_of(ref.base, at))
+    told = {key: value for key, value in ref.options if key not in ("outputs", "evidence", "places")}
+    return replace(ref, options=tuple((told | {"measured": at}).items()), num_classes=None)
+
+
 def told_by(options: Sequence[tuple[str, Any]], width: int) -> Outputs | None:
     """The outputs that a reference's ``options`` tell of, None where they do not."""
     found: Mapping[str, Any] = dict(options)

@@ -10,15 +10,22 @@ import onnxruntime
 import pytest
 import torch
 from interface_nets import EXAMPLES, NAMES, Decoder, PictureAndTable, Siamese, WideAndDeep, as_onnx, as_pt2, made
+from task_nets import archive
 from torch.utils._pytree import tree_leaves
 
+from pruning_core.datasets import import_data, load_data
 from pruning_core.errors import UserError
 from pruning_core.export.as_brought import as_brought
 from pruning_core.export.onnx_file import export_onnx
 from pruning_core.export.program import export_pt2
 from pruning_core.graph import Plan, capture, remove
+from pruning_core.measuring.measures import Accuracy
+from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.inputs import fitted
+from pruning_core.studies.measure import EvaluateRun
 from pruning_core.zoo import LoadedModel, import_model, load_model
 from pruning_core.zoo.interface import Declared, Input, Interface, OpenSizes, Wanted
+from pruning_core.zoo.meaning import measured_of
 from pruning_core.zoo.programs.packing import Unpack, in_front, in_place, pack
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -40,8 +47,7 @@ def brought(kind, form, root) -> LoadedModel:
     return import_model(as_onnx(kind) if form == "onnx" else as_pt2(kind), f"{kind.__name__}.{form}", root)
 
 
-@pytest.mark.parametrize("form", ["pt2", "onnx"])
-@pytest.mark.parametrize("kind", [PictureAndTable, Siamese, WideAndDeep])
+@pytest.mark.parametrize(("kind", "form"), [(PictureAndTable, "onnx"), (Siamese, "pt2"), (WideAndDeep, "onnx")])
 def test_from_a_file_to_a_smaller_one_with_the_same_inputs(kind, form, tmp_path):
     loaded = brought(kind, form, tmp_path)
     told = loaded.interface
@@ -110,9 +116,7 @@ def test_sizes_that_a_file_leaves_open_are_asked_for(tmp_path):
 def test_another_output_is_measured_and_all_are_proven(tmp_path):
     first = brought(PictureAndTable, "pt2", tmp_path)
     assert (first.num_classes, first.interface.measured) == (4, 0)
-    options = tuple((dict(first.ref.options) | {"measured": 1}).items())
-    ref = dataclasses.replace(first.ref, options=tuple((k, v) for k, v in options if k not in ("outputs", "evidence")))
-    other = load_model(ref, tmp_path)
+    other = load_model(measured_of(first.ref, 1), tmp_path)
     assert (other.num_classes, other.interface.measured) == (2, 1)
     x = pack(random_inputs(PictureAndTable))
     (scores, box), (front, rest) = tree_leaves(first.model(x)), tree_leaves(other.model(x))
@@ -123,7 +127,26 @@ def test_another_output_is_measured_and_all_are_proven(tmp_path):
     model, _, _ = as_brought(dataclasses.replace(other, model=removal.model))
     assert list(model(*random_inputs(PictureAndTable))) == ["scores", "box"], "as it came"
     with pytest.raises(UserError, match="no such output"):
-        load_model(dataclasses.replace(ref, options=(("measured", 7),)), tmp_path)
+        load_model(measured_of(first.ref, 7), tmp_path)
+
+
+def test_arrays_go_to_the_inputs_of_their_names(tmp_path):
+    root = Workspace(tmp_path)
+    model = brought(WideAndDeep, "pt2", root)
+    numbers, town, kind = random_inputs(WideAndDeep, 40)
+    given = {"inputs/kind": kind.numpy(), "inputs/town": town.numpy(), "inputs/numbers": numbers.numpy()}
+    wanted = made(WideAndDeep)(numbers, town, kind)
+    data = import_data(archive(**given, labels=wanted.detach().numpy()), "people.npz", root)
+    (*_, whole) = [each for each in EvaluateRun(model.ref, data).run(root) if isinstance(each, Accuracy)]
+    assert (whole.measure, whole.complete) == ("r2", True)
+    assert whole.top1 > 1 - 1e-9, "each of them right, so each number where it belongs"
+
+    far = import_data(archive(**(given | {"inputs/town": town.numpy() + 40})), "far.npz", root)
+    with pytest.raises(UserError, match="takes one of whole numbers from 0 to 39"):
+        fitted(load_data(far, root), far, model)
+    lost = import_data(archive(**{"inputs/numbers": numbers.numpy(), "inputs/x": town.numpy()}), "lost.npz", root)
+    with pytest.raises(UserError, match="nothing called town, kind"):
+        fitted(load_data(lost, root), lost, model)
 
 
 def test_whole_numbers_go_through_and_noise_stands_for_any():
