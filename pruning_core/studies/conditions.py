@@ -74,7 +74,7 @@ class ConditionsRun(RunSpec):
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
         where = choose_device(self.device)
-        networks, shape = {}, (0, 0, 0)
+        networks, shape = {}, tuple[int, ...]()
         for name, ref in (("model", self.model), ("other", self.other)):
             if ref is not None:
                 loaded = yield from the_model(ref, workspace)
