@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 from pruning_core.graph.edits import Edit, convolution, plain_convolution, put
 
@@ -104,12 +106,29 @@ class Decision(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, C, H, W) -> the same"""
-        above = z - self.threshold[:, None, None]
-        step = torch.zeros_like(above).masked_fill(above > 0, 1.0)
-        if not self.training:
-            return step
-        smooth = (STEEP * above).sigmoid()
-        return step + (smooth - smooth.detach())  # the step to the last bit
+        threshold = self.threshold[:, None, None]
+        if self.training:
+            stepped: Tensor = _Step.apply(z, threshold)  # type: ignore[no-untyped-call]
+            return stepped
+        above = z - threshold
+        return torch.zeros_like(above).masked_fill(above > 0, 1.0)
+
+
+class _Step(torch.autograd.Function):
+    """z (N, C, H, W) > threshold (C, 1, 1), as 0 and 1. What the gradients need is computed when they are: a training
+    step passes over these tensors half as often as with operators that PyTorch differentiates by itself."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, z: Tensor, threshold: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(z, threshold)
+        return (z > threshold).to(z.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        z, threshold = ctx.saved_tensors
+        smooth = (STEEP * (z - threshold)).sigmoid_()
+        slope = STEEP * torch.ops.aten.sigmoid_backward(gradient, smooth)
+        return slope, -slope.sum((0, 2, 3))[:, None, None]
 
 
 class ChannelGated(nn.Module):
@@ -132,7 +151,8 @@ class ChannelGated(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, H', W')"""
-        partial: Tensor = self.base(x[:, : self.first])
+        first, rest = x.split((self.first, x.shape[1] - self.first), 1)
+        partial: Tensor = self.base(first)
         decided: Tensor = self.decision(self.norm(partial))
-        others: Tensor = self.rest(x[:, self.first :])
+        others: Tensor = self.rest(rest)
         return partial + decided * others

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -44,11 +45,17 @@ class Slices:
     dim: int
     index: Tensor
 
+    @cached_property
+    def _in_order(self) -> bool:
+        """Whether the units own all positions, one after the other: then there is nothing to gather."""
+        places = torch.arange(self.tensor.shape[self.dim], device=self.index.device)
+        return torch.equal(self.index.reshape(-1), places)
+
     def rows(self, of: Tensor | None = None) -> Tensor:
-        """(C, everything that a unit owns); of another tensor of the same shape where one is given."""
+        """(C, everything that a unit owns), a copy; of another tensor of the same shape where one is given."""
         tensor = self.tensor if of is None else of
-        picked = tensor.index_select(self.dim, self.index.reshape(-1)).movedim(self.dim, 0)
-        return picked.reshape(len(self.index), -1)
+        picked = tensor.clone() if self._in_order else tensor.index_select(self.dim, self.index.reshape(-1))
+        return picked.movedim(self.dim, 0).reshape(len(self.index), -1)
 
     def replaced(self, rows: Tensor, of: Tensor | None = None) -> Tensor:
         """``tensor`` (or ``of``) with ``rows`` (C, everything) in place of its own; gradients flow into both."""

@@ -165,3 +165,21 @@ def test_what_it_cannot_do_is_said(digits: Parts) -> None:
         edited(network(), (GateChannels("3", 3, 0.0),))
     with pytest.raises(UserError, match="no plain convolution"):
         edited(network(), (GateChannels("4", 2, 0.0),))
+
+
+def test_the_step_and_its_gradients_are_those_of_the_operators_it_stands_for() -> None:
+    torch.manual_seed(0)
+    decision = Decision(3, 0.2).train()
+    z = torch.randn(4, 3, 5, 5, requires_grad=True)
+    z.data[0, 0, 0, 0] = 0.2  # at its threshold: not above it
+    pull = torch.randn(4, 3, 5, 5)
+    decided = decision(z)
+    assert decided[0, 0, 0, 0] == 0 and 0 < decided.mean() < 1
+    found = torch.autograd.grad(decided, (z, decision.threshold), pull)
+    above = z - decision.threshold[:, None, None]
+    smooth = above.sigmoid()
+    by_hand = torch.zeros_like(above).masked_fill(above > 0, 1.0) + (smooth - smooth.detach())
+    assert torch.equal(decided, by_hand)
+    expected = torch.autograd.grad(by_hand, (z, decision.threshold), pull)
+    assert torch.equal(found[0], expected[0]) and torch.allclose(found[1], expected[1], rtol=1e-6)
+    assert bool(found[0].any()) and bool(found[1].all())

@@ -235,3 +235,13 @@ def test_a_residual_network_ends_within_its_budget(method: type[Method], digits:
     ends = [event.state for event in perform(phases, state, setup(digits)) if isinstance(event, Done)]
     assert 0.4 * state.network.cost().macs < state.network.cost(ends[-1].plan).macs <= 0.5 * state.network.cost().macs
     assert set(ends[-1].plan) <= set(producers(state.model, state.network))
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
+def test_rows_are_a_copy_that_gradients_flow_through(order: list[int]) -> None:
+    """Also where nothing needs to be gathered, because the units own all positions in order."""
+    tensor = torch.randn(3, 4, requires_grad=True)
+    rows = Slices(tensor, 0, torch.tensor(order)[:, None]).rows()
+    assert torch.equal(rows, tensor[order]) and rows.untyped_storage().data_ptr() != tensor.untyped_storage().data_ptr()
+    (rows * torch.tensor([[1.0], [2.0], [3.0]])).sum().backward()
+    assert tensor.grad is not None and [float(row[0]) for row in tensor.grad[order]] == [1.0, 2.0, 3.0]
