@@ -173,6 +173,8 @@ def how_to_build(ref: ModelRef) -> str:
             return f"torchvision.models.get_model({ref.name!r}, {weights}, num_classes={ref.num_classes or 1000})"
         case "upload":
             return f"the uploaded file {ref.name}, read as {ref.architecture}"
+        case "rebuilt":
+            return f"{ref.name} with a changed build; its weights are the file of the original beside this one"
         case _:
             return "a network that was pruned before; its own plan comes first"
 

@@ -21,8 +21,10 @@ from pruning_core.export.rebuild import rebuild
 from pruning_core.export.recipe import read_recipe
 from pruning_core.export.weights import weights_bytes
 from pruning_core.graph import Plan, capture
+from pruning_core.methods.projections import projections
 from pruning_core.storage.weights import store_weights
 from pruning_core.zoo import LoadedModel, ModelRef, import_model, load_model
+from pruning_core.zoo.rebuilt import EDITS, told
 from pruning_core.zoo.resnet import CifarResNet
 from tests.core.upload_files import exported
 
@@ -85,6 +87,14 @@ def padded(root: Path) -> LoadedModel:
     return import_model(io.BytesIO(weights_bytes(model)), "mine.safetensors", root)
 
 
+def projected(root: Path) -> LoadedModel:
+    """With a projection at the end of every branch."""
+    base = demo("digits_resnet")(root)
+    found = projections(base.model, capture(base.model, torch.zeros(1, *base.input_size)))
+    ref = ModelRef("rebuilt", base.ref.name, options=((EDITS, told(found)),), input_size=base.input_size, base=base.ref)
+    return load_model(ref, root)
+
+
 def program(root: Path) -> LoadedModel:
     torch.manual_seed(0)
     return import_model(exported(Tokens().eval(), torch.randn(2, 3, 16, 16)), "tokens.pt2", root)
@@ -98,6 +108,7 @@ BASES: dict[str, Callable[[Path], LoadedModel]] = {
     "digits_resnet": demo("digits_resnet"),
     "digits_vgg": demo("digits_vgg"),
     "padded": padded,
+    "projected": projected,
     "resnet18": torchvision("resnet18"),
     "mobilenet_v3_small": torchvision("mobilenet_v3_small"),
     "shufflenet": torchvision("shufflenet_v2_x0_5"),
@@ -107,6 +118,7 @@ BASES: dict[str, Callable[[Path], LoadedModel]] = {
 # A few seconds each, because each file is written, read and run; more of the same is slow.
 OUTCOMES = [
     ("digits_resnet", 1, True), ("padded", 2, True), ("tokens.pt2", 1, True),
+    ("projected", 1, True),
     *(
         pytest.param(*each, marks=pytest.mark.slow)
         for each in (
@@ -164,7 +176,7 @@ def test_every_download_comes_back(tmp_path, monkeypatch, base, times, tuned):
     whole = BASES[base](tmp_path)
     small = outcome(whole, times, tuned, tmp_path)
     wanted = scores(small.model, small.input_size)
-    rebuilt = base not in ("tokens.pt2", "tokens.onnx")
+    rebuilt = base not in ("tokens.pt2", "tokens.onnx", "projected")
 
     written = {"pt2": files.program(small), "onnx": files.onnx(small), "safetensors": files.weights(small)}
     for kind, built in written.items():
@@ -184,6 +196,7 @@ def test_every_download_comes_back(tmp_path, monkeypatch, base, times, tuned):
 
     cut = cut_of(small, lambda ref: load_model(ref, tmp_path))
     document = files.document(cut, written["safetensors"].data)
+    assert ("with a changed build" in files.how_to_build(cut.base.ref)) == (base == "projected")
     first = load_model(cut.base.ref, tmp_path).model
     read = read_document(files.plan(cut, document).data.decode())
     assert same(scores(rebuild(first, read, written["safetensors"].data), small.input_size), wanted)

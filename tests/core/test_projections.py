@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from pruning_core.allocation.budget import Budget
+from pruning_core.allocation.shortcuts import Projected
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, capture, remove
 from pruning_core.graph.edits import edited
 from pruning_core.graph.projected import Project, Projection
+from pruning_core.methods.base import Goal
+from pruning_core.methods.cut_and_train import CutAndTrain
+from pruning_core.methods.perform import perform
 from pruning_core.methods.projections import NO_BRANCHES, has_projections, projections
-from pruning_core.zoo.rebuilt import edits_of, told
-from tests.core.small_programs import blocks, network, residual
+from pruning_core.methods.state import Setup, State
+from pruning_core.storage.weights import store_weights
+from pruning_core.training.config import FineTune
+from pruning_core.work import finished
+from pruning_core.zoo import DEMOS, ModelRef, load_model
+from pruning_core.zoo.rebuilt import EDITS, edits_of, told
+from tests.core.small_programs import Parts, blocks, network, residual
 from tests.core.small_residual import residual as plain_residual
 
 X = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -102,3 +114,25 @@ def test_where_no_branch_ends_so_it_says_so() -> None:
     with pytest.raises(UserError, match="no branch of this network") as caught:
         projections(network(), captured(network()))
     assert str(caught.value) == NO_BRANCHES
+
+
+def test_it_is_trained_cut_at_the_ends_of_branches_and_comes_back(tmp_path: Path, digits: Parts) -> None:
+    whole = load_model(DEMOS[0].ref)
+    edits = projections(whole.model, captured(whole.model))
+    ref = ModelRef(
+        "rebuilt", whole.ref.name, options=((EDITS, told(edits)),), input_size=whole.input_size, base=whole.ref
+    )
+    base = load_model(ref)
+    network = Projected().narrowed(captured(base.model))
+    phases = tuple(CutAndTrain().phases(Goal(network, Budget("macs", fraction=0.6))))
+    fit, held_out, test = (part.subset(count) for part, count in zip(digits, (64, 16, 8)))
+    config = FineTune(epochs=1, batch_size=32, lr=0.01, device="cpu")
+    start = State.of(base.model, network, Projected())
+    end = finished(perform(phases, start, Setup(fit, fit, held_out, test, config, device="cpu")))
+    ends = {name for name in end.plan if name.endswith("conv2")}
+    assert ends and not {group.key for group in network.groups if group.coupled} & set(end.plan)
+    assert network.cost(end.plan).macs <= 0.6 * network.cost().macs
+    digest = store_weights(end.model.state_dict(), tmp_path)
+    again = load_model(ModelRef("pruned", ref.name, digest, base=ref, plan=end.plan.to_json()), tmp_path)
+    with torch.no_grad():
+        assert torch.equal(again.model(test.images[:4].float()), end.model(test.images[:4].float()))
