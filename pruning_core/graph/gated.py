@@ -108,7 +108,7 @@ class Decision(nn.Module):
         """(N, C, H, W) -> the same"""
         threshold = self.threshold[:, None, None]
         if self.training:
-            stepped: Tensor = _Step.apply(z, threshold)  # type: ignore[no-untyped-call]
+            stepped: Tensor = _Step.apply(z, threshold)
             return stepped
         above = z - threshold
         return torch.zeros_like(above).masked_fill(above > 0, 1.0)
@@ -119,12 +119,12 @@ class _Step(torch.autograd.Function):
     step passes over these tensors half as often as with operators that PyTorch differentiates by itself."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, z: Tensor, threshold: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: FunctionCtx, z: Tensor, threshold: Tensor) -> Tensor:
         ctx.save_for_backward(z, threshold)
         return (z > threshold).to(z.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         z, threshold = ctx.saved_tensors
         smooth = (STEEP * (z - threshold)).sigmoid_()
         slope = STEEP * torch.ops.aten.sigmoid_backward(gradient, smooth)
