@@ -71,6 +71,12 @@ def _style(side: int) -> str:
         f".ps-gallery img{{width:{side}px;height:{side}px;object-fit:contain;image-rendering:pixelated;"
         "border-radius:.3rem;background:#000;display:block}"
         ".ps-gallery figcaption{overflow-wrap:anywhere;padding-top:.15rem}"
-        f".ps-gallery .right{{color:{theme.ACCENT}}}.ps-gallery .wrong{{color:{theme.CUT};font-weight:650}}"
+        f".ps-gallery .right{{color:{_legible(theme.ACCENT)}}}"
+        f".ps-gallery .wrong{{color:{_legible(theme.CUT)};font-weight:650}}"
         "</style>"
     )
+
+
+def _legible(colour: str) -> str:
+    """Nearer to the text around it, dark or light: small letters need more contrast than a mark in a figure."""
+    return f"color-mix(in srgb, {colour} 60%, currentColor)"
