@@ -34,7 +34,7 @@ def characters() -> str:
     for path in sorted(LOCALES.glob("*/*.po")):
         with path.open("rb") as file:
             for message in read_po(file, locale=path.parent.name, ignore_obsolete=True):
-                found.update("".join([message.string] if isinstance(message.string, str) else message.string))
+                found.update("".join(message.string or ""))
     return "".join(sorted(each for each in found if ord(each) >= FIRST))
 
 

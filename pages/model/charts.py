@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pages.ui import charts, theme
+from pages.ui.language import N_, _, said
 from pages.ui.literal import distinct, plotted
 from pruning_core.errors import clip
 
@@ -18,7 +19,8 @@ MOST_LANES = 9  # fewer lanes are not stretched over the whole width
 
 @dataclass(frozen=True)
 class Look:
-    verb: str
+    title: str
+    does: str
     filled: bool
     symbol: str
     size: int
@@ -37,9 +39,27 @@ class Dot:
 
 
 LOOKS = {
-    "producer": Look("makes", True, "circle", 12),
-    "consumer": Look("reads", False, "circle", 12),
-    "carrier": Look("passes on", True, "square", 7),
+    "producer": Look(
+        N_("makes the channels"),
+        N_("<b>{layer}</b> makes the {channels} channels of group<br>{group}"),
+        True,
+        "circle",
+        12,
+    ),
+    "consumer": Look(
+        N_("reads the channels"),
+        N_("<b>{layer}</b> reads the {channels} channels of group<br>{group}"),
+        False,
+        "circle",
+        12,
+    ),
+    "carrier": Look(
+        N_("passes on the channels"),
+        N_("<b>{layer}</b> passes on the {channels} channels of group<br>{group}"),
+        True,
+        "square",
+        7,
+    ),
 }
 
 
@@ -133,7 +153,7 @@ def _add_points(
         hue = theme.color(index) if selected in (None, key) else theme.faded(theme.color(index), 0.3)
         for link in part.itertuples(index=False):
             look = LOOKS[link.role]
-            text = f"<b>{plotted(link.layer)}</b> {look.verb} the {link.channels} channels of group<br>{plotted(key)}"
+            text = _(look.does).format(layer=plotted(link.layer), channels=link.channels, group=plotted(key))
             dots.append(Dot(lane, link.row, key, text, hue, look))
     figure.add_scatter(
         x=[dot.lane for dot in dots],
@@ -161,9 +181,9 @@ def _add_blocked(figure: go.Figure, blocked: pd.DataFrame, lane: int) -> None:
         y=blocked["row"],
         mode="markers",
         marker={"symbol": "x", "size": 10, "color": theme.CUT},
-        hovertext=[f"<b>{plotted(b.layer)}</b><br>{plotted(b.reason)}" for b in blocked.itertuples(index=False)],
+        hovertext=[f"<b>{plotted(b.layer)}</b><br>{plotted(said(b.reason))}" for b in blocked.itertuples(index=False)],
         hovertemplate="%{hovertext}<extra></extra>",
-        name="cannot be cut (hover for the reason)",
+        name=_("cannot be cut (hover for the reason)"),
     )
 
 
@@ -180,13 +200,17 @@ def _add_legend(figure: go.Figure, roles: set[str]) -> None:
                     "color": theme.NEUTRAL if look.filled else "rgba(0,0,0,0)",
                     "line": {"color": theme.NEUTRAL, "width": 2.5},
                 },
-                name=f"{look.verb} the channels",
+                name=_(look.title),
             )
 
 
 def _alt(groups: Sequence[tuple[str, pd.DataFrame]], layers: Sequence[str], blocked: pd.DataFrame | None) -> str:
     largest = max(groups, key=lambda item: item[1]["layer"].nunique(), default=None)
-    text = f"Coupling map of {len(layers)} layers in {len(groups)} groups."
+    text = _("Coupling map of {layers} layers in {groups} groups.").format(layers=len(layers), groups=len(groups))
     if largest is not None:
-        text += f" The widest group, {clip(largest[0])}, ties {largest[1]['layer'].nunique()} layers."
-    return text + (f" {len(blocked)} dimensions cannot be cut." if blocked is not None and len(blocked) else "")
+        text += " " + _("The widest group, {group}, ties {n} layers.").format(
+            group=clip(largest[0]), n=largest[1]["layer"].nunique()
+        )
+    if blocked is None or blocked.empty:
+        return text
+    return text + " " + _("{n} dimensions cannot be cut.").format(n=len(blocked))

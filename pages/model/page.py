@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages.model import sections
 from pages.ui import state
+from pages.ui.language import _
 from pages.ui.literal import named
 
 desk = state.desk()
@@ -12,7 +13,7 @@ model = state.loaded(desk.model)
 st.title(named(model.title))
 sections.introduction(model)
 sections.figures(desk)
-layers, coupling = st.tabs(["Layers", "Coupling"])
+layers, coupling = st.tabs([_("Layers"), _("Coupling")])
 with layers:
     sections.layers(state.network(desk.model))
 with coupling:

@@ -12,6 +12,7 @@ from streamlit.elements.lib.column_types import ColumnConfig
 from pages.model import charts, frames
 from pages.ui import cards, jobs, measured, numbers, plots, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.language import N_, _, ngettext, said
 from pages.ui.literal import code, literal, named
 from pruning_core.errors import UserError, clip
 from pruning_core.graph import Network
@@ -24,35 +25,44 @@ from pruning_core.zoo.meaning import Meaning
 
 MAP_HEIGHT = 720
 SELECTED = "model.group"
-COUNTED = provenance.derived("counted in the captured network, exactly")
-INTERVAL = "The range below is the 95 % Wilson interval: where the accuracy on endless such images would lie."
+COUNTED = provenance.derived(N_("counted in the captured network, exactly."))
+INTERVAL = N_("The range below is the 95 % Wilson interval: where the accuracy on endless such images would lie.")
 
 
 def introduction(model: LoadedModel) -> None:
     size = " × ".join(str(side) for side in model.input_size)
     plain = model.outputs.meaning is Meaning.SCORES
-    gives = f"tells {model.num_classes:,} classes apart" if plain else f"gives {model.outputs}"
-    text = f"Reads images of {size} and {gives}."
+    if plain:
+        text = _("Reads images of {size} and tells {n:,} classes apart.").format(size=size, n=model.num_classes)
+    else:
+        text = _("Reads images of {size} and gives {outputs}.").format(size=size, outputs=said(str(model.outputs)))
     if not model.trained:
-        text += " :orange-badge[untrained] Its weights are random: accuracies say nothing but chance."
+        text += " " + _(":orange-badge[untrained] Its weights are random: accuracies say nothing but chance.")
     st.markdown(text)
     for note in model.notes:
-        st.caption(literal(note))
+        st.caption(literal(said(note)))
     if "command" in model.provenance:
-        with st.popover("How it was trained", icon=":material/history_edu:", type="tertiary", wrap=True):
+        with st.popover(_("How it was trained"), icon=":material/history_edu:", type="tertiary", wrap=True):
             _training(model.provenance)
 
 
 def _training(facts: Mapping[str, Any]) -> None:
     data, recipe, accuracy = facts["data"], facts["recipe"], facts["accuracy"]
     st.markdown(
-        f"On {data['training_images']:,} images of {named(data['name'])}, {recipe['epochs']} epochs, seed "
-        f"{facts['seed']}, "
-        f"{facts['device']}, {numbers.duration(facts['seconds'])}, {facts['date']}."
+        _("On {n:,} images of {data}, {epochs} epochs, seed {seed}, {device}, {time}, {date}.").format(
+            n=data["training_images"],
+            data=named(data["name"]),
+            epochs=recipe["epochs"],
+            seed=facts["seed"],
+            device=facts["device"],
+            time=numbers.duration(facts["seconds"]),
+            date=facts["date"],
+        )
     )
     st.markdown(
-        f"It was right on {numbers.percent(accuracy['test'])} of {accuracy['test_images']:,} test images that it had "
-        "never seen. The command that repeats it:"
+        _("It was right on {share} of {n:,} test images that it had never seen. The command that repeats it:").format(
+            share=numbers.percent(accuracy["test"]), n=accuracy["test_images"]
+        )
     )
     st.code(facts["command"], language="bash")
 
@@ -75,9 +85,13 @@ def figures(desk: Desk) -> None:
     def row(views: tuple[JobView, ...]) -> None:
         places = cards.row(6)
         _accuracy(judged, views[0], places[0], places[1])
-        cards.number("Parameters", numbers.count(cost.parameters), COUNTED, detail="trainable", container=places[2])
-        cards.number("MACs", numbers.count(cost.macs), COUNTED, detail="per image", container=places[3])
-        cards.number("Size", numbers.size_bytes(cost.size_bytes), COUNTED, detail="with buffers", container=places[4])
+        cards.number(
+            _("Parameters"), numbers.count(cost.parameters), COUNTED, detail=_("trainable"), container=places[2]
+        )
+        cards.number(_("MACs"), numbers.count(cost.macs), COUNTED, detail=_("per image"), container=places[3])
+        cards.number(
+            _("Size"), numbers.size_bytes(cost.size_bytes), COUNTED, detail=_("with buffers"), container=places[4]
+        )
         _latency(views[1], places[5])
         jobs.faults(views, key="model.figures")
 
@@ -87,36 +101,51 @@ def figures(desk: Desk) -> None:
 def _accuracy(judged: Measure, view: JobView, first: DeltaGenerator, second: DeltaGenerator) -> None:
     found = view.last(Accuracy)
     if found is None:
-        cards.pending(judged.title, jobs.waiting(view), container=first)
-        cards.pending("Top-5 accuracy", jobs.waiting(view), container=second)
+        cards.pending(said(judged.title), jobs.waiting(view), container=first)
+        cards.pending(_("Top-5 accuracy"), jobs.waiting(view), container=second)
         return
     judged = measured.measure(found.measure)
-    seen = "" if found.complete else f"so far, of {found.total:,}"
+    seen = "" if found.complete else _("so far, of {total:,}").format(total=found.total)
     source = provenance.measured(found.dataset, images=found.images, device=view.device.upper(), note=seen)
-    help = INTERVAL if judged.decides else f"The {judged.says}; {measured.way(judged.key)}."
-    cards.number(judged.title, measured.value(found), source, detail=measured.bounds(found), help=help, container=first)
+    help = (
+        _(INTERVAL)
+        if judged.decides
+        else _("The {what}; {way}.").format(what=said(judged.says), way=measured.way(judged.key))
+    )
+    cards.number(
+        said(judged.title), measured.value(found), source, detail=measured.bounds(found), help=help, container=first
+    )
     if found.top5 is None:
-        why = "fewer than six classes" if found.measure == TOP1 else "only of classes with labels"
-        cards.pending("Top-5 accuracy", why, container=second)
+        why = _("fewer than six classes") if found.measure == TOP1 else _("only of classes with labels")
+        cards.pending(_("Top-5 accuracy"), why, container=second)
     else:
         cards.number(
-            "Top-5 accuracy", numbers.percent(found.top5), source, detail=f"{found.images:,} images", container=second
+            _("Top-5 accuracy"),
+            numbers.percent(found.top5),
+            source,
+            detail=_("{images:,} images").format(images=found.images),
+            container=second,
         )
 
 
 def _latency(view: JobView, place: DeltaGenerator) -> None:
     found = view.last(Latency)
     if found is None:
-        cards.pending("Latency", jobs.waiting(view), container=place)
+        cards.pending(_("Latency"), jobs.waiting(view), container=place)
         return
-    threads = f", {found.threads} thread{'' if found.threads == 1 else 's'}" if found.device == "CPU" else ""
     source = provenance.measured(
-        f"random images, batches of {found.batch_size}, {found.runs} passes",
-        device=found.device + threads,
-        note=f"Median; 10th to 90th percentile {found.p10_ms:.3g} to {found.p90_ms:.3g} ms.",
+        _("random images, batches of {n}, {passes} passes").format(n=found.batch_size, passes=found.runs),
+        device=provenance.processor(found.device, found.threads),
+        note=_("Median; 10th to 90th percentile {low:.3g} to {high:.3g} ms.").format(
+            low=found.p10_ms, high=found.p90_ms
+        ),
     )
     cards.number(
-        "Latency", numbers.milliseconds(found.median_ms), source, detail=f"batch {found.batch_size}", container=place
+        _("Latency"),
+        numbers.milliseconds(found.median_ms),
+        source,
+        detail=_("batch {batch_size}").format(batch_size=found.batch_size),
+        container=place,
     )
 
 
@@ -126,7 +155,7 @@ def _latency(view: JobView, place: DeltaGenerator) -> None:
 def layers(network: Network) -> None:
     frame = frames.layer_table(network)
     only_weights = st.toggle(
-        "Only layers with parameters", True, key="model.only_weights", persist_state="session", wrap=True
+        _("Only layers with parameters"), True, key="model.only_weights", persist_state="session", wrap=True
     )
     shown = frame[frame["parameters"] > 0] if only_weights else frame
     st.dataframe(
@@ -134,14 +163,14 @@ def layers(network: Network) -> None:
         hide_index=True,
         height=min(600, 38 + 35 * len(shown)),
         column_config={
-            "layer": st.column_config.TextColumn("Layer", pinned=True, width="medium"),
-            "kind": st.column_config.TextColumn("Kind"),
-            "input": st.column_config.TextColumn("Input (C × H × W)"),
-            "output": st.column_config.TextColumn("Output (C × H × W)"),
-            "parameters": st.column_config.NumberColumn("Parameters", format="localized"),
-            "macs": st.column_config.NumberColumn("MACs", format="localized", help="For one image."),
-            "share_of_parameters": _bar("Parameters, share", shown["share_of_parameters"].max()),
-            "share_of_macs": _bar("MACs, share", shown["share_of_macs"].max()),
+            "layer": st.column_config.TextColumn(_("Layer"), pinned=True, width="medium"),
+            "kind": st.column_config.TextColumn(_("Kind")),
+            "input": st.column_config.TextColumn(_("Input (C × H × W)")),
+            "output": st.column_config.TextColumn(_("Output (C × H × W)")),
+            "parameters": st.column_config.NumberColumn(_("Parameters"), format="localized"),
+            "macs": st.column_config.NumberColumn(_("MACs"), format="localized", help=_("For one image.")),
+            "share_of_parameters": _bar(_("Parameters, share"), shown["share_of_parameters"].max()),
+            "share_of_macs": _bar(_("MACs, share"), shown["share_of_macs"].max()),
         },
     )
     cards.source_line(COUNTED)
@@ -153,11 +182,14 @@ def _bar(title: str, most: float) -> ColumnConfig:
 
 def coupling(network: Network) -> None:
     st.markdown(
-        "Layers that add or concatenate their outputs must lose the *same* channels. Each line is one group of "
-        "channels that live or die together; click a dot to see everything that is cut with it."
+        _(
+            "Layers that add or concatenate their outputs must lose the *same* channels. Each line "
+            "is one group of channels that live or die together; click a dot to see everything "
+            "that is cut with it."
+        )
     )
     if not network.groups:
-        st.info("Nothing in this network can be cut. The table below says which operators stand in the way.")
+        st.info(_("Nothing in this network can be cut. The table below says which operators stand in the way."))
     chosen = st.session_state.get(SELECTED)
     known = {group.key for group in network.groups}
     figure = charts.coupling(
@@ -182,26 +214,35 @@ def _group(network: Network, key: str | None) -> None:
     if key is None:
         widest = max(network.groups, key=lambda group: len(group.layers), default=None)
         channels = sum(group.size for group in network.groups)
-        st.markdown(f"**{len(network.groups)} groups**, {channels:,} channels to choose from.")
+        st.markdown(
+            _("**{n} groups**, {channels:,} channels to choose from.").format(n=len(network.groups), channels=channels)
+        )
         if widest is not None:
-            st.markdown(f"The widest group starts at {code(widest.key)} and ties {len(widest.layers)} layers.")
+            st.markdown(
+                _("The widest group starts at {key} and ties {n} layers.").format(
+                    key=code(widest.key), n=len(widest.layers)
+                )
+            )
         return
     group = network.group(key)
-    st.markdown(f"**{named(group.key)}** · {group.size} channels · {len(group.layers)} layers")
+    st.markdown(
+        _("**{key}** · {size} channels · {n} layers").format(key=named(group.key), size=group.size, n=len(group.layers))
+    )
     if group.exact:
         st.markdown(
-            ":green-badge[exact] The cut network computes what the original computes with these channels silenced."
+            _(":green-badge[exact] The cut network computes what the original computes with these channels silenced.")
         )
     else:
-        st.markdown(f":orange-badge[approximate] {literal(clip(group.reason, 400))}.")
+        st.markdown(_(":orange-badge[approximate] {reason}.").format(reason=literal(clip(said(group.reason), 400))))
+    members = frames.members(group)
     st.dataframe(
-        frames.members(group)[["parameter", "role", "entries_per_channel"]],
+        members.assign(role=members["role"].map(said))[["parameter", "role", "entries_per_channel"]],
         hide_index=True,
         height="content" if len(group.members) <= 12 else 420,
         column_config={
-            "parameter": "Tensor",
-            "role": "Role",
-            "entries_per_channel": st.column_config.NumberColumn("Entries per channel", format="localized"),
+            "parameter": _("Tensor"),
+            "role": _("Role"),
+            "entries_per_channel": st.column_config.NumberColumn(_("Entries per channel"), format="localized"),
         },
     )
 
@@ -211,16 +252,19 @@ def _blocked(network: Network) -> None:
     if frame.empty:
         return
     with st.expander(
-        f"{len(frame)} dimension{'' if len(frame) == 1 else 's'} that cannot be cut", icon=":material/block:"
+        ngettext("{n} dimension that cannot be cut", "{n} dimensions that cannot be cut", len(frame)).format(
+            n=len(frame)
+        ),
+        icon=":material/block:",
     ):
         st.dataframe(
-            frame[["parameter", "dimension", "entries", "operator", "reason"]],
+            frame.assign(reason=frame["reason"].map(said))[["parameter", "dimension", "entries", "operator", "reason"]],
             hide_index=True,
             column_config={
-                "parameter": "Tensor",
-                "dimension": "Dimension",
-                "entries": "Entries",
-                "operator": "Blocked by",
-                "reason": "Because",
+                "parameter": _("Tensor"),
+                "dimension": _("Dimension"),
+                "entries": _("Entries"),
+                "operator": _("Blocked by"),
+                "reason": _("Because"),
             },
         )

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from pages.ui import charts, theme
+from pages.ui.language import _
 
 CHANNELS = "channels"  # the trace that takes the clicks
 MOST_CELLS = 400  # rows of a distance matrix that a browser draws at once
@@ -33,9 +34,11 @@ def distance_matrix(
     place = np.arange(0, count, block)
     apart = shown[~np.eye(len(shown), dtype=bool)]  # the zeros on the diagonal would take up half of the colours
     figure = charts.blank(
-        f"{title} distances of {count} channels in the order of the tree; largest {distances.max():.3g}.",
+        _("{title} distances of {count} channels in the order of the tree; largest {max:.3g}.").format(
+            title=title, count=count, max=distances.max()
+        ),
         height=480,
-        x_title="Channels in the order of the tree",
+        x_title=_("Channels in the order of the tree"),
         y_title="",
     )
     figure.add_heatmap(
@@ -44,8 +47,8 @@ def distance_matrix(
         y=place,
         zmin=apart.min() if len(apart) else 0.0,
         zmax=apart.max() if len(apart) else 1.0,
-        customdata=None if block > 1 else [[f"{a} and {b}" for b in order] for a in order],
-        hovertemplate=("%{z:.4g}" if block > 1 else "channels %{customdata}<br>%{z:.4g}") + "<extra></extra>",
+        customdata=None if block > 1 else [[_("{a} and {b}").format(a=a, b=b) for b in order] for a in order],
+        hovertemplate=("%{z:.4g}" if block > 1 else _("channels %{customdata}") + "<br>%{z:.4g}") + "<extra></extra>",
         colorbar={"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0},
     )
     figure.add_scatter(
@@ -53,7 +56,10 @@ def distance_matrix(
         y=place,
         mode="markers",
         marker={"symbol": "square", "size": 9, "color": [theme.color(labels[order[at]]) for at in place]},
-        hovertext=[f"channel {order[at]}<br>cluster {labels[order[at]] + 1}" for at in place],
+        hovertext=[
+            _("channel {channel}<br>cluster {cluster}").format(channel=order[at], cluster=labels[order[at]] + 1)
+            for at in place
+        ],
         hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
     )
@@ -71,9 +77,9 @@ def dendrogram(
     """The tree, its branches below the cut in the colour of their cluster. `x`, `height`: (C - 1, 4) brackets."""
     clusters = int(labels.max()) + 1 if len(labels) else 0
     figure = charts.blank(
-        f"Cluster tree of {len(order)} channels, cut into {clusters} clusters.",
+        _("Cluster tree of {n} channels, cut into {clusters} clusters.").format(n=len(order), clusters=clusters),
         height=480,
-        x_title="Channels in the order of the tree",
+        x_title=_("Channels in the order of the tree"),
         y_title=title,
     )
     lowest, top = (float(height[:, 1].min()), float(height.max())) if len(height) else (0.0, 1.0)
@@ -98,16 +104,23 @@ def dendrogram(
         y=np.full(len(order), floor),
         mode="markers",
         marker={"size": 7, "color": [theme.color(labels[c]) for c in order]},
-        hovertext=[f"channel {c}<br>cluster {labels[c] + 1}" for c in order],
+        hovertext=[_("channel {channel}<br>cluster {cluster}").format(channel=c, cluster=labels[c] + 1) for c in order],
         hovertemplate="%{hovertext}<extra></extra>",
         showlegend=False,
     )
     if cut is not None:
         figure.add_hline(y=cut, line={"color": theme.NEUTRAL, "width": 1.5, "dash": "dot"})
         figure.add_annotation(  # in the margin, where no branch runs through it
-            text=f"dotted: cut into {clusters} clusters", x=1, xref="paper", xanchor="right", y=1, yref="paper",
-            yanchor="bottom", showarrow=False, font={"color": theme.NEUTRAL, "size": 12},
-        )  # fmt: skip
+            text=_("dotted: cut into {clusters} clusters").format(clusters=clusters),
+            x=1,
+            xref="paper",
+            xanchor="right",
+            y=1,
+            yref="paper",
+            yanchor="bottom",
+            showarrow=False,
+            font={"color": theme.NEUTRAL, "size": 12},
+        )
         figure.update_layout(margin_t=30)
     few = len(order) <= 48
     figure.update_xaxes(
@@ -124,7 +137,10 @@ def embedding(
 ) -> go.Figure:  # fmt: skip
     """(C, 2): each channel a point, in its cluster's colour or in that of its score."""
     figure = charts.blank(
-        f"{len(points)} channels in the plane, coloured by {name}.", height=440, x_title=axes[0], y_title=axes[1]
+        _("{n} channels in the plane, coloured by {name}.").format(n=len(points), name=name),
+        height=440,
+        x_title=axes[0],
+        y_title=axes[1],
     )
     marker: dict[str, object] = {"size": 10, "line": {"width": 0}, "opacity": 0.85}
     if scores is None:
@@ -150,15 +166,18 @@ def silhouettes(counts: Sequence[int], values: Sequence[float], *, chosen: int) 
     """Mean silhouette for each number of clusters, the chosen one marked."""
     best = max(range(len(values)), key=lambda i: values[i], default=None)
     figure = charts.blank(
-        "Silhouette against the number of clusters"
-        + (f"; best {values[best]:.2f} at {counts[best]}." if best is not None else "."),
+        _("Silhouette against the number of clusters.")
+        if best is None
+        else _("Silhouette against the number of clusters; best {most:.2f} at {n}.").format(
+            most=values[best], n=counts[best]
+        ),
         height=300,
-        x_title="Number of clusters",
-        y_title="Mean silhouette",
+        x_title=_("Number of clusters"),
+        y_title=_("Mean silhouette"),
     )
     figure.add_scatter(
         x=list(counts), y=list(values), mode="lines+markers", line={"color": theme.ACCENT, "width": 2},
-        marker={"size": 6}, hovertemplate="%{x} clusters: %{y:.3f}<extra></extra>", showlegend=False,
+        marker={"size": 6}, hovertemplate=_("%{x} clusters: %{y:.3f}") + "<extra></extra>", showlegend=False,
     )  # fmt: skip
     figure.add_vline(x=chosen, line={"color": theme.CUT, "width": 2, "dash": "dash"})
     return figure
@@ -169,21 +188,26 @@ def profile(layers: Sequence[str], clusters: Sequence[int], channels: Sequence[i
     frame = pd.DataFrame({"layer": list(layers), "before": list(channels), "after": list(clusters)})
     kept = sum(clusters) / max(1, sum(channels))
     return charts.widths(
-        frame, alt=f"Clusters per layer at a threshold of {threshold:.3g}: {100 * kept:.0f} % of all channels."
+        frame,
+        alt=_("Clusters per layer at a threshold of {threshold:.3g}: {kept:.0f} % of all channels.").format(
+            threshold=threshold, kept=100 * kept
+        ),
     )
 
 
 def coverage(values: NDArray[np.float64], *, layer: str, share: float, needed: int) -> go.Figure:
     """How much of the kernel clusters the first 1, 2, … filters cover."""
     figure = charts.blank(
-        f"{needed} of {len(values)} filters of {layer} cover {100 * share:.0f} % of its kernel clusters.",
+        _("{needed} of {n} filters of {layer} cover {share:.0f} % of its kernel clusters.").format(
+            needed=needed, n=len(values), layer=layer, share=100 * share
+        ),
         height=300,
-        x_title="Filters kept, the most covering first",
-        y_title="Kernel clusters covered",
+        x_title=_("Filters kept, the most covering first"),
+        y_title=_("Kernel clusters covered"),
     )
     figure.add_scatter(
         x=np.arange(1, len(values) + 1), y=values, mode="lines", line={"color": theme.ACCENT, "width": 2},
-        hovertemplate="%{x} filters: %{y:.1%}<extra></extra>", showlegend=False,
+        hovertemplate=_("%{x} filters: %{y:.1%}") + "<extra></extra>", showlegend=False,
     )  # fmt: skip
     figure.add_vline(x=needed, line={"color": theme.CUT, "width": 2, "dash": "dash"})
     figure.update_yaxes(tickformat=theme.PERCENT, range=[0, 1.03])

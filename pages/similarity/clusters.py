@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pages.ui import state
 from pages.ui.desk import Desk
+from pages.ui.language import N_, _, said
 from pruning_core.analysis.embedding import Embedding, principal_components
 from pruning_core.analysis.similarity import (
     EUCLIDEAN,
@@ -32,9 +33,21 @@ from pruning_core.graph import Group
 from pruning_core.studies.inputs import fitted
 from pruning_core.zoo import ModelRef
 
-WEIGHTS, ANSWERS = "Weights", "Activations"
-TREE, MEANS = "Agglomerative", "k-means"
+WEIGHTS, ANSWERS = N_("Weights"), N_("Activations")
+TREE, MEANS = N_("Agglomerative"), N_("k-means")
 IMAGES = 64
+# What the core calls its distances, linkages and representatives.
+NAMES = (
+    N_("Euclidean"),
+    N_("Cosine"),
+    N_("Correlation"),
+    N_("Average"),
+    N_("Complete"),
+    N_("Single"),
+    N_("Ward"),
+    N_("Medoid"),
+    N_("Largest norm"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,18 +82,20 @@ def ask(desk: Desk, groups: tuple[Group, ...]) -> Clusters:
     first, second, third, fourth = st.columns([3, 3, 5, 4], gap="medium")
     by_key = {group.key: group for group in groups}
     with first:
-        key = st.selectbox("Layer", list(by_key), key="similarity.layer", persist_state="session")
+        key = st.selectbox(_("Layer"), list(by_key), key="similarity.layer", persist_state="session")
     with second:
         source = st.segmented_control(
-            "Compare", (WEIGHTS, ANSWERS), default=WEIGHTS, required=True, key="similarity.source",
-            help=f"Activations: what each channel answers to the same {IMAGES} images of the training part.", wrap=True,
+            _("Compare"), (WEIGHTS, ANSWERS), format_func=_, default=WEIGHTS, required=True, key="similarity.source",
+            help=_("Activations: what each channel answers to the same {images} images of the "
+"training part.").format(images=IMAGES), wrap=True,
         )  # fmt: skip
     with third:
         metrics = {each.name: each for each in METRICS}
         metric = metrics[
             st.segmented_control(
-                "Distance",
+                _("Distance"),
                 list(metrics),
+                format_func=said,
                 default=next(iter(metrics)),
                 required=True,
                 key="similarity.metric",
@@ -89,14 +104,17 @@ def ask(desk: Desk, groups: tuple[Group, ...]) -> Clusters:
         ]
     with fourth:
         method = st.segmented_control(
-            "Clusters", (TREE, MEANS), default=TREE, required=True, key="similarity.method", wrap=True
+            _("Clusters"), (TREE, MEANS), format_func=_, default=TREE, required=True, key="similarity.method", wrap=True
         )
     group = by_key[key]
-    points = _points(desk.model.to_json(), desk.data.to_json(), key, source, str(state.workspace().root))
+    with st.spinner(_("Reading the filters …")):
+        points = _points(desk.model.to_json(), desk.data.to_json(), key, source, str(state.workspace().root))
     kinds = {each.name: each for each in LINKAGES if metric in each.metrics}
     left, right = st.columns([4, 11], gap="medium")
     with left:
-        linkage = kinds[st.selectbox("Linkage", list(kinds), key=f"similarity.linkage.{metric.name}")]
+        linkage = kinds[
+            st.selectbox(_("Linkage"), list(kinds), format_func=said, key=f"similarity.linkage.{metric.name}")
+        ]
     place = (desk.model.to_json(), desk.data.to_json(), key, source, str(state.workspace().root))
     tree = _tree(place, metric.name, linkage.name, points, metric, linkage)
     with right:
@@ -111,7 +129,7 @@ def _means(ward: Tree) -> Labels:
     count = ward.channels
     if count < 2:
         return np.zeros(count, np.int64)
-    wanted = st.slider("Number of clusters", 1, count, _usual(count), key=f"similarity.count.{count}")
+    wanted = st.slider(_("Number of clusters"), 1, count, _usual(count), key=f"similarity.count.{count}")
     return k_means(ward, int(wanted))
 
 
@@ -130,14 +148,15 @@ def _cut(tree: Tree, name: str) -> tuple[Labels, float | None]:
     start = float(heights[count - usual - 1]) if usual < count else 0.0
     cut = float(
         st.slider(
-            "Cut the tree at", 0.0, top, start, top / 200, format="%.3g", key=f"similarity.cut.{name}",
-            help="Channels that are joined below this height form one cluster. Everything below follows the cut.",
+            _("Cut the tree at"), 0.0, top, start, top / 200, format="%.3g", key=f"similarity.cut.{name}",
+            help=_("Channels that are joined below this height form one cluster. Everything below "
+"follows the cut."),
         )
     )  # fmt: skip
     return tree.cut(cut), cut
 
 
-@st.cache_resource(show_spinner="Reading the filters …", max_entries=24)
+@st.cache_resource(show_spinner=False, max_entries=24)
 def _points(model: str, data: str, key: str, source: str, root: str) -> Tensor:
     loaded = state.loaded(ModelRef.from_json(model))
     group = state.network(ModelRef.from_json(model)).group(key)
