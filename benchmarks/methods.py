@@ -1,6 +1,7 @@
 """Every method of the registry on the digits demo, under one budget and one length of training: a table.
 
     python -m benchmarks.methods [--epochs 8] [--seeds 3] [--only KEY ...] [--rows FILE]     (make methods)
+    python -m benchmarks.methods --scheduler tcp://host:8786 ...    (the same by the workers of a Dask cluster)
     python -m benchmarks.methods --data FOLDER [--images 2000] [--table] ...           (the best known, on CIFAR-10)
 
 Beside them the same training after a cut by chance, as the random control; the scratch controls stand in the registry.
@@ -21,7 +22,7 @@ import platform
 import statistics
 import time
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,8 +38,11 @@ from pruning_core.measuring.device import bfloat16_is_fast
 from pruning_core.methods.base import Method, Outcome
 from pruning_core.methods.cut_and_train import CutAndTrain
 from pruning_core.methods.registry import METHODS
+from pruning_core.runs.crew import Crew
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.cluster import dask_crew
 from pruning_core.studies.method import MethodRun
+from pruning_core.studies.spreading import several
 from pruning_core.studies.treated import Standing, Treated
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import DEMOS, ModelRef
@@ -140,16 +144,39 @@ def row(key: str, method: Method, ground: Ground, seed: int, workspace: Workspac
     """What came of one method, or why nothing did. A budget out of reach is tried once more, less strict."""
     for share in (SHARE, LESS):
         began = time.perf_counter()
-        config = replace(ground.config, seed=seed)
-        spec = MethodRun(ground.ref, ground.data, method, Budget("macs", fraction=share), config)
         try:
-            events = list(spec.run(workspace))
+            events = list(spec_of(method, ground, seed, share).run(workspace))
         except UserError as error:
             why = str(error)
             continue
         (end,) = [event for event in events if isinstance(event, Treated)]
         return described(key, method, end, time.perf_counter() - began)
     return {"key": key, "name": method.card.name, "family": method.card.family, "why": why}
+
+
+def spec_of(method: Method, ground: Ground, seed: int, share: float) -> MethodRun:
+    config = replace(ground.config, seed=seed)
+    return MethodRun(ground.ref, ground.data, method, Budget("macs", fraction=share), config)
+
+
+def rows_by(
+    crew: Crew, wanted: Mapping[tuple[str, int], Method], ground: Ground, workspace: Workspace
+) -> Iterator[dict[str, Any]]:
+    """As ``row`` of each (key, seed), by workers; ``seconds`` are those of the phases, by the worker's clock."""
+    left = dict(wanted)
+    for share in (SHARE, LESS):
+        asked = {spec_of(method, ground, at[1], share): at for at, method in left.items()}
+        for spec, events in several(asked, workspace, crew):
+            key, seed = at = asked[spec]
+            method = left[at]
+            if isinstance(events, UserError):
+                if share == LESS:
+                    named = {"key": key, "name": method.card.name, "family": method.card.family}
+                    yield named | {"why": str(events), "seed": seed}
+                continue
+            (end,) = [event for event in events if isinstance(event, Treated)]
+            del left[at]
+            yield described(key, method, end, end.seconds) | {"seed": seed}
 
 
 def described(key: str, method: Method, end: Treated, seconds: float) -> dict[str, Any]:
@@ -250,6 +277,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--scheduler", help="tcp://host:8786")
     asked = parser.parse_args()
     rows: list[dict[str, Any]] = []
     if asked.rows and asked.rows.exists():
@@ -257,16 +285,21 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder))
         ground = cifar(asked.data, workspace.root, asked.images, asked.epochs) if asked.data else digits(asked.epochs)
-        for seed in range(0 if asked.table else asked.seeds):
-            for key, method in ground.entries(seed).items():
-                known = any((each["key"], each["seed"]) == (key, seed) for each in rows)
-                if known or (asked.only and key not in asked.only):
-                    continue
-                rows.append(row(key, method, ground, seed, workspace) | {"seed": seed})
-                print(line(rows[-1:], None), flush=True)
-                if asked.rows:
-                    with asked.rows.open("a") as file:
-                        file.write(json.dumps(rows[-1]) + "\n")
+        known = {(each["key"], each["seed"]) for each in rows}
+        wanted = {
+            (key, seed): method
+            for seed in range(0 if asked.table else asked.seeds)
+            for key, method in ground.entries(seed).items()
+            if (key, seed) not in known and (not asked.only or key in asked.only)
+        }
+        here = (row(key, each, ground, seed, workspace) | {"seed": seed} for (key, seed), each in wanted.items())
+        crew = dask_crew(asked.scheduler) if asked.scheduler else None
+        for made in rows_by(crew, wanted, ground, workspace) if crew else here:
+            rows.append(made)
+            print(line(rows[-1:], None), flush=True)
+            if asked.rows:
+                with asked.rows.open("a") as file:
+                    file.write(json.dumps(made) + "\n")
     ground.file.write_text(table(rows, ground), encoding="utf-8")
     print(f"{ground.file.name}: {len(rows)} rows")
 

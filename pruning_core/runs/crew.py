@@ -88,6 +88,16 @@ class Hands:
         More may be given meanwhile. Ends when nothing is left to wait for. Raises UserError for what a worker says
         that a person should read, and for a piece whose worker was lost again and again.
         """
+        for found in self.ended():
+            if found is None:
+                yield None
+            elif isinstance(found[1], UserError):
+                raise found[1]
+            else:
+                yield found[0], found[1]
+
+    def ended(self) -> Iterator[tuple[RunSpec, tuple[Event, ...] | UserError] | None]:
+        """As ``results``, with what ``results`` raises in the place of the piece's events."""
         while self._waiting:
             ready, _ = wait(self._waiting, EVERY, FIRST_COMPLETED)
             if not ready:
@@ -97,12 +107,14 @@ class Hands:
                 try:
                     brought = future.result()
                 except self._lost as loss:
-                    self._again(piece, loss)
+                    if problem := self._again(piece):
+                        problem.__cause__ = loss
+                        yield piece, problem
                     continue
                 if brought.lacking:
                     self._submit(piece, brought.lacking)
                 else:
-                    yield piece, self._received(brought)
+                    yield piece, UserError(brought.problem) if brought.problem else self._received(brought)
 
     def one(self, piece: RunSpec) -> Iterator[tuple[Event, ...] | None]:
         """Give ``piece`` and wait for it alone: None while it is not done, then its events."""
@@ -133,19 +145,18 @@ class Hands:
             self._shared[name] = self._crew.share(self._workspace.artifacts.read(name))
         return self._shared[name]
 
-    def _again(self, piece: RunSpec, loss: BaseException) -> None:
+    def _again(self, piece: RunSpec) -> UserError | None:
         self._attempts[piece] += 1
         if self._attempts[piece] >= ATTEMPTS:
-            raise UserError(
+            return UserError(
                 f"Workers ended {ATTEMPTS} times while they did the same part of this run. Look at their memory and "
                 "their logs, then resume the run."
-            ) from loss
+            )
         self._shared.clear()  # it may have lain with the worker that is gone
         self._submit(piece)
+        return None
 
     def _received(self, brought: Brought) -> tuple[Event, ...]:
-        if brought.problem:
-            raise UserError(brought.problem)
         for data in brought.files:
             self._workspace.artifacts.put(data)
         return tuple(self._crew.catalogue.event(text) for text in brought.events)

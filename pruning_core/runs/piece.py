@@ -50,7 +50,7 @@ class Asked:
 
 
 def do(catalogue: Catalogue, asked: Asked, sent: tuple[bytes, ...]) -> Brought:
-    """Run a spec to its end; ``sent`` are files that this worker lacked."""
+    """Run a spec to its end and send back its events, but for how far it had come; ``sent``: files lacked here."""
     version = asked.version
     if version != __version__:
         return Brought(
@@ -64,13 +64,22 @@ def do(catalogue: Catalogue, asked: Asked, sent: tuple[bytes, ...]) -> Brought:
             own.put(data)
         if lacking := tuple(name for name in asked.files if not own.has(name)):
             return Brought(lacking=lacking)
-        workspace, spec = Borrowed(home, Path(outbox)), catalogue.spec(asked.spec)
+        workspace = _Passing(home, Path(outbox) / "artifacts")
         try:
-            events = spec.keep(workspace, tuple(e for e in spec.run(workspace) if not isinstance(e, Progress)))
+            events = tuple(dump(e) for e in catalogue.spec(asked.spec).run(workspace) if not isinstance(e, Progress))
         except UserError as error:
             return Brought(problem=str(error))
-        made = tuple(path.read_bytes() for path in sorted(Path(outbox).rglob("*")) if path.is_file())
-        return Brought(tuple(map(dump, events)), made)
+        made = sorted(path for path in workspace.artifacts.folder.rglob("*") if path.is_file())
+        return Brought(events, tuple(path.read_bytes() for path in made))
+
+
+class _Passing(Borrowed):
+    """Where nothing is resumed: what a run keeps for that goes with it, and disturbs nobody at work on the same."""
+
+    def scratch(self, key: str) -> Path:
+        folder = self.artifacts.folder.parent / "scratch" / key
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
 
 def kept(key: str, make: Callable[[], T]) -> T:

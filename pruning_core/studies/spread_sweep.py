@@ -60,11 +60,9 @@ class SweepRows(RunSpec):
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
         ground = kept(digest((self.whole, self.scores)), lambda: self._ground(workspace))
-        yield from (e for e in self.whole.cells(ground, only=self.groups) if isinstance(e, Accuracy | Cell))
-
-    def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
-        seen = [event for event in past if isinstance(event, Accuracy)]
-        return (*seen[-1:], *self.whole.keep(workspace, past))
+        events = [e for e in self.whole.cells(ground, only=self.groups) if isinstance(e, Accuracy | Cell)]
+        yield from [event for event in events if isinstance(event, Accuracy)][-1:]
+        yield from self.whole.keep(workspace, tuple(events))
 
     def _ground(self, workspace: Workspace) -> Ground:
         scores = {key: torch.as_tensor(each) for key, each in read_scores(workspace, self.scores).items()}

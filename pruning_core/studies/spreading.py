@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from functools import partial
 
+from pruning_core.errors import UserError
 from pruning_core.runs import piece
 from pruning_core.runs.catalogue import Catalogue
-from pruning_core.runs.crew import Crew, Split
+from pruning_core.runs.crew import Crew, Hands, Split
+from pruning_core.runs.events import Event
 from pruning_core.runs.piece import Asked, Brought
 from pruning_core.runs.spec import RunSpec
+from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.search import SearchRun, shared
 from pruning_core.studies.sensitivity import SensitivityRun
@@ -38,6 +41,19 @@ def split(spec: RunSpec) -> Split | None:
         case SearchRun(model=model) if not (model.foreign or shared(spec) or any(each.timed for each in spec.budgets)):
             return partial(spread_search, spec)
     return None
+
+
+def several(
+    specs: Iterable[RunSpec], workspace: Workspace, crew: Crew
+) -> Iterator[tuple[RunSpec, tuple[Event, ...] | UserError]]:
+    """Whole runs, each by one worker, in the order in which they end; the sentence of one that cannot be done.
+
+    For matrices: every method on a network, under every seed.
+    """
+    with Hands(crew, workspace) as hands:
+        for spec in specs:
+            hands.give(spec)
+        yield from (found for found in hands.ended() if found is not None)
 
 
 def crew_of(open: Callable[[], Executor], size: int = 2) -> Crew:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from pruning_core.allocation.space import Explorer
 from pruning_core.analysis.sensitivity import Fast
 from pruning_core.criteria import L1Norm, Random, TaylorGate
 from pruning_core.datasets import DIGITS
+from pruning_core.errors import UserError
 from pruning_core.measuring.measures import Accuracy, Cell
 from pruning_core.methods.recoveries import Mending, NewStatistics
 from pruning_core.runs.crew import Crew
@@ -23,10 +25,12 @@ from pruning_core.storage.workspace import Workspace
 from pruning_core.studies import spreading
 from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.in_pieces import RowsDone
+from pruning_core.studies.method import MethodRun
 from pruning_core.studies.points import OutOfReach, Point
 from pruning_core.studies.search import SearchRun
 from pruning_core.studies.sensitivity import SensitivityRun
 from pruning_core.studies.spreading import crew_of
+from pruning_core.studies.treated import Treated
 from pruning_core.studies.tried import Finalist, Tried
 from pruning_core.training.config import FineTune
 from pruning_core.zoo import DEMOS, ModelRef
@@ -125,3 +129,22 @@ def test_a_search_in_pieces_makes_the_very_trials_of_one_in_one_go(explorer: Exp
 
 def trials(events: list[Event]) -> list[Tried]:
     return [replace(e, trial=replace(e.trial, seconds=0.0)) for e in events if isinstance(e, Tried)]
+
+
+def test_methods_in_a_matrix_end_in_the_very_weights_of_one_machine(workspace: Workspace, tmp_path: Path) -> None:
+    config = FineTune(epochs=1, batch_size=256, device="cpu")
+    half, none = Budget("macs", fraction=0.5), Budget("macs", fraction=0.00001)
+    runs = [MethodRun(DEMOS[0].ref, DIGITS, budget=half, config=replace(config, seed=seed)) for seed in (0, 1)]
+    hopeless = MethodRun(DEMOS[0].ref, DIGITS, budget=none, config=config)
+    with ThreadPoolExecutor(2) as threads:
+        found = dict(spreading.several([*runs, hopeless], workspace, crew_of(lambda: threads)))
+    assert isinstance(found[hopeless], UserError)
+    weights = {}
+    for run in runs:
+        events = found[run]
+        assert not isinstance(events, UserError)
+        (end,) = (event for event in events if isinstance(event, Treated))
+        weights[run] = end.model.weights
+        assert workspace.artifacts.has(weights[run]), "they came back"
+    (alone,) = (e for e in runs[0].run(Workspace(tmp_path / "alone")) if isinstance(e, Treated))
+    assert weights[runs[0]] == alone.model.weights != weights[runs[1]]
