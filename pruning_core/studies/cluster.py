@@ -47,7 +47,8 @@ class _Cluster:
         self._lock = threading.Lock()
 
     def open(self) -> Executor:
-        executor: Executor = self._connected().get_executor()
+        # pure: the same piece asked for again would be the task that was called off, and stay so
+        executor: Executor = self._connected().get_executor(pure=False)
         return executor
 
     def size(self) -> int:

@@ -15,7 +15,7 @@ from test_spreading import SWEEP as LARGE
 from test_spreading import base, heatmap
 
 from pruning_core.errors import UserError
-from pruning_core.runs.events import Event
+from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.cluster import dask_crew
 from pruning_core.studies.in_pieces import Ranked, RowsDone
@@ -57,6 +57,9 @@ def test_a_sweep_survives_a_killed_worker_and_is_that_of_one_machine(
     crew = dask_crew(scheduler)
     how = crew.split(SWEEP)
     assert how is not None
+    called_off = how(workspace, (), crew)
+    assert isinstance(next(called_off), Stage) and isinstance(next(called_off), Progress)
+    called_off.close()  # and asked for again at once, below
     together: list[Event] = []
     for event in how(workspace, (), crew):
         together.append(event)
