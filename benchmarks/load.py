@@ -129,6 +129,8 @@ def main() -> None:
         while any(state in ("queued", "running") for state, _ in sweeps(Path(name))) and time.monotonic() < deadline:
             time.sleep(1)
         ended = sweeps(Path(name))
+        if seen.errors:
+            print("the end of the server's log:", (Path(name) / "log").read_text("utf-8", "replace")[-5000:], sep="\n")
     ninth = statistics.quantiles(seen.clicks_s, n=10)[-1] if len(seen.clicks_s) > 1 else float("nan")
     middle = statistics.median(seen.clicks_s) if seen.clicks_s else float("nan")
     print(f"{chosen.visitors} visitors, {chosen.minutes:g} minutes, load {os.getloadavg()[0]:.1f}")

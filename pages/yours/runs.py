@@ -6,17 +6,17 @@ import pandas as pd
 import streamlit as st
 
 from pages.ui.jobs import CALLED
-from pages.ui.language import _, ngettext
+from pages.ui.language import N_, _, ngettext
 from pages.yours import chosen
 from pruning_core.errors import clip
 from pruning_core.runs.jobs import Jobs
 from pruning_core.runs.view import State
 
 STATES = {
-    State.DONE: "done",
-    State.FAILED: "failed",
-    State.CANCELLED: "cancelled",
-    State.INTERRUPTED: "interrupted",
+    State.DONE: N_("done"),
+    State.FAILED: N_("failed"),
+    State.CANCELLED: N_("cancelled"),
+    State.INTERRUPTED: N_("interrupted"),
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from pruning_core import __version__
-from pruning_core.errors import UserError
+from pruning_core.errors import UserError, clip
 from pruning_core.export.ranges import as_ranges
 from pruning_core.export.weights import aliases_of, fingerprint, sha256
 from pruning_core.graph import Network, Plan, Removal
@@ -142,7 +142,7 @@ def read_document(text: str) -> dict[str, Any]:
     """Raises UserError when the text is no plan document, or one of a later version."""
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             "This is not a plan: it is no JSON. Choose the .json file that came with the weights."
         ) from error
@@ -156,7 +156,8 @@ def checked(document: Any, wanted: str) -> dict[str, Any]:
     version = document.get("version")
     if not isinstance(version, int) or version > VERSION:
         raise UserError(
-            f"This file was written by a later version of PruneScope ({version}). Update PruneScope to read it."
+            f"This file was written by a later version of PruneScope ({clip(str(version), 20)}). Update PruneScope to "
+            "read it."
         )
     return document
 

@@ -75,7 +75,10 @@ class Codec:
                 raise ValueError(f"two stored classes are called {cls.__name__}")
 
     def load(self, text: str) -> Any:
-        """Raises UnknownClass for a tag that was not named, ValueError for what is no JSON."""
+        """Raises UnknownClass for a tag that was not named, ValueError for what is no JSON or no object of its class.
+
+        A class may refuse values by errors of its own: UserError, TypeError for a missing field.
+        """
         return self._decode(json.loads(text))
 
     def _decode(self, value: Any) -> Any:
@@ -93,4 +96,7 @@ class Codec:
         if cls is None:
             raise UnknownClass(f"no stored class is called {tag!r}")
         known = {field.name for field in dataclasses.fields(cls) if field.init}
-        return cls(**{name: item for name, item in fields.items() if name in known})
+        try:
+            return cls(**{name: item for name, item in fields.items() if name in known})
+        except (AttributeError, LookupError, ArithmeticError) as error:  # a value of another type, met by a check
+            raise ValueError(f"no {tag} is made of these values") from error

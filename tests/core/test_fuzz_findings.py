@@ -12,7 +12,10 @@ from hostile_data import picture, zipped
 
 from benchmarks.fuzz_mutate import mutate
 from pruning_core.allocation.tables import read_table
+from pruning_core.datasets import DIGITS
 from pruning_core.errors import UserError
+from pruning_core.export.document import FORMAT
+from pruning_core.export.plan_file import read_plan_file
 from tests.core.allocation_nets import residual_network
 
 
@@ -28,6 +31,27 @@ from tests.core.allocation_nets import residual_network
 def test_a_table_that_says_nothing(text: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         read_table(text, residual_network(), 0.9)
+
+
+@pytest.mark.parametrize(
+    ("version", "data", "said"),
+    [("a" * 5000, "null", "later version"), ("1", '{"$": "DataRef", "source": "digits", "code_page": [null]}', "")],
+    ids=["a version without end", "a code page that is a list"],
+)
+def test_a_plan_whose_heading_is_of_other_types(version: str, data: str, said: str) -> None:
+    number = version if version.isdigit() else f'"{version}"'
+    text = f'{{"format": "{FORMAT}", "version": {number}, "plan": {{}}, "base": {{"ref": {{}}}}, "data": {data}}}'
+    if not said:
+        assert read_plan_file(text, DIGITS).shared is None, "the plan is read; what it was made on is not believed"
+        return
+    with pytest.raises(UserError, match=said) as caught:
+        read_plan_file(text, DIGITS)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_plan_that_is_nested_without_end() -> None:
+    with pytest.raises(UserError, match="no JSON"):
+        read_plan_file('{"a":' * 100_000, DIGITS)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
