@@ -125,5 +125,5 @@ def conditions(timed: Sequence[Condition]) -> go.Figure:
             )
     batches = sorted({each.batch_size for each in timed})
     figure.update_xaxes(type="log", tickvals=batches, ticktext=[str(batch) for batch in batches])
-    figure.update_yaxes(type="log")
+    figure.update_yaxes(type="log", dtick="D2")  # 1, 2, 5 of each power: more would collide
     return figure
