@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from pages.choose.colours import COLOURS, square
 from pages.ui import state
-from pages.ui.language import _
+from pages.ui.language import _, ngettext
 from pages.ui.literal import named
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.datasets.coco import Thing
@@ -25,7 +25,8 @@ def draw(ref: DataRef, data: Dataset) -> None:
     found = boxed(ref, state.workspace(), SHOWN)
     with st.container(horizontal=True, gap="small"):
         for picture, things in found:
-            st.image(_drawn(picture, things), caption=_("{n} annotations").format(n=len(things)), width=SIDE)
+            said = ngettext("{n} annotation", "{n} annotations", len(things)).format(n=len(things))
+            st.image(_drawn(picture, things), caption=said, width=SIDE)
     there = sorted({each.category for _, things in found for each in things})[: len(COLOURS)]
     marks = " ".join(f":small[{square(number + 1)} {named(told.categories[number])}]" for number in there)
     st.markdown(_("Boxes of these categories: {marks}").format(marks=marks), unsafe_allow_html=True)

@@ -16,7 +16,7 @@ from pruning_core.datasets.targets import NOBODY, Labels
 SHOWN = 10  # thumbnails, one per class
 PAIRS = 6  # images with what belongs to each
 THUMB_PX, PAIR_PX = 72, 112
-SEEN = 0.45  # how much of an image shows through its mask
+SEEN = 0.5  # how much of an image shows through its mask
 
 
 def draw(data: Dataset, order: str) -> None:
@@ -68,11 +68,11 @@ def _beside(data: Dataset, order: str) -> None:
 
 
 def overlaid(pixels: Tensor, mask: Tensor) -> Tensor:
-    """uint8 (C, H, W) and class numbers (H, W) -> uint8 (3, H, W): the mask in colours over the image."""
+    """uint8 (C, H, W) and class numbers (H, W) -> uint8 (3, H, W): the mask in colours over the image in grey."""
     table = torch.zeros(NOBODY + 1, 3)
     table[:NOBODY] = torch.tensor(COLOURS, dtype=torch.float32).repeat(32, 1)[:NOBODY]
     colours = table[mask.long()].permute(2, 0, 1)
-    return (SEEN * pixels.float().expand(3, -1, -1) + (1 - SEEN) * colours).byte()
+    return (SEEN * pixels.float().mean(0) + (1 - SEEN) * colours).byte()
 
 
 def _numbers(data: Dataset, at: int) -> str:
