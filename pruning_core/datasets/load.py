@@ -13,6 +13,7 @@ from pruning_core.datasets import decoded, digits, npz, odd, sample, tables, tor
 from pruning_core.datasets.dataset import Dataset, channel_statistics
 from pruning_core.datasets.raw import Progress, Raw, quiet
 from pruning_core.datasets.ref import DataRef, Source
+from pruning_core.datasets.targets import Labels
 from pruning_core.errors import UserError
 from pruning_core.storage.uploads import Root, directory
 
@@ -51,7 +52,8 @@ STANDARDISED = ("table",)  # whose numbers are brought to mean 0 and deviation 1
 
 
 def load_splits(ref: DataRef, root: Root | None = None, progress: Progress = quiet) -> tuple[Dataset, Dataset]:
-    """(train, test) of ``ref``; both carry the mean and std of train, or of what is no picture and no table, 0 and 1.
+    """(train, test) of ``ref``; both carry the mean and std of train. Of what is no picture and no table these are 0
+    and 1, and so they are of pictures that have target pictures: what goes in is like what should come out.
 
     root: the data directory, needed for uploads and downloads. Raises UserError when the data cannot be had or is
     unusable.
@@ -59,7 +61,7 @@ def load_splits(ref: DataRef, root: Root | None = None, progress: Progress = qui
     train, test = _parts(READERS[ref.source](ref, root, progress), ref)
     train, test = (_shaped(part, ref) for part in (train, test))
     mean, std = train.mean, train.std
-    if train.pictures or ref.source in STANDARDISED:
+    if (train.pictures and train.kind is not Labels.PICTURES) or ref.source in STANDARDISED:
         mean, std = channel_statistics(train.images)
     mean, std = ref.mean or mean, ref.std or std
     return dataclasses.replace(train, mean=mean, std=std), dataclasses.replace(test, mean=mean, std=std)

@@ -93,6 +93,7 @@ def test_target_pictures_stay_as_many_times_as_large(tmp_path):
     assert torch.equal(train.labels[:, :, ::2, ::2], train.images / 255)
     assert train.resized(8, 12).labels.shape[1:] == (3, 16, 24)
     (said,) = [each for each in train.findings if isinstance(each, places.TargetPictures)]
+    assert (train.mean, train.std) == ((0.0,) * 3, (1.0,) * 3), "what goes in is like what should come out"
     assert said.ratio == 2 and "2 times its sides" in said.sentence
 
 

@@ -47,7 +47,7 @@ class TargetPictures(Finding):
     def sentence(self) -> str:
         kind = "grey" if self.channels == 1 else "colour"
         size = "of the same size" if self.ratio == 1 else f"with {self.ratio:g} times its sides"
-        return f"Each image has a target picture in {kind} {size}; pixels are compared from 0 to 1."
+        return f"Each image has a target picture in {kind} {size}; pixels go in and are compared from 0 to 1."
 
 
 @dataclass(frozen=True)
