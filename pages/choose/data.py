@@ -123,10 +123,16 @@ def _file() -> None:
             if chosen is not None:
                 _read(sent, test, chosen)
     elif fault is None:
-        _read(sent, test, {})
+        _read(sent, test, _as_the_network_reads(sent))
     if st.button("Forget this file" if test is None else "Forget these files", key="choose.data.forget", wrap=True):
         _forget()
         st.rerun()
+
+
+def _as_the_network_reads(sent: inbox.Sent) -> dict[str, Any]:
+    """The length of recordings, should there be some: as many samples as the network on the desk reads."""
+    size = state.loaded(state.desk().model).input_size
+    return {"samples": size[1]} if sent.name.lower().endswith(".zip") and len(size) == 2 and size[0] == 1 else {}
 
 
 def _read(sent: inbox.Sent, test: inbox.Sent | None, chosen: dict[str, Any]) -> None:

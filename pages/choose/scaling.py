@@ -17,23 +17,27 @@ AS_THEY_ARE, STANDARDISED = N_("as they are"), N_("mean 0 and deviation 1 in eac
 
 def ask(ref: DataRef, train: Dataset) -> dict[str, Any]:
     """The fields of the reference that say so."""
-    return _scaled(ref, train) | (_heard(ref) if any(isinstance(each, Sounds) for each in train.findings) else {})
+    told = next((each for each in train.findings if isinstance(each, Sounds)), None)
+    return _scaled(ref, train) | ({} if told is None else _heard(ref, told))
 
 
-def _heard(ref: DataRef) -> dict[str, Any]:
+def _heard(ref: DataRef, told: Sounds) -> dict[str, Any]:
     """Rate and length of recordings."""
     first, second = st.columns(2)
     key = f"choose.details.{ref.key[:12]}"
-    usual = sorted({*RATES, ref.rate})
+    usual = sorted({*RATES, told.rate})
     rate = first.selectbox(
-        _("Samples a second"), usual, usual.index(ref.rate), key=f"{key}.rate",
+        _("Samples a second"), usual, usual.index(told.rate), key=f"{key}.rate",
         help=_("At which the network was trained. Recordings with another rate are resampled."),
     )  # fmt: skip
     samples = second.number_input(
-        _("Length (samples)"), 1, MOST_SAMPLES, ref.samples, key=f"{key}.samples",
+        _("Length (samples)"), 1, MOST_SAMPLES, told.samples, key=f"{key}.samples",
         help=_("As many as the network reads. What is longer loses its end, what is shorter ends in silence."),
     )  # fmt: skip
-    return {"rate": int(rate), "samples": int(samples)}
+    return {
+        "rate": ref.rate if rate == told.rate else int(rate),
+        "samples": ref.samples if samples == told.samples else int(samples),
+    }
 
 
 def _scaled(ref: DataRef, train: Dataset) -> dict[str, Any]:

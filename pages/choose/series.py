@@ -36,7 +36,9 @@ def _head(data: Dataset) -> None:
 
 
 def _curves(data: Dataset) -> None:
-    for at, place in enumerate(st.columns(min(CURVES, len(data)))):
+    first = [int((data.labels == label).nonzero()[0]) for label in data.labels.unique()] if data.classes else []
+    chosen = [*first, *(at for at in range(len(data)) if at not in first)][:CURVES]  # of each class one
+    for at, place in zip(chosen, st.columns(len(chosen))):
         flat = data.images[at].flatten()
         step = max(1, len(flat) // POINTS)
         alt = _("Curve of example {n}: {count} numbers.").format(n=at, count=f"{len(flat):,}")

@@ -41,7 +41,7 @@ def listed(data: Dataset) -> None:
     if not data.findings:
         return
     with st.container(border=True, gap="xsmall"):
-        st.markdown(_("**What was found in these images**"))
+        st.markdown(_("**What was found in these images**") if data.pictures else _("**What was found in these data**"))
         for each in sorted(data.findings, key=lambda each: not each.doubt):
             color, icon = (":orange", DOUBT) if each.doubt else (":gray", NAMED)
             st.markdown(f"{color}[{icon}] {literal(said(each.sentence))}")

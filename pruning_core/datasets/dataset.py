@@ -261,9 +261,13 @@ class Dataset:
             return
         wanted, own = (" × ".join(map(str, each)) for each in (size, self.size))
         what = f"is an image of {own}" if self.pictures else f"has {own} numbers"
+        way_out = {
+            1: " Columns of a table can be left out.",
+            2: " Recordings are given their length below their curves.",
+        }
         raise UserError(
             f"The network reads {wanted} numbers at a time, and each example of {self.name!r} {what}. Choose data and "
-            "a network that belong together; of a table, columns can be left out."
+            f"a network that belong together.{way_out.get(len(self.size), '')}"
         )
 
     def check_fits(self, model_classes: int) -> None:

@@ -31,7 +31,8 @@ class DataRef:
     task: what labels in a table or list are, or what annotations are read as, "" for what is proposed. target: of a
     table, the column of labels, None for none and "" for the last; left_out: columns that are not read; one_hot: texts
     become a column of 0 and 1 for each.
-    rate, samples: of recordings, to how many samples a second they are resampled, and to how many they are brought.
+    rate, samples: of recordings, to how many samples a second they are resampled, 0 for what the first one has, and to
+    how many they are brought, 0 for one second.
     """
 
     source: Source
@@ -54,8 +55,8 @@ class DataRef:
     target: str | None = ""
     left_out: tuple[str, ...] = ()
     one_hot: bool = False
-    rate: int = 16_000
-    samples: int = 16_000
+    rate: int = 0
+    samples: int = 0
 
     def __post_init__(self) -> None:
         if self.source not in get_args(Source):
@@ -66,7 +67,7 @@ class DataRef:
             raise UserError("Images can be resized to between 1 and 1024 pixels a side.")
         if self.channels not in (None, 1, 3):
             raise UserError("Images have 1 channel (grey) or 3 (colour).")
-        if not (LEAST_RATE <= self.rate <= MOST_RATE and 1 <= self.samples <= MOST_SAMPLES):
+        if (self.rate and not LEAST_RATE <= self.rate <= MOST_RATE) or not 0 <= self.samples <= MOST_SAMPLES:
             raise UserError(
                 f"Recordings have {LEAST_RATE:,} to {MOST_RATE:,} samples a second here, and at most {MOST_SAMPLES:,}."
             )

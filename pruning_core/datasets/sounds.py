@@ -37,11 +37,13 @@ def are_in(names: Sequence[str]) -> bool:
 
 def read(archives: Sequence[Opened], rate: int, samples: int, progress: Progress) -> Raw:
     """float32 (N, 1, samples) in [-1, 1] at ``rate`` samples a second: channels are averaged, what is longer loses its
-    end, what is shorter ends in silence.
+    end, what is shorter ends in silence. 0 takes the rate of the first one, and one second.
 
     Raises UserError naming the recording that does not decode.
     """
     sorted_out = folder.sorted_out(archives, WAV, "recordings")
+    rate = rate or _heard(sorted_out.members, 0)[0]
+    samples = samples or rate
     count, name = len(sorted_out.members), archives[0].name
     must_fit(2 * FLOAT * count * samples, f"{count:,} recordings of {name!r}", "Choose a smaller length or rate.")
     out = np.zeros((count, 1, samples), dtype=np.float32)
@@ -60,6 +62,19 @@ def read(archives: Sequence[Opened], rate: int, samples: int, progress: Progress
 
 def _decoded(members: Members, at: int, rate: int, samples: int) -> tuple[np.ndarray, int, int]:
     """(float32 of at most ``samples``, the rate that it had, how many samples it had)."""
+    own_rate, values = _heard(members, at)
+    length = len(values)
+    heard = _mono(values[: ceil(samples * own_rate / rate) + SPARE])
+    if not np.isfinite(heard).all():
+        raise UserError(f"The recording {quoted(members.name(at))} holds samples that are not finite. Save it again.")
+    if own_rate != rate:
+        shared = gcd(rate, own_rate)
+        heard = resample_poly(heard, rate // shared, own_rate // shared)
+    return heard[:samples].astype(np.float32), own_rate, length
+
+
+def _heard(members: Members, at: int) -> tuple[int, np.ndarray]:
+    """(samples a second, (n,) or (n, channels) as stored). Raises UserError naming the recording."""
     name, data = members.name(at), members.data(at)
     try:
         with warnings.catch_warnings():
@@ -76,14 +91,7 @@ def _decoded(members: Members, at: int, rate: int, samples: int) -> tuple[np.nda
         )
     if values.size == 0 or (values.ndim == 2 and values.shape[1] > MOST_CHANNELS):
         raise UserError(f"The recording {quoted(name)} holds no samples, or too many channels. Save it again as WAV.")
-    length = len(values)
-    heard = _mono(values[: ceil(samples * own_rate / rate) + SPARE])
-    if not np.isfinite(heard).all():
-        raise UserError(f"The recording {quoted(name)} holds samples that are not finite. Save it again.")
-    if own_rate != rate:
-        shared = gcd(rate, own_rate)
-        heard = resample_poly(heard, rate // shared, own_rate // shared)
-    return heard[:samples].astype(np.float32), own_rate, length
+    return own_rate, values
 
 
 def _mono(values: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,9 @@ def labelled(cells: pd.Series, task: str, name: str) -> Labelled:
             raise UserError(f"{_called(cells, name)} holds fractions, which are no classes. Take it as numbers.")
         else:
             values = values.astype(np.int64)
-        return numbered(values, None, name)
+        found, classes, said = numbered(values, None, name)
+        told = [replace(each, by_array=False) if isinstance(each, labels.Alphabetical) else each for each in said]
+        return found, classes, tuple(told)
     return torch.from_numpy(_numbers(cells, name, "Take it as classes, or choose another target.")), (), ()
 
 

@@ -35,8 +35,8 @@ def read_file(
     *,
     test: Path | None = None,
     code_page: str | None = None,
-    rate: int = 16_000,
-    samples: int = 16_000,
+    rate: int = 0,
+    samples: int = 0,
     task: str = "",
 ) -> Raw:
     """Decode every image of the zip at ``path``, together with those of ``test``, a second one with test images.

@@ -71,6 +71,13 @@ def test_another_rate_is_resampled_and_the_length_is_brought_to_what_was_asked(t
     assert again[0].size == (1, 100)
 
 
+def test_without_a_wish_the_first_one_sets_the_rate_and_all_get_a_second(tmp_path):
+    members = words(rate=8000, seconds=1.5) | {"words/yes/z.wav": wav(FORMS["floats"](tone(16000)), 16000)}
+    train, _ = both(tmp_path, members)
+    (said,) = [each for each in train.findings if isinstance(each, numbers.Sounds)]
+    assert train.size == (1, 8000) and (said.rate, said.resampled, said.cut, said.padded) == (8000, 1, 6, 1)
+
+
 def test_train_and_test_folders_and_recordings_without_classes(tmp_path):
     members = {f"{part}/{word}/{at}.wav": wav(FORMS["floats"](tone(hertz=99 + at)))
                for part in ("train", "test") for word in ("a", "b") for at in range(2)}  # fmt: skip
@@ -115,7 +122,7 @@ def test_what_would_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: float(1 << 20))
     monkeypatch.setattr(wavfile, "read", None)
     with pytest.raises(UserError, match=r"6 recordings of 'words.zip' would take"):
-        both(tmp_path, words())
+        both(tmp_path, words(), rate=16000, samples=100_000)
 
 
 # -- arrays of numbers -------------------------------------------------------------------------------------------------

@@ -69,13 +69,15 @@ class Alphabetical(Finding):
     """Names, and nothing that says their order."""
 
     first: str
+    by_array: bool = True  # whether the file could say another order
 
     @property
     def sentence(self) -> str:
-        return (
+        told = (
             f"The labels are names, put in alphabetical order: the network's first output stands for "
-            f"{quoted(self.first)}. Another order is given by an array called classes."
+            f"{quoted(self.first)}."
         )
+        return f"{told} Another order is given by an array called classes." if self.by_array else told
 
 
 @dataclass(frozen=True)
