@@ -59,7 +59,7 @@ class WholeScorer:
         self.refit, self.joins = refit, joins
         self.x: Tensor = torch.empty(0)
         (shape,) = network.example_shapes[:1]
-        self.at_once = min(256, default_batch_size((shape[-3], shape[-2], shape[-1]), device))
+        self.at_once = min(256, default_batch_size(tuple(shape[1:]), device))
 
     def share(self, group: str) -> float:
         return 1.0

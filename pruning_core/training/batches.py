@@ -44,6 +44,8 @@ def shuffled(
     Order and augmentation depend on seed, epoch and batch number alone. Raises UserError for an augmentation of images
     whose targets would have to move along.
     """
+    if augment != "none" and not data.pictures:
+        raise UserError("What is no picture is neither shifted nor mirrored. Choose no augmentation.")
     if augment != "none" and not measure_of(data).decides:
         raise UserError(
             "Images that are shifted or mirrored would no longer belong to what their outputs are compared with. "

@@ -63,10 +63,11 @@ def check_memory(model: nn.Module, images: Tensor, config: FineTune) -> None:
     """
     if images[:1].numel() * 4 * config.batch_size < SMALL or len(images) < LOOKED_AT:
         return
-    height, width = images.shape[2:]
+    sides = " × ".join(map(str, images.shape[2:] or images.shape[1:]))
+    what = "pixels" if images.ndim == 4 else "numbers"
     must_fit(
         looked_at(model, images[:LOOKED_AT]).of(config),
-        f"Training with batches of {config.batch_size:,} images of {height} × {width} pixels",
+        f"Training with batches of {config.batch_size:,} images of {sides} {what}",
         "Choose a smaller batch size.",
         SHARE,
     )
