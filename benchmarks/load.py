@@ -58,7 +58,7 @@ def visit(address: str, number: int, until: float, seen: Seen) -> None:
             visitor.open("whatif")
             while time.monotonic() < until:
                 time.sleep(dice.uniform(0, 2 * BETWEEN_S))
-                slider = visitor.all("slider")[0]
+                slider = next(each for each in visitor.all("slider") if not each.options)
                 began = time.perf_counter()
                 visitor.slide(slider, dice.randrange(0, 90, 5))
                 seen.clicks_s.append(time.perf_counter() - began)

@@ -129,6 +129,7 @@ class Visitor:
                     self.redirected = message.auth_redirect.url
                 case "delta" if message.delta.WhichOneof("type") == "new_element":
                     drawn[tuple(message.metadata.delta_path)] = message.delta.new_element
-                case "script_finished":
+                # A run that another one follows at once says that it ended early.
+                case "script_finished" if message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                     self.elements = drawn
                     return
