@@ -58,7 +58,7 @@ def section(desk: Desk, told: Sequence[str] = ()) -> None:
     """``told``: how the network was made, beside what its runs say."""
     with st.container(border=True):
         words, button = st.columns([5, 1], vertical_alignment="center")
-        words.markdown(f"**Report**  \n{_(TEXT)}")
+        words.markdown(f"**{_('Report')}**  \n{_(TEXT)}")
         if st.session_state.get(ASKED) != desk.model.key:
             if button.button(_("Prepare"), key="download.report.make", width="stretch", wrap=True):
                 st.session_state[ASKED] = desk.model.key

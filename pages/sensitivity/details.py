@@ -180,7 +180,9 @@ def _cost(network: Network, cell: Cell) -> None:
         (second, _("Parameters if applied"), before.parameters, after.parameters),
     ):
         change = numbers.percent(1 - new / old)
-        cards.number(name, numbers.count(new), COUNTED, detail=f"{change} fewer", container=place)
+        cards.number(
+            name, numbers.count(new), COUNTED, detail=_("{change} fewer").format(change=change), container=place
+        )
 
 
 def _curve(cells: Cells, group: str, base: Baseline, way: str, other: beside.Other | None) -> None:

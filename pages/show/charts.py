@@ -5,16 +5,17 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from pages.ui import charts, numbers, theme
+from pages.ui.language import _
 from pages.ui.sizes import Sizes
 
 
 def front(found: Sizes, chosen: int) -> go.Figure:
     """Accuracy with its interval against the work of one image; the size in view is marked."""
     sizes = found.sizes
-    alt = f"Accuracy against MACs at {len(sizes)} sizes, from {numbers.percent(sizes[0].accuracy.top1)} " + (
-        f"for the whole network to {numbers.percent(sizes[-1].accuracy.top1)} for the smallest."
-    )
-    figure = charts.blank(alt, height=300, x_title="MACs of one image", y_title="Top-1 accuracy, test images")
+    alt = _(
+        "Accuracy against MACs at {n} sizes, from {first} for the whole network to {last} for the smallest."
+    ).format(n=len(sizes), first=numbers.percent(sizes[0].accuracy.top1), last=numbers.percent(sizes[-1].accuracy.top1))
+    figure = charts.blank(alt, height=300, x_title=_("MACs of one image"), y_title=_("Top-1 accuracy, test images"))
     figure.add_scatter(
         x=[each.macs for each in sizes],
         y=[each.accuracy.top1 for each in sizes],
@@ -35,7 +36,9 @@ def front(found: Sizes, chosen: int) -> go.Figure:
         },
         customdata=[
             f"{numbers.accuracy_text(each.accuracy.top1, each.accuracy.low, each.accuracy.high)}<br>"
-            f"{numbers.count(each.macs)} MACs, {numbers.milliseconds(each.latency.median_ms)}"
+            + _("{n} MACs, {time}").format(
+                n=numbers.count(each.macs), time=numbers.milliseconds(each.latency.median_ms)
+            )
             for each in sizes
         ],
         hovertemplate="%{customdata}<extra></extra>",

@@ -4,12 +4,13 @@ import streamlit as st
 
 from pages.show import sections, sources
 from pages.ui import sizes, state
+from pages.ui.language import _
 from pages.ui.literal import named
 from pruning_core.zoo.titles import called
 
 desk = state.desk()
 
-st.title(f"{named(called(desk.model.origin))}, made smaller")
+st.title(_("{network}, made smaller").format(network=named(called(desk.model.origin))))
 if desk.model.base is not None:
     sections.own(desk)
 else:

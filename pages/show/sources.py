@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pages.ui import made, state
 from pages.ui.desk import Desk
+from pages.ui.language import _, said
 from pages.ui.sizes import Sizes
 from pruning_core.runs.view import JobView
 from pruning_core.studies.front import FrontPoint, FrontRun
@@ -21,8 +22,8 @@ def measured(run: FrontRun, view: JobView) -> Sizes | None:
     classes = state.loaded(run.model).num_classes
     found = [made.size_of(each.model, each.share, each.cost, each.answered, each.latency, each.drop, each.plan, classes)
              for each in points]  # fmt: skip
-    how = (
-        f"channels ranked by {run.criterion.label}, the same share of every layer, then {run.recovery.card.name} on "
-        f"{run.recovery.looks_at} images of the training part"
-    )
+    how = _(
+        "channels ranked by {criterion}, the same share of every layer, then {recovery} on {n} images of the "
+        "training part"
+    ).format(criterion=said(run.criterion.label), recovery=said(run.recovery.card.name), n=run.recovery.looks_at)
     return made.beside(run.model, found, view.device, how)

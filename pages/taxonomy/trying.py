@@ -77,7 +77,7 @@ def _layer(criterion: Criterion, desk: Desk, network: Network, *, learns: bool) 
     first_card, second_card = cards.pair(400)
     before, after = network.cost().macs, network.cost(plan).macs
     cards.number(
-        "MACs",
+        _("MACs"),
         numbers.count(after),
         COUNTED,
         detail=_("{after} fewer, whole network").format(after=numbers.percent(1 - after / before)),

@@ -30,9 +30,9 @@ LOOKS = {
     State.INTERRUPTED: ("orange", ":material/power_off:", N_("interrupted")),
 }
 
-OLDER = (
-    ":material/history: An older version of PruneScope stored this run, and a part of it can no longer be read. "
-    "The same settings started again give all of it."
+OLDER = N_(
+    ":material/history: An older version of PruneScope stored this run, and a part of it can "
+    "no longer be read. The same settings started again give all of it."
 )
 
 
@@ -122,7 +122,12 @@ def faults(views: Sequence[JobView], *, key: str) -> None:
             st.warning(literal(said(reason)) if reason else _("It failed without a reason."), icon=":material/warning:")
             ids = tuple(view.id for view in failed if view.error == reason)
             st.button(
-                "Try again", key=f"{key}.again.{ids[0]}", on_click=_resume, args=(*ids,), kwargs={"key": key}, wrap=True
+                _("Try again"),
+                key=f"{key}.again.{ids[0]}",
+                on_click=_resume,
+                args=(*ids,),
+                kwargs={"key": key},
+                wrap=True,
             )
 
 
@@ -165,7 +170,9 @@ def _status_line(view: JobView, key: str) -> None:
         if view.state is State.RUNNING:
             st.progress(now.share if now.share is not None else 0.0)
         if view.state is State.INTERRUPTED:
-            st.caption("The server stopped while this was running. What was done is kept; resume goes on from there.")
+            st.caption(
+                _("The server stopped while this was running. What was done is kept; resume goes on from there.")
+            )
         if view.error:
             st.error(literal(said(view.error)), icon=LOOKS[State.FAILED][1])
         if view.last(Outdated) is not None:

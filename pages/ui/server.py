@@ -19,6 +19,7 @@ from pages.ui import first_paint, logs, oidc
 from pages.ui.cookie import UserCookie
 from pages.ui.errors import LOG, report
 from pages.ui.guard import Guard, refusal
+from pages.ui.language import _
 from pages.ui.literal import literal
 from pages.ui.settings import Settings
 from pruning_core.errors import UserError
@@ -114,7 +115,7 @@ def first_paint_until_warm() -> Iterator[None]:
     WARM_UP.start()
     with place.container():
         first_paint.draw()
-        with st.spinner("Starting up: loading PyTorch. This happens once.", show_time=True):
+        with st.spinner(_("Starting up: loading PyTorch. This happens once."), show_time=True):
             WARM_UP.wait()
     yield
     place.empty()

@@ -176,9 +176,14 @@ def _counts(found: Pruned) -> None:
     ):
         change = numbers.percent(new / max(old, 1) - 1)
         cards.number(
-            f"{name} after", show(new), figures.COUNTED, detail=f"of {show(old)}", delta=change, delta_color="inverse",
+            _("{what} after").format(what=_(name)),
+            show(new),
+            figures.COUNTED,
+            detail=_("of {whole}").format(whole=show(old)),
+            delta=change,
+            delta_color="inverse",
             container=place,
-        )  # fmt: skip
+        )
     first, second = found.before.thop_macs, found.after.thop_macs
     if first is None or second is None:
         cards.pending(
