@@ -43,7 +43,7 @@ def ask(sent: inbox.Sent) -> dict[str, Any] | None:
             task = _task(sent, by_name[target])
     left_out = st.multiselect(
         _("Columns to leave out"), [name for name in by_name if name != target], key=_key(sent, f"out.{target}"),
-        help=_("Such as numbers of rows, and whatever the network was not trained with."),
+        help=_("Such as numbers of rows, and whatever the network was not trained with."), wrap=True,
     )  # fmt: skip
     texts = [each.name for each in columns if each.texts and each.name not in (target, *left_out)]
     one_hot = bool(texts) and st.toggle(

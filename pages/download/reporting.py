@@ -79,7 +79,7 @@ def _offer(desk: Desk, told: Sequence[str], words: DeltaGenerator, button: Delta
             return
         kept = (place, state.workspace().artifacts.put(built.data), len(built.data), built.name)
         st.session_state[KEPT] = kept
-    _, digest, size, name = kept
+    digest, size, name = kept[1:]
     words.caption(f"{code(name)} · {numbers.size_bytes(size)}")
     button.download_button(
         _("Download"), lambda: state.workspace().artifacts.read(digest), name, "text/html", key="download.report",
