@@ -11,18 +11,24 @@ from numpy.typing import NDArray
 from pages.compare.measured import Row, value
 from pages.compare.tree import Node
 from pages.ui import charts, theme
+from pages.ui.language import N_, _
 from pages.ui.literal import distinct, plotted
 from pages.ui.measured import text
 from pruning_core.zoo import ModelRef
 
 POINTS = "networks"  # the trace that takes the clicks
-AXES = {"macs": "MACs of one image", "parameters": "Parameters", "size_bytes": "Bytes", "latency": "Latency (ms)"}
+AXES = {
+    "macs": N_("MACs of one image"),
+    "parameters": N_("Parameters"),
+    "size_bytes": N_("Bytes"),
+    "latency": N_("Latency (ms)"),
+}
 ROW = 34
 
 
 def tree(nodes: Sequence[Node], pinned: ModelRef, other: ModelRef) -> go.Figure:
     """One row per network, further right the more was done to it; on each edge what was done."""
-    alt = f"A tree of {len(nodes)} networks made from {nodes[0].label}."
+    alt = _("A tree of {n} networks made from {label}.").format(n=len(nodes), label=nodes[0].label)
     figure = charts.blank(alt, height=60 + ROW * len(nodes), x_title="", y_title="")
     at = {node.model: node for node in nodes}
     for node in nodes:
@@ -72,11 +78,13 @@ def front(rows: Sequence[Row], axis: str, best: set[int], pinned: ModelRef, othe
         for at, row in enumerate(rows)
         if row.accuracy is not None and (cost := value(row, axis)) is not None
     ]
-    alt = f"Accuracy of {len(shown)} networks against {AXES[axis]}; {len(best)} of them are beaten by none."
-    figure = charts.blank(alt, height=380, x_title=AXES[axis], y_title="Top-1 accuracy, test images")
+    alt = _("Accuracy of {n} networks against {axes}; {n_2} of them are beaten by none.").format(
+        n=len(shown), axes=_(AXES[axis]), n_2=len(best)
+    )
+    figure = charts.blank(alt, height=380, x_title=_(AXES[axis]), y_title=_("Top-1 accuracy, test images"))
     line = sorted((cost, accuracy.top1) for _, accuracy, cost, top in shown if top)
     figure.add_scatter(
-        x=[cost for cost, _ in line], y=[top1 for _, top1 in line], mode="lines", name="beaten by none",
+        x=[cost for cost, _ in line], y=[top1 for _, top1 in line], mode="lines", name=_("beaten by none"),
         line={"color": theme.ACCENT, "width": 2, "shape": "hv"}, hoverinfo="skip",
     )  # fmt: skip
     figure.add_scatter(
@@ -129,9 +137,11 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str], who: str) -> go
     names = distinct(classes)
     mistakes = counts.astype(float)
     np.fill_diagonal(mistakes, np.nan)
-    alt = f"What {who} confuses: {int(np.nansum(mistakes))} mistakes in {int(counts.sum())} images."
+    alt = _("What {who} confuses: {nansum} mistakes in {sum} images.").format(
+        who=who, nansum=int(np.nansum(mistakes)), sum=int(counts.sum())
+    )
     side = 26 * len(names)
-    figure = charts.blank(alt, height=max(260, 110 + side), x_title="Said", y_title="Right")
+    figure = charts.blank(alt, height=max(260, 110 + side), x_title=_("Said"), y_title=_("Right"))
     printed = len(names) <= 20
     figure.add_heatmap(
         z=mistakes,

@@ -8,24 +8,25 @@ from pages.compare import charts
 from pages.compare.measured import Row
 from pages.ui import cards, differences, pictures, plots, provenance, state
 from pages.ui.desk import Desk
+from pages.ui.language import N_, _
 from pages.ui.literal import literal
 from pages.ui.pictures import Caption
 from pruning_core.measuring.answers import Answers, confusion, damage, flips
 
-COUNTED = provenance.derived("counted in the captured networks, exactly")
+COUNTED = provenance.derived(N_("counted in the captured networks, exactly"))
 MOST_CLASSES = 40  # of a picture of confusions that can be read
-KINDS = {"lost": "Right to wrong", "gained": "Wrong to right", "other": "Wrong to another wrong"}
+KINDS = {"lost": N_("Right to wrong"), "gained": N_("Wrong to right"), "other": N_("Wrong to another wrong")}
 SHOWN = 40
 
 
 def layers(one: Row, two: Row) -> None:
     frame = differences.layers(state.network(one.node.model), state.network(two.node.model))
     changed = frame[frame["changed"]]
-    st.markdown(f"{len(changed)} of {len(frame)} layers differ.")
+    st.markdown(_("{n} of {n_2} layers differ.").format(n=len(changed), n_2=len(frame)))
     if changed.empty:
         return
     what = st.segmented_control(
-        "Of each layer", ("channels", "macs", "parameters"), default="channels", required=True, key="compare.what",
+        _("Of each layer"), ("channels", "macs", "parameters"), default="channels", required=True, key="compare.what",
         format_func={"channels": "Channels", "macs": "MACs", "parameters": "Parameters"}.__getitem__,
         persist_state="session", wrap=True,
     )  # fmt: skip
@@ -44,7 +45,9 @@ def classes(desk: Desk, one: Row, two: Row) -> None:
         return
     test = state.splits(desk.data)[1]
     lost = damage(*both, test.classes)
-    st.markdown("Accuracy lost in each class, from the pinned network to the other; open circles are inside the noise.")
+    st.markdown(
+        _("Accuracy lost in each class, from the pinned network to the other; open circles are inside the noise.")
+    )
     plots.show(differences.damage(lost), "compare.damage")
     if len(test.classes) <= MOST_CLASSES:
         for place, row, said in zip(st.columns(2, gap="medium"), (one, two), both, strict=True):
@@ -61,20 +64,20 @@ def images(desk: Desk, one: Row, two: Row) -> None:
         return
     test = state.splits(desk.data)[1]
     if len(test) != len(both[0].labels):
-        st.caption("The images on the desk are others than those that were measured.")
+        st.caption(_("The images on the desk are others than those that were measured."))
         return
     found = flips(*both)
     by_kind = {"lost": found.lost, "gained": found.gained, "other": found.other}
-    st.markdown(f"{found.count:,} of {len(test):,} test images get another answer.")
+    st.markdown(_("{count:,} of {n:,} test images get another answer.").format(count=found.count, n=len(test)))
     if not found.count:
         return
     kind = st.segmented_control(
-        "Which", tuple(KINDS), default="lost", required=True, key="compare.kind", persist_state="session",
-        format_func=lambda each: f"{KINDS[each]} ({len(by_kind[each])})", wrap=True,
+        _("Which"), tuple(KINDS), default="lost", required=True, key="compare.kind", persist_state="session",
+        format_func=lambda each: f"{_(KINDS[each])} ({len(by_kind[each])})", wrap=True,
     )  # fmt: skip
     shown = by_kind[kind][:SHOWN]
     if not shown:
-        st.caption("None of this kind.")
+        st.caption(_("None of this kind."))
     else:
         said = [
             [Caption(f"{pictures.class_name(test, int(each.predicted[at]))} ({100 * each.confidence[at]:.0f} %)",
@@ -83,18 +86,18 @@ def images(desk: Desk, one: Row, two: Row) -> None:
         ]  # fmt: skip
         st.html(pictures.gallery(test, shown, said, 84))
     st.caption(
-        "Above: what the pinned network says; below: the other. In brackets how sure it is."
-        + (f" The first {SHOWN} are shown." if len(by_kind[kind]) > SHOWN else "")
+        _("Above: what the pinned network says; below: the other. In brackets how sure it is.")
+        + (_(" The first {shown} are shown.").format(shown=SHOWN) if len(by_kind[kind]) > SHOWN else "")
     )
     _source(two)
 
 
 def _both(one: Row, two: Row) -> tuple[Answers, Answers] | None:
     if one.node.model == two.node.model:
-        st.caption("Both are the same network. Choose another one above.")
+        st.caption(_("Both are the same network. Choose another one above."))
         return None
     if one.answers is None or two.answers is None:
-        st.caption("Their answers are not measured yet.")
+        st.caption(_("Their answers are not measured yet."))
         return None
     return one.answers, two.answers
 

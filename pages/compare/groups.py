@@ -65,4 +65,4 @@ def listed(desk: Desk, before: Answers, after: Answers) -> str:
             zip(before.labels, before.predicted, after.predicted, strict=True)
         )
     ]  # fmt: skip
-    return csv_of((NUMBER, "class", "pinned says", "other says"), rows)
+    return csv_of((NUMBER, "class", _("pinned says"), _("other says")), rows)

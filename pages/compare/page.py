@@ -4,17 +4,21 @@ import streamlit as st
 
 from pages.compare import sections, tree
 from pages.ui import links, state
+from pages.ui.language import _
 
 desk = state.desk()
 
-st.title("Compare")
+st.title(_("Compare"))
 sections.take_click()
 families = tree.families(desk)
 nodes = sections.family(families)
 if len(nodes) < 2:
     st.info(
-        "Nothing was made from this network yet, so there is nothing to compare. Cut it on What-if, run a method, or "
-        "have all sizes measured on Show: what comes of it appears here."
+        _(
+            "Nothing was made from this network yet, so there is nothing to compare. Cut it on What-if, "
+            "run a method, or "
+            "have all sizes measured on Show: what comes of it appears here."
+        )
     )
     links.to_what_if()
 else:

@@ -12,7 +12,7 @@ from pages.compare.tree import MOST, Node
 from pages.ui import jobs, plots, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.language import _
+from pages.ui.language import _, ngettext
 from pages.ui.literal import literal
 from pruning_core.errors import UserError
 from pruning_core.runs.view import JobView
@@ -29,18 +29,23 @@ def family(families: Mapping[ModelRef, tuple[Node, ...]]) -> tuple[Node, ...]:
     at = 0
     if len(origins) > 1:
         names = [f"{nodes[0].label} ({len(nodes)})" for nodes in families.values()]
-        at = st.selectbox("Made from", range(len(origins)), format_func=lambda each: names[each], key=FAMILY)
+        at = st.selectbox(_("Made from"), range(len(origins)), format_func=lambda each: names[each], key=FAMILY)
     return families[origins[at]]
 
 
 def everything(desk: Desk, nodes: tuple[Node, ...]) -> None:
     st.markdown(
-        f"{len(nodes) - 1} network{'s were' if len(nodes) > 2 else ' was'} made from this one. All are measured on "
-        "the same test images and timed with the same batch. Differences are paired, image by image, against the "
-        "pinned one."
+        ngettext("{n} network was made from this one.", "{n} networks were made from this one.", len(nodes) - 1).format(
+            n=len(nodes) - 1
+        )
+        + " "
+        + _(
+            "All are measured on the same test images and timed with the same batch. Differences are paired, image by "
+            "image, against the pinned one."
+        )
     )
     if len(nodes) == MOST:
-        st.caption(f"The first {MOST} are shown.")
+        st.caption(_("The first {most} are shown.").format(most=MOST))
     pinned, other = _choices(desk, nodes)
     _tree(nodes, pinned, other)
     opening.buttons(desk, nodes, other)
@@ -51,7 +56,9 @@ def everything(desk: Desk, nodes: tuple[Node, ...]) -> None:
         return
     with plain_errors():
         rows = _measured(desk, nodes, pinned)
-        summary, layers, classes, images = st.tabs(["Front and table", "Layers", "Classes", "Images that flipped"])
+        summary, layers, classes, images = st.tabs(
+            [_("Front and table"), "Layers", "Classes", _("Images that flipped")]
+        )
         one = next(row for row in rows if row.node.model == pinned)
         two = next(row for row in rows if row.node.model == other)
         with summary:
@@ -75,8 +82,8 @@ def _choices(desk: Desk, nodes: Sequence[Node]) -> tuple[ModelRef, ModelRef]:
         if st.session_state.get(key, -1) not in range(len(nodes)):
             st.session_state[key] = first
     left, right = st.columns(2)
-    pinned = left.selectbox("Pinned", range(len(nodes)), format_func=lambda at: nodes[at].label, key=PINNED)
-    other = right.selectbox("Compared with it", range(len(nodes)), format_func=lambda at: nodes[at].label, key=OTHER)
+    pinned = left.selectbox(_("Pinned"), range(len(nodes)), format_func=lambda at: nodes[at].label, key=PINNED)
+    other = right.selectbox(_("Compared with it"), range(len(nodes)), format_func=lambda at: nodes[at].label, key=OTHER)
     return nodes[pinned].model, nodes[other].model
 
 
@@ -98,7 +105,7 @@ def _measured(desk: Desk, nodes: Sequence[Node], pinned: ModelRef) -> list[Row]:
     waiting = measured.missing(specs)
     images = len(state.splits(desk.data)[1])
     if waiting and not measured.small(nodes, images):
-        words = f"Measure {len(waiting)} missing values"
+        words = _("Measure {n} missing values").format(n=len(waiting))
         if not st.button(words, type="primary", icon=":material/speed:", key=ASKED, wrap=True):
             return measured.rows(nodes, desk, pinned)
     ids = [state.jobs().submit(spec, state.owner()) for spec in specs if waiting or state.jobs().find(spec)]
@@ -106,7 +113,7 @@ def _measured(desk: Desk, nodes: Sequence[Node], pinned: ModelRef) -> list[Row]:
     def tell(views: tuple[JobView, ...]) -> None:
         done = sum(not view.active for view in views)
         if done < len(views):
-            st.progress(done / len(views), f"Measured {done} of {len(views)}")
+            st.progress(done / len(views), _("Measured {done} of {n}").format(done=done, n=len(views)))
         jobs.faults(views, key="compare.runs")
 
     jobs.follow(ids, tell, key="compare.runs")
@@ -115,8 +122,8 @@ def _measured(desk: Desk, nodes: Sequence[Node], pinned: ModelRef) -> list[Row]:
 
 def _front(rows: Sequence[Row], pinned: ModelRef, other: ModelRef) -> None:
     axis = st.segmented_control(
-        "Against", tuple(charts.AXES), default="macs", required=True, key=AXIS, persist_state="session",
-        format_func=lambda each: charts.AXES[each], wrap=True,
+        _("Against"), tuple(charts.AXES), default="macs", required=True, key=AXIS, persist_state="session",
+        format_func=lambda each: _(charts.AXES[each]), wrap=True,
     )  # fmt: skip
     plots.show(charts.front(rows, axis, measured.front(rows, axis), pinned, other), "compare.front")
     known = parallel.complete(rows)

@@ -11,11 +11,26 @@ from pages.compare import measured
 from pages.compare.measured import Row
 from pages.ui import cards, provenance, sizes
 from pages.ui.desk import Desk
+from pages.ui.language import _
 from pages.ui.measured import text
 from pruning_core.export.table import Cell, csv_of, latex_of
 
-HEAD = ("Network", "Made from", "By", "MACs", "Parameters", "Bytes", "Latency (ms)", "Accuracy (%)", "95 % from", "to",
-        "Change (points)", "change from", "change to", "Told from none")  # fmt: skip
+HEAD = (
+    "Network",
+    "Made from",
+    "By",
+    "MACs",
+    "Parameters",
+    "Bytes",
+    "Latency (ms)",
+    "Accuracy (%)",
+    "95 % from",
+    "to",
+    "Change (points)",
+    "change from",
+    "change to",
+    "Told from none",
+)
 
 
 def cells(rows: Sequence[Row]) -> list[tuple[Cell, ...]]:
@@ -58,20 +73,22 @@ def section(rows: Sequence[Row], desk: Desk) -> None:
         frame,
         hide_index=True,
         column_config={
-            "network": st.column_config.TextColumn("Network", pinned=True),
+            "network": st.column_config.TextColumn(_("Network"), pinned=True),
             "by": "By",
-            "macs": st.column_config.NumberColumn("MACs", format="localized"),
-            "parameters": st.column_config.NumberColumn("Parameters", format="localized"),
-            "bytes": st.column_config.NumberColumn("Bytes", format="localized"),
-            "latency": st.column_config.NumberColumn("Latency (ms)", format="%.3f"),
-            "accuracy": st.column_config.TextColumn("Accuracy (95 %)"),
-            "change": st.column_config.TextColumn("Against the pinned one"),
-            "front": st.column_config.CheckboxColumn("Beaten by none", help="In MACs and accuracy."),
+            "macs": st.column_config.NumberColumn(_("MACs"), format="localized"),
+            "parameters": st.column_config.NumberColumn(_("Parameters"), format="localized"),
+            "bytes": st.column_config.NumberColumn(_("Bytes"), format="localized"),
+            "latency": st.column_config.NumberColumn(_("Latency (ms)"), format="%.3f"),
+            "accuracy": st.column_config.TextColumn(_("Accuracy (95 %)")),
+            "change": st.column_config.TextColumn(_("Against the pinned one")),
+            "front": st.column_config.CheckboxColumn(_("Beaten by none"), help=_("In MACs and accuracy.")),
         },
     )
     _sources(rows)
     plain = cells(rows)
-    caption = f"Networks made from {rows[0].node.label}, measured on the test images of {desk.data.name}"
+    caption = _("Networks made from {label}, measured on the test images of {name}").format(
+        label=rows[0].node.label, name=desk.data.name
+    )
     with st.container(horizontal=True):
         for what, written, name, media in (
             ("CSV", csv_of(HEAD, plain), "networks.csv", "text/csv"),
@@ -82,7 +99,7 @@ def section(rows: Sequence[Row], desk: Desk) -> None:
 
 
 def _sources(rows: Sequence[Row]) -> None:
-    found = [provenance.derived("counted in the captured networks, exactly")]
+    found = [provenance.derived(_("counted in the captured networks, exactly"))]
     if accuracy := next((row.accuracy for row in rows if row.accuracy), None):
         found.insert(0, provenance.measured(accuracy.dataset, images=accuracy.images))
     if latency := next((row.latency for row in rows if row.latency), None):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from pages.ui import standing, started, state
 from pages.ui.desk import Desk
+from pages.ui.language import _
 from pages.ui.literal import numbered
 from pages.ui.numbers import percent
 from pruning_core.errors import clip
@@ -71,14 +72,14 @@ def _cuts() -> Iterator[Made]:
 
 
 def _recovered(trained: bool) -> str:
-    return "mended" if trained else "new statistics"
+    return "mended" if trained else _("new statistics")
 
 
 def _fronts() -> Iterator[Made]:
     for view, spec in started.mine(FrontRun, lambda spec: True):
         for point in reversed(state.jobs().snapshot(view.id).all(FrontPoint)):
             if point.model != spec.model:
-                yield Made(point.model, spec.model, "cut and mended")
+                yield Made(point.model, spec.model, _("cut and mended"))
 
 
 def _tunings() -> Iterator[Made]:
@@ -95,7 +96,7 @@ def _steps() -> Iterator[Made]:
         shrunk = {(each.way, each.step): each for each in seen.all(Shrunk)}
         for way, reached in last.items():
             if cut := shrunk.get((way, reached.step)):
-                yield Made(spec.reference(cut, reached), spec.model, f"cut and trained {way}")
+                yield Made(spec.reference(cut, reached), spec.model, _("cut and trained {way}").format(way=way))
 
 
 def _methods() -> Iterator[Made]:
@@ -136,7 +137,7 @@ def _label(ref: ModelRef, origin: ModelRef, operation: str) -> str:
     if ref == origin:
         return clip(called(origin), 48)
     whole, own = state.network(origin).cost().macs, _macs(ref)
-    return f"{operation}, {percent(own / max(1, whole), 0)} of the MACs"
+    return _("{operation}, {percent} of the MACs").format(operation=operation, percent=percent(own / max(1, whole), 0))
 
 
 def _macs(ref: ModelRef) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pages.criteria import frames
 from pages.ui import charts, measured, theme
-from pages.ui.literal import plotted
+from pages.ui.language import _
 
 CELLS, CHANNELS, PAIRS = "cells", "channels", "pairs"  # the traces that take the clicks
 
@@ -27,7 +27,7 @@ def tradeoff(frame: pd.DataFrame, *, names: Sequence[str], origins: Mapping[str,
     moments, measure = list(dict.fromkeys(frame["when"])), frames.measure_of(frame)
     figure = charts.blank(
         _tradeoff_alt(frame, names, moments, measure), height=460,
-        x_title="MACs left (share of the unpruned network)", y_title=measured.axis_title(measure),
+        x_title=_("MACs left (share of the unpruned network)"), y_title=measured.axis_title(measure),
     )  # fmt: skip
     for (name, when), part in frame.groupby(["criterion", "when"], sort=False):
         part = part.sort_values("macs")
@@ -77,20 +77,32 @@ def tradeoff(frame: pd.DataFrame, *, names: Sequence[str], origins: Mapping[str,
 
 def _point_text(name: str, when: str, row: Mapping[str, Any], measure: str) -> str:
     span = measured.span_of(measure, row["low"], row["high"])
-    meaning = f"{row['draws']} repeats, between {span}" if row["draws"] > 1 else f"95 % interval {span}"
-    return (
-        f"<b>{name}</b>, {when}<br>{measured.measure(measure).name} {measured.written(measure, row['top1'])} "
-        f"({meaning})<br>"
-        f"{row['macs']:,} MACs, {row['parameters']:,} parameters"
+    meaning = (
+        _("{row} repeats, between {span}").format(row=row["draws"], span=span)
+        if row["draws"] > 1
+        else _("95 % interval {span}").format(span=span)
+    )
+    return _("<b>{name}</b>, {when}<br>{name_2} {written} ({meaning})<br>{row:,} MACs, {row_2:,} parameters").format(
+        name=name,
+        when=when,
+        name_2=measured.measure(measure).name,
+        written=measured.written(measure, row["top1"]),
+        meaning=meaning,
+        row=row["macs"],
+        row_2=row["parameters"],
     )
 
 
 def _tradeoff_alt(frame: pd.DataFrame, names: Sequence[str], moments: Sequence[str], measure: str) -> str:
     found = measured.measure(measure)
-    text = f"{found.name} against MACs for {len(names)} criteria, {', '.join(moments) or 'nothing measured yet'}."
+    text = _("{name} against MACs for {n} criteria, {value}.").format(
+        name=found.name, n=len(names), value=", ".join(moments) or _("nothing measured yet")
+    )
     if len(frame):
         best = frame.loc[frame["top1"].idxmax() if found.rises else frame["top1"].idxmin()]
-        text += f" Best: {best['criterion']} with {measured.written(measure, best['top1'])} at {best['macs']:,} MACs."
+        text += _(" Best: {best} with {written} at {best_2:,} MACs.").format(
+            best=best["criterion"], written=measured.written(measure, best["top1"]), best_2=best["macs"]
+        )
     return text
 
 
@@ -161,10 +173,12 @@ def cell_at(index: int, names: Sequence[str]) -> tuple[str, str]:
 
 
 def _agreement_alt(names: Sequence[str], matrix: NDArray[np.float64], title: str) -> str:
-    text = f"{title} of {len(names)} criteria with each other."
+    text = _("{title} of {n} criteria with each other.").format(title=title, n=len(names))
     apart = matrix[~np.eye(len(names), dtype=bool)]
     if len(apart) and not np.isnan(apart).all():
-        text += f" From {np.nanmin(apart):.2f} to {np.nanmax(apart):.2f}, mean {np.nanmean(apart):.2f}."
+        text += _(" From {nanmin:.2f} to {nanmax:.2f}, mean {nanmean:.2f}.").format(
+            nanmin=np.nanmin(apart), nanmax=np.nanmax(apart), nanmean=np.nanmean(apart)
+        )
     return text
 
 
@@ -178,9 +192,13 @@ def pairs(
     """
     (x_name, x), (y_name, y) = first, second
     figure = charts.blank(
-        f"{y_name} against {x_name} for the {len(x)} channels of {layer}; {note}.", height=420,
-        x_title=f"Score: {x_name}", y_title=f"Score: {y_name}",
-    )  # fmt: skip
+        _("{y_name} against {x_name} for the {n} channels of {layer}; {note}.").format(
+            y_name=y_name, x_name=x_name, n=len(x), layer=layer, note=note
+        ),
+        height=420,
+        x_title=_("Score: {x_name}").format(x_name=x_name),
+        y_title=_("Score: {y_name}").format(y_name=y_name),
+    )
     figure.add_scatter(
         x=x,
         y=y,
@@ -198,94 +216,4 @@ def pairs(
         showlegend=False,
     )
     figure.update_layout(dragmode=False, hovermode="closest", hoverlabel={"font": {"family": "monospace"}})
-    return figure
-
-
-def ranked(frame: pd.DataFrame, *, name: str, layer: str, ratio: float) -> go.Figure:
-    """A layer's channels in order of their score, with the cut. `frame` as `frames.channels` makes it.
-
-    Points can be picked one by one or with a box; they lie on the trace `CHANNELS`, customdata is the channel.
-    """
-    cut = int(frame["cut"].sum())
-    figure = charts.blank(
-        f"{len(frame)} channels of {layer} in order of {name}; at a ratio of {100 * ratio:.0f} % the first {cut} go.",
-        height=360,
-        x_title=f"Channels of {plotted(layer)}, least important first",
-        y_title=f"Score: {name}",
-    )
-    figure.add_scatter(
-        x=frame["rank"],
-        y=frame["score"],
-        mode="markers",
-        marker={
-            "size": 10,
-            "color": [theme.CUT if gone else theme.ACCENT for gone in frame["cut"]],
-            "symbol": ["x" if planned else "circle" for planned in frame["planned"]],
-            "line": {"width": 0},
-        },
-        selected={"marker": {"opacity": 1, "size": 14}},
-        unselected={"marker": {"opacity": 0.75}},
-        customdata=frame["channel"],
-        hovertext=[
-            f"<b>channel {row.channel}</b><br>score {row.score:.5g}<br>rank {row.rank + 1} of {len(frame)}"
-            + ("<br>in the plan" if row.planned else "")
-            for row in frame.itertuples(index=False)
-        ],
-        hovertemplate="%{hovertext}<extra></extra>",
-        name=CHANNELS,
-        showlegend=False,
-    )
-    for color, symbol, label in (
-        (theme.CUT, "circle", "below the cut"),
-        (theme.ACCENT, "circle", "kept"),
-        (theme.NEUTRAL, "x", "in the plan already"),
-    ):
-        figure.add_scatter(
-            x=[None], y=[None], mode="markers", marker={"color": color, "symbol": symbol, "size": 10}, name=label
-        )
-    if cut:
-        figure.add_vline(x=cut - 0.5, line={"color": theme.CUT, "width": 2, "dash": "dash"})
-    # Drawing boxes from the start would take the clicks away: the tool for it is above the plot.
-    figure.update_layout(hovermode="closest", dragmode=False)
-    return figure
-
-
-def distribution(values: NDArray[np.float64], *, title: str, cut: float | None, alt: str) -> go.Figure:
-    """A histogram, with the line below which channels go."""
-    figure = charts.blank(alt, height=260, x_title=title, y_title="Channels")
-    figure.add_histogram(
-        x=values, nbinsx=min(60, max(8, len(values) // 2)), marker={"color": theme.ACCENT, "line": {"width": 0}},
-        hovertemplate="%{x}: %{y} channels<extra></extra>", showlegend=False,
-    )  # fmt: skip
-    if cut is not None:
-        figure.add_vline(x=cut, line={"color": theme.CUT, "width": 2, "dash": "dash"})
-        figure.add_annotation(  # in the margin, where no bar stands
-            text="cut", x=cut, y=1, yref="paper", yanchor="bottom", showarrow=False, font={"color": theme.CUT}
-        )
-        figure.update_layout(margin_t=30)
-    figure.update_layout(bargap=0.05)
-    return figure
-
-
-def norms(values: NDArray[np.float64], *, layer: str) -> go.Figure:
-    """The two conditions as their paper draws them: how wide the norms spread, how near zero the smallest is."""
-    mean, spread, least = float(values.mean()), float(values.std()), float(values.min())
-    figure = distribution(
-        values, title=f"Euclidean norm of the filters of {plotted(layer)}", cut=None,
-        alt=f"Norms of {len(values)} filters: mean {mean:.3g}, deviation {spread:.3g}, smallest {least:.3g}.",
-    )  # fmt: skip
-    figure.add_vrect(
-        x0=mean - spread, x1=mean + spread, fillcolor=theme.faded(theme.NEUTRAL, 0.18), line_width=0, layer="below"
-    )  # fmt: skip
-    figure.add_annotation(  # in the margin, where no bar stands
-        text="spread (mean ± deviation)", x=mean, y=1, yref="paper", yanchor="bottom", showarrow=False,
-        font={"color": theme.NEUTRAL, "size": 12},
-    )  # fmt: skip
-    figure.update_layout(margin_t=30)
-    figure.add_vline(x=least, line={"color": theme.CUT, "width": 2})
-    figure.add_annotation(  # left of every bar
-        text="smallest", x=least, xanchor="right", xshift=-14, y=0.5, yref="paper", showarrow=False,
-        font={"color": theme.CUT, "size": 12},
-    )  # fmt: skip
-    figure.update_xaxes(rangemode="tozero", range=[0, float(values.max()) * 1.05])
     return figure

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from pages.criteria import charts, frames
+from pages.criteria import frames, layer_charts
 from pages.ui import cards, history, links, numbers, plots, provenance, state
 from pages.ui.charts import alt_text
 from pages.ui.desk import Desk
+from pages.ui.language import _
 from pages.ui.literal import code, literal, named
 from pages.ui.stored import measured, verdicts
 from pruning_core.analysis.agreement import norm_conditions, separation
@@ -25,20 +26,24 @@ def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> No
         return
     first, second, third = st.columns(3, gap="medium")
     by_label = {each.label: scores for each, scores in found.items()}
-    name = first.selectbox("Criterion", list(by_label), key="criteria.layer.criterion")
+    name = first.selectbox(_("Criterion"), list(by_label), key="criteria.layer.criterion")
     layer = second.selectbox(
-        "Layer", [g.key for g in network.groups], key="criteria.layer.layer", persist_state="session"
+        _("Layer"), [g.key for g in network.groups], key="criteria.layer.layer", persist_state="session"
     )
-    ratio = third.slider("Ratio removed", 0.0, 0.95, 0.5, 0.05, key="criteria.layer.ratio", persist_state="session")
+    ratio = third.slider(_("Ratio removed"), 0.0, 0.95, 0.5, 0.05, key="criteria.layer.ratio", persist_state="session")
     scores = by_label[name]
     group = network.group(layer)
     if layer in scores.missing:
-        st.info(f"{name} cannot judge {code(layer)}: {literal(scores.missing[layer])}")
+        st.info(
+            _("{name} cannot judge {layer}: {missing}").format(
+                name=name, layer=code(layer), missing=literal(scores.missing[layer])
+            )
+        )
         return
     frame = frames.channels(scores.values[layer].numpy(), ratio, desk.plan.get(layer, ()))
     left, right = st.columns([3, 2], gap="large")
     with left:
-        figure = charts.ranked(frame, name=name, layer=layer, ratio=ratio)
+        figure = layer_charts.ranked(frame, name=name, layer=layer, ratio=ratio)
         event = st.plotly_chart(
             figure, key="criteria.ranked", config=PICKING, alt=alt_text(figure), on_select="rerun",
             selection_mode=("points", "box"),
@@ -50,15 +55,21 @@ def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> No
         edge = None
         if 0 < count < len(frame):
             edge = float((frame["score"].iloc[count - 1] + frame["score"].iloc[count]) / 2)
-        alt = f"Distribution of the scores of {layer}; {count} of {len(frame)} channels lie below the cut."
-        histogram = charts.distribution(frame["score"].to_numpy(), title=f"Score: {name}", cut=edge, alt=alt)
+        alt = _("Distribution of the scores of {layer}; {count} of {n} channels lie below the cut.").format(
+            layer=layer, count=count, n=len(frame)
+        )
+        histogram = layer_charts.distribution(
+            frame["score"].to_numpy(), title=_("Score: {name}").format(name=name), cut=edge, alt=alt
+        )
         plots.show(histogram, "criteria.histogram")
         apart = separation(scores.values[layer])
         st.caption(
-            f"Spread of the scores (deviation / mean size): **{apart.variation:.2f}**. Pairs of channels closer than 1 "
-            f"% of the range: **{numbers.percent(apart.ties, 0)}**; their order says little."
+            _(
+                "Spread of the scores (deviation / mean size): **{variation:.2f}**. Pairs of channels closer "
+                "than 1 % of the range: **{ties}**; their order says little."
+            ).format(variation=apart.variation, ties=numbers.percent(apart.ties, 0))
         )
-        cards.source_line(measured(scores, f"scores of {group.size} channels"))
+        cards.source_line(measured(scores, _("scores of {size} channels").format(size=group.size)))
     _conditions(desk, group)
 
 
@@ -67,21 +78,40 @@ def _pick(group: Group, picked: list[int], below: list[int]) -> None:
     planned = state.desk().plan.get(group.key, ())
     first, second, third = st.columns(3)
     first.button(
-        f"Add the {len(picked)} chosen to the plan" if picked else "Choose points in the plot",
-        disabled=not picked, type="primary", key="criteria.add", width="stretch", on_click=history.add,
+        _("Add the {n} chosen to the plan").format(n=len(picked)) if picked else _("Choose points in the plot"),
+        disabled=not picked,
+        type="primary",
+        key="criteria.add",
+        width="stretch",
+        on_click=history.add,
         args=(group, picked),
-        help="Click a point, hold shift for more, or draw a box around them with the tool above the plot.", wrap=True,
-    )  # fmt: skip
+        help=_("Click a point, hold shift for more, or draw a box around them with the tool above the plot."),
+        wrap=True,
+    )
     second.button(
-        f"Add the {len(below)} below the cut", disabled=not below, key="criteria.add_cut", width="stretch",
-        on_click=history.add, args=(group, below), wrap=True,
-    )  # fmt: skip
+        _("Add the {n} below the cut").format(n=len(below)),
+        disabled=not below,
+        key="criteria.add_cut",
+        width="stretch",
+        on_click=history.add,
+        args=(group, below),
+        wrap=True,
+    )
     third.button(
-        f"Take {named(group.key)} out of the plan", disabled=not planned, key="criteria.clear", width="stretch",
-        on_click=_clear, args=(group,), wrap=True,
-    )  # fmt: skip
+        _("Take {key} out of the plan").format(key=named(group.key)),
+        disabled=not planned,
+        key="criteria.clear",
+        width="stretch",
+        on_click=_clear,
+        args=(group,),
+        wrap=True,
+    )
     if planned:
-        st.markdown(f"The plan removes **{len(planned)} of {group.size}** channels of {code(group.key)}.")
+        st.markdown(
+            _("The plan removes **{n} of {size}** channels of {key}.").format(
+                n=len(planned), size=group.size, key=code(group.key)
+            )
+        )
         links.to_what_if()
 
 
@@ -91,23 +121,26 @@ def _clear(group: Group) -> None:
 
 def _conditions(desk: Desk, group: Group) -> None:
     """When a norm can rank filters at all."""
-    st.subheader("Can a norm tell these filters apart?")
+    st.subheader(_("Can a norm tell these filters apart?"))
     found = norm_conditions(weight_rows(state.loaded(desk.model).model, group))
     left, right = st.columns([3, 2], gap="large")
     with left:
-        plots.show(charts.norms(np.array(found.norms), layer=group.key), "criteria.norms")
+        plots.show(layer_charts.norms(np.array(found.norms), layer=group.key), "criteria.norms")
     with right:
         st.markdown(
-            "Ranking by size rests on two conditions (He et al., CVPR 2019): the norms must **spread**, or the order "
-            "is mostly noise; and the **smallest norm must be near zero**, or even the smallest filter contributes."
+            _(
+                "Ranking by size rests on two conditions (He et al., CVPR 2019): the norms must "
+                "**spread**, or the order "
+                "is mostly noise; and the **smallest norm must be near zero**, or even the smallest filter contributes."
+            )
         )
-        counted = provenance.derived("from the layer's weights")
+        counted = provenance.derived(_("from the layer's weights"))
         a, b = st.columns(2)
         cards.number(
-            "Spread", f"{found.spread:.2f}", counted, detail="deviation / mean", container=a,
-            help="Below about 0.1 the filters are nearly of one size.",
+            _("Spread"), f"{found.spread:.2f}", counted, detail=_("deviation / mean"), container=a,
+            help=_("Below about 0.1 the filters are nearly of one size."),
         )  # fmt: skip
         cards.number(
-            "Smallest norm", f"{found.smallest:.2f}", counted, detail="of the mean norm", container=b,
-            help="0 means that the smallest filter is empty; near 1 it is as large as the others.",
+            _("Smallest norm"), f"{found.smallest:.2f}", counted, detail=_("of the mean norm"), container=b,
+            help=_("0 means that the smallest filter is empty; near 1 it is as large as the others."),
         )  # fmt: skip

@@ -5,23 +5,27 @@ import streamlit as st
 from pages.criteria import agree, compare, layer
 from pages.criteria.choose import choose_criteria
 from pages.ui import measured, state
+from pages.ui.language import _
 from pruning_core.measuring.measures import TOP1
 
 desk = state.desk()
 network = state.network(desk.model)
 
-st.title("Criteria")
+st.title(_("Criteria"))
 st.markdown(
-    "A criterion says which channels matter least. Here any number of them prune the same network to the same budgets, "
-    "are measured on the same held-out images, and are compared with chance. Test images choose nothing here."
+    _(
+        "A criterion says which channels matter least. Here any number of them prune the same network to "
+        "the same budgets, "
+        "are measured on the same held-out images, and are compared with chance. Test images choose nothing here."
+    )
 )
 if not network.groups:
     st.info(
-        "Nothing in this network can be cut, so there is nothing to compare. The Model page says what is in the way."
+        _("Nothing in this network can be cut, so there is nothing to compare. The Model page says what is in the way.")
     )
 elif criteria := choose_criteria():
     judged = measured.key_of(desk)
-    names = ["Accuracy" if judged == TOP1 else "Comparison", "Agreement", "Scores of a layer"]
+    names = ["Accuracy" if judged == TOP1 else "Comparison", "Agreement", _("Scores of a layer")]
     accuracy, agreement, scores = st.tabs(names, key="criteria.tab", on_change="rerun")
     # Only what is looked at is run: the tabs' bodies submit work.
     if accuracy.open:
@@ -34,4 +38,4 @@ elif criteria := choose_criteria():
         with scores:
             layer.section(desk, network, criteria)
 else:
-    st.info("Choose at least one criterion.")
+    st.info(_("Choose at least one criterion."))

@@ -13,7 +13,7 @@ from pages.download.files import Built
 from pages.ui import jobs, made, numbers, standing, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, ngettext
 from pages.ui.literal import code
 from pages.ui.sizes import Size
 from pruning_core.export.lineage import Cut
@@ -37,8 +37,8 @@ def told(desk: Desk, cut: Cut) -> list[str]:
         if proof.max_rel
         else _("no difference at all")
     )
-    seen = _("{images} image{ending} ({dtype})").format(
-        images=proof.images, ending="" if proof.images == 1 else "s", dtype=proof.dtype
+    seen = ngettext("{n} image ({dtype})", "{n} images ({dtype})", proof.images).format(
+        n=proof.images, dtype=proof.dtype
     )
     return [
         _("{channels:,} channels were removed from {n} of {n_2} groups.").format(

@@ -8,7 +8,7 @@ from pages.finetune import courses, stairs
 from pages.ui import jobs, links, plots, recovery, shortcuts, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pages.ui.literal import literal
 from pages.ui.ranking import choose_criterion
 from pages.ui.widgets import knob_widget, knob_widgets
@@ -90,12 +90,12 @@ def _start(desk: Desk, model: ModelRef, whole: Plan, network: Network) -> None:
                     _(
                         "After every cut, before its training, in the control too: {idea} From {looks_at} images of "
                         "the training part."
-                    ).format(idea=after.card.idea, looks_at=after.looks_at)
+                    ).format(idea=said(after.card.idea), looks_at=after.looks_at)
                 )
         with right:
             target = max(network.ratio(plan, key) for key in plan)
             frame = courses.frame(schedule, steps, target)
-            plots.show(courses.chart(frame, chosen=schedule.card.name, steps=steps), "gradual.courses")
+            plots.show(courses.chart(frame, chosen=said(schedule.card.name), steps=steps), "gradual.courses")
             st.caption(
                 _(
                     "Share of its channels that the group with the highest ratio ({target:.0f} %) has lost. "

@@ -24,7 +24,7 @@ from pages.ui import (
 )
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, said
 from pages.ui.literal import literal, named
 from pruning_core.measuring.measure import Measure
 from pruning_core.measuring.measures import TOP1
@@ -110,9 +110,9 @@ def _recoveries() -> tuple[Recovery, ...]:
                 _(
                     "{idea} Mending begins with the weights that the network had before it was cut: what was "
                     "trained since is left out."
-                ).format(idea=first.card.idea)
+                ).format(idea=said(first.card.idea))
                 if isinstance(first, Mending)
-                else first.card.idea
+                else said(first.card.idea)
             )
     with right:
         training = recovery.choose("finetune.recovery", trains=True, default=Tuning)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.ui import cards, changes, charts, links, measured, plots, provenance, state
 from pages.ui.desk import Desk
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pruning_core.measuring.measures import Accuracy, Drop
 from pruning_core.methods.recoveries import JustCut
 from pruning_core.runs.events import Event
@@ -22,9 +22,13 @@ COLUMNS = ["epoch", "run", "top1", "low", "high"]
 
 
 def label(spec: GradualRun) -> str:
-    after = "" if isinstance(spec.recovery, JustCut) else _(" · each cut: {name}").format(name=spec.recovery.card.name)
+    after = (
+        ""
+        if isinstance(spec.recovery, JustCut)
+        else _(" · each cut: {name}").format(name=said(spec.recovery.card.name))
+    )
     return _("{name} · {steps} steps · {epochs} epochs · {label} · seed {seed}{after}").format(
-        name=spec.schedule.card.name,
+        name=said(spec.schedule.card.name),
         steps=spec.steps,
         epochs=spec.config.epochs,
         label=spec.criterion.label,
@@ -40,7 +44,7 @@ def before(spec: GradualRun) -> str:
 
 def names(spec: GradualRun) -> dict[str, str]:
     """What people call the two ways."""
-    return {SCHEDULED: spec.schedule.card.name, AT_ONCE: _("At once (control)")}
+    return {SCHEDULED: said(spec.schedule.card.name), AT_ONCE: _("At once (control)")}
 
 
 def accuracies(events: Iterable[Event], called: dict[str, str]) -> pd.DataFrame:
@@ -134,7 +138,7 @@ def _recovered(spec: GradualRun) -> str:
         return ""
     images = spec.recovery.looks_at
     return _(" Every cut is followed by: {name}, on {images} images of the training part.").format(
-        name=spec.recovery.card.name, images=images
+        name=said(spec.recovery.card.name), images=images
     )
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from pages.latency import charts, devices
 from pages.ui import cards, jobs, numbers, plots, provenance, started, state
 from pages.ui.desk import Desk
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, ngettext
 from pruning_core.analysis import one_layer
 from pruning_core.analysis.widths import Cliff
 from pruning_core.errors import UserError
@@ -119,8 +119,8 @@ def _result(spec: WidthsRun, view: JobView) -> None:
                 "{what}, batches of {batch_size} random images, {runs} passes of each of {copies} copies, "
                 "all in turns and every round in another order"
             ).format(what=what, batch_size=latency.batch_size, runs=latency.runs // COPIES, copies=COPIES),
-            device=_("{device}, {threads} thread{ending}").format(
-                device=latency.device, threads=latency.threads, ending="" if latency.threads == 1 else "s"
+            device=ngettext("{device}, {n} thread", "{device}, {n} threads", latency.threads).format(
+                device=latency.device, n=latency.threads
             ),
         ),
         provenance.derived(_("MACs counted in the captured network")),

@@ -11,7 +11,7 @@ from pages.sensitivity import beside
 from pages.sensitivity.frames import Baseline
 from pages.ui import cards, changes, history, measured, numbers, plots, provenance, state
 from pages.ui import charts as house
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, ngettext
 from pages.ui.literal import code, named
 from pages.ui.ranking import ranking
 from pruning_core.allocation.lowest import lowest
@@ -112,7 +112,7 @@ def off_by(cells: Cells) -> str | None:
     wrong = errors(cells.values())
     if not wrong:
         return None
-    checked = _("{n} checked cell{ending}").format(n=len(wrong), ending="" if len(wrong) == 1 else "s")
+    checked = ngettext("{n} checked cell", "{n} checked cells", len(wrong)).format(n=len(wrong))
     off = measured.difference(next(iter(cells.values())).measure, sum(wrong) / len(wrong)).lstrip("+±")
     return _("{off} on average in {checked}").format(off=off, checked=checked)
 

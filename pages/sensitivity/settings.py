@@ -7,7 +7,7 @@ import streamlit as st
 from pages.ui import measured, recovery
 from pages.ui.desk import Desk
 from pages.ui.held_out import choose_images
-from pages.ui.language import _
+from pages.ui.language import _, ngettext
 from pages.ui.ranking import choose_criterion
 from pages.ui.sweeps import judged_on
 from pruning_core.analysis.sensitivity import Exact, Fast
@@ -104,8 +104,8 @@ def _approximate(network: Network) -> bool:
         return False
     return bool(
         st.toggle(
-            _("Measure the {number} approximate group{ending} too").format(
-                number=number, ending="" if number == 1 else "s"
+            ngettext("Measure the {n} approximate group too", "Measure the {n} approximate groups too", number).format(
+                n=number
             ),
             False,
             key="sensitivity.approximate",

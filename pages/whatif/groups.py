@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui import cards, history, measured, numbers, plots, state
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, ngettext
 from pages.ui.literal import literal, named
 from pages.ui.ranking import Ranking
 from pages.ui.sweeps import label, usable
@@ -36,7 +36,7 @@ def section(network: Network, ranked: Ranking) -> None:
     approximate = [cut for cut in found if not cut.exact]
     if approximate:
         with st.expander(
-            _("{n} approximate group{ending}").format(n=len(approximate), ending="" if len(approximate) == 1 else "s")
+            ngettext("{n} approximate group", "{n} approximate groups", len(approximate)).format(n=len(approximate))
         ):
             st.caption(_(APPROXIMATE))
             _grid(approximate, network, ranked)

@@ -81,7 +81,7 @@ def follow(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator)
     def show(event: Event) -> tuple[Event, ...]:
         if isinstance(event, Accuracy):
             cards.pending(
-                chosen.card.name,
+                said(chosen.card.name),
                 _("measuring … {images} images").format(images=event.images),
                 container=slot.container(),
             )
@@ -113,7 +113,7 @@ def _show(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator) 
     with slot.container():
         places = cards.pair(WIDTH) if cut else [st.container()]
     note = _("{name} on {images} images of the fitted part in {duration}, the cut included.").format(
-        name=chosen.card.name, images=found.images, duration=numbers.duration(found.seconds)
+        name=said(chosen.card.name), images=found.images, duration=numbers.duration(found.seconds)
     )
     if cut:
         _number(_("Just cut"), cut.accuracy, _("Every weight that is left stays as it was."), _(CUT_HELP), places[0])

@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.ui import history, state
 from pages.ui.desk import Desk
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pages.ui.ranking import Ranking, choose_criterion, ranking_when_there
 from pages.whatif import agreed, how, plans
 from pages.whatif.figures import MULTIPLE, UNIT, UNITS, multiple
@@ -28,7 +28,7 @@ def head(desk: Desk, network: Network) -> Ranking | None:
     with second:
         if ranked is None:
             st.info(
-                _("The sliders move once the channels are scored by {name}.").format(name=criterion.card.name),
+                _("The sliders move once the channels are scored by {name}.").format(name=said(criterion.card.name)),
                 icon=":material/tune:",
             )
         else:
@@ -130,7 +130,7 @@ def _otherwise(network: Network, ranked: Ranking) -> None:
         _(
             "In {n} of {n_2} cut groups the plan removes other channels than {name} would. They stay as "
             "they are until their slider moves."
-        ).format(n=len(differing), n_2=len(state.desk().plan), name=ranked.criterion.card.name),
+        ).format(n=len(differing), n_2=len(state.desk().plan), name=said(ranked.criterion.card.name)),
         icon=":material/info:",
     )
     button.button(

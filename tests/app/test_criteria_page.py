@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.criteria import charts, frames
+from pages.criteria import charts, frames, layer_charts
 from pages.ui import links, registry, state
 from pages.ui.charts import alt_text
 from pages.ui.sweeps import judged_on
@@ -165,9 +165,10 @@ def test_a_new_criterion_is_offered_without_another_line(visit, monkeypatch):
 
 
 def test_the_word_at_the_cut_stands_above_the_bars():
-    figure = charts.distribution(np.arange(20.0), title="score", alt="", cut=3.0)
+    figure = layer_charts.distribution(np.arange(20.0), title="score", alt="", cut=3.0)
     (word,) = figure.layout.annotations
     assert (word.text, word.x, word.y, word.yref, word.yanchor) == ("cut", 3.0, 1, "paper", "bottom")
     assert (
-        figure.layout.margin.t > charts.distribution(np.arange(20.0), title="score", alt="", cut=None).layout.margin.t
+        figure.layout.margin.t
+        > layer_charts.distribution(np.arange(20.0), title="score", alt="", cut=None).layout.margin.t
     )
