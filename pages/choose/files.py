@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages.choose import inbox, limits
 from pages.ui import numbers, state
+from pages.ui.language import _
 from pages.ui.literal import literal, named
 from pruning_core.apart import household
 from pruning_core.errors import UserError
@@ -127,8 +128,10 @@ def _open_sizes(fault: Fault, take: Callable[[ModelRef], None]) -> None:
     """They are fixed here, because costs and proofs are of one size."""
     with st.container(border=True):
         st.markdown(
-            f"**{named(fault.sent.name)}** works at several sizes. At which one do you want to look at it here?  \n"
-            ":small[:gray[Costs, latencies and proofs are of this size.]]"
+            _(
+                "**{file}** works at several sizes. At which one do you want to look at it here?  \n"
+                ":small[:gray[Costs, latencies and proofs are of this size.]]"
+            ).format(file=named(fault.sent.name))
         )
         places = st.columns(min(4, len(fault.left_open)))
         given = tuple(
@@ -138,7 +141,7 @@ def _open_sizes(fault: Fault, take: Callable[[ModelRef], None]) -> None:
             for at, name in enumerate(fault.left_open)
         )  # fmt: skip
         with st.container(horizontal=True):
-            if st.button("Read it at this size", type="primary", key="choose.file.sizes", wrap=True):
+            if st.button(_("Read it at this size"), type="primary", key="choose.file.sizes", wrap=True):
                 _read(fault.sent, Known(sizes=given), take)
             if st.button("Forget this file", key="choose.file.forget", wrap=True):
                 _forget()
@@ -147,9 +150,8 @@ def _open_sizes(fault: Fault, take: Callable[[ModelRef], None]) -> None:
 
 def _usual(name: str) -> int:
     """What to begin with: sides of the images on the desk, where it is one."""
-    if name in SIDES:
-        return state.splits(state.desk().data)[1].size[SIDES.index(name)]
-    return USUAL_LENGTH
+    size = state.splits(state.desk().data)[1].size
+    return size[SIDES.index(name)] if name in SIDES and len(size) == len(SIDES) else USUAL_LENGTH
 
 
 # -- which of several --------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from pruning_core.zoo.recognise import Recognised, Shapes, as_chosen, compare, f
 from pruning_core.zoo.ref import ModelRef
 from pruning_core.zoo.snippet import FACTORY, MODULE
 
-SUFFIXES = (".pt", ".pth", ".th", ".tar", ".safetensors", ".pt2", ".onnx")
+SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".th", ".tar", ".safetensors", ".pt2", ".onnx")
 """What a file chooser should offer; what a file is, is told from its bytes."""
 
 

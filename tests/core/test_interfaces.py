@@ -86,8 +86,9 @@ def test_from_a_file_to_a_smaller_one_with_the_same_inputs(kind, form, tmp_path)
         assert not {"Split", "Where", "Mod"} & {node.op_type for node in graph.node}, "nothing of the packing is left"
 
 
-def test_heads_that_share_keys_leave_together_and_widths_inside_are_exact(tmp_path):
-    loaded = brought(Decoder, "pt2", tmp_path)
+@pytest.mark.parametrize("form", ["pt2", "onnx"])
+def test_heads_that_share_keys_leave_together_and_widths_inside_are_exact(form, tmp_path):
+    loaded = brought(Decoder, form, tmp_path)
     given = random_inputs(Decoder)
     assert loaded.interface.inputs[0].known == 50
     assert torch.allclose(loaded.model(pack(given)), made(Decoder)(*given), atol=1e-5)

@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 
 from pruning_core.zoo.programs.sized import (
     Filled,
+    Lookup,
     Pad,
     Pick,
     Reshape,
@@ -189,8 +190,12 @@ def _sum(r: Rewriter, node: fx.Node, old: Old, tried: Tried) -> None:
 
 
 def _gather(r: Rewriter, node: fx.Node, old: Old, tried: Tried) -> None:
-    """Where the positions are written down; tables that images look up stay."""
+    """Where the positions are written down, and where numbers that come in look up a table of weights."""
     found, data = tried.numbers(node.args[1]), tried.numbers(node.args[0])
+    table = _tensor(r.program, node.args[0])
+    if found is None and old._axis == 0 and table is not None and table.ndim == 2 and table.is_floating_point():
+        r.layer(node, Lookup(), *node.args[:2])
+        return
     if found is None or data is not None or any(value != found[0] for value in found):
         return
     if isinstance(found[0], int):
@@ -272,7 +277,16 @@ def _keep_constants(r: Rewriter, tried: Tried) -> None:
             r.exchange(node, program.graph.get_attr(name))
 
 
-LEARNING = ("OnnxMatMul", "OnnxGemm", "OnnxBinaryMathOperation", "OnnxTranspose", "Reshape", "Expand", "Slope")
+LEARNING = (
+    "OnnxMatMul",
+    "OnnxGemm",
+    "OnnxBinaryMathOperation",
+    "OnnxTranspose",
+    "Reshape",
+    "Expand",
+    "Slope",
+    "Lookup",
+)
 FEW = 8  # different numbers: a mask or a scale
 
 

@@ -182,6 +182,13 @@ class Take(nn.Module):
         return x.index_select(self.axis, self.positions)
 
 
+class Lookup(nn.Module):
+    """Rows of a table by their numbers, from its end where they are negative."""
+
+    def forward(self, table: Tensor, numbers: Tensor) -> Tensor:
+        return F.embedding(numbers.long().remainder(len(table)), table)
+
+
 class TopK(nn.Module):
     """The ``k`` largest (or smallest) along a dimension, and where they were."""
 
