@@ -98,7 +98,7 @@ def _changes(model: LoadedModel, data: Dataset) -> str:
 def reads(model: LoadedModel) -> str:
     """What goes into it, by name where there are several."""
     told = model.interface
-    if told is None or (len(told.inputs) == 1 and len(told.inputs[0].shape) == 3 and not told.packed):
+    if told is None or not told.packed:
         return _size(model.input_size)
     if len(told.inputs) == 1:
         return str(told.inputs[0])
