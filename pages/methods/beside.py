@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.methods import chance, charts, dynamic, frames, gate_charts, labels, sparse
 from pages.methods.charts import Point
-from pages.ui import cards, changes, jobs, numbers, plots, standing
+from pages.ui import cards, changes, jobs, measured, numbers, plots, standing
 from pruning_core.runs.view import JobView
 from pruning_core.studies.method import MethodRun
 from pruning_core.studies.treated import Treated
@@ -40,10 +40,10 @@ def section(found: list[tuple[JobView, MethodRun]]) -> None:
                 "began": st.column_config.TextColumn("Began with", help="What the network was; its budget is of that."),
                 "budget": "Budget",
                 "state": "State",
-                "before": st.column_config.TextColumn("Before", help="Test accuracy of what it began with."),
+                "before": st.column_config.TextColumn("Before", help="On the test images: what it began with."),
                 "cut": st.column_config.TextColumn("After the last cut"),
                 "after": st.column_config.TextColumn(
-                    "In the end", help="Top-1 with its 95 % interval.", width="medium"
+                    "In the end", help="On the test images, with its 95 % interval.", width="medium"
                 ),
                 "change": st.column_config.TextColumn(
                     "Change", help="Against before; paired, on the same images.", width="medium"
@@ -83,7 +83,9 @@ def section(found: list[tuple[JobView, MethodRun]]) -> None:
 def _reached(end: Treated, spec: MethodRun) -> gate_charts.Reached:
     after, average = end.after.accuracy, end.after.average
     macs = float(end.after.cost.macs) if average is None else average.mean
-    return gate_charts.Reached(labels.run(spec), macs, after.top1, after.low, after.high, average is not None)
+    return gate_charts.Reached(
+        labels.run(spec), macs, after.top1, after.low, after.high, average is not None, after.measure
+    )
 
 
 def _row(view: JobView, spec: MethodRun, several: bool) -> dict[str, str]:
@@ -101,9 +103,9 @@ def _row(view: JobView, spec: MethodRun, several: bool) -> dict[str, str]:
         )
     after = end.after.accuracy
     return row | {
-        "before": numbers.percent(end.before.accuracy.top1),
-        "cut": numbers.percent(end.cut.top1) if end.cut else frames.NOT_YET,
-        "after": numbers.accuracy_text(after.top1, after.low, after.high),
+        "before": measured.value(end.before.accuracy),
+        "cut": measured.value(end.cut) if end.cut else frames.NOT_YET,
+        "after": measured.text(after),
         "change": changes.paired(end.drop).text,
         "macs": dynamic.text(end.after.average, end.after.cost.macs),
         "parameters": f"{end.after.cost.parameters:,}",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from pages.methods.frames import Seen
-from pages.ui import charts, theme
-from pruning_core.measuring.measures import Accuracy
+from pages.ui import charts, measured, theme
+from pruning_core.measuring.measures import TOP1, Accuracy
 
 HEIGHT = 240
 
@@ -25,14 +25,17 @@ class Point:
 
 def beside(points: Sequence[Point]) -> go.Figure:
     """One row for each run, best first, with its interval; behind them the band from the worst to the best chance."""
-    ordered = sorted((each for each in points if not each.chance), key=lambda each: -each.accuracy.top1)
+    key = points[0].accuracy.measure if points else TOP1
+    judged = measured.measure(key)
+    ordered = sorted((each for each in points if not each.chance), key=lambda each: -judged.better(each.accuracy.top1))
     lucky = [each.accuracy.top1 for each in points if each.chance]
-    best = f"; best {ordered[0].label} with {ordered[0].accuracy.top1:.1%}" if ordered else ""
-    band = f"; cuts by chance reached {min(lucky):.1%} to {max(lucky):.1%}" if lucky else ""
+    best = f"; best {ordered[0].label} with {measured.value(ordered[0].accuracy)}" if ordered else ""
+    span = f"{measured.written(key, min(lucky))} to {measured.written(key, max(lucky))}" if lucky else ""
+    band = f"; cuts by chance reached {span}" if lucky else ""
     figure = charts.blank(
-        f"Test accuracy of {len(ordered)} runs{best}{band}.",
+        f"Test {measured.named_in(key)} of {len(ordered)} runs{best}{band}.",
         height=80 + charts.ROW_PX * max(3, len(ordered)),
-        x_title="Test accuracy in the end, top-1",
+        x_title=f"{measured.axis_title(key)} in the end, test images",
         y_title="",
     )
     if lucky:
@@ -51,10 +54,11 @@ def beside(points: Sequence[Point]) -> go.Figure:
         },
         mode="markers",
         marker={"color": theme.ACCENT, "size": 8},
-        hovertemplate="%{x:.1%}<extra></extra>",
+        text=[measured.text(each.accuracy) for each in ordered],
+        hovertemplate="%{text}<extra></extra>",
         showlegend=False,
     )
-    figure.update_xaxes(tickformat=theme.PERCENT)
+    figure.update_xaxes(tickformat=measured.ticks(key))
     charts.rows(figure, [each.label for each in ordered])
     return figure
 

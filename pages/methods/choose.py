@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.methods import beside_paper, frames, refused, several
-from pages.ui import measured, numbers, shortcuts, started, state, trainable
+from pages.ui import numbers, shortcuts, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.literal import literal
@@ -38,7 +38,6 @@ ENDS = {
 def section(desk: Desk) -> None:
     """A fragment: turning a knob redraws no curve."""
     with plain_errors():
-        measured.check_accuracy(desk)
         network = state.network(desk.model)
         with st.container(border=True):
             left, right = st.columns(2, gap="medium")

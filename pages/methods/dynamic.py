@@ -131,6 +131,8 @@ def images(model: ModelRef, data: DataRef, dense: int) -> None:
 def _right_and_wrong(gates: Gates, dense: int) -> None:
     """Easy against hard images, as far as being right tells them apart."""
     macs, right = gates.macs / max(1, dense), gates.right
+    if right is None:
+        return
     parts = []
     for name, which in (("it got right", right), ("it got wrong", ~right)):
         if bool(which.any()):
@@ -143,6 +145,8 @@ def _right_and_wrong(gates: Gates, dense: int) -> None:
 
 
 def _label(seen: Seen, image: int) -> str:
+    if not seen.data.classes:
+        return f"image {int(seen.gates.indices[image]) + 1}"
     return seen.data.classes[int(seen.data.labels[seen.gates.indices[image]])]
 
 

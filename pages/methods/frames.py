@@ -10,7 +10,9 @@ import pandas as pd
 import streamlit as st
 
 from pages.methods import dynamic, sparse
+from pages.ui import measured as values
 from pages.ui import numbers
+from pruning_core.measuring.measures import TOP1
 from pruning_core.methods.channel_gating import Gating
 from pruning_core.methods.feature_boosting import Boosting
 from pruning_core.methods.phases import (
@@ -42,7 +44,7 @@ DONE: dict[str, Any] = {
     "what": st.column_config.TextColumn("What happens"),
     "epochs": st.column_config.TextColumn("Epochs", width="small"),
     "accuracy": st.column_config.TextColumn(
-        "Test accuracy afterwards", help="Top-1 with its 95 % interval, of the weights that were kept."
+        "On the test images", help="With its 95 % interval, of the weights that were kept."
     ),
     "macs": "MACs",
     "parameters": "Parameters",
@@ -109,7 +111,7 @@ def performed(rows: list[dict[str, str]], events: Iterable[Event]) -> list[dict[
             return dict.fromkeys(("accuracy", "macs", "parameters", "left", "seconds"), NOT_YET)
         each = done[number]
         return {
-            "accuracy": numbers.accuracy_text(each.accuracy.top1, each.accuracy.low, each.accuracy.high),
+            "accuracy": values.text(each.accuracy),
             "macs": dynamic.text(each.average, each.macs),
             "parameters": f"{each.parameters:,}",
             "left": sparse.left(each.sparsity),
@@ -128,6 +130,11 @@ def accuracies(events: Iterable[Event], configs: Mapping[int, FineTune]) -> pd.D
             before = sum(config.epochs for each, config in configs.items() if each < number)
             rows.append((before + event.epoch, event.top1, event.low, event.high))
     return pd.DataFrame(rows, columns=["epoch", "top1", "low", "high"])
+
+
+def measure_of(events: Iterable[Event]) -> str:
+    """The key of what the trainings are judged by."""
+    return next((event.measure for event in events if isinstance(event, Epoch)), TOP1)
 
 
 @dataclass(frozen=True)

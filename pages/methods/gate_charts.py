@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from pages.ui import charts, theme
+from pages.ui import charts, measured, theme
 from pages.ui.literal import distinct
+from pruning_core.measuring.measures import TOP1
 
 
 def channels(rows: Mapping[str, Sequence[float]], of: str) -> go.Figure:
@@ -45,7 +46,7 @@ def channels(rows: Mapping[str, Sequence[float]], of: str) -> go.Figure:
 
 @dataclass(frozen=True)
 class Reached:
-    """One network: what an image needs of it on average, and its accuracy with the bounds of its interval."""
+    """One network: what an image needs of it on average, and what it is worth with the bounds of its interval."""
 
     name: str
     macs: float
@@ -53,17 +54,20 @@ class Reached:
     low: float
     high: float
     gates: bool
+    measure: str = TOP1
 
 
 def against_macs(found: Sequence[Reached]) -> go.Figure:
-    """Accuracy against average MACs; networks with gates differ from those that need the same for every image."""
-    best = max(found, key=lambda each: each.top1)
+    """Value against average MACs; networks with gates differ from those that need the same for every image."""
+    key = found[0].measure
+    judged = measured.measure(key)
+    best = max(found, key=lambda each: judged.better(each.top1))
     figure = charts.blank(
-        f"Accuracy against the MACs of an image, {len(found)} networks. {best.name} is right most often: "
-        f"{100 * best.top1:.1f} % with {best.macs:,.0f} MACs.",
+        f"{judged.name} against the MACs of an image, {len(found)} networks. {best.name} is best: "
+        f"{measured.written(key, best.top1)} with {best.macs:,.0f} MACs.",
         height=340,
         x_title="MACs of an image, on average",
-        y_title="Test accuracy, top-1",
+        y_title=f"{measured.axis_title(key)}, test images",
     )
     for index, (name, gates) in enumerate((("the same for every image", False), ("gates, image by image", True))):
         own = [each for each in found if each.gates is gates]
@@ -79,13 +83,13 @@ def against_macs(found: Sequence[Reached]) -> go.Figure:
                 "arrayminus": [each.top1 - each.low for each in own],
                 "thickness": 1.2,
             },
-            text=[each.name for each in own],
+            text=[f"{each.name}<br>{each.macs:,.0f} MACs, {measured.written(key, each.top1)}" for each in own],
             name=name,
             mode="markers",
             marker={"color": theme.color(index), "size": 9, "symbol": theme.SYMBOLS[index]},
-            hovertemplate="%{text}<br>%{x:,.0f} MACs, %{y:.1%}<extra></extra>",
+            hovertemplate="%{text}<extra></extra>",
         )
     figure.update_xaxes(rangemode="tozero", tickformat="~s")
-    figure.update_yaxes(tickformat=".0%")
+    figure.update_yaxes(tickformat=measured.ticks(key))
     figure.update_layout(showlegend=True)
     return figure

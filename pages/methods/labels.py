@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pages.methods import chance
+from pages.ui import measured as measures
 from pages.ui import provenance, standing
 from pruning_core.allocation.shortcuts import Coupled
 from pruning_core.measuring.measures import Accuracy
@@ -29,5 +30,6 @@ def budget(spec: MethodRun) -> str:
 def measured(accuracy: Accuracy, view: JobView, spec: MethodRun) -> provenance.Provenance:
     return provenance.measured(
         accuracy.dataset, images=accuracy.images, device=view.device.upper(), seed=spec.config.seed,
-        note="Top-1. Weights were chosen on held-out images, where a phase chooses.",
+        note=f"{measures.measure(accuracy.measure).title}. "
+        "Weights were chosen on held-out images, where a phase chooses.",
     )  # fmt: skip

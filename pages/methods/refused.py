@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import state
+from pages.ui import measured, state
 from pages.ui.desk import Desk
 from pruning_core.methods.base import Goal, Method
 from pruning_core.methods.refusal import why_not as sentence
+from pruning_core.methods.refusal import without_classes
 from pruning_core.training.config import FineTune
 
 ASKED = "methods.asked"
@@ -23,4 +24,8 @@ def why_not(desk: Desk, method: Method, goal: Goal, config: FineTune) -> str:
         known[asked] = said
         while len(known) > KEPT:
             del known[next(iter(known))]
-    return known[asked]
+    return known[asked] or _without_classes(desk, method, goal)
+
+
+def _without_classes(desk: Desk, method: Method, goal: Goal) -> str:
+    return without_classes(tuple(method.phases(goal)), measured.measure(measured.key_of(desk)))

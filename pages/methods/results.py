@@ -16,6 +16,7 @@ from pages.ui import (
     jobs,
     latencies,
     links,
+    measured,
     numbers,
     plots,
     proofs,
@@ -75,11 +76,12 @@ def _live(view: JobView, spec: MethodRun, program: Program) -> None:
     frame = frames.accuracies(view.events, program.configs)
     rows = frames.performed(frames.timeline(program.phases, program.configs), view.events)
     if not frame.empty:
+        key = frames.measure_of(view.events)
         figure = charts.lines(
-            frame, x="epoch", y="top1", low="low", high="high", height=300, y_percent=True,
-            x_title="Epochs of training", y_title="Test accuracy, top-1",
-            alt=f"Test accuracy over the epochs of {spec.method.card.name}, "
-            f"{numbers.percent(float(frame['top1'].iloc[-1]))} at the last one.",
+            frame, x="epoch", y="top1", low="low", high="high", height=300, y_percent=bool(measured.ticks(key)),
+            x_title="Epochs of training", y_title=f"{measured.axis_title(key)}, test images",
+            alt=f"Test {measured.named_in(key)} over the epochs of {spec.method.card.name}, "
+            f"{measured.written(key, float(frame['top1'].iloc[-1]))} at the last one.",
         )  # fmt: skip
         plots.show(figure, "methods.accuracy")
     seen = frames.watched(program.phases, view.events)
@@ -101,9 +103,10 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
     source, change = labels.measured(end.after.accuracy, view, spec), changes.paired(end.drop)
     places = cards.row(4)
     cards.number(
-        "Accuracy", numbers.percent(end.after.accuracy.top1), source, container=places[0],
-        detail=f"{numbers.interval_text(end.after.accuracy.low, end.after.accuracy.high)}; before: "
-        f"{numbers.percent(end.before.accuracy.top1)}",
+        measured.measure(end.after.accuracy.measure).name, measured.value(end.after.accuracy), source,
+        container=places[0],
+        detail=f"95{numbers.THIN}% interval {measured.bounds(end.after.accuracy)}; before: "
+        f"{measured.value(end.before.accuracy)}",
         change=change, help=f"The change is paired on the same images: {change.interval}, {change.verdict}.",
     )  # fmt: skip
     if end.after.sparsity is not None:
@@ -125,7 +128,7 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
         sparse.explain(end.before, end.after)
     if end.after.average is not None:
         dynamic.explain(end.before, end.after)
-    cut = f"Right after the last cut it had {numbers.percent(end.cut.top1)}. " if end.cut else ""
+    cut = f"Right after the last cut it had {measured.value(end.cut)}. " if end.cut else ""
     st.caption(
         f"{cut}{end.images:,} training images seen (repeated ones each time), {numbers.duration(end.seconds)} in all, "
         f"seeds {', '.join(str(seed) for seed in end.seeds) or '–'}."

@@ -19,6 +19,7 @@ from pruning_core.graph import Network
 from pruning_core.graph.gated import Boosted, ChannelGated
 from pruning_core.measuring.evaluate import Batch, predicting
 from pruning_core.measuring.measures import AverageMacs
+from pruning_core.measuring.registry import measure_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +40,14 @@ class GatedLayer:
 
 @dataclass(frozen=True, eq=False)
 class Gates:
-    """``indices`` (N,) into the images; ``right`` (N,): classified correctly. ``other``: MACs of what has no gates.
+    """``indices`` (N,) into the images; ``right`` (N,): classified correctly, None where nothing is
+    right or wrong. ``other``: MACs of what has no gates.
 
     The gates' own products are among those.
     """
 
     indices: Tensor
-    right: Tensor
+    right: Tensor | None
     layers: tuple[GatedLayer, ...]
     other: int
 
@@ -93,7 +95,9 @@ def counting(
                 each.take(len(batch.indices))
             batches.append(batch)
             yield sum(len(each.indices) for each in batches)
-    right = torch.cat([batch.scores.argmax(1) == batch.labels for batch in batches])
+    right = None
+    if measure_of(data).decides:
+        right = torch.cat([batch.scores.argmax(1) == batch.labels for batch in batches])
     layers = tuple(each.layer(name) for name, each in found.items())
     other = network.cost().macs - sum(layer.dense for layer in layers)
     return Gates(torch.cat([batch.indices for batch in batches]), right, layers, other)

@@ -41,6 +41,11 @@ PACE = 0.1  # how far a weight of the discriminator can move in the first epoch
 class FromHooks(ObjectiveSpec, Objective):
     """Nothing but what hooks ask for: labels teach nothing, and the cross-entropy with them is only reported."""
 
+    @property
+    def needs_classes(self) -> bool:
+        """Whether labels must name the class of each image."""
+        return True
+
     def begin(self, model: nn.Module, others: Mapping[str, nn.Module]) -> Objective:
         return self
 

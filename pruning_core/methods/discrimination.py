@@ -42,6 +42,11 @@ class InsertedLosses(HookSpec):
     losses: Annotated[int, Range(1, 8, "Inserted losses", step=1)] = 2
     weight: Annotated[float, Range(0.0, 10.0, "Weight of the inserted losses")] = 1.0
 
+    @property
+    def needs_classes(self) -> bool:
+        """Whether labels must name the class of each image."""
+        return True
+
     def begin(self, model: nn.Module, network: Network) -> Hook:
         return _InsertedLosses(self, model, network)
 
@@ -110,6 +115,11 @@ class DiscriminationJudgement(Judgement):
 
     losses: Annotated[int, Range(1, 8, "Inserted losses", step=1)] = 2
     rounds: Annotated[int, Range(1, 64, "Rounds of selection", step=1)] = 4
+
+    @property
+    def needs_classes(self) -> bool:
+        """Whether labels must name the class of each image."""
+        return True
 
     def judging(
         self, model: nn.Module, network: Network, images: Dataset, learnt: Mapping[str, Tensor], device: str

@@ -19,6 +19,7 @@ from pruning_core.errors import UserError
 from pruning_core.graph import Plan, silence
 from pruning_core.measuring.evaluate import Tally, predicting
 from pruning_core.measuring.measures import Accuracy
+from pruning_core.measuring.registry import measure_of, named
 from pruning_core.methods.cutting import allowed, fair_by, ranks_of, staged_as
 from pruning_core.methods.phases import FindWidths
 from pruning_core.methods.state import Setup, State, needed
@@ -31,7 +32,10 @@ Found = dict[str, Tensor]
 
 
 def figure(accuracy: Accuracy) -> float:
-    """Of two networks the more accurate one is better; of equally accurate ones the one with the smaller loss."""
+    """Of two networks the one with the better value is better; of equally accurate ones that with the smaller loss."""
+    measure = named(accuracy.measure)
+    if not measure.decides:  # such values are hardly ever equal
+        return measure.better(accuracy.top1)
     return accuracy.top1 + 1 / ((1 + accuracy.loss) * (accuracy.images + 1))
 
 
@@ -57,12 +61,16 @@ def finding(phase: FindWidths, state: State, setup: Setup) -> Generator[Event, N
     def counted(event: Event) -> Iterator[Event]:
         yield clock.made(event.number + 1) if isinstance(event, Trial) else event
 
-    trials = yield from told(searching(search, pool, tried, (budget,)), counted)
+    measure = measure_of(held_out)
+    whole = measure.whole(held_out.labels)
+    trials = yield from told(searching(search, pool, tried, (budget,), whole=whole), counted)
     best = best_of(trials)
     if best is None:
         raise UserError("No width that was tried keeps to the budget. Try more widths, or choose a larger budget.")
-    right = int(best.accuracy * len(held_out) + 1e-9)  # what settles ties is worth less than one image
-    said = f"the best of {len(trials)} networks is right on {right} of {len(held_out)} held-out images"
+    said = f"the best of {len(trials)} networks has {measure.name} {measure.better(best.accuracy):.4g}"
+    if measure.decides:
+        right = int(best.accuracy * len(held_out) + 1e-9)  # what settles ties is worth less than one image
+        said = f"the best of {len(trials)} networks is right on {right} of {len(held_out)} held-out images"
     yield Stage(staged_as(phase, said))
     marks = {key: torch.ones(size, dtype=torch.float64) for key, size in pool.size.items()}
     counts = {key: len(units) for key, units in best.plan.items()}

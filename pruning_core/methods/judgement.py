@@ -22,6 +22,11 @@ class Judgement(ABC):
     def __post_init__(self) -> None:
         check_knobs(self)
 
+    @property
+    def needs_classes(self) -> bool:
+        """Whether labels must name the class of each image."""
+        return False
+
     @abstractmethod
     def judging(
         self, model: nn.Module, network: Network, images: Dataset, learnt: Mapping[str, Tensor], device: str

@@ -48,6 +48,11 @@ class ByWeights(WithoutBlocks):
 class ByImprinting(WithoutBlocks):
     """How many more images a classifier of mean directions gets right behind a block than in front of it."""
 
+    @property
+    def needs_classes(self) -> bool:
+        """Whether labels must name the class of each image."""
+        return True
+
     def values(self, model: nn.Module, network: Network, blocks: list[Block], images: Dataset, seed: int) -> Values:
         ends = yield from features(model, [block.name for block in blocks], images)
         classes = len(images.classes)
@@ -63,6 +68,11 @@ class ByProbes(WithoutBlocks):
     """How many more images a trained linear classifier gets right behind a block than in front of it."""
 
     steps: Annotated[int, Range(10, 2000, "Steps of a probe")] = 150
+
+    @property
+    def needs_classes(self) -> bool:
+        """Whether labels must name the class of each image."""
+        return True
 
     def values(self, model: nn.Module, network: Network, blocks: list[Block], images: Dataset, seed: int) -> Values:
         ends = yield from features(model, [block.name for block in blocks], images)

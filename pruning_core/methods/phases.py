@@ -31,8 +31,8 @@ from pruning_core.training.loss import ObjectiveSpec
 class Train:
     """Train with ``hooks`` for a ``share`` of the program's epochs, as the program's settings say.
 
-    ``objective`` None is cross-entropy with the smoothing of the settings. ``keep``: the weights of the epoch that was
-    best on held-out images, or the last ones, which a method needs that shapes the weights while it trains.
+    ``objective`` None is the loss that goes with what the data are judged by. ``keep``: the weights of the epoch that
+    was best on held-out images, or the last ones, which a method needs that shapes the weights while it trains.
     ``longer``: so many times as many epochs as the settings give it. ``name`` is what a person calls it.
     """
 

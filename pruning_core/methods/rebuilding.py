@@ -37,6 +37,11 @@ class Rebuilding(ABC):
     def __post_init__(self) -> None:
         check_knobs(self)
 
+    @property
+    def needs_classes(self) -> bool:
+        """Whether labels must name the class of each image."""
+        return False
+
     @abstractmethod
     def edits(self, model: nn.Module, network: Network, target: Target, images: Dataset, seed: int) -> Work:
         """Those that bring ``model`` within ``target``; ``images`` are labelled and fitted, and none that is tested on.

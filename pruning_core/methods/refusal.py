@@ -14,10 +14,11 @@ from pruning_core.allocation.uniform import Uniform
 from pruning_core.criteria import Criterion, score
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan, remove
+from pruning_core.measuring.measure import Against, Measure
 from pruning_core.methods.base import Goal, Method
 from pruning_core.methods.cutting import check_ranked
 from pruning_core.methods.masking import check_masked, without_drawing
-from pruning_core.methods.phases import Cut, Mask, Phase, Rebuild, Reinitialise, Widths, settings
+from pruning_core.methods.phases import Cut, Judge, Mask, Phase, Rebuild, Reinitialise, Train, Widths, settings
 from pruning_core.methods.rebuilding import Target
 from pruning_core.methods.units import NO_MODULES, cuttable
 from pruning_core.training.config import FineTune
@@ -40,6 +41,28 @@ def why_not(method: Method, goal: Goal, config: FineTune, model: nn.Module, *, r
             _check(phase, phases[:number], goal.network, model, runs)
     except UserError as error:
         return str(error)
+    return ""
+
+
+def without_classes(phases: Sequence[Phase], measure: Measure) -> str:
+    """ "" where ``phases`` can learn from images that are judged by ``measure``, else why not."""
+    if measure.decides or measure.against is Against.CLASSES:
+        return ""
+    for phase in phases:
+        match phase:
+            case Train(hooks=hooks, objective=objective):
+                needed = any(each.needs_classes for each in hooks) or bool(objective and objective.needs_classes)
+            case Judge(by=judgement):
+                needed = judgement.needs_classes
+            case Rebuild(how=how):
+                needed = how.needs_classes
+            case _:
+                needed = False
+        if needed:
+            return (
+                f"Its part {phase.name!r} learns from the class of each image, and these images are judged by "
+                f"{measure.name}. Choose another method, or images whose classes are known."
+            )
     return ""
 
 

@@ -64,6 +64,11 @@ class Sandwich(ObjectiveSpec):
     narrowest: Narrowest = 0.25
     between: Annotated[int, Range(0, 8, "Random widths per step", step=1)] = 2
 
+    @property
+    def needs_classes(self) -> bool:
+        """Whether labels must name the class of each image."""
+        return True
+
     def begin(self, model: nn.Module, others: Mapping[str, nn.Module]) -> Objective:
         raise ValueError("a sandwich of widths needs the captured network")
 

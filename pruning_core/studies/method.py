@@ -21,12 +21,13 @@ from pruning_core.measuring.gates import counting, gated
 from pruning_core.measuring.latency import LEAST, measuring_latency
 from pruning_core.measuring.marks import Marks
 from pruning_core.measuring.measures import Accuracy, AverageMacs, Latency
+from pruning_core.measuring.registry import measure_of
 from pruning_core.methods.base import Goal, Method
 from pruning_core.methods.cut_and_train import CutAndTrain
 from pruning_core.methods.perform import Broken, Done, perform
 from pruning_core.methods.phases import Apply, Cut, Mask, Phase, Rebuild, settings
 from pruning_core.methods.place import Keeper, Place
-from pruning_core.methods.refusal import why_not
+from pruning_core.methods.refusal import why_not, without_classes
 from pruning_core.methods.state import Setup, State
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
@@ -53,7 +54,7 @@ class MethodRun(RunSpec):
     ``shortcuts`` says what becomes of channels that an addition couples.
 
     A ``PhaseDone`` after every phase, training events tagged with the number of their phase, one ``Treated`` in the
-    end. Weights are chosen on the held-out split of ``data``, all accuracies are those of its test split.
+    end. Weights are chosen on the held-out split of ``data``, all values are those of its test split.
     """
 
     kind: ClassVar[str] = "method"
@@ -84,6 +85,8 @@ class MethodRun(RunSpec):
         train.check_trainable()
         fit, held_out = hold_out(train, self.data)
         parts = tuple(fitted(part, self.data, loaded) for part in (fit, held_out, test))
+        if obstacle := without_classes(phases, measure_of(parts[0])):
+            raise UserError(obstacle)
         yield from _Attempt(
             self, workspace, loaded, State.of(loaded.model, network, self.shortcuts), phases, parts, past
         ).run()

@@ -40,6 +40,11 @@ class Distillation(ObjectiveSpec):
     labels: LabelWeight = 0.0
     teacher: str = ORIGIN
 
+    @property
+    def needs_classes(self) -> bool:
+        """Whether labels must name the class of each image."""
+        return self.labels > 0
+
     def begin(self, model: nn.Module, others: Mapping[str, nn.Module]) -> Objective:
         """Raises ValueError when there is no network of the teacher's name."""
         if self.teacher not in others:

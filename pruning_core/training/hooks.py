@@ -138,6 +138,11 @@ class HookSpec(ABC):
     def __post_init__(self) -> None:
         check_knobs(self)
 
+    @property
+    def needs_classes(self) -> bool:
+        """Whether labels must name the class of each image."""
+        return False
+
     @abstractmethod
     def begin(self, model: nn.Module, network: Network) -> Hook:
         """Called before the optimizer is made. ``model`` is the training's own copy, on its device, with the weights

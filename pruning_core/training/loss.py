@@ -45,6 +45,11 @@ class ObjectiveSpec(ABC):
     def __post_init__(self) -> None:
         check_knobs(self)
 
+    @property
+    def needs_classes(self) -> bool:
+        """Whether labels must name the class of each image."""
+        return False
+
     @abstractmethod
     def begin(self, model: nn.Module, others: Mapping[str, nn.Module]) -> Objective:
         """Called when a training begins. ``model`` is its own copy, on its device.
@@ -63,6 +68,11 @@ class CrossEntropy(ObjectiveSpec, Objective):
     """With auxiliary classifiers where the network has them. ``smoothing`` of the labels lies in [0, 1)."""
 
     smoothing: float = 0.0
+
+    @property
+    def needs_classes(self) -> bool:
+        """Whether labels must name the class of each image."""
+        return True
 
     def begin(self, model: nn.Module, others: Mapping[str, nn.Module]) -> Objective:
         return self

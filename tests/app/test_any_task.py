@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from pages.ui import standing, state
 from pages.ui.desk import Desk
@@ -13,7 +12,7 @@ from pruning_core.datasets import import_data
 from pruning_core.graph import Plan
 from pruning_core.runs.view import State
 from pruning_core.zoo import import_model
-from tests.app.page_under_test import ROOT, metrics, opened, text_of
+from tests.app.page_under_test import metrics, opened, text_of
 from tests.core.task_nets import Enlarger, archive, exported, made, pictures
 
 
@@ -67,13 +66,3 @@ def test_a_plan_is_measured_applied_and_taken_on(desk, monkeypatch):
     assert page.session_state["desk"].model.base == planned.model
     page = opened("download", monkeypatch, owner=page.session_state["owner"], desk=page.session_state["desk"])
     assert "Relative output error" in metrics(page) and "Top-1 accuracy" not in metrics(page)
-
-
-@pytest.mark.parametrize("name", ["methods"])
-def test_pages_that_compare_accuracies_say_what_is_measured_elsewhere(desk, monkeypatch, name):
-    monkeypatch.chdir(ROOT)
-    page = AppTest.from_file(str(ROOT / "pages" / name / "page.py"), default_timeout=120)
-    page.session_state["desk"] = desk
-    page.run()
-    assert not page.exception
-    assert any("judged by relative output error. Sensitivity, What-if and Fine-tune" in e.value for e in page.error)
