@@ -38,6 +38,8 @@ from pruning_core.zoo import DEMOS, ModelRef
 SWEEP = SensitivityRun(
     DEMOS[0].ref, replace(DIGITS, split="held-out"), ratios=(0.3, 0.5, 0.6, 0.9), images=150, device="cpu"
 )
+# Cells beside the unpruned network that are estimated: from as many images of it as the last row to end has seen.
+ESTIMATED = replace(SWEEP, data=DIGITS, ratios=(0.1, 0.2, 0.3), images=450, mode=Fast(0.03))
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -58,8 +60,8 @@ def base(events: list[Event]) -> Accuracy:
 
 @pytest.mark.parametrize(
     "spec",
-    [SWEEP, replace(SWEEP, mode=Fast(0.05)), replace(SWEEP, recovery=Mending(images=64), ratios=(0.6,))],
-    ids=["exact", "fast", "mended"],
+    [SWEEP, replace(SWEEP, mode=Fast(0.05)), ESTIMATED, replace(SWEEP, recovery=Mending(images=64), ratios=(0.6,))],
+    ids=["exact", "fast", "estimated", "mended"],
 )
 def test_a_sweep_in_pieces_has_the_very_cells_of_one_in_one_go(spec: SensitivityRun, workspace: Workspace) -> None:
     alone = list(spec.run(workspace))
