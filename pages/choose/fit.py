@@ -100,9 +100,7 @@ def reads(model: LoadedModel) -> str:
     told = model.interface
     if told is None or not told.packed:
         return _size(model.input_size)
-    if len(told.inputs) == 1:
-        return str(told.inputs[0])
-    return " and ".join(f"{named(each.name)} ({each})" for each in told.inputs)
+    return literal(str(told))
 
 
 def _shape(data: Dataset) -> str:

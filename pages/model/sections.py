@@ -32,7 +32,10 @@ INTERVAL = N_("The range below is the 95 % Wilson interval: where the accuracy o
 def introduction(model: LoadedModel) -> None:
     size = " × ".join(str(side) for side in model.input_size)
     plain = model.outputs.meaning is Meaning.SCORES
-    if plain:
+    if len(model.input_size) != 3:
+        reads = literal(str(model.interface)) if model.interface is not None else size
+        text = _("Reads {inputs} and gives {outputs}.").format(inputs=reads, outputs=said(str(model.outputs)))
+    elif plain:
         text = _("Reads images of {size} and tells {n:,} classes apart.").format(size=size, n=model.num_classes)
     else:
         text = _("Reads images of {size} and gives {outputs}.").format(size=size, outputs=said(str(model.outputs)))

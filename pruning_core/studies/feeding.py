@@ -64,7 +64,7 @@ def _check(each: Input, name: str, part: torch.Tensor, data: str) -> None:
 
 
 def _reads(told: Interface) -> str:
-    return f"The network reads {' and '.join(f'{clip(each.name)} ({each})' for each in told.inputs)}."
+    return f"The network reads {told}."
 
 
 def _way_out(told: Interface) -> str:

@@ -31,3 +31,5 @@ def test_the_output_to_be_judged_is_chosen(monkeypatch):
     assert dataclasses.replace(page.session_state["desk"].model, options=(), num_classes=None) == dataclasses.replace(
         model, options=(), num_classes=None
     )
+    page = opened("model", monkeypatch, desk=page.session_state["desk"])
+    assert "Reads picture (3 × 16 × 16) and row (5) and gives the scores of 2 classes." in text_of(page)
