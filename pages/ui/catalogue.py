@@ -57,7 +57,7 @@ def translations(locale: str) -> Translations:
     for path in sorted((LOCALES / locale).glob("*.po")) if locale else []:
         with path.open("rb") as file:
             for message in read_po(file, locale=locale, ignore_obsolete=True):
-                if message.id and not message.fuzzy:
+                if message.id and any(message.string or "") and not message.fuzzy:  # another file may have it
                     together[message.id] = message
     compiled = io.BytesIO()
     write_mo(compiled, together)

@@ -84,3 +84,9 @@ def test_what_counts_as_a_sentence_of_the_core(tmp_path, monkeypatch):
         'def obstacle(n):\n    return f"It has {n} layers only."\n'
     )
     assert set(messages.of_the_core(source)) == {"no {0} here", "It has {0} layers only."}
+
+
+def test_a_text_that_one_of_two_files_translates_is_translated(small, tmp_path):
+    (tmp_path / "zh_CN" / "a.po").write_text('msgid "the first layer"\nmsgstr ""\n', encoding="utf-8")
+    catalogue.translations.cache_clear()
+    assert catalogue.translations("zh_CN").texts.gettext("the first layer") == "第一层"
