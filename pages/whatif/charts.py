@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -97,14 +98,14 @@ def _outline(figure: go.Figure, place: int) -> None:
         )  # fmt: skip
 
 
-def _text(row: object) -> str:
-    kept, size, exact, lost = (getattr(row, name) for name in ("kept", "size", "exact", "lost"))
+def _text(row: Any) -> str:
+    kept, size, exact, lost = row.kept, row.size, row.exact, row.lost
     told = [
-        f"<b>{plotted(row.key)}</b>" + ("" if exact else " (approximate)"),  # type: ignore[attr-defined]
+        f"<b>{plotted(row.key)}</b>" + ("" if exact else _(" (approximate)")),
         _("{kept:,} of {size:,} channels kept").format(kept=kept, size=size),
         _("{share_before:.1f} % of the MACs, {share_after:.1f} % after").format(
             share_before=100 * row.share_before, share_after=100 * row.share_after
-        ),  # type: ignore[attr-defined]
+        ),
         _("alone, half of it removed loses {lost:.1f} points").format(lost=100 * lost)
         if lost == lost
         else _("effect not measured"),
