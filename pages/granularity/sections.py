@@ -61,7 +61,7 @@ def _choose(weights: Mapping[str, Tensor]) -> tuple[str, Grain, float]:
     st.session_state.setdefault("granularity.grain", Grain.ELEMENT)
     chosen = (
         st.segmented_control(
-            _("Granularity"), list(Grain), format_func=lambda each: _(texts.NAMES[each]), required=True,
+            _("Granularity"), list(Grain), format_func=texts.name, required=True,
             key="granularity.grain", persist_state="session", wrap=True,
         )
     )  # fmt: skip
@@ -137,12 +137,12 @@ def _all(desk: Desk, layer: str, weight: Tensor, ratio: float) -> None:
         if grains.obstacle(grain, weight):
             continue
         own = min(max(ratio, grains.least(grain)), grains.most(grain))
-        with st.spinner(_("Measuring: {what}").format(what=_(texts.NAMES[grain])), show_time=True):
+        with st.spinner(_("Measuring: {what}").format(what=texts.name(grain)), show_time=True):
             found, times = effects.effect(desk, layer, grain, own), effects.times(desk, layer, grain, own)
         accuracy = found.measured.accuracy if found.measured else None
         rows.append(
             {
-                "granularity": _(texts.NAMES[grain]),
+                "granularity": texts.name(grain),
                 "structure": said(str(grains.structure(grain))),
                 "zeros": 100 * found.zeros,
                 "accuracy": numbers.accuracy_text(accuracy.top1, accuracy.low, accuracy.high) if accuracy else "–",

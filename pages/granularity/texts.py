@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pages.ui.language import N_
+from pages.ui.language import N_, said
 from pruning_core.sparsity.grains import Grain
 
-NAMES: Mapping[Grain, str] = {
-    Grain.ELEMENT: N_("Element"),
-    Grain.N_OF_M: N_("2:4"),
-    Grain.VECTOR: N_("Vector"),
-    Grain.COLUMN: N_("Column"),
-    Grain.PATTERN: N_("Pattern"),
-    Grain.KERNEL: N_("Kernel"),
-    Grain.FILTER: N_("Filter"),
-    Grain.LAYER: N_("Layer"),
-}
 ABOUT: Mapping[Grain, str] = {
     Grain.ELEMENT: N_(
         "Every weight is judged alone. The zeros lie anywhere, so a kernel must look up where the "
@@ -53,3 +43,7 @@ WHY = N_(
     "as much as any weight. A kernel that skips zeros must read positions beside the values "
     "and jumps through memory. Only a smaller layer is less work for the same dense kernel."
 )
+
+
+def name(grain: Grain) -> str:
+    return said(grain.value).capitalize()
