@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-UNCONVERTED = {"choose", "compare", "criteria", "methods"}  # folders whose pages still speak English alone
+UNCONVERTED = {"choose", "compare", "methods"}  # folders whose pages still speak English alone
 MARKS = {"_", "N_", "said", "ngettext"}
 # What draws its first argument, whatever object it is called on.
 DRAWING = {
