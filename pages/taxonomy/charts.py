@@ -121,7 +121,7 @@ def timeline(
     _add_lineage(figure, [pair for pair in drawn if pair not in mine], at, theme.faded(theme.NEUTRAL, 0.35), 1)
     _add_lineage(figure, mine, at, theme.CUT, 2.5)
     near = {selected, *(key for pair in mine for key in pair)}
-    names = dict(zip(dated["key"], dated["name"]))
+    names = dict(zip(dated["key"], map(said, dated["name"])))
     figure.add_scatter(
         x=dated["x"],
         y=[row[family] for family in dated["family"]],
@@ -138,7 +138,7 @@ def timeline(
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 1}},
         customdata=dated["key"],
-        hovertext=[f"<b>{each.name}</b><br>{each.venue} {each.year}" for each in dated.itertuples(index=False)],
+        hovertext=[f"<b>{said(each.name)}</b><br>{each.venue} {each.year}" for each in dated.itertuples(index=False)],
         hovertemplate="%{hovertext}<extra></extra>",
         name=PAPERS,
         showlegend=False,
