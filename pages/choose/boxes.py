@@ -35,7 +35,7 @@ def draw(ref: DataRef, data: Dataset) -> None:
 def _drawn(picture: Image.Image, things: tuple[Thing, ...]) -> Image.Image:
     """Enlarged or made smaller, so that a line of two pixels is seen."""
     scale = SIDE / picture.width
-    shown = picture.convert("RGB").resize((SIDE, max(1, round(scale * picture.height))), Image.Resampling.BILINEAR)
+    shown = picture.convert(_("RGB")).resize((SIDE, max(1, round(scale * picture.height))), Image.Resampling.BILINEAR)
     pen = ImageDraw.Draw(shown)
     for each in things:
         if each.box is not None:

@@ -10,14 +10,15 @@ from pages.choose import details, inbox, limits, table
 from pages.choose.progress import Bar
 from pages.ui import numbers, state
 from pages.ui.errors import plain_errors
+from pages.ui.language import N_, _
 from pages.ui.literal import literal, named
 from pruning_core.datasets import CIFAR_SAMPLE, DIGITS, SETS, DataRef, import_data, load_splits
 from pruning_core.errors import UserError
 
-BUNDLED, SAMPLE, CLASSIC, FILE = "Digits", "CIFAR-10 sample", "Classic sets", "A file of yours"
+BUNDLED, SAMPLE, CLASSIC, FILE = N_("Digits"), N_("CIFAR-10 sample"), N_("Classic sets"), N_("A file of yours")
 SLOT, TEST_SLOT = "data", "test data"
 FAULT = "choose.data.fault"
-HELP = """
+HELP = N_("""
 - **npz**: an array images, or inputs for numbers of any shape (several as inputs/name), and, if you have them, labels,
   classes, test_images, test_labels. Labels may be classes, or numbers of any shape; without any, a network is judged
   by how near it stays to what it gave.
@@ -26,13 +27,14 @@ HELP = """
   or images with a list of labels (one csv: a column of file names, then classes, columns of 0 and 1, or numbers), or
   with annotations (one json in COCO's form).
 - **csv, parquet**: a row for each example, columns of numbers, and one of them the target.
-"""
+""")
 
 
 def draw() -> None:
     source = st.segmented_control(
-        "Where from",
+        _("Where from"),
         (BUNDLED, SAMPLE, CLASSIC, FILE),
+        format_func=_,
         default=BUNDLED,
         required=True,
         key="choose.data.source",
@@ -43,21 +45,26 @@ def draw() -> None:
         case "Digits":
             _here(
                 DIGITS,
-                "Handwritten digits, grey, 8 × 8 pixels: 1,797 real images that come with scikit-learn. No download.",
+                _(
+                    "Handwritten digits, grey, 8 × 8 pixels: 1,797 real images that come with "
+                    "scikit-learn. No download."
+                ),
                 "choose.digits",
             )
         case "CIFAR-10 sample":
             _here(
                 CIFAR_SAMPLE,
-                "2,000 of the test images of CIFAR-10, colour, 32 × 32 pixels, for measuring only: half of them to "
-                "choose by, half to report on. To train, take CIFAR10 under Classic sets. No download.",
+                _(
+                    "2,000 of the test images of CIFAR-10, colour, 32 × 32 pixels, for measuring only: half of them to "
+                    "choose by, half to report on. To train, take CIFAR10 under Classic sets. No download."
+                ),
                 "choose.sample",
             )
         case "Classic sets":
             _classic()
         case _:
             _file()
-    st.subheader("On the desk")
+    st.subheader(_("On the desk"))
     with plain_errors():
         details.draw(state.desk().data)
 
@@ -65,7 +72,7 @@ def draw() -> None:
 def take(data: DataRef) -> None:
     """Put it on the desk. Raises UserError when it does not load."""
     if state.choose_data(data):
-        st.toast("It is on the desk.", icon=":material/check:")
+        st.toast(_("It is on the desk."), icon=":material/check:")
     st.rerun()
 
 
@@ -73,7 +80,7 @@ def _here(ref: DataRef, what: str, key: str) -> None:
     """Images that need no network."""
     st.caption(what)
     chosen = state.desk().data == ref
-    if st.button("On the desk" if chosen else "Use them", disabled=chosen, key=key, wrap=True):
+    if st.button(_("On the desk") if chosen else _("Use them"), disabled=chosen, key=key, wrap=True):
         with plain_errors():
             take(ref)
 
@@ -81,13 +88,17 @@ def _here(ref: DataRef, what: str, key: str) -> None:
 def _classic() -> None:
     for item in SETS:
         with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            st.markdown(f"**{item.name}**  \n:gray[downloaded once, about {item.megabytes} MB]")
+            st.markdown(
+                _("**{name}**  \n:gray[downloaded once, about {megabytes} MB]").format(
+                    name=item.name, megabytes=item.megabytes
+                )
+            )
             ref = DataRef("torchvision", item.name)
             chosen = state.desk().data == ref
             if st.button(
-                "On the desk" if chosen else "Use it", disabled=chosen, key=f"choose.set.{item.name}", wrap=True
+                _("On the desk") if chosen else _("Use it"), disabled=chosen, key=f"choose.set.{item.name}", wrap=True
             ):
-                with plain_errors(), Bar(f"Fetching {item.name} …") as bar:
+                with plain_errors(), Bar(_("Fetching {name} …").format(name=item.name)) as bar:
                     load_splits(ref, state.workspace(), bar)
                     take(ref)
 
@@ -96,19 +107,19 @@ def _file() -> None:
     left, right = st.columns(2)
     with left:
         sent = inbox.receive(
-            "Data as .npz, .zip, .csv or .parquet",
+            _("Data as .npz, .zip, .csv or .parquet"),
             SLOT,
-            help=HELP,
+            help=_(HELP),
         )
         if sent is not None:
-            st.caption(f"Received {named(sent.name)}, {numbers.size_bytes(sent.size)}.")
+            st.caption(_("Received {name}, {size}.").format(name=named(sent.name), size=numbers.size_bytes(sent.size)))
     with right:
         two = st.toggle(
-            "The test images are in a second zip", key="choose.data.two", persist_state="session", wrap=True
+            _("The test images are in a second zip"), key="choose.data.two", persist_state="session", wrap=True
         )
-        test = inbox.receive("Test images as .zip", TEST_SLOT, help="The same class folders.") if two else None
+        test = inbox.receive(_("Test images as .zip"), TEST_SLOT, help=_("The same class folders.")) if two else None
         if test is not None:
-            st.caption(f"Received {named(test.name)}, {numbers.size_bytes(test.size)}.")
+            st.caption(_("Received {name}, {size}.").format(name=named(test.name), size=numbers.size_bytes(test.size)))
     if sent is None and test is None:
         st.caption(limits.of_images())
     if sent is None or (two and test is None):
@@ -124,7 +135,9 @@ def _file() -> None:
                 _read(sent, test, chosen)
     elif fault is None:
         _read(sent, test, _as_the_network_reads(sent))
-    if st.button("Forget this file" if test is None else "Forget these files", key="choose.data.forget", wrap=True):
+    if st.button(
+        _("Forget this file") if test is None else _("Forget these files"), key="choose.data.forget", wrap=True
+    ):
         _forget()
         st.rerun()
 
@@ -138,7 +151,7 @@ def _as_the_network_reads(sent: inbox.Sent) -> dict[str, Any]:
 def _read(sent: inbox.Sent, test: inbox.Sent | None, chosen: dict[str, Any]) -> None:
     """Judge and keep the files; what is wrong with them stays on the page until others are sent."""
     try:
-        with Bar(f"Reading {named(sent.name)} …") as bar:
+        with Bar(_("Reading {name} …").format(name=named(sent.name))) as bar:
             ref = import_data(
                 sent.path, sent.name, state.workspace(), test_file=test.path if test else None, progress=bar,
                 **chosen,

@@ -13,11 +13,12 @@ from pages.choose import boxes, names, samples, scaling, shares, tasks
 from pages.choose.typed import listed, numbers_of
 from pages.ui import cards, notes, provenance, state
 from pages.ui.errors import plain_errors
+from pages.ui.language import N_, _
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.datasets.ref import Order
 
-AS_IS = "as they are"
-CHANNELS = {AS_IS: None, "grey": 1, "colour": 3}
+AS_IS = N_("as they are")
+CHANNELS = {AS_IS: None, N_("grey"): 1, N_("colour"): 3}
 
 
 def draw(ref: DataRef) -> None:
@@ -34,7 +35,7 @@ def draw(ref: DataRef) -> None:
         classes = _classes(ref, train, test) if train.classes else []
     testing, held_out = shares.ask(ref, train, test)
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Apply", type="primary", key="choose.details.apply", wrap=True):
+        if st.button(_("Apply"), type="primary", key="choose.details.apply", wrap=True):
             with plain_errors():
                 after = _changed(ref, train, changed, classes) if train.pictures else replace(ref, **changed)
                 after = replace(after, test_fraction=testing, held_out=held_out, task=task)
@@ -47,11 +48,13 @@ def draw(ref: DataRef) -> None:
             ref, size=None, channels=None, mean=None, std=None, classes=None, code_page=None, order="RGB", task="",
             rate=DataRef.rate, samples=DataRef.samples,
         )  # fmt: skip
-        if st.button("Back to what the data says", disabled=plain == ref, key="choose.details.reset", wrap=True):
+        if st.button(_("Back to what the data says"), disabled=plain == ref, key="choose.details.reset", wrap=True):
             with plain_errors():
                 _take(ref, plain)
-    counted = "images, pixels scaled to 0–1" if train.pictures else "examples"
-    cards.source_line(provenance.derived(f"mean and deviation counted over all training {counted}"))
+    counted = _("images, pixels scaled to 0–1") if train.pictures else "examples"
+    cards.source_line(
+        provenance.derived(_("mean and deviation counted over all training {counted}").format(counted=counted))
+    )
 
 
 def _take(before: DataRef, after: DataRef) -> None:
@@ -66,11 +69,12 @@ def _numbers(ref: DataRef, train: Dataset) -> dict[str, str | int | None]:
     key = f"choose.details.{ref.key[:12]}"
     current = next(name for name, value in CHANNELS.items() if value == ref.channels)
     return {
-        "height": first.number_input("Height (pixels)", 1, 1024, height, key=f"{key}.height"),
-        "width": second.number_input("Width (pixels)", 1, 1024, width, key=f"{key}.width"),
+        "height": first.number_input(_("Height (pixels)"), 1, 1024, height, key=f"{key}.height"),
+        "width": second.number_input(_("Width (pixels)"), 1, 1024, width, key=f"{key}.width"),
         "channels": st.segmented_control(
-            "Colour",
+            _("Colour"),
             tuple(CHANNELS),
+            format_func=_,
             default=current,
             required=True,
             key=f"{key}.channels",
@@ -78,25 +82,30 @@ def _numbers(ref: DataRef, train: Dataset) -> dict[str, str | int | None]:
         ),
         "order": _order(ref, key) if train.size[0] == 3 else ref.order,
         "mean": st.text_input(
-            "Mean per channel",
+            _("Mean per channel"),
             listed(train.mean),
             key=f"{key}.mean",
-            help="Subtracted from pixels of 0 to 1. Once you change it, it goes before the network's own.",
+            help=_("Subtracted from pixels of 0 to 1. Once you change it, it goes before the network's own."),
         ),
         "std": st.text_input(
-            "Standard deviation per channel",
+            _("Standard deviation per channel"),
             listed(train.std),
             key=f"{key}.std",
-            help="Pixels are divided by it after the mean is subtracted.",
+            help=_("Pixels are divided by it after the mean is subtracted."),
         ),
     }
 
 
 def _order(ref: DataRef, key: str) -> str:
     return st.segmented_control(
-        "Colours in the order", get_args(Order), default=ref.order, required=True, key=f"{key}.order",
-        help="In which the network reads them: red, green, blue as in files, or blue first as with OpenCV.", wrap=True,
-    )  # fmt: skip
+        _("Colours in the order"),
+        get_args(Order),
+        default=ref.order,
+        required=True,
+        key=f"{key}.order",
+        help=_("In which the network reads them: red, green, blue as in files, or blue first as with OpenCV."),
+        wrap=True,
+    )
 
 
 def _classes(ref: DataRef, train: Dataset, test: Dataset) -> list[str]:
@@ -114,11 +123,13 @@ def _classes(ref: DataRef, train: Dataset, test: Dataset) -> list[str]:
         disabled=["train", "test"],
         height=min(420, 38 + 35 * count),
         column_config={
-            "class": st.column_config.TextColumn("Class name", help="Double-click one to change it.", required=True),
-            "train": st.column_config.NumberColumn(
-                "Images to train" if train.trainable else "Images to choose by", format="localized"
+            "class": st.column_config.TextColumn(
+                _("Class name"), help=_("Double-click one to change it."), required=True
             ),
-            "test": st.column_config.NumberColumn("Images to test", format="localized"),
+            "train": st.column_config.NumberColumn(
+                _("Images to train") if train.trainable else _("Images to choose by"), format="localized"
+            ),
+            "test": st.column_config.NumberColumn(_("Images to test"), format="localized"),
         },
     )
     return [str(name) for name in edited["class"]]

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.choose import inbox, limits
 from pages.ui import numbers, state
-from pages.ui.language import _
+from pages.ui.language import N_, _
 from pages.ui.literal import literal, named
 from pruning_core.apart import household
 from pruning_core.errors import UserError
@@ -18,7 +18,7 @@ from pruning_core.zoo.interface import MOST_SIDE, OpenSizes
 
 SLOT = "model"
 FAULT, HELD = "choose.model.fault", "choose.model.held"
-RECOGNISE = "recognise it"
+RECOGNISE = N_("recognise it")
 SIDES, USUAL_LENGTH = ("channels", "height", "width"), 32
 
 
@@ -58,14 +58,16 @@ class Held:
 def draw(take: Callable[[ModelRef], None]) -> None:
     """``take`` puts a network on the desk."""
     sent = inbox.receive(
-        "A network as a file: " + ", ".join(SUFFIXES),
+        _("A network as a file: ") + ", ".join(SUFFIXES),
         SLOT,
-        help="State dicts, also inside a checkpoint; exported programs; ONNX. Nothing in the file is ever run.",
+        help=_("State dicts, also inside a checkpoint; exported programs; ONNX. Nothing in the file is ever run."),
     )
     if sent is None:
         st.caption(
-            "The architecture is recognised from the names and shapes of the weights where it is torchvision's or one "
-            f"of ours. A .pt2 or .onnx brings its own. {limits.of_networks()}"
+            _(
+                "The architecture is recognised from the names and shapes of the weights where it is "
+                "torchvision's or one of ours. A .pt2 or .onnx brings its own. {of_networks}"
+            ).format(of_networks=limits.of_networks())
         )
         return
     fault, held = st.session_state.get(FAULT), st.session_state.get(HELD)
@@ -88,7 +90,7 @@ def draw(take: Callable[[ModelRef], None]) -> None:
 def _read(sent: inbox.Sent, known: Known, take: Callable[[ModelRef], None]) -> None:
     """Judge and keep the file; what is wrong with it stays on the page until another is sent."""
     try:
-        with st.spinner(f"Reading {named(sent.name)} …", show_time=True):
+        with st.spinner(_("Reading {name} …").format(name=named(sent.name)), show_time=True):
             opened = household.import_network(
                 sent.path, sent.name, state.workspace(), known.architecture, known.size, known.weights,
                 dict(known.sizes),
@@ -117,7 +119,7 @@ def _forget() -> None:
 def _said(fault: Fault) -> None:
     st.error(literal(fault.sentence), icon=":material/error:")
     if fault.snippet:
-        st.caption("The code, filled in with what the file holds. Copy it with the button in its corner.")
+        st.caption(_("The code, filled in with what the file holds. Copy it with the button in its corner."))
         st.code(fault.snippet, language="python")
 
 
@@ -143,7 +145,7 @@ def _open_sizes(fault: Fault, take: Callable[[ModelRef], None]) -> None:
         with st.container(horizontal=True):
             if st.button(_("Read it at this size"), type="primary", key="choose.file.sizes", wrap=True):
                 _read(fault.sent, Known(sizes=given), take)
-            if st.button("Forget this file", key="choose.file.forget", wrap=True):
+            if st.button(_("Forget this file"), key="choose.file.forget", wrap=True):
                 _forget()
                 st.rerun()
 
@@ -161,32 +163,36 @@ def _which(held: Held, take: Callable[[ModelRef], None]) -> None:
     """Every set of weights in the file, with a way to the others."""
     with st.container(border=True):
         names = [each.name for each in held.sets]
-        st.markdown(f"**{named(held.sent.name)}** holds {len(names)} sets of weights. Which of them do you want?")
+        st.markdown(
+            _("**{name}** holds {n} sets of weights. Which of them do you want?").format(
+                name=named(held.sent.name), n=len(names)
+            )
+        )
         chosen = st.radio(
-            "Which weights",
+            _("Which weights"),
             names,
             names.index(held.used.name),
-            format_func=lambda name: named(held.sets[names.index(name)].name) or "the file itself",
+            format_func=lambda name: named(held.sets[names.index(name)].name) or _("the file itself"),
             captions=[_told(each) for each in held.sets],
             key=f"choose.file.weights.{held.sent.turn}",
             label_visibility="collapsed",
         )
         with st.container(horizontal=True):
             here = chosen == held.used.name and state.desk().model == held.ref
-            label = "On the desk" if here else "Use these weights"
+            label = _("On the desk") if here else _("Use these weights")
             if st.button(label, type="primary", disabled=here, key="choose.file.use", wrap=True):
                 _read(held.sent, Known(held.known.architecture, held.known.size, chosen), take)
-            if st.button("Done with this file", key="choose.file.forget", wrap=True):
+            if st.button(_("Done with this file"), key="choose.file.forget", wrap=True):
                 _forget()
                 st.rerun()
 
 
 def _told(each: WeightSet) -> str:
     facts = [
-        each.title or "of an unknown architecture",
-        f"{each.tensors:,} tensors, {numbers.count(each.numbers)} numbers",
+        each.title or _("of an unknown architecture"),
+        _("{tensors:,} tensors, {numbers} numbers").format(tensors=each.tensors, numbers=numbers.count(each.numbers)),
     ]
-    return literal(" · ".join(facts)) + (" · an average over training, by its name" if each.average else "")
+    return literal(" · ".join(facts)) + (_(" · an average over training, by its name") if each.average else "")
 
 
 # -- what was not recognised -------------------------------------------------------------------------------------------
@@ -194,19 +200,24 @@ def _told(each: WeightSet) -> str:
 
 def _retry(sent: inbox.Sent, take: Callable[[ModelRef], None]) -> None:
     """The ways on: another file, or the same one with what the visitor knows about it."""
-    if st.button("Forget this file", key="choose.file.forget", wrap=True):
+    if st.button(_("Forget this file"), key="choose.file.forget", wrap=True):
         _forget()
         st.rerun()
-    about = f"I know what {named(sent.name)} is ({numbers.size_bytes(sent.size)})"
+    about = _("I know what {name} is ({size})").format(name=named(sent.name), size=numbers.size_bytes(sent.size))
     with st.expander(about, icon=":material/build:"):
         options = (RECOGNISE, *(item.name for item in ARCHITECTURES), *torchvision_names())
         titles = {item.name: item.title for item in ARCHITECTURES}
         left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
         name = left.selectbox(
-            "Architecture", options, key="choose.file.architecture", format_func=lambda each: titles.get(each, each)
+            _("Architecture"),
+            options,
+            key="choose.file.architecture",
+            format_func=lambda each: _(RECOGNISE) if each == RECOGNISE else titles.get(each, each),
         )
-        side = middle.number_input("Image side (pixels)", 1, 1024, None, key="choose.file.side", placeholder="as usual")
-        channels = right.selectbox("Channels", (3, 1), key="choose.file.channels")
-        if st.button("Try again", type="primary", key="choose.file.again", wrap=True):
+        side = middle.number_input(
+            _("Image side (pixels)"), 1, 1024, None, key="choose.file.side", placeholder=_("as usual")
+        )
+        channels = right.selectbox(_("Channels"), (3, 1), key="choose.file.channels")
+        if st.button(_("Try again"), type="primary", key="choose.file.again", wrap=True):
             size = (int(channels), int(side), int(side)) if side else None
             _read(sent, Known(None if name == RECOGNISE else name, size), take)

@@ -8,6 +8,7 @@ from pages.choose import judging, meaning, outputs, reading
 from pages.ui import notes, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.language import _
 from pages.ui.literal import literal, named
 from pruning_core.datasets import Dataset
 from pruning_core.datasets.targets import Labels
@@ -18,22 +19,32 @@ from pruning_core.zoo import LoadedModel
 from pruning_core.zoo.meaning import Meaning
 
 
-def said(desk: Desk) -> None:
+def standing(desk: Desk) -> None:
     """What is on the desk, and one line on whether it fits."""
     with plain_errors():
         model, (train, test) = state.loaded(desk.model), state.splits(desk.data)
         with st.container(border=True):
             left, right = st.columns(2)
-            purpose = "train" if train.trainable else "choose by"
-            untrained = "" if model.trained else " :orange-badge[untrained]"
+            purpose = _("train") if train.trainable else _("choose by")
+            untrained = "" if model.trained else f" :orange-badge[{_('untrained')}]"
             left.markdown(
-                f":small[:gray[Network]]  \n**{named(model.title)}**{untrained}  \n"
-                f":gray[reads {reads(model)}, {_gives(model)}]"
+                _(":small[:gray[Network]]  \n**{title}**{untrained}  \n:gray[reads {reads}, {gives}]").format(
+                    title=named(model.title), untrained=untrained, reads=reads(model), gives=_gives(model)
+                )
             )
             right.markdown(
-                f":small[:gray[Data]]  \n**{named(test.name)}** {notes.badge(test)}  \n"
-                f":gray[{_shape(test)}, {_with(test)}, {len(train):,} to {purpose}, "
-                f"{len(test):,} to test]",
+                _(
+                    ":small[:gray[Data]]  \n**{name}** {badge}  \n:gray[{shape}, {with_}, {n:,} to {purpose}, "
+                    "{n_2:,} to test]"
+                ).format(
+                    name=named(test.name),
+                    badge=notes.badge(test),
+                    shape=_shape(test),
+                    with_=_with(test),
+                    n=len(train),
+                    purpose=purpose,
+                    n_2=len(test),
+                ),
                 help=notes.tooltip(test),
             )
             misfit = why_not(model, test, desk.data.measure)
@@ -65,34 +76,44 @@ def _with(data: Dataset) -> str:
     if data.classes:
         return f"{len(data.classes):,} classes"
     if not data.labelled:
-        return "no labels"
+        return _("no labels")
     sides = " × ".join(map(str, data.labels.shape[-2:]))
     match data.kind:
         case Labels.MASKS:
-            return f"a mask of {sides} pixels for each"
+            return _("a mask of {sides} pixels for each").format(sides=sides)
         case Labels.PICTURES:
-            return f"a target picture of {sides} pixels for each"
-    return f"{' × '.join(map(str, data.labels.shape[1:])) or 'one'} number{'s' * (data.labels[0].numel() > 1)} for each"
+            return _("a target picture of {sides} pixels for each").format(sides=sides)
+    return _("{value} number{value_2} for each").format(
+        value=" × ".join(map(str, data.labels.shape[1:])) or "one", value_2="s" * (data.labels[0].numel() > 1)
+    )
 
 
 def _gives(model: LoadedModel) -> str:
     plain = model.outputs.meaning is Meaning.SCORES
-    return f"tells {model.num_classes:,} classes apart" if plain else f"gives {model.outputs}"
+    return (
+        _("tells {num_classes:,} classes apart").format(num_classes=model.num_classes)
+        if plain
+        else f"gives {model.outputs}"
+    )
 
 
 def _changes(model: LoadedModel, data: Dataset) -> str:
     """What has to be done to the images for this network."""
     if not data.pictures:
         still = set(data.mean) == {0.0} and set(data.std) == {1.0}
-        return "The numbers go in as they are." if still else "Each column goes in with mean 0 and deviation 1."
+        return _("The numbers go in as they are.") if still else _("Each column goes in with mean 0 and deviation 1.")
     if data.size == model.input_size:
-        return "The images go in as they are."
+        return _("The images go in as they are.")
     steps = []
     if data.size[0] != model.input_size[0]:
-        steps.append("turned into colour" if model.input_size[0] == 3 else "turned into grey")
+        steps.append(_("turned into colour") if model.input_size[0] == 3 else _("turned into grey"))
     if data.size[1:] != model.input_size[1:]:
-        steps.append(f"resized to {model.input_size[1]} × {model.input_size[2]} pixels")
-    return f"The images are {' and '.join(steps)} on their way in."
+        steps.append(
+            _("resized to {input_size} × {input_size_2} pixels").format(
+                input_size=model.input_size[1], input_size_2=model.input_size[2]
+            )
+        )
+    return _("The images are {join} on their way in.").format(join=" and ".join(steps))
 
 
 def reads(model: LoadedModel) -> str:
@@ -107,8 +128,8 @@ def _shape(data: Dataset) -> str:
     if data.pictures:
         return _size(data.size)
     if len(data.size) == 1:
-        return f"rows of {data.size[0]:,} numbers"
-    return f"{' × '.join(f'{side:,}' for side in data.size)} numbers each"
+        return _("rows of {size:,} numbers").format(size=data.size[0])
+    return _("{join} numbers each").format(join=" × ".join(f"{side:,}" for side in data.size))
 
 
 def _size(size: tuple[int, ...]) -> str:
@@ -116,4 +137,4 @@ def _size(size: tuple[int, ...]) -> str:
         return " × ".join(f"{side:,}" for side in size) + " numbers"
     channels, height, width = size
     kind = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
-    return f"{kind} images of {height} × {width} pixels"
+    return _("{kind} images of {height} × {width} pixels").format(kind=kind, height=height, width=width)

@@ -9,6 +9,7 @@ import streamlit as st
 from pages.ui import measured, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.language import _, said
 from pruning_core.datasets import Dataset
 from pruning_core.studies.judging import possible
 from pruning_core.zoo import LoadedModel
@@ -22,15 +23,21 @@ def ask(desk: Desk, model: LoadedModel, data: Dataset) -> None:
     proposed = next(iter(offered))
     now = desk.data.measure if desk.data.measure in offered else proposed
     words, choice = st.columns([3, 2], vertical_alignment="center")
-    words.markdown(f":small[:gray[Judged by]]  \n**{offered[now].name}**: {offered[now].says}; {measured.way(now)}.")
+    words.markdown(
+        _(":small[:gray[Judged by]]  \n**{name}**: {says}; {way}.").format(
+            name=offered[now].name, says=offered[now].says, way=measured.way(now)
+        )
+    )
     chosen = choice.selectbox(
-        "What its outputs are judged by",
+        _("What its outputs are judged by"),
         tuple(offered),
         tuple(offered).index(now),
-        format_func=lambda key: f"{offered[key].name}{' (proposed)' if key == proposed else ''}",
+        format_func=lambda key: said(offered[key].name) + (_(" (proposed)") if key == proposed else ""),
         key=f"choose.judging.{model.ref.key[:12]}.{desk.data.key[:12]}",
-        help="Sensitivity, What-if, Search and Fine-tune measure this. Numbers without labels say how near a network "
-        "stays to what the unpruned one gives.",
+        help=_(
+            "Sensitivity, What-if, Search and Fine-tune measure this. Numbers without labels say how near a network "
+            "stays to what the unpruned one gives."
+        ),
     )
     if chosen is not None and chosen != now:
         with plain_errors():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.ui.language import _
 from pages.ui.numbers import size_bytes
 from pruning_core.datasets.safe_zip import MAX_BYTES, MAX_MEMBERS
 from pruning_core.storage.memory import SHARE, free_memory
@@ -23,13 +24,17 @@ def of_networks() -> str:
 
 def _of_a_file(most: int) -> str:
     """In the server's megabytes, because the field beside it speaks of those, and rounds 600 of them to a gigabyte."""
-    return f"At most {most / MB:,.0f} MB a file; the field itself rounds that number."
+    return _("At most {most:,.0f} MB a file; the field itself rounds that number.").format(most=most / MB)
 
 
 def of_images() -> str:
     """With how much may be decoded at this moment: it depends on what else is in memory."""
-    said = f"{_of_a_file(sent())} A zip holds at most {MAX_MEMBERS:,} files, unpacked {size_bytes(MAX_BYTES)}."
+    said = _("{of_a_file} A zip holds at most {max_members:,} files, unpacked {max_bytes}.").format(
+        of_a_file=_of_a_file(sent()), max_members=MAX_MEMBERS, max_bytes=size_bytes(MAX_BYTES)
+    )
     room = SHARE * free_memory()
     if room == float("inf"):
         return said
-    return f"{said} Decoded, they may take half of what is free of the memory: {size_bytes(int(room))} at this moment."
+    return _("{said} Decoded, they may take half of what is free of the memory: {size_bytes} at this moment.").format(
+        said=said, size_bytes=size_bytes(int(room))
+    )

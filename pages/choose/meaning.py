@@ -7,18 +7,19 @@ import streamlit as st
 from pages.ui import state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.language import N_, _
 from pages.ui.literal import literal
 from pruning_core.zoo import LoadedModel
 from pruning_core.zoo.meaning import Meaning, said_of
 
 SPOKEN = {
-    Meaning.SCORES: "scores of classes, before any softmax",
-    Meaning.LOG_PROBABILITIES: "logarithms of the probabilities of classes",
-    Meaning.PROBABILITIES: "probabilities of classes",
-    Meaning.YES_OR_NO: "a separate probability for each class",
-    Meaning.EMBEDDING: "an embedding",
-    Meaning.NUMBERS: "coordinates or other numbers",
-    Meaning.MAP: "numbers at every place",
+    Meaning.SCORES: N_("scores of classes, before any softmax"),
+    Meaning.LOG_PROBABILITIES: N_("logarithms of the probabilities of classes"),
+    Meaning.PROBABILITIES: N_("probabilities of classes"),
+    Meaning.YES_OR_NO: N_("a separate probability for each class"),
+    Meaning.EMBEDDING: N_("an embedding"),
+    Meaning.NUMBERS: N_("coordinates or other numbers"),
+    Meaning.MAP: N_("numbers at every place"),
 }
 
 
@@ -30,16 +31,20 @@ def ask(desk: Desk, model: LoadedModel) -> None:
     found = model.outputs
     words, choice = st.columns([3, 2], vertical_alignment="center")
     words.markdown(
-        f":small[:gray[Outputs]]  \nTaken for {found} ({literal(found.evidence)})."
-        + ("" if found.meaning.of_classes else " No accuracy is measured of them.")
+        _(":small[:gray[Outputs]]  \nTaken for {found} ({evidence}).").format(
+            found=found, evidence=literal(found.evidence)
+        )
+        + ("" if found.meaning.of_classes else _(" No accuracy is measured of them."))
     )
     chosen = choice.selectbox(
-        "What its outputs are",
+        _("What its outputs are"),
         offered,
         offered.index(found.meaning),
-        format_func=lambda each: SPOKEN[each],
+        format_func=lambda each: _(SPOKEN[each]),
         key=f"choose.meaning.{model.ref.key[:12]}",
-        help="The file does not say it. Accuracy is measured where the largest number names a class, and only there.",
+        help=_(
+            "The file does not say it. Accuracy is measured where the largest number names a class, and only there."
+        ),
     )
     if chosen is not None and chosen is not found.meaning:
         with plain_errors():

@@ -10,6 +10,7 @@ from pages.choose import files
 from pages.choose.progress import Bar
 from pages.ui import cards, numbers, provenance, state
 from pages.ui.errors import plain_errors
+from pages.ui.language import N_, _
 from pruning_core.datasets import DataRef
 from pruning_core.zoo import (
     Demo,
@@ -20,14 +21,15 @@ from pruning_core.zoo import (
 )
 from pruning_core.zoo.torchvision_models import input_size, parameters
 
-DEMO, TORCHVISION, FILE = "Demo", "torchvision", "A file of yours"
+DEMO, TORCHVISION, FILE = N_("Demo"), "torchvision", N_("A file of yours")
 PRETRAINED, RANDOM = "pretrained", "random"
 
 
 def draw() -> None:
     source = st.segmented_control(
-        "Where from",
+        _("Where from"),
         (DEMO, TORCHVISION, FILE),
+        format_func=_,
         default=DEMO,
         required=True,
         key="choose.model.source",
@@ -46,7 +48,7 @@ def draw() -> None:
 def take(model: ModelRef, data: DataRef | None = None) -> None:
     """Put it on the desk. Raises UserError when it does not load."""
     if state.choose_model(model, data):
-        st.toast("It is on the desk.", icon=":material/check:")
+        st.toast(_("It is on the desk."), icon=":material/check:")
     st.rerun()
 
 
@@ -54,13 +56,13 @@ def take(model: ModelRef, data: DataRef | None = None) -> None:
 
 
 def _demos() -> None:
-    st.caption("Trained by this project, with the command that repeats it. Each brings its data.")
+    st.caption(_("Trained by this project, with the command that repeats it. Each brings its data."))
     now = state.desk().model
     for demo in available_demos():
         with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.markdown(f"**{demo.title}**  \n{_worth(demo)}")
             chosen = demo.ref == now
-            label = "On the desk" if chosen else "Use it"
+            label = _("On the desk") if chosen else _("Use it")
             if st.button(label, key=f"choose.demo.{demo.name}", disabled=chosen, wrap=True):
                 with plain_errors():
                     take(demo.ref, demo.data)
@@ -71,9 +73,12 @@ def _worth(demo: Demo) -> str:
     facts = json.loads(demo.provenance_path.read_text(encoding="utf-8"))
     accuracy = facts["accuracy"]
     source = provenance.measured(facts["data"]["name"], images=accuracy["test_images"], device=facts["device"])
-    return (
-        f":gray[{numbers.count(facts['parameters'])} parameters, right on {numbers.percent(accuracy['test'])} of "
-        f"{accuracy['test_images']:,} test images of {facts['data']['name']}] {cards.badge(source)}"
+    return _(":gray[{count} parameters, right on {percent} of {accuracy:,} test images of {facts}] {badge}").format(
+        count=numbers.count(facts["parameters"]),
+        percent=numbers.percent(accuracy["test"]),
+        accuracy=accuracy["test_images"],
+        facts=facts["data"]["name"],
+        badge=cards.badge(source),
     )
 
 
@@ -83,35 +88,39 @@ def _worth(demo: Demo) -> str:
 def _torchvision() -> None:
     names = torchvision_names()
     left, middle, right = st.columns([2, 2, 1])
-    name = left.selectbox("Network", names, names.index("resnet18"), key="choose.tv.name", persist_state="session")
+    name = left.selectbox(_("Network"), names, names.index("resnet18"), key="choose.tv.name", persist_state="session")
     with middle:
         weights = st.segmented_control(
-            "Weights",
+            _("Weights"),
             (PRETRAINED, RANDOM),
             default=PRETRAINED,
             required=True,
             key="choose.tv.weights",
-            help="Pretrained: on ImageNet, as published; they are downloaded once. Random: untrained, and says so.",
+            help=_("Pretrained: on ImageNet, as published; they are downloaded once. Random: untrained, and says so."),
             persist_state="session",
             wrap=True,
         )
     classes, side = 1000, input_size(name, weights == PRETRAINED)[1]
     if weights == RANDOM:
         fitting = len(state.splits(state.desk().data)[1].classes) or 1000
-        classes = right.number_input("Classes", 2, 100_000, fitting, key="choose.tv.classes", persist_state="session")
+        classes = right.number_input(
+            _("Classes"), 2, 100_000, fitting, key="choose.tv.classes", persist_state="session"
+        )
         usual = side
         side = left.number_input(
-            "Image side (pixels)", 16, 1024, usual, key=f"choose.tv.side.{name}", help="Images are resized to it."
+            _("Image side (pixels)"), 16, 1024, usual, key=f"choose.tv.side.{name}", help=_("Images are resized to it.")
         )
     st.caption(
-        f"{numbers.count(parameters(name))} parameters with 1,000 classes, images of {side} × {side} pixels."
-        + (" :orange-badge[untrained] Random weights: its accuracy is chance." if weights == RANDOM else "")
+        _("{count} parameters with 1,000 classes, images of {side} × {side} pixels.").format(
+            count=numbers.count(parameters(name)), side=side
+        )
+        + (_(" :orange-badge[untrained] Random weights: its accuracy is chance.") if weights == RANDOM else "")
     )
-    if st.button("Load it", type="primary", key="choose.tv.load", wrap=True):
+    if st.button(_("Load it"), type="primary", key="choose.tv.load", wrap=True):
         ref = ModelRef("torchvision", name, weights=PRETRAINED)
         if weights == RANDOM:
             size = None if side == input_size(name)[1] else (3, side, side)
             ref = ModelRef("torchvision", name, weights=RANDOM, num_classes=classes, input_size=size)
-        with plain_errors(), Bar("Loading …") as bar:
+        with plain_errors(), Bar(_("Loading …")) as bar:
             load_model(ref, state.workspace(), bar)
             take(ref)

@@ -5,23 +5,24 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui import state
+from pages.ui.language import N_, _
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.datasets.findings.archive import CodePage
 from pruning_core.datasets.zips import code_pages
 
 SPOKEN = {
-    "utf-8": "Unicode (UTF-8)",
-    "gb18030": "simplified Chinese (GBK, GB 18030)",
-    "big5": "traditional Chinese (Big5)",
-    "cp932": "Japanese (Shift-JIS)",
-    "cp949": "Korean (code page 949)",
-    "cp1251": "Cyrillic, Windows (1251)",
-    "cp866": "Cyrillic, DOS (866)",
-    "cp1252": "Western, Windows (1252)",
-    "cp850": "Western, DOS (850)",
-    "cp437": "American, DOS (437): what the zip format says",
-    "cp1250": "Central European, Windows (1250)",
-    "cp852": "Central European, DOS (852)",
+    "utf-8": N_("Unicode (UTF-8)"),
+    "gb18030": N_("simplified Chinese (GBK, GB 18030)"),
+    "big5": N_("traditional Chinese (Big5)"),
+    "cp932": N_("Japanese (Shift-JIS)"),
+    "cp949": N_("Korean (code page 949)"),
+    "cp1251": N_("Cyrillic, Windows (1251)"),
+    "cp866": N_("Cyrillic, DOS (866)"),
+    "cp1252": N_("Western, Windows (1252)"),
+    "cp850": N_("Western, DOS (850)"),
+    "cp437": N_("American, DOS (437): what the zip format says"),
+    "cp1250": N_("Central European, Windows (1250)"),
+    "cp852": N_("Central European, DOS (852)"),
 }
 
 
@@ -34,11 +35,11 @@ def ask(ref: DataRef, data: Dataset) -> str | None:
     if found.code_page not in options:
         options.insert(0, found.code_page)
     chosen = st.selectbox(
-        "The names in this zip are written in",
+        _("The names in this zip are written in"),
         options,
         options.index(found.code_page),
-        format_func=lambda page: SPOKEN.get(page, page),
+        format_func=lambda page: _(SPOKEN[page]) if page in SPOKEN else page,
         key=f"choose.details.{ref.key[:12]}.code_page",
-        help="The zip does not say it. The likeliest is first; the class names below follow once you apply.",
+        help=_("The zip does not say it. The likeliest is first; the class names below follow once you apply."),
     )
     return ref.code_page if chosen == found.code_page else chosen

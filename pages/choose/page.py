@@ -3,16 +3,19 @@
 import streamlit as st
 
 from pages.choose import data, models
-from pages.choose.fit import said
+from pages.choose.fit import standing
 from pages.ui import state
+from pages.ui.language import _
 
-st.title("Load")
+st.title(_("Load"))
 st.markdown(
-    "Choose a network and the images it is judged on. They are then on the desk: what every page works on. What is "
-    "there stays until the next one has loaded."
+    _(
+        "Choose a network and the images it is judged on. They are then on the desk: what every page works on. What is "
+        "there stays until the next one has loaded."
+    )
 )
-said(state.desk())
-network, images = st.tabs(["Network", "Data"])
+standing(state.desk())
+network, images = st.tabs([_("Network"), _("Data")])
 with network:
     models.draw()
 with images:

@@ -11,6 +11,7 @@ from pages.choose.typed import listed, numbers_of
 from pages.ui import cards, jobs, numbers, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.language import N_, _
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.datasets.ref import Order
 from pruning_core.errors import UserError
@@ -43,17 +44,17 @@ class Reading:
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's
 CAFFE_MEAN = tuple(value / BYTE for value in (123.68, 116.779, 103.939))  # of the first published VGG networks
-USUAL = Reading("as the network says, else counted over these images")
-OWN = "my own numbers"
+USUAL = Reading(N_("as the network says, else counted over these images"))
+OWN = N_("my own numbers")
 READINGS = (
     USUAL,
-    Reading("pixels from 0 to 1", (0.0,), (1.0,)),
-    Reading("pixels from 0 to 255", (0.0,), (1 / BYTE,)),
-    Reading("pixels from −1 to 1", (0.5,), (0.5,)),
+    Reading(N_("pixels from 0 to 1"), (0.0,), (1.0,)),
+    Reading(N_("pixels from 0 to 255"), (0.0,), (1 / BYTE,)),
+    Reading(N_("pixels from −1 to 1"), (0.5,), (0.5,)),
 )
 COLOURED = (
-    Reading("ImageNet's mean and deviation, as in torchvision", IMAGENET_MEAN, IMAGENET_STD),
-    Reading("0 to 255 less ImageNet's mean, as in Caffe", CAFFE_MEAN, (1 / BYTE,) * 3),
+    Reading(N_("ImageNet's mean and deviation, as in torchvision"), IMAGENET_MEAN, IMAGENET_STD),
+    Reading(N_("0 to 255 less ImageNet's mean, as in Caffe"), CAFFE_MEAN, (1 / BYTE,) * 3),
 )
 
 
@@ -75,27 +76,31 @@ def _told(views: tuple[JobView, ...]) -> None:
     found = view.last(Accuracy)
     if found is not None and found.complete:
         source = provenance.measured(
-            "held-out images", images=found.images, device=view.device.upper(), note=_interval(found)
+            _("held-out images"), images=found.images, device=view.device.upper(), note=_interval(found)
         )
         st.markdown(
-            f"Right on **{numbers.percent(found.top1)}** of {found.images:,} held-out images, read as now. "
-            f"{cards.badge(source)}"
+            _("Right on **{top1}** of {images:,} held-out images, read as now. {badge}").format(
+                top1=numbers.percent(found.top1), images=found.images, badge=cards.badge(source)
+            )
         )
     elif view.active:
-        st.caption(f"Trying it on held-out images: {jobs.advance(view).text}")
+        st.caption(_("Trying it on held-out images: {text}").format(text=jobs.advance(view).text))
     jobs.faults(views, key="choose.reading")
 
 
 def _interval(found: Accuracy) -> str:
-    return f"95 % interval {100 * found.low:.1f} to {100 * found.high:.1f} %."
+    return _("95 % interval {low:.1f} to {high:.1f} %.").format(low=100 * found.low, high=100 * found.high)
 
 
 def _why(ref: DataRef, test: Dataset, found: Accuracy) -> None:
     classes = len(test.classes)
     st.warning(
-        f"That is no better than guessing among {classes:,} classes. If the network was trained on such images, they "
-        "are probably read in another way than then. From 0 to 255, or 0 to 1? Red or blue first? Which mean and "
-        "deviation? Try what you know of its training; or its classes stand in another order than these.",
+        _(
+            "That is no better than guessing among {classes:,} classes. If the network was trained on "
+            "such images, they are probably read in another way than then. From 0 to 255, or 0 to 1? Red "
+            "or blue first? Which mean and deviation? Try what you know of its training; or its classes "
+            "stand in another order than these."
+        ).format(classes=classes),
         icon=":material/help:",
     )
     channels = test.size[0]
@@ -104,20 +109,20 @@ def _why(ref: DataRef, test: Dataset, found: Accuracy) -> None:
     key = f"choose.reading.{ref.key[:12]}"
     left, right = st.columns([3, 2])
     names = [*(each.name for each in offered), OWN]
-    name = left.selectbox("Pixels, mean and deviation", names, names.index(now), key=f"{key}.pixels")
+    name = left.selectbox(_("Pixels, mean and deviation"), names, names.index(now), format_func=_, key=f"{key}.pixels")
     order = ref.order
     if channels == 3:
         order = right.segmented_control(
-            "Colours in the order", get_args(Order), default=ref.order, required=True, key=f"{key}.order",
-            help="RGB: red, green, blue, as in files. BGR: as OpenCV and Caffe read them.", wrap=True,
+            _("Colours in the order"), get_args(Order), default=ref.order, required=True, key=f"{key}.order",
+            help=_("RGB: red, green, blue, as in files. BGR: as OpenCV and Caffe read them."), wrap=True,
         )  # fmt: skip
     chosen = next((each for each in offered if each.name == name), None)
     mean = std = ""
     if chosen is None:
-        mean = left.text_input("Mean per channel, of pixels from 0 to 1", listed(test.mean), key=f"{key}.mean")
-        std = right.text_input("Standard deviation per channel", listed(test.std), key=f"{key}.std")
-        st.caption("One number each, in the order in which the network reads the channels.")
-    if st.button("Read them so", type="primary", key=f"{key}.apply", wrap=True):
+        mean = left.text_input(_("Mean per channel, of pixels from 0 to 1"), listed(test.mean), key=f"{key}.mean")
+        std = right.text_input(_("Standard deviation per channel"), listed(test.std), key=f"{key}.std")
+        st.caption(_("One number each, in the order in which the network reads the channels."))
+    if st.button(_("Read them so"), type="primary", key=f"{key}.apply", wrap=True):
         with plain_errors():
             if chosen is not None:
                 after = chosen.of(ref, channels, order)
@@ -126,7 +131,7 @@ def _why(ref: DataRef, test: Dataset, found: Accuracy) -> None:
                     ref, mean=numbers_of(mean, "mean"), std=numbers_of(std, "standard deviation"), order=order
                 )
             if after == ref:
-                raise UserError("They are read so already. Choose another way.")
+                raise UserError(_("They are read so already. Choose another way."))
             state.choose_data(after)
             st.rerun()
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pages.choose import series
 from pages.choose.colours import COLOURS, square
+from pages.ui.language import _
 from pages.ui.literal import named
 from pruning_core.datasets import Dataset
 from pruning_core.datasets.targets import NOBODY, Labels
@@ -55,7 +56,7 @@ def _masked(data: Dataset, order: str) -> None:
                 caption=f"image {at}", width=PAIR_PX,
             )  # fmt: skip
     marks = " ".join(f":small[{square(number)} {number}]" for number in there[: len(COLOURS)])
-    st.markdown(f"Classes of the masks: {marks}", unsafe_allow_html=True)
+    st.markdown(_("Classes of the masks: {marks}").format(marks=marks), unsafe_allow_html=True)
 
 
 def _beside(data: Dataset, order: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 import torch
 
+from pages.ui.language import _
 from pruning_core.datasets import DataRef, Dataset, set_apart
 
 LEAST, MOST = 5, 90  # per cent
@@ -18,17 +19,18 @@ def ask(ref: DataRef, train: Dataset, test: Dataset) -> tuple[float, float]:
     if train.divided:
         testing = _share(
             first.slider(
-                "Set apart for testing (%)", LEAST, MOST, _percent(testing), key=f"{key}.testing",
-                help="Of every class, picked at random but always the same ones. Only what is reported looks at them.",
+                _("Set apart for testing (%)"), LEAST, MOST, _percent(testing), key=f"{key}.testing",
+                help=_("Of every class, picked at random but always the same ones. Only what is reported "
+                "looks at them."),
             ), testing,
         )  # fmt: skip
     else:
-        first.metric("Test images", f"{len(test):,}", help="They come with the data.")
+        first.metric(_("Test images"), f"{len(test):,}", help=_("They come with the data."))
     held_out = _share(
         second.slider(
-            "Held out for choices (%)", LEAST, MOST, _percent(held_out), key=f"{key}.held_out",
-            help="Of the training images of every class. Sweeps, searches and the best epoch look at them, never at "
-            "the test images. More of them, narrower intervals; fewer to learn from.",
+            _("Held out for choices (%)"), LEAST, MOST, _percent(held_out), key=f"{key}.held_out",
+            help=_("Of the training images of every class. Sweeps, searches and the best epoch look at them, never at "
+            "the test images. More of them, narrower intervals; fewer to learn from."),
         ), held_out,
     )  # fmt: skip
     st.caption(_counted(train, test, testing, held_out))
@@ -42,9 +44,11 @@ def _counted(train: Dataset, test: Dataset, testing: float, held_out: float) -> 
         tests = [set_apart(count, testing) for count in whole]
         training = [count - taken for count, taken in zip(whole, tests)]
     held = sum(set_apart(count, held_out) for count in training)
-    return (
-        f"**{sum(training) - held:,}** images to {'learn from' if train.trainable else 'score and recalibrate by'}, "
-        f"**{held:,}** held out for choices, **{sum(tests):,}** to report on."
+    return _("**{sum:,}** images to {purpose}, **{held:,}** held out for choices, **{sum_2:,}** to report on.").format(
+        sum=sum(training) - held,
+        purpose=_("learn from") if train.trainable else _("score and recalibrate by"),
+        held=held,
+        sum_2=sum(tests),
     )
 
 

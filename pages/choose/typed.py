@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pages.ui.language import _
 from pruning_core.errors import UserError
 
 
@@ -14,4 +15,6 @@ def numbers_of(text: str, what: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.replace(";", ",").split(",") if part.strip())
     except ValueError as error:
-        raise UserError(f"The {what} needs numbers with commas between them, such as 0.49, 0.48, 0.45.") from error
+        raise UserError(
+            _("The {what} needs numbers with commas between them, such as 0.49, 0.48, 0.45.").format(what=what)
+        ) from error

@@ -7,17 +7,18 @@ import streamlit as st
 from pages.methods import chance, charts, dynamic, frames, gate_charts, labels, sparse
 from pages.methods.charts import Point
 from pages.ui import cards, changes, jobs, measured, numbers, plots, standing
+from pages.ui.language import N_, _
 from pruning_core.runs.view import JobView
 from pruning_core.studies.method import MethodRun
 from pruning_core.studies.treated import Treated
 
 POLL_S = 1.5
 COUNTED = labels.COUNTED
-BAND = (
+BAND = N_(
     "Bars are 95 % intervals of these test images. The grey band is what cuts by chance reached with the same "
     "training, from the lowest to the highest of the seeds: a method inside it has not been told from chance."
 )
-NO_BAND = (
+NO_BAND = N_(
     "Bars are 95 % intervals of these test images. No cut by chance has run yet, so nothing says what chance reaches."
 )
 
@@ -26,7 +27,7 @@ def section(found: list[tuple[JobView, MethodRun]]) -> None:
     """One row for every run of this network and data, those still waiting too."""
     if len(found) < 2:
         return
-    st.subheader("Beside each other")
+    st.subheader(_("Beside each other"))
     several = len({spec.model for _, spec in found}) > 1
 
     def draw(views: tuple[JobView, ...]) -> None:
@@ -36,24 +37,26 @@ def section(found: list[tuple[JobView, MethodRun]]) -> None:
             hide_index=True,
             key="methods.matrix",
             column_config={
-                "method": st.column_config.TextColumn("Method", pinned=True, width="medium"),
-                "began": st.column_config.TextColumn("Began with", help="What the network was; its budget is of that."),
+                "method": st.column_config.TextColumn(_("Method"), pinned=True, width="medium"),
+                "began": st.column_config.TextColumn(
+                    _("Began with"), help=_("What the network was; its budget is of that.")
+                ),
                 "budget": "Budget",
                 "state": "State",
-                "before": st.column_config.TextColumn("Before", help="On the test images: what it began with."),
-                "cut": st.column_config.TextColumn("After the last cut"),
+                "before": st.column_config.TextColumn(_("Before"), help=_("On the test images: what it began with.")),
+                "cut": st.column_config.TextColumn(_("After the last cut")),
                 "after": st.column_config.TextColumn(
-                    "In the end", help="On the test images, with its 95 % interval.", width="medium"
+                    _("In the end"), help=_("On the test images, with its 95 % interval."), width="medium"
                 ),
                 "change": st.column_config.TextColumn(
-                    "Change", help="Against before; paired, on the same images.", width="medium"
+                    _("Change"), help=_("Against before; paired, on the same images."), width="medium"
                 ),
                 "macs": "MACs",
                 "parameters": "Parameters",
                 "left": st.column_config.TextColumn(
-                    "Weights not zero", help="Of the layers that multiply, where a method sets weights to zero."
+                    _("Weights not zero"), help=_("Of the layers that multiply, where a method sets weights to zero.")
                 ),
-                "latency": st.column_config.TextColumn("Latency", help="One image at a time, median."),
+                "latency": st.column_config.TextColumn(_("Latency"), help=_("One image at a time, median.")),
                 "seconds": "Time",
             },
         )
@@ -71,12 +74,15 @@ def section(found: list[tuple[JobView, MethodRun]]) -> None:
     if len(ends) > 1:
         points = [Point(labels.run(spec), chance.is_one(spec.method), end.after.accuracy) for end, _, spec in ends]
         plots.show(charts.beside(points), "methods.beside")
-        st.caption(BAND if any(point.chance for point in points) else NO_BAND)
+        st.caption(_(BAND if any(point.chance for point in points) else NO_BAND))
     if any(end.after.average for end, _, _ in ends):
         plots.show(gate_charts.against_macs([_reached(end, spec) for end, _, spec in ends]), "methods.against")
         st.caption(
-            "MACs of an image: the mean over test images where gates open image by image, counted while they ran; else "
-            "the same for every image. Zeros inside weights are not left out of them."
+            _(
+                "MACs of an image: the mean over test images where gates open image by image, counted "
+                "while they ran; else "
+                "the same for every image. Zeros inside weights are not left out of them."
+            )
         )
 
 
@@ -94,7 +100,7 @@ def _row(view: JobView, spec: MethodRun, several: bool) -> dict[str, str]:
     row = {
         "method": chance.title(spec.method),
         **({"began": str(standing.made(spec.model))} if several else {}),
-        "budget": f"{labels.budget(spec)}, {spec.config.epochs} epochs",
+        "budget": _("{budget}, {epochs} epochs").format(budget=labels.budget(spec), epochs=spec.config.epochs),
         "state": str(view.state) if not view.active else jobs.advance(view).text,
     }
     if end is None:

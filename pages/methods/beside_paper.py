@@ -7,22 +7,26 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from pages.ui.language import _, said
 from pruning_core.knobs import Choice, Range, Toggle, knobs_of
 from pruning_core.methods.base import Method
 from pruning_core.training.config import FineTune
 
-COLUMNS: dict[str, Any] = {
-    "setting": st.column_config.TextColumn("Setting"),
-    "paper": st.column_config.TextColumn("In the paper"),
-    "here": st.column_config.TextColumn("Here", width="small", help="As it is set on this page."),
-}
-EPOCHS = "Epochs in all"
+COLUMNS = ("setting", "paper", "here")
 
 
 def section(method: Method, config: FineTune) -> None:
     rows = table(method, config)
     if not rows.empty:
-        st.dataframe(rows, hide_index=True, width="stretch", column_config=COLUMNS, height="content")
+        st.dataframe(rows, hide_index=True, width="stretch", column_config=_columns(), height="content")
+
+
+def _columns() -> dict[str, Any]:
+    return {
+        "setting": st.column_config.TextColumn(_("Setting")),
+        "paper": st.column_config.TextColumn(_("In the paper")),
+        "here": st.column_config.TextColumn(_("Here"), width="small", help=_("As it is set on this page.")),
+    }
 
 
 def table(method: Method, config: FineTune) -> pd.DataFrame:
@@ -31,8 +35,8 @@ def table(method: Method, config: FineTune) -> pd.DataFrame:
     training = {knob.name: knob for knob in knobs_of(FineTune)}
     rows = [
         {
-            "setting": EPOCHS if each.knob == "epochs" else (own | training)[each.knob].kind.label,
-            "paper": each.text,
+            "setting": _("Epochs in all") if each.knob == "epochs" else said((own | training)[each.knob].kind.label),
+            "paper": said(each.text),
             "here": _text((own | training)[each.knob].kind, getattr(method if each.knob in own else config, each.knob)),
         }
         for each in method.in_paper
@@ -42,5 +46,5 @@ def table(method: Method, config: FineTune) -> pd.DataFrame:
 
 def _text(kind: Choice | Range | Toggle, value: Any) -> str:
     if isinstance(kind, Toggle):
-        return "on" if value else "off"
+        return _("on") if value else _("off")
     return f"{value:g}" if isinstance(value, float) else str(value)

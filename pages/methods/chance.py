@@ -6,6 +6,7 @@ import statistics
 
 from pages.ui import started, state
 from pages.ui.desk import Desk
+from pages.ui.language import _, said
 from pruning_core.criteria import Random
 from pruning_core.methods.base import Method
 from pruning_core.methods.cut_and_train import CutAndTrain
@@ -24,7 +25,7 @@ def is_one(method: Method) -> bool:
 
 
 def title(method: Method) -> str:
-    return "Cut by chance, then train" if is_one(method) else method.card.name
+    return _("Cut by chance, then train") if is_one(method) else said(method.card.name)
 
 
 def seconds_per_epoch(desk: Desk) -> float | None:

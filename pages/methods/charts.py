@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from pages.methods.frames import Seen
 from pages.ui import charts, measured, theme
+from pages.ui.language import _
 from pruning_core.measuring.measures import TOP1, Accuracy
 
 HEIGHT = 240
@@ -29,13 +30,19 @@ def beside(points: Sequence[Point]) -> go.Figure:
     judged = measured.measure(key)
     ordered = sorted((each for each in points if not each.chance), key=lambda each: -judged.better(each.accuracy.top1))
     lucky = [each.accuracy.top1 for each in points if each.chance]
-    best = f"; best {ordered[0].label} with {measured.value(ordered[0].accuracy)}" if ordered else ""
+    best = (
+        _("; best {label} with {value}").format(label=ordered[0].label, value=measured.value(ordered[0].accuracy))
+        if ordered
+        else ""
+    )
     span = f"{measured.written(key, min(lucky))} to {measured.written(key, max(lucky))}" if lucky else ""
-    band = f"; cuts by chance reached {span}" if lucky else ""
+    band = _("; cuts by chance reached {span}").format(span=span) if lucky else ""
     figure = charts.blank(
-        f"Test {measured.named_in(key)} of {len(ordered)} runs{best}{band}.",
+        _("Test {named_in} of {n} runs{best}{band}.").format(
+            named_in=measured.named_in(key), n=len(ordered), best=best, band=band
+        ),
         height=80 + charts.ROW_PX * max(3, len(ordered)),
-        x_title=f"{measured.axis_title(key)} in the end, test images",
+        x_title=_("{axis_title} in the end, test images").format(axis_title=measured.axis_title(key)),
         y_title="",
     )
     if lucky:
@@ -69,11 +76,12 @@ def watch(seen: Seen) -> go.Figure:
         return _line(seen)
     first, last = seen.values[0], seen.values[-1]
     figure = charts.blank(
-        f"{seen.watch.title} during “{seen.phase}”: a histogram at epoch {seen.epochs[-1]} over that at epoch "
-        f"{seen.epochs[0]}.",
+        _("{title} during “{phase}”: a histogram at epoch {epochs} over that at epoch {epochs_2}.").format(
+            title=seen.watch.title, phase=seen.phase, epochs=seen.epochs[-1], epochs_2=seen.epochs[0]
+        ),
         height=HEIGHT,
         x_title=f"{seen.watch.title} ({seen.watch.unit})",
-        y_title="Count",
+        y_title=_("Count"),
     )
     for values, epoch, color in (
         (first, seen.epochs[0], theme.faded(theme.NEUTRAL, 0.4)),
@@ -97,10 +105,16 @@ def _line(seen: Seen) -> go.Figure:
     share = seen.watch.unit == "share"
     values = [each.values[0] for each in seen.values]
     figure = charts.blank(
-        f"{seen.watch.title} during “{seen.phase}”: {values[0]:.3g} at epoch {seen.epochs[0]}, {values[-1]:.3g} at "
-        f"epoch {seen.epochs[-1]}.",
+        _("{title} during “{phase}”: {values:.3g} at epoch {epochs}, {values_2:.3g} at epoch {epochs_2}.").format(
+            title=seen.watch.title,
+            phase=seen.phase,
+            values=values[0],
+            epochs=seen.epochs[0],
+            values_2=values[-1],
+            epochs_2=seen.epochs[-1],
+        ),
         height=HEIGHT,
-        x_title="Epoch of this training",
+        x_title=_("Epoch of this training"),
         y_title=f"{seen.watch.unit}",
     )
     figure.add_scatter(

@@ -8,6 +8,7 @@ from pages.methods import beside_paper, frames, refused, several
 from pages.ui import numbers, shortcuts, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.language import _, ngettext, said
 from pages.ui.literal import literal
 from pages.ui.widgets import knob_widget, knob_widgets
 from pruning_core.allocation.budget import Budget
@@ -55,22 +56,22 @@ def section(desk: Desk) -> None:
                 obstacle = chosen.why_not(network) or refused.why_not(desk, method, goal, config)
                 _timeline(method, goal, config, obstacle)
             _buttons(MethodRun(desk.model, desk.data, method, budget, config, chosen), obstacle)
-            with st.expander("Run several beside each other", icon=":material/table_rows:"):
+            with st.expander(_("Run several beside each other"), icon=":material/table_rows:"):
                 several.section(desk, network, budget, config, chosen, KEY, SHOWN)
 
 
 def _method() -> Method:
     ends = st.pills(
-        "It ends in",
+        _("It ends in"),
         list(ENDS),
         key=f"{KEY}.outcome",
         persist_state="session",
-        help="Nothing chosen: all methods.",
+        help=_("Nothing chosen: all methods."),
         wrap=True,
     )
     classes = {each.card.key: each for each in METHODS if ends is None or each.outcome is ENDS[ends]}
     wanted = st.selectbox(
-        "Method",
+        _("Method"),
         list(classes),
         format_func=lambda key: f"{classes[key].card.name} · {classes[key].card.family}",
         key=f"{KEY}.method",
@@ -82,21 +83,23 @@ def _method() -> Method:
 
 def _card(method: Method) -> None:
     card = method.card
-    st.markdown(f"{card.idea} It ends in **{method.outcome}**.")
+    st.markdown(_("{idea} It ends in **{outcome}**.").format(idea=card.idea, outcome=method.outcome))
     st.latex(card.formula)
-    st.caption(f"When it fails: {card.fails}")
+    st.caption(_("When it fails: {fails}").format(fails=card.fails))
     if card.paper:
         where = f"{card.paper.authors}: {card.paper.title}. {card.paper.venue} {card.paper.year}"
         st.caption(f"[{where}]({card.paper.url})" if card.paper.url else where)
     if not method.budgeted:
-        st.caption(":material/tune: It keeps to no budget: its own settings say how much is left.")
+        st.caption(_(":material/tune: It keeps to no budget: its own settings say how much is left."))
     if method.scaled_down:
-        st.caption(f":material/compress: **Smaller than in the paper:** {method.scaled_down}")
+        st.caption(
+            _(":material/compress: **Smaller than in the paper:** {scaled_down}").format(scaled_down=method.scaled_down)
+        )
 
 
 def _budget(network: Network) -> Budget:
     kind = st.segmented_control(
-        "Budget in",
+        _("Budget in"),
         list(COUNTED),
         default="MACs",
         required=True,
@@ -105,24 +108,28 @@ def _budget(network: Network) -> Budget:
         wrap=True,
     )
     share = st.slider(
-        "What may be left", 5, 95, 50, 5, format="%d %%", key=f"{KEY}.share", persist_state="session",
-        help="Of the network on the desk. The method removes as little as keeps to it.",
+        _("What may be left"), 5, 95, 50, 5, format="%d %%", key=f"{KEY}.share", persist_state="session",
+        help=_("Of the network on the desk. The method removes as little as keeps to it."),
     )  # fmt: skip
     cost = network.cost()
     full = cost.macs if COUNTED[kind or "MACs"] == "macs" else cost.parameters
-    st.caption(f"At most {numbers.count(full * share / 100)} of {numbers.count(full)} {kind}.")
+    st.caption(
+        _("At most {count} of {full} {kind}.").format(
+            count=numbers.count(full * share / 100), full=numbers.count(full), kind=kind
+        )
+    )
     return Budget("macs" if COUNTED[kind or "MACs"] == "macs" else "parameters", fraction=share / 100)
 
 
 def _training() -> FineTune:
     left, right = st.columns(2, vertical_alignment="bottom")
     epochs = left.number_input(
-        "Epochs in all", 1, 1000, 6, key=f"{KEY}.epochs", persist_state="session",
-        help="Shared out among the trainings of the method, at least one each.",
+        _("Epochs in all"), 1, 1000, 6, key=f"{KEY}.epochs", persist_state="session",
+        help=_("Shared out among the trainings of the method, at least one each."),
     )  # fmt: skip
-    with right.popover("Training", icon=":material/tune:", width="stretch", wrap=True):
+    with right.popover(_("Training"), icon=":material/tune:", width="stretch", wrap=True):
         values = {name: knob_widget(FineTune, name, KEY) for name in ("lr", "optimizer", "schedule", "augment")}
-        seed = st.number_input("Seed", 0, 2**31 - 1, 0, key=f"{KEY}.seed", persist_state="session")
+        seed = st.number_input(_("Seed"), 0, 2**31 - 1, 0, key=f"{KEY}.seed", persist_state="session")
     return FineTune(epochs=int(epochs), seed=int(seed), **values)
 
 
@@ -136,12 +143,12 @@ def _timeline(method: Method, goal: Goal, config: FineTune, obstacle: str) -> No
     lines = []
     for number, phase in enumerate(phases):
         own = configs[number].epochs if number in configs else 0
-        epochs = f", {own} epoch{'' if own == 1 else 's'}" if own else ""
+        epochs = ngettext(", {n} epoch", ", {n} epochs", own).format(n=own) if own else ""
         what = frames.what(phase)
         lines.append(f"{number + 1}. **{phase.name}**" + (f": {what}" if what != phase.name else "") + epochs)
-    st.markdown("What will be done:\n" + "\n".join(lines))
+    st.markdown(_("What will be done:\n") + "\n".join(lines))
     if not method.budgeted:
-        st.caption("How much is left is what its own knobs say; it does not look at the budget.")
+        st.caption(_("How much is left is what its own knobs say; it does not look at the budget."))
 
 
 def _buttons(spec: MethodRun, obstacle: str) -> None:
@@ -150,8 +157,12 @@ def _buttons(spec: MethodRun, obstacle: str) -> None:
     if misfit:
         st.error(literal(misfit), icon=":material/error:")
     if st.button(
-        f"Run {spec.method.card.name}", type="primary", key=f"{KEY}.start", icon=":material/play_arrow:",
-        disabled=bool(obstacle or misfit), wrap=True,
-    ):  # fmt: skip
+        _("Run {name}").format(name=said(spec.method.card.name)),
+        type="primary",
+        key=f"{KEY}.start",
+        icon=":material/play_arrow:",
+        disabled=bool(obstacle or misfit),
+        wrap=True,
+    ):
         started.say_when_done(spec)
         started.submit(spec, SHOWN)

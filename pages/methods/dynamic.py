@@ -14,6 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.methods import gate_charts
 from pages.ui import cards, numbers, plots, provenance, state
 from pages.ui.errors import plain_errors
+from pages.ui.language import N_, _
 from pages.ui.literal import literal
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.measuring.gates import Gates, counting
@@ -26,7 +27,7 @@ from pruning_core.zoo import ModelRef
 ENDS = 4  # images at either end
 MOST, WORK = 512, 4e10  # images looked at for the pictures; MACs that this may take
 SIDE = 88  # pixels of a picture
-KEPT = provenance.derived("every weight stays in memory, and the gates' own are added")
+KEPT = provenance.derived(N_("every weight stays in memory, and the gates' own are added"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +41,13 @@ class Seen:
 
 def text(average: AverageMacs | None, macs: int) -> str:
     """For a cell: what an image needs on average, or what every image needs."""
-    return f"{macs:,}" if average is None else f"{average.mean:,.0f} on average"
+    return f"{macs:,}" if average is None else _("{mean:,.0f} on average").format(mean=average.mean)
 
 
 def counted(average: AverageMacs, seed: int, device: str) -> provenance.Provenance:
     return provenance.measured(
         average.dataset, images=average.images, device=device, seed=seed,
-        note="Counted while the images ran: products of channels whose gate was closed are left out.",
+        note=_("Counted while the images ran: products of channels whose gate was closed are left out."),
     )  # fmt: skip
 
 
@@ -56,15 +57,23 @@ def cards_of(
     average = after.average
     assert average is not None
     cards.number(
-        "MACs of an image", numbers.count(average.mean), source, container=places[0],
-        detail=f"middle 80{numbers.THIN}% of images {numbers.count(average.p10)}–{numbers.count(average.p90)}; "
-        f"dense {numbers.count(before.cost.macs)}",
-        delta=numbers.percent(average.mean / max(1, before.cost.macs) - 1), delta_color="inverse",
-        help="The mean over test images, gates included, against the dense network before.",
-    )  # fmt: skip
+        _("MACs of an image"),
+        numbers.count(average.mean),
+        source,
+        container=places[0],
+        detail=_("middle 80{thin}% of images {p10}–{p90}; dense {macs}").format(
+            thin=numbers.THIN,
+            p10=numbers.count(average.p10),
+            p90=numbers.count(average.p90),
+            macs=numbers.count(before.cost.macs),
+        ),
+        delta=numbers.percent(average.mean / max(1, before.cost.macs) - 1),
+        delta_color="inverse",
+        help=_("The mean over test images, gates included, against the dense network before."),
+    )
     cards.number(
-        "Parameters", numbers.count(after.cost.parameters), KEPT, container=places[1],
-        detail=f"of {numbers.count(before.cost.parameters)}; all stay",
+        _("Parameters"), numbers.count(after.cost.parameters), KEPT, container=places[1],
+        detail=_("of {parameters}; all stay").format(parameters=numbers.count(before.cost.parameters)),
         delta=numbers.percent(after.cost.parameters / max(1, before.cost.parameters) - 1), delta_color="inverse",
     )  # fmt: skip
 
@@ -75,9 +84,12 @@ def explain(before: Standing, after: Standing) -> None:
     share = numbers.percent(after.average.mean / max(1, before.cost.macs))
     now, then = numbers.milliseconds(after.latency.median_ms), numbers.milliseconds(before.latency.median_ms)
     st.info(
-        f"An image needs {share} of the dense network's MACs on average, counted. **Fewer products are not less "
-        "time.** Dense PyTorch computes every channel and multiplies what is closed by zero, and computes the gates "
-        f"too: {now} for one image, {then} before. Only what skips channels image by image gains time.",
+        _(
+            "An image needs {share} of the dense network's MACs on average, counted. **Fewer products "
+            "are not less time.** Dense PyTorch computes every channel and multiplies what is closed by "
+            "zero, and computes the gates too: {now} for one image, {then} before. Only what skips "
+            "channels image by image gains time."
+        ).format(share=share, now=now, then=then),
         icon=":material/alt_route:",
     )
 
@@ -85,15 +97,15 @@ def explain(before: Standing, after: Standing) -> None:
 @st.fragment
 def images(model: ModelRef, data: DataRef, dense: int) -> None:
     """The test images that needed least and most, and which channels ran for one of them."""
-    st.subheader("Image by image")
+    st.subheader(_("Image by image"))
     with plain_errors():
-        with st.spinner("Counting what images need …"):
+        with st.spinner(_("Counting what images need …")):
             seen = _seen(model.to_json(), data.to_json(), str(state.workspace().root))
         macs = seen.gates.macs
         ends = min(ENDS, len(seen.order) // 2)
         least, most = seen.order[:ends], seen.order[::-1][:ends]
         _right_and_wrong(seen.gates, dense)
-        for title, own in (("Needed least", least), ("Needed most", most)):
+        for title, own in ((_("Needed least"), least), (_("Needed most"), most)):
             st.markdown(f"**{title}**")
             with st.container(horizontal=True, gap="small"):
                 for place, image in enumerate(own, 1):
@@ -104,26 +116,30 @@ def images(model: ModelRef, data: DataRef, dense: int) -> None:
         names = {f"least {place}": image for place, image in enumerate(least, 1)}
         names |= {f"most {place}": image for place, image in enumerate(most, 1)}
         wanted = st.segmented_control(
-            "Channels that ran for",
+            _("Channels that ran for"),
             list(names),
-            default="least 1",
+            default=_("least 1"),
             required=True,
             key="methods.gates.image",
             wrap=True,
         )
         image = names[wanted or "least 1"]
         rows = {layer.name: layer.ran[image].tolist() for layer in seen.gates.layers}
-        of = f"the image “{_label(seen, image)}” ({wanted or 'least 1'})"
+        of = _("the image “{label}” ({value})").format(label=_label(seen, image), value=wanted or _("least 1"))
         plots.show(gate_charts.channels(rows, of), "methods.gates.channels")
         if any(layer.always for layer in seen.gates.layers):
-            st.caption("The first part of a layer's inputs is read everywhere; shown is where the rest was read too.")
+            st.caption(
+                _("The first part of a layer's inputs is read everywhere; shown is where the rest was read too.")
+            )
         cards.source_line(
             provenance.measured(
                 f"{seen.data.name} (test)",
                 images=len(macs),
                 device="CPU",
-                note="Counted while they ran; shares are of the dense network's MACs. An illustration: these images "
-                "chose nothing.",
+                note=_(
+                    "Counted while they ran; shares are of the dense network's MACs. An illustration: these images "
+                    "chose nothing."
+                ),
             )
         )
 
@@ -134,13 +150,19 @@ def _right_and_wrong(gates: Gates, dense: int) -> None:
     if right is None:
         return
     parts = []
-    for name, which in (("it got right", right), ("it got wrong", ~right)):
+    for name, which in ((_("it got right"), right), (_("it got wrong"), ~right)):
         if bool(which.any()):
-            parts.append(f"the {int(which.sum()):,} images that {name} {numbers.percent(float(macs[which].mean()))}")
+            parts.append(
+                _("the {sum:,} images that {name} {percent}").format(
+                    sum=int(which.sum()), name=name, percent=numbers.percent(float(macs[which].mean()))
+                )
+            )
     least, most = numbers.percent(float(macs.min())), numbers.percent(float(macs.max()))
     st.markdown(
-        f"Of the dense network's MACs, {' and '.join(parts)} were needed on average; the easiest image took {least}, "
-        f"the hardest {most}."
+        _(
+            "Of the dense network's MACs, {join} were needed on average; the easiest image took {least}, "
+            "the hardest {most}."
+        ).format(join=" and ".join(parts), least=least, most=most)
     )
 
 

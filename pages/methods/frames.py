@@ -12,6 +12,7 @@ import streamlit as st
 from pages.methods import dynamic, sparse
 from pages.ui import measured as values
 from pages.ui import numbers
+from pages.ui.language import _, said
 from pruning_core.measuring.measures import TOP1
 from pruning_core.methods.channel_gating import Gating
 from pruning_core.methods.feature_boosting import Boosting
@@ -39,56 +40,65 @@ from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch
 from pruning_core.training.watch import Watch, Watched
 
-DONE: dict[str, Any] = {
-    "phase": st.column_config.TextColumn("Phase", width="medium"),
-    "what": st.column_config.TextColumn("What happens"),
-    "epochs": st.column_config.TextColumn("Epochs", width="small"),
-    "accuracy": st.column_config.TextColumn(
-        "On the test images", help="With its 95 % interval, of the weights that were kept."
-    ),
-    "macs": "MACs",
-    "parameters": "Parameters",
-    "left": st.column_config.TextColumn(
-        "Weights not zero", help="Of the layers that multiply, once the method sets weights to zero."
-    ),
-    "seconds": st.column_config.TextColumn("Time", help="With measuring."),
-}
 NOT_YET = "–"
+
+
+def done_columns() -> dict[str, Any]:
+    return {
+        "phase": st.column_config.TextColumn(_("Phase"), width="medium"),
+        "what": st.column_config.TextColumn(_("What happens")),
+        "epochs": st.column_config.TextColumn(_("Epochs"), width="small"),
+        "accuracy": st.column_config.TextColumn(
+            _("On the test images"), help=_("With its 95 % interval, of the weights that were kept.")
+        ),
+        "macs": "MACs",
+        "parameters": "Parameters",
+        "left": st.column_config.TextColumn(
+            _("Weights not zero"), help=_("Of the layers that multiply, once the method sets weights to zero.")
+        ),
+        "seconds": st.column_config.TextColumn(_("Time"), help=_("With measuring.")),
+    }
 
 
 def what(phase: Phase) -> str:
     match phase:
         case Train(hooks=hooks, longer=longer):
-            longer_than = f" {longer:.2f} times as long" if longer != 1 else ""
-            return f"train{longer_than}, with a part of the method in every step" if hooks else f"train{longer_than}"
+            longer_than = _(" {longer:.2f} times as long").format(longer=longer) if longer != 1 else ""
+            return (
+                _("train{longer_than}, with a part of the method in every step").format(longer_than=longer_than)
+                if hooks
+                else f"train{longer_than}"
+            )
         case Cut(by=by):
-            return f"remove channels by {'what was learnt' if isinstance(by, Learnt) else by.card.name}"
+            return _("remove channels by {criterion}").format(
+                criterion=_("what was learnt") if isinstance(by, Learnt) else said(by.card.name)
+            )
         case Apply():
-            return "remove given channels"
+            return _("remove given channels")
         case Recover():
-            return "renew batch-norm statistics"
+            return _("renew batch-norm statistics")
         case Mend():
-            return "refit by least squares what reads the cut channels"
+            return _("refit by least squares what reads the cut channels")
         case Snapshot():
-            return "remember the weights"
+            return _("remember the weights")
         case Rewind(zeros=zeros):
-            return "go back to remembered weights" + (", zeros stay" if zeros else "")
+            return _("go back to remembered weights") + (_(", zeros stay") if zeros else "")
         case Mask():
-            return "set weights to zero"
+            return _("set weights to zero")
         case Judge():
-            return "judge channels by what images make of them"
+            return _("judge channels by what images make of them")
         case FindWidths(search=search):
-            return f"try widths on held-out images ({search.explorer.card.name})"
+            return _("try widths on held-out images ({name})").format(name=said(search.explorer.card.name))
         case Diversify():
-            return "new weights for filters that are like others"
+            return _("new weights for filters that are like others")
         case Rebuild(how=WithoutBlocks()):
-            return "take whole blocks out"
+            return _("take whole blocks out")
         case Rebuild(how=Boosting() | Gating()):
-            return "put gates into convolutions"
+            return _("put gates into convolutions")
         case Rebuild():
-            return "make convolutions grouped"
+            return _("make convolutions grouped")
         case Reinitialise():
-            return "draw new random weights"
+            return _("draw new random weights")
 
 
 def timeline(phases: Sequence[Phase], configs: Mapping[int, FineTune]) -> list[dict[str, str]]:

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pages.ui import charts, measured, theme
+from pages.ui.language import _
 from pages.ui.literal import distinct
 from pruning_core.measuring.measures import TOP1
 
@@ -22,9 +23,11 @@ def channels(rows: Mapping[str, Sequence[float]], of: str) -> go.Figure:
     ran = sum(sum(row) for row in rows.values()) / sum(len(row) for row in rows.values())
     names = distinct(list(rows))
     figure = charts.blank(
-        f"Which channels ran for {of} in {len(rows)} layers: {100 * ran:.0f} % of them on average.",
+        _("Which channels ran for {of} in {n} layers: {ran:.0f} % of them on average.").format(
+            of=of, n=len(rows), ran=100 * ran
+        ),
         height=120 + charts.ROW_PX * len(rows),
-        x_title="Channel",
+        x_title=_("Channel"),
         y_title="",
     )
     figure.add_heatmap(
@@ -63,13 +66,14 @@ def against_macs(found: Sequence[Reached]) -> go.Figure:
     judged = measured.measure(key)
     best = max(found, key=lambda each: judged.better(each.top1))
     figure = charts.blank(
-        f"{judged.name} against the MACs of an image, {len(found)} networks. {best.name} is best: "
-        f"{measured.written(key, best.top1)} with {best.macs:,.0f} MACs.",
+        _("{name} against the MACs of an image, {n} networks. {name_2} is best: {key} with {macs:,.0f} MACs.").format(
+            name=judged.name, n=len(found), name_2=best.name, key=measured.written(key, best.top1), macs=best.macs
+        ),
         height=340,
-        x_title="MACs of an image, on average",
-        y_title=f"{measured.axis_title(key)}, test images",
+        x_title=_("MACs of an image, on average"),
+        y_title=_("{axis_title}, test images").format(axis_title=measured.axis_title(key)),
     )
-    for index, (name, gates) in enumerate((("the same for every image", False), ("gates, image by image", True))):
+    for index, (name, gates) in enumerate(((_("the same for every image"), False), (_("gates, image by image"), True))):
         own = [each for each in found if each.gates is gates]
         if not own:
             continue
@@ -83,7 +87,12 @@ def against_macs(found: Sequence[Reached]) -> go.Figure:
                 "arrayminus": [each.top1 - each.low for each in own],
                 "thickness": 1.2,
             },
-            text=[f"{each.name}<br>{each.macs:,.0f} MACs, {measured.written(key, each.top1)}" for each in own],
+            text=[
+                _("{name}<br>{macs:,.0f} MACs, {key}").format(
+                    name=each.name, macs=each.macs, key=measured.written(key, each.top1)
+                )
+                for each in own
+            ],
             name=name,
             mode="markers",
             marker={"color": theme.color(index), "size": 9, "symbol": theme.SYMBOLS[index]},

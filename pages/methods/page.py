@@ -4,13 +4,17 @@ import streamlit as st
 
 from pages.methods import choose, results
 from pages.ui import state
+from pages.ui.language import _
 
 desk = state.desk()
 
-st.title("Methods")
+st.title(_("Methods"))
 st.markdown(
-    "A method is more than a score: it may train while it prunes, cut in several places, or draw the weights to where "
-    "they can go. Each runs on the network on the desk, within one budget, and is measured after every phase."
+    _(
+        "A method is more than a score: it may train while it prunes, cut in several places, or draw the "
+        "weights to where "
+        "they can go. Each runs on the network on the desk, within one budget, and is measured after every phase."
+    )
 )
 choose.section(desk)
 results.section(desk)

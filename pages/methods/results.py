@@ -25,6 +25,7 @@ from pages.ui import (
 )
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.language import _, said
 from pruning_core.methods.base import Goal
 from pruning_core.methods.phases import Phase, settings
 from pruning_core.runs.view import JobView
@@ -54,10 +55,12 @@ class Program:
 def section(desk: Desk) -> None:
     found = started.mine(MethodRun, lambda spec: spec.model in (desk.model, origin(desk)) and spec.data == desk.data)
     if not found:
-        st.caption("No method has run on this network yet. What it does appears here; it goes on behind other pages.")
+        st.caption(
+            _("No method has run on this network yet. What it does appears here; it goes on behind other pages.")
+        )
         return
     beside.section(found)
-    chosen, spec = started.choose(found, "Run", labels.run, shown=SHOWN)
+    chosen, spec = started.choose(found, _("Run"), labels.run, shown=SHOWN)
     with plain_errors():
         program = Program.of(spec)
         view = jobs.watch(chosen.id, key="methods", draw=lambda view: _live(view, spec, program), poll_s=POLL_S)
@@ -78,18 +81,28 @@ def _live(view: JobView, spec: MethodRun, program: Program) -> None:
     if not frame.empty:
         key = frames.measure_of(view.events)
         figure = charts.lines(
-            frame, x="epoch", y="top1", low="low", high="high", height=300, y_percent=bool(measured.ticks(key)),
-            x_title="Epochs of training", y_title=f"{measured.axis_title(key)}, test images",
-            alt=f"Test {measured.named_in(key)} over the epochs of {spec.method.card.name}, "
-            f"{measured.written(key, float(frame['top1'].iloc[-1]))} at the last one.",
-        )  # fmt: skip
+            frame,
+            x="epoch",
+            y="top1",
+            low="low",
+            high="high",
+            height=300,
+            y_percent=bool(measured.ticks(key)),
+            x_title=_("Epochs of training"),
+            y_title=_("{axis_title}, test images").format(axis_title=measured.axis_title(key)),
+            alt=_("Test {named_in} over the epochs of {name}, {written} at the last one.").format(
+                named_in=measured.named_in(key),
+                name=said(spec.method.card.name),
+                written=measured.written(key, float(frame["top1"].iloc[-1])),
+            ),
+        )
         plots.show(figure, "methods.accuracy")
     seen = frames.watched(program.phases, view.events)
     for start in range(0, len(seen), 2):
         for place, each in zip(st.columns(2), seen[start : start + 2]):
             place.markdown(f"**{each.watch.title}** · {each.phase}")
             plots.show(own.watch(each), f"methods.watch.{each.phase}.{each.watch.key}", place)
-    st.dataframe(rows, hide_index=True, key="methods.phases", column_config=frames.DONE)
+    st.dataframe(rows, hide_index=True, key="methods.phases", column_config=frames.done_columns())
     done = view.last(PhaseDone)
     if done is not None:
         gates = [dynamic.counted(done.average, spec.config.seed, view.device.upper())] if done.average else []
@@ -103,12 +116,18 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
     source, change = labels.measured(end.after.accuracy, view, spec), changes.paired(end.drop)
     places = cards.row(4)
     cards.number(
-        measured.measure(end.after.accuracy.measure).name, measured.value(end.after.accuracy), source,
+        measured.measure(end.after.accuracy.measure).name,
+        measured.value(end.after.accuracy),
+        source,
         container=places[0],
-        detail=f"95{numbers.THIN}% interval {measured.bounds(end.after.accuracy)}; before: "
-        f"{measured.value(end.before.accuracy)}",
-        change=change, help=f"The change is paired on the same images: {change.interval}, {change.verdict}.",
-    )  # fmt: skip
+        detail=_("95{thin}% interval {bounds}; before: {value}").format(
+            thin=numbers.THIN, bounds=measured.bounds(end.after.accuracy), value=measured.value(end.before.accuracy)
+        ),
+        change=change,
+        help=_("The change is paired on the same images: {interval}, {verdict}.").format(
+            interval=change.interval, verdict=change.verdict
+        ),
+    )
     if end.after.sparsity is not None:
         sparse.cards_of(end.after.sparsity, places[1:3])
     elif end.after.average is not None:
@@ -123,24 +142,28 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
                 name, numbers.count(new), COUNTED, container=place, detail=f"of {numbers.count(old)}",
                 delta=None if old == new else numbers.percent(new / max(old, 1) - 1), delta_color="inverse",
             )  # fmt: skip
-    latencies.card("Latency", end.after.latency, end.before.latency, places[3])
+    latencies.card(_("Latency"), end.after.latency, end.before.latency, places[3])
     if end.after.sparsity is not None:
         sparse.explain(end.before, end.after)
     if end.after.average is not None:
         dynamic.explain(end.before, end.after)
-    cut = f"Right after the last cut it had {measured.value(end.cut)}. " if end.cut else ""
+    cut = _("Right after the last cut it had {value}. ").format(value=measured.value(end.cut)) if end.cut else ""
     st.caption(
-        f"{cut}{end.images:,} training images seen (repeated ones each time), {numbers.duration(end.seconds)} in all, "
-        f"seeds {', '.join(str(seed) for seed in end.seeds) or '–'}."
+        _("{cut}{images:,} training images seen (repeated ones each time), {duration} in all, seeds {value}.").format(
+            cut=cut,
+            images=end.images,
+            duration=numbers.duration(end.seconds),
+            value=", ".join(str(seed) for seed in end.seeds) or "–",
+        )
     )
     if end.proof is not None:
-        proofs.show(end.proof, "images that it was fitted on")
+        proofs.show(end.proof, _("images that it was fitted on"))
     if end.after.average is not None:
         dynamic.images(end.model, spec.data, end.before.cost.macs)
     if desk.model == end.model:
-        st.success("This network is on the desk.", icon=":material/check:")
+        st.success(_("This network is on the desk."), icon=":material/check:")
         links.to_fine_tune()
         links.to_download()
-    elif st.button("Keep this network", key="methods.keep", icon=":material/check:", wrap=True):
+    elif st.button(_("Keep this network"), key="methods.keep", icon=":material/check:", wrap=True):
         state.choose_model(end.model)
         st.rerun()

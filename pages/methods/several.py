@@ -7,6 +7,7 @@ import streamlit as st
 from pages.methods import chance, refused
 from pages.ui import numbers, state
 from pages.ui.desk import Desk
+from pages.ui.language import _
 from pages.ui.literal import literal, named
 from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.shortcuts import Coupled, Shortcuts
@@ -21,19 +22,26 @@ def section(
     desk: Desk, network: Network, budget: Budget, config: FineTune, kept: Shortcuts, key: str, shown: str
 ) -> None:
     """``kept``: for those that remove channels."""
-    with st.spinner("Asking which methods can run here"):
+    with st.spinner(_("Asking which methods can run here")):
         why = {each: _why_not(desk, each(), network, budget, config, kept) for each in METHODS}
     able = {each.card.key: each for each, said in why.items() if not said}
     chosen = st.multiselect(
-        "Methods", list(able), default=list(able), format_func=lambda name: able[name].card.name, key=f"{key}.several",
+        _("Methods"),
+        list(able),
+        default=list(able),
+        format_func=lambda name: able[name].card.name,
+        key=f"{key}.several",
         wrap=True,
-    )  # fmt: skip
+    )
     _others({each.card.name: said for each, said in why.items() if said})
     beside = st.toggle(
-        f"Cuts by chance beside them, {chance.SEEDS} seeds", True, key=f"{key}.chance", persist_state="session",
-        help="The same share of every layer, chosen at random, and the same training: what a method must beat.",
+        _("Cuts by chance beside them, {seeds} seeds").format(seeds=chance.SEEDS),
+        True,
+        key=f"{key}.chance",
+        persist_state="session",
+        help=_("The same share of every layer, chosen at random, and the same training: what a method must beat."),
         wrap=True,
-    )  # fmt: skip
+    )
     controls = [each for each in chance.controls() if not _why_not(desk, each, network, budget, config, kept)]
     methods = [able[name]() for name in chosen] + (controls if beside else [])
     runs = [
@@ -42,10 +50,17 @@ def section(
     ]
     new = [run for run in runs if state.jobs().find(run) is None]
     st.caption(
-        f"Each with its usual knobs, the same budget, {config.epochs} epochs in all and the same images; one after the "
-        f"other. **{named(state.loaded(desk.model).title)}** on {named(desk.data.name)}. {_length(desk, new, config)}"
+        _(
+            "Each with its usual knobs, the same budget, {epochs} epochs in all and the same images; one "
+            "after the other. **{title}** on {name}. {length}"
+        ).format(
+            epochs=config.epochs,
+            title=named(state.loaded(desk.model).title),
+            name=named(desk.data.name),
+            length=_length(desk, new, config),
+        )
     )
-    if st.button("Put them in the queue", key=f"{key}.queue", disabled=not runs, icon=":material/queue:", wrap=True):
+    if st.button(_("Put them in the queue"), key=f"{key}.queue", disabled=not runs, icon=":material/queue:", wrap=True):
         for run in runs:
             st.session_state.setdefault(shown, state.jobs().submit(run, state.owner()))
         st.rerun()
@@ -62,8 +77,8 @@ def _why_not(desk: Desk, method: Method, network: Network, budget: Budget, confi
 def _others(why: dict[str, str]) -> None:
     """Those that are not offered, and what each would end with."""
     if why:
-        count = "1 method cannot" if len(why) == 1 else f"{len(why)} methods cannot"
-        with st.popover(f"{count} run here: why", icon=":material/block:", wrap=True):
+        count = _("1 method cannot") if len(why) == 1 else _("{n} methods cannot").format(n=len(why))
+        with st.popover(_("{count} run here: why").format(count=count), icon=":material/block:", wrap=True):
             for name, said in why.items():
                 st.markdown(f"**{name}**: {literal(said)}")
 
@@ -71,9 +86,11 @@ def _others(why: dict[str, str]) -> None:
 def _length(desk: Desk, runs: list[MethodRun], config: FineTune) -> str:
     """How long it will take, by what earlier runs on this network took."""
     if not runs:
-        return "All of them have run."
+        return _("All of them have run.")
     seconds = chance.seconds_per_epoch(desk)
     if seconds is None:
-        return f"{len(runs)} runs; how long one takes is known after the first."
+        return _("{n} runs; how long one takes is known after the first.").format(n=len(runs))
     whole = numbers.duration(seconds * config.epochs * len(runs))
-    return f"{len(runs)} runs, about {whole} together by what an epoch took in earlier runs, measuring included."
+    return _("{n} runs, about {whole} together by what an epoch took in earlier runs, measuring included.").format(
+        n=len(runs), whole=whole
+    )

@@ -8,11 +8,12 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import cards, numbers, provenance
+from pages.ui.language import N_, _
 from pruning_core.sparsity.weights import Sparsity
 from pruning_core.studies.treated import Standing
 
-COUNTED = provenance.derived("weights that are not zero, and the products that they take part in")
-STORED = provenance.derived("bytes of all parameters when zeros are one bit each and the others are written out")
+COUNTED = provenance.derived(N_("weights that are not zero, and the products that they take part in"))
+STORED = provenance.derived(N_("bytes of all parameters when zeros are one bit each and the others are written out"))
 NONE = "–"
 
 
@@ -25,16 +26,17 @@ def left(sparsity: Sparsity | None) -> str:
 
 def cards_of(found: Sparsity, places: Sequence[DeltaGenerator]) -> None:
     cards.number(
-        "Weights not zero", left(found), COUNTED, container=places[0],
+        _("Weights not zero"), left(found), COUNTED, container=places[0],
         detail=f"{numbers.count(found.weights - found.zeros)} of {numbers.count(found.weights)}",
-        help="Of the layers that multiply. Norms and biases are not pruned.",
+        help=_("Of the layers that multiply. Norms and biases are not pruned."),
     )  # fmt: skip
     cards.number(
-        "Stored", numbers.size_bytes(found.bitmask), STORED, container=places[1],
+        _("Stored"), numbers.size_bytes(found.bitmask), STORED, container=places[1],
         detail=f"dense {numbers.size_bytes(found.dense)}",
         delta=numbers.percent(found.bitmask / max(1, found.dense) - 1), delta_color="inverse",
-        help="As a bit mask and the values that are left. As compressed rows (CSR) it takes "
-        f"{numbers.size_bytes(found.csr)}.",
+        help=_(
+"As a bit mask and the values that are left. As compressed rows (CSR) it takes {csr}."
+).format(csr=numbers.size_bytes(found.csr)),
     )  # fmt: skip
 
 
@@ -44,16 +46,22 @@ def explain(before: Standing, after: Standing) -> None:
     saved = f"{numbers.count(after.sparsity.macs)} of {numbers.count(after.cost.macs)}"
     dense, first = numbers.milliseconds(after.latency.median_ms), numbers.milliseconds(before.latency.median_ms)
     if after.compressed is None:
-        timed = "PyTorch has no kernel that skips them for these layers on this device."
+        timed = _("PyTorch has no kernel that skips them for these layers on this device.")
     else:
         ratio = after.compressed.median_ms / after.latency.median_ms
-        verdict = f"{1 / ratio:.1f} times as fast" if ratio < 1 else f"{ratio:.1f} times as slow"
-        timed = (
-            "With kernels that skip them (compressed rows) it took "
-            f"{numbers.milliseconds(after.compressed.median_ms)}: {verdict}."
+        verdict = (
+            _("{ratio:.1f} times as fast").format(ratio=1 / ratio)
+            if ratio < 1
+            else _("{ratio:.1f} times as slow").format(ratio=ratio)
+        )
+        timed = _("With kernels that skip them (compressed rows) it took {median_ms}: {verdict}.").format(
+            median_ms=numbers.milliseconds(after.compressed.median_ms), verdict=verdict
         )
     st.info(
-        f"MACs whose weight is not zero: {saved}, counted. **Fewer products are not less time.** Ordinary kernels "
-        f"multiply by the zeros too: {dense} for one image, {first} before. {timed} What shrinks is the file.",
+        _(
+            "MACs whose weight is not zero: {saved}, counted. **Fewer products are not less time.** "
+            "Ordinary kernels multiply by the zeros too: {dense} for one image, {first} before. {timed} "
+            "What shrinks is the file."
+        ).format(saved=saved, dense=dense, first=first, timed=timed),
         icon=":material/grid_on:",
     )

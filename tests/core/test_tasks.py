@@ -65,7 +65,8 @@ def test_from_upload_to_a_smaller_network_with_images_alone(name, tmp_path):
     plan = plan_of(model, root)
     mend = Mending(images=64)
     (found,) = [e for e in PruneRun(model, data, plan, recovery=mend).run(root) if isinstance(e, Pruned)]
-    assert found.proof.exact and found.proof.max_rel < 1e-10
+    rounding = 1e-10 if found.proof.dtype == "float64" else 1e-6  # float32 is enough where that already convinces
+    assert found.proof.exact and found.proof.max_rel < rounding
     assert found.before.accuracy.top1 == 0 < found.after.accuracy.top1
     assert found.recovered is not None and found.recovered.accuracy.top1 < found.after.accuracy.top1, "mended"
 
