@@ -51,7 +51,7 @@ def standing(desk: Desk) -> None:
             if misfit:
                 st.warning(literal(misfit), icon=":material/warning:")
             else:
-                st.markdown(":green-badge[:material/check: fits] " + _changes(model, test))
+                st.markdown(f":green-badge[:material/check: {_('fits')}] " + _changes(model, test))
             outputs.ask(desk, model)
             meaning.ask(desk, model)
             judging.ask(desk, model, test)

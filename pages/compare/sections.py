@@ -57,7 +57,7 @@ def everything(desk: Desk, nodes: tuple[Node, ...]) -> None:
     with plain_errors():
         rows = _measured(desk, nodes, pinned)
         summary, layers, classes, images = st.tabs(
-            [_("Front and table"), "Layers", "Classes", _("Images that flipped")]
+            [_("Front and table"), _("Layers"), _("Classes"), _("Images that flipped")]
         )
         one = next(row for row in rows if row.node.model == pinned)
         two = next(row for row in rows if row.node.model == other)

@@ -27,12 +27,14 @@ def left(sparsity: Sparsity | None) -> str:
 def cards_of(found: Sparsity, places: Sequence[DeltaGenerator]) -> None:
     cards.number(
         _("Weights not zero"), left(found), COUNTED, container=places[0],
-        detail=f"{numbers.count(found.weights - found.zeros)} of {numbers.count(found.weights)}",
+        detail=_("{left} of {all}").format(
+            left=numbers.count(found.weights - found.zeros), all=numbers.count(found.weights)
+        ),
         help=_("Of the layers that multiply. Norms and biases are not pruned."),
     )  # fmt: skip
     cards.number(
         _("Stored"), numbers.size_bytes(found.bitmask), STORED, container=places[1],
-        detail=f"dense {numbers.size_bytes(found.dense)}",
+        detail=_("dense {size}").format(size=numbers.size_bytes(found.dense)),
         delta=numbers.percent(found.bitmask / max(1, found.dense) - 1), delta_color="inverse",
         help=_(
 "As a bit mask and the values that are left. As compressed rows (CSR) it takes {csr}."

@@ -90,3 +90,9 @@ def test_a_text_that_one_of_two_files_translates_is_translated(small, tmp_path):
     (tmp_path / "zh_CN" / "a.po").write_text('msgid "the first layer"\nmsgstr ""\n', encoding="utf-8")
     catalogue.translations.cache_clear()
     assert catalogue.translations("zh_CN").texts.gettext("the first layer") == "第一层"
+
+
+@pytest.mark.parametrize("locale", sorted(messages.LOCALES.iterdir()), ids=lambda path: path.name)
+def test_no_text_is_missing(locale):
+    """After a new or changed text: python -m tools.messages."""
+    assert not messages.missing(locale)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-UNCONVERTED = {"choose", "compare", "methods"}  # folders whose pages still speak English alone
 MARKS = {"_", "N_", "said", "ngettext"}
 # What draws its first argument, whatever object it is called on.
 DRAWING = {
@@ -69,7 +68,7 @@ def unmarked(source: str) -> list[str]:
 
 
 def folders() -> list[Path]:
-    return sorted(path for path in (ROOT / "pages").iterdir() if path.is_dir() and path.name not in UNCONVERTED)
+    return sorted(path for path in (ROOT / "pages").iterdir() if path.is_dir())
 
 
 @pytest.mark.parametrize("folder", folders(), ids=lambda path: path.name)
