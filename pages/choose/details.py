@@ -64,7 +64,7 @@ def _take(before: DataRef, after: DataRef) -> None:
 
 
 def _numbers(ref: DataRef, train: Dataset) -> dict[str, str | int | None]:
-    _, height, width = train.size
+    height, width = train.size[1:]
     first, second = st.columns(2)
     key = f"choose.details.{ref.key[:12]}"
     current = next(name for name, value in CHANNELS.items() if value == ref.channels)
@@ -137,7 +137,7 @@ def _classes(ref: DataRef, train: Dataset, test: Dataset) -> list[str]:
 
 def _changed(ref: DataRef, train: Dataset, values: dict[str, str | int | None], classes: list[str]) -> DataRef:
     """The reference with what was changed, and only that. Raises UserError for numbers that cannot be read."""
-    _, height, width = train.size
+    height, width = train.size[1:]
     size = (int(values["height"] or height), int(values["width"] or width))
     mean, std = str(values["mean"]), str(values["std"])
     return replace(
