@@ -24,7 +24,7 @@ def section(desk: Desk, one: Row, two: Row) -> None:
     if one.node.model == two.node.model:
         st.caption(_("Both are the same network. Choose another one above."))
         return
-    run = DifferencesRun(one.node.model, two.node.model, made.tested(desk.data))
+    run = DifferencesRun(one.node.model, two.node.model, made.tested(one.node.model, desk.data))
     known = state.jobs().find(run)
     if known is None:
         quick = (one.cost.macs + two.cost.macs) * IMAGES < QUICK_MACS

@@ -36,7 +36,7 @@ class Row:
 
 def runs(nodes: Sequence[Node], desk: Desk) -> list[RunSpec]:
     """Two for each network; a batch that suits the origin, so that times compare."""
-    data, batch = made.tested(desk.data), batch_of(state.network(nodes[0].model).cost().macs)
+    data, batch = made.tested(nodes[0].model, desk.data), batch_of(state.network(nodes[0].model).cost().macs)
     return [run for node in nodes for run in (AnswersRun(node.model, data), LatencyRun(node.model, batch, PASSES))]
 
 

@@ -7,18 +7,21 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
+import torch
 from plotly.offline import get_plotlyjs
 
 from pages.download.files import Built, stem
-from pages.ui import changes, charts, differences, latencies, numbers, pictures
+from pages.ui import changes, charts, differences, latencies, measured, numbers, pictures
 from pages.ui.sizes import Size, Sizes
 from pruning_core import __version__
 from pruning_core.datasets import Dataset
 from pruning_core.errors import clip
-from pruning_core.export.report import Chart, Fact, Picture, Report, Table, html_of
+from pruning_core.export.report import Chart, Fact, Gallery, Picture, Report, Table, html_of
 from pruning_core.graph import Network
-from pruning_core.measuring.answers import Answers, damage, flips
+from pruning_core.measuring.answers import Answers, Flips, damage, flips
+from pruning_core.studies.pictures import Pictures
 from pruning_core.zoo import ModelRef
 
 PICTURES = 24
@@ -26,49 +29,75 @@ COUNTED = "counted in the captured networks, exactly"
 
 
 def built(
-    ref: ModelRef, found: Sizes, test: Dataset, answers: tuple[Answers, Answers], networks: tuple[Network, Network],
-    made: Sequence[str],
+    ref: ModelRef, found: Sizes, test: Dataset, networks: tuple[Network, Network], made: Sequence[str],
+    pictured: Pictures | None = None,
 ) -> Built:  # fmt: skip
-    """``answers`` and ``networks``: before and after; ``made``: how it was made, in sentences."""
+    """``networks``: before and after; ``made``: how it was made, in sentences; ``pictured``: of a network that makes
+    pictures, those that changed most."""
     whole, small = found.sizes
     layers = differences.layers(*networks)
-    lost = damage(*answers, test.classes)
     charts_ = [
         _chart("Channels of every layer that changed", differences.widths(layers, "channels", "Channels"), COUNTED),
         _chart("Work of every layer that changed", differences.widths(layers, "macs", "MACs"), COUNTED),
     ]
-    measured = found.measured.facts
-    if lost:
-        shown = differences.damage(lost)
-        charts_.append(_chart("Accuracy lost, class by class", shown, f"{measured} Bars: 95 %.", "measured"))
-    flipped = flips(*answers)
+    facts = found.measured.facts
+    summary, gallery = _summary(found, whole, small), _made(pictured, len(test)) if pictured else None
+    if found.of_classes:
+        answers = (_said(whole, test), _said(small, test))
+        lost, flipped = damage(*answers, test.classes), flips(*answers)
+        if lost:
+            shown = differences.damage(lost)
+            charts_.append(_chart("Accuracy lost, class by class", shown, f"{facts} Bars: 95 %.", "measured"))
+        summary.insert(2, _flipped(flipped))
+        gallery = _answers(test, answers, flipped)
     report = Report(
         title=f"{found.title}, made smaller",
-        subtitle=f"PruneScope {__version__}, {datetime.date.today().isoformat()}. Data: {found.measured.facts}",
-        summary=_summary(whole, small, flipped.count, len(test)),
+        subtitle=f"PruneScope {__version__}, {datetime.date.today().isoformat()}. Data: {facts}",
+        summary=summary,
         facts=_facts(found, whole, small),
         charts=charts_,
         tables=(_layer_table(layers),),
-        pictures=_pictures(test, answers, (*flipped.lost, *flipped.gained, *flipped.other)[:PICTURES]),
-        pictures_note=_note(flipped.count, len(flipped.lost), len(flipped.gained), len(test)),
+        gallery=gallery,
         made=made,
         loading=_loading(stem(ref), networks[1].example_shapes[0]),
     )
     return Built(f"{stem(ref)}.report.html", "text/html", html_of(report, get_plotlyjs()).encode())
 
 
-def _summary(whole: Size, small: Size, flipped: int, images: int) -> list[str]:
+def _said(size: Size, test: Dataset) -> Answers:
+    labels = test.labels.int().numpy()
+    return Answers(np.asarray(size.predicted, np.int32), np.asarray(size.confidence, np.float32), labels)
+
+
+def _flipped(flipped: Flips) -> str:
+    return (
+        f"{flipped.count:,} images get another answer than before: {len(flipped.lost)} that were right are wrong now, "
+        f"{len(flipped.gained)} that were wrong are right."
+    )
+
+
+def _worth(found: Sizes, whole: Size, small: Size) -> str:
+    """What its outputs are worth, against what they were worth before."""
     assert small.drop is not None
-    change = changes.paired(small.drop)
+    change, images = changes.paired(small.drop), f"{small.accuracy.images:,} test images"
+    end = f"{change.delta}, {change.interval}, {change.verdict}."
+    if found.of_classes:
+        return (
+            f"It gets {measured.text(small.accuracy)} of {images} right, against {measured.text(whole.accuracy)} "
+            f"before: {end}"
+        )
+    key = small.accuracy.measure
+    return (
+        f"{measured.measure(key).title} on {images}: {measured.text(small.accuracy)}, against "
+        f"{measured.text(whole.accuracy)} before; {measured.way(key)}: {end}"
+    )
+
+
+def _summary(found: Sizes, whole: Size, small: Size) -> list[str]:
     said = [
         f"The smaller network does {numbers.percent(small.macs / max(1, whole.macs), 0)} of the work for an image and "
         f"is {numbers.fold(whole.size_bytes, small.size_bytes)} smaller.",
-        f"It gets {numbers.accuracy_text(small.accuracy.top1, small.accuracy.low, small.accuracy.high)} of {images:,} "
-        f"test images right, against "
-        f"{numbers.accuracy_text(whole.accuracy.top1, whole.accuracy.low, whole.accuracy.high)} before: "
-        f"{change.delta}, {change.interval}, {change.verdict}.",
-        f"{flipped:,} images get another answer than before: {small.drop.lost} that were right are wrong now, "
-        f"{small.drop.gained} that were wrong are right.",
+        _worth(found, whole, small),
     ]
     first, last = whole.latency, small.latency
     times = f"{numbers.milliseconds(first.median_ms)} before, {numbers.milliseconds(last.median_ms)} after"
@@ -83,11 +112,13 @@ def _summary(whole: Size, small: Size, flipped: int, images: int) -> list[str]:
 
 
 def _facts(found: Sizes, whole: Size, small: Size) -> list[Fact]:
-    accuracy, latency = small.accuracy, small.latency
+    worth, latency = small.accuracy, small.latency
+    judged = measured.measure(worth.measure)
+    name = "Accuracy" if found.of_classes else judged.title
+    source = found.measured.facts if judged.decides else f"{found.measured.facts} {measured.sentence(judged.key)}."
     return [
-        Fact("Accuracy", numbers.percent(accuracy.top1),
-             f"95 %: {100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}, before {numbers.percent(whole.accuracy.top1)}",
-             "measured", found.measured.facts),
+        Fact(name, measured.value(worth), f"95 %: {measured.bounds(worth)}, before {measured.value(whole.accuracy)}",
+             "measured", source),
         Fact("MACs of one image", numbers.count(small.macs), f"of {numbers.count(whole.macs)}", "derived",
              COUNTED),
         Fact("Parameters", numbers.count(small.parameters), f"of {numbers.count(whole.parameters)}", "derived",
@@ -117,10 +148,29 @@ def _layer_table(layers: Any) -> Table:
     return Table(title, ("Layer", "Kind", "Channels out", "Parameters", "MACs"), rows, "derived", COUNTED)
 
 
-def _pictures(test: Dataset, answers: tuple[Answers, Answers], chosen: Sequence[int]) -> list[Picture]:
+def _made(pictured: Pictures, images: int) -> Gallery:
+    """Of every image what goes in, what came out before, and what comes out now."""
+    found = []
+    for at, number in enumerate(pictured.numbers):
+        for kind, drawn, text in (
+            ("input", pictured.inputs, f"image {number}"),
+            ("before", pictured.before, "before"),
+            ("after", pictured.after, f"after: {pictured.apart[at]:.3g} apart"),
+        ):
+            found.append(Picture(pictures.uri(torch.from_numpy(drawn[at])), f"test image {number}, {kind}",
+                                 [(text, None)]))  # fmt: skip
+    note = (
+        f"The {len(pictured.numbers)} of {images:,} test images for which the two networks make the most different "
+        "pictures, the furthest first: what goes in, what the network made of it before, and what it makes of it now. "
+        "How far apart they are is the root of the mean squared difference, in the unit of the outputs."
+    )
+    return Gallery("Pictures that changed most", note, found)
+
+
+def _answers(test: Dataset, answers: tuple[Answers, Answers], flipped: Flips) -> Gallery:
     before, after = answers
     found = []
-    for at in chosen:
+    for at in (*flipped.lost, *flipped.gained, *flipped.other)[:PICTURES]:
         lines = [
             (f"{when} {pictures.class_name(test, int(each.predicted[at]))} ({100 * each.confidence[at]:.0f}\u00a0%)",
              bool(each.right[at]))
@@ -128,7 +178,8 @@ def _pictures(test: Dataset, answers: tuple[Answers, Answers], chosen: Sequence[
         ]  # fmt: skip
         right = pictures.class_name(test, int(test.labels[at]))
         found.append(Picture(pictures.uri(test.images[at]), f"test image {at}, {right}", lines))
-    return found
+    note = _note(flipped.count, len(flipped.lost), len(flipped.gained), len(test))
+    return Gallery("Images whose prediction flipped", note, found)
 
 
 def _note(count: int, lost: int, gained: int, images: int) -> str:
@@ -147,13 +198,13 @@ def _loading(name: str, shape: Sequence[int]) -> list[tuple[str, str]]:
         (
             "The exported program, wherever PyTorch runs, without PruneScope and without the network's own code:",
             f'import torch\n\nmodel = torch.export.load("{name}.pt2").module()\n'
-            f"scores = model(torch.zeros(1, {sizes}))",
+            f"outputs = model(torch.zeros(1, {sizes}))",
         ),
         (
             "In ONNX Runtime:",
             "import numpy as np\nimport onnxruntime\n\n"
             f'session = onnxruntime.InferenceSession("{name}.onnx")\n'
             f"images = np.zeros((1, {sizes}), np.float32)\n"
-            "scores = session.run(None, {session.get_inputs()[0].name: images})",
+            "outputs = session.run(None, {session.get_inputs()[0].name: images})",
         ),
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -15,15 +14,15 @@ from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.language import N_, _, ngettext
 from pages.ui.literal import code
-from pages.ui.sizes import Size
 from pruning_core.export.lineage import Cut
-from pruning_core.measuring.answers import Answers
+from pruning_core.measuring.measure import Against
 from pruning_core.runs.view import JobView
-from pruning_core.studies.judging import check_right_or_wrong
+from pruning_core.studies.judging import judge
+from pruning_core.studies.pictures import Pictured, Pictures, PicturesRun, makes_pictures, read_pictures
 
 ASKED, KEPT = "download.report.asked", "download.report.kept"
 TEXT = N_(
-    "One page for people who were not here: what was cut, gained and lost, the images whose answer changed, and where "
+    "One page for people who were not here: what was cut, gained and lost, the images that changed most, and where "
     "every number comes from. It opens in any browser, offline, and prints."
 )
 
@@ -65,7 +64,6 @@ def section(desk: Desk, told: Sequence[str] = ()) -> None:
                 st.rerun()
             return
         with plain_errors():
-            check_right_or_wrong(state.loaded(desk.model), state.splits(desk.data)[1])
             _offer(desk, told, words, button)
 
 
@@ -95,16 +93,32 @@ def _built(desk: Desk, told: Sequence[str]) -> Built | None:
             st.markdown(_("Measuring both networks: {text}").format(text=text))
         jobs.faults(views, key="download.report.runs")
 
-    found = made.own(desk, jobs.follow(made.runs_of_own(desk), waits, key="download.report.runs"))
-    if found is None:
+    measuring, painting = made.runs_of_own(desk), _painting(desk)
+    views = jobs.follow([*measuring, *painting], waits, key="download.report.runs")
+    found = made.own(desk, views[: len(measuring)])
+    if found is None or any(view.active for view in views):
         return None
     test = state.splits(desk.data)[1]
-    whole, small = found.sizes
-    labels = test.labels.int().numpy()
     networks = (state.network(desk.model.origin), state.network(desk.model))
     sentences = [_("What was done: {made}.").format(made=standing.made(desk.model)), *told]
-    return report.built(desk.model, found, test, (_said(whole, labels), _said(small, labels)), networks, sentences)
+    pictured = _pictured(views[-1]) if painting else None
+    return report.built(desk.model, found, test, networks, sentences, pictured)
 
 
-def _said(size: Size, labels: np.ndarray) -> Answers:
-    return Answers(np.asarray(size.predicted, np.int32), np.asarray(size.confidence, np.float32), labels)
+def _painting(desk: Desk) -> list[str]:
+    """The run that looks for the pictures that changed most, started where the network makes any."""
+    if not _paints(desk):
+        return []
+    run = PicturesRun(desk.model.origin, desk.model, made.tested(desk.model, desk.data))
+    return [state.jobs().submit(run, state.owner())]
+
+
+def _paints(desk: Desk) -> bool:
+    loaded, test = state.loaded(desk.model), state.splits(desk.data)[1]
+    against = judge(loaded, test, desk.data.measure).against
+    return makes_pictures(loaded) and test.pictures and against is not Against.PLACES
+
+
+def _pictured(view: JobView) -> Pictures | None:
+    found = view.last(Pictured)
+    return read_pictures(state.workspace(), found.digest) if found else None

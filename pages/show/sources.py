@@ -11,7 +11,7 @@ from pruning_core.studies.front import FrontPoint, FrontRun
 
 
 def front(desk: Desk) -> FrontRun:
-    return FrontRun(desk.model, made.tested(desk.data))
+    return FrontRun(desk.model, made.tested(desk.model, desk.data))
 
 
 def measured(run: FrontRun, view: JobView) -> Sizes | None:

@@ -9,28 +9,39 @@ from pages.ui.desk import Desk
 from pages.ui.language import _
 from pages.ui.sizes import Size, Sizes
 from pruning_core.datasets import DataRef
-from pruning_core.measuring.answers import Answers, compared
+from pruning_core.measuring.answers import Answers
+from pruning_core.measuring.classifying import TopOne
 from pruning_core.measuring.measures import Drop, Latency
 from pruning_core.runs.view import JobView
-from pruning_core.studies.answers import Answered, AnswersRun, read_answers
+from pruning_core.studies.answers import Answered, AnswersRun, read_answers, worse
 from pruning_core.studies.front import PASSES, batch_of
+from pruning_core.studies.judging import refusal
 from pruning_core.studies.measure import LatencyRun
 from pruning_core.zoo import ModelRef
 from pruning_core.zoo.titles import called
 
 
-def tested(data: DataRef) -> DataRef:
-    """On the test images, by which nobody has chosen."""
-    return replace(data, split="test", measure="")  # right or wrong, whatever else the desk judges by
+def tested(model: ModelRef, data: DataRef) -> DataRef:
+    """On the test images, by which nobody has chosen: right or wrong, whatever else the desk judges by.
+
+    Where no answer is right or wrong, by what the desk judges by.
+    """
+    return replace(data, split="test", measure=data.measure if data.measure and not of_classes(model, data) else "")
+
+
+def of_classes(model: ModelRef, data: DataRef) -> bool:
+    """Whether answers of the network to the test images are right or wrong."""
+    return not refusal(TopOne(), state.loaded(model), state.splits(data)[1])
 
 
 def runs_of_own(desk: Desk) -> list[str]:
     """The measurements of a network that was made here and of what it was made from, started where they are missing."""
     batch = batch_of(state.network(desk.model.origin).cost().macs)
+    data = tested(desk.model, desk.data)
     return [
         state.jobs().submit(run, state.owner())
         for ref in (desk.model.origin, desk.model)
-        for run in (AnswersRun(ref, tested(desk.data)), LatencyRun(ref, batch, PASSES))
+        for run in (AnswersRun(ref, data), LatencyRun(ref, batch, PASSES))
     ]
 
 
@@ -43,7 +54,7 @@ def own(desk: Desk, views: tuple[JobView, ...]) -> Sizes | None:
         return None
     classes = state.loaded(desk.model).num_classes
     before, after = (state.network(ref).cost() for ref in (desk.model.origin, desk.model))
-    drop = compared(answers_of(whole_answered, classes), answers_of(answered, classes))
+    drop = worse(state.workspace(), whole_answered, answered, classes)
     whole = size_of(desk.model.origin, 1.0, before, whole_answered, whole_timed, None, "{}", classes)
     small = size_of(
         desk.model, after.macs / max(1, before.macs), after, answered, timed, drop, desk.model.plan, classes
@@ -61,11 +72,12 @@ def size_of(
     model: ModelRef, share: float, cost: object, answered: Answered, latency: Latency, drop: Drop | None, plan: str,
     classes: int,
 ) -> Size:  # fmt: skip
-    said = answers_of(answered, classes)
+    said = answers_of(answered, classes) if answered.of_classes else None
     counts = {name: getattr(cost, name) for name in ("macs", "parameters", "size_bytes")}
     return Size(
-        share, **counts, accuracy=answered.accuracy, latency=latency, drop=drop, predicted=said.predicted.tolist(),
-        confidence=said.confidence.tolist(), plan=plan, model=model, name=called(model),
+        share, **counts, accuracy=answered.accuracy, latency=latency, drop=drop,
+        predicted=said.predicted.tolist() if said else (), confidence=said.confidence.tolist() if said else (),
+        plan=plan, model=model, name=called(model),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pages.ui import provenance
 from pages.ui.language import LANGUAGES, _, current, said
 from pages.ui.provenance import Provenance
-from pruning_core.measuring.measures import Accuracy, Drop, Latency
+from pruning_core.measuring.measures import TOP1, Accuracy, Drop, Latency
 
 if TYPE_CHECKING:
     from pages.ui.desk import Desk
@@ -26,7 +26,8 @@ SHOWN_FIRST = 0.4  # share of the MACs that the first page tells of
 class Size:
     """The network with ``share`` of its MACs; ``drop`` is against the whole one, None for itself.
 
-    ``predicted`` and ``confidence`` are of the test images in their order; ``model`` is None where it is not at hand.
+    ``predicted`` and ``confidence`` are of the test images in their order, empty where no answer names a class;
+    ``model`` is None where it is not at hand.
     """
 
     share: float
@@ -57,6 +58,11 @@ class Sizes:
     @property
     def whole(self) -> Size:
         return self.sizes[0]
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether each answer names a class and is right or wrong."""
+        return self.whole.accuracy.measure == TOP1
 
 
 def prepared() -> Sizes:

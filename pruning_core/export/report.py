@@ -16,6 +16,7 @@ from pruning_core.export.report_style import DRAWING, POLICY, STYLE
 
 Mark = Literal["measured", "derived", "estimated", "published"]
 PNG = "data:image/png;base64,"
+SAID = {True: ("right", "✓ "), False: ("wrong", "✗ "), None: ("plain", "")}
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,18 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """``uri`` is a PNG as a data URI; each of ``lines`` is (text, whether it is right)."""
+    """``uri`` is a PNG as a data URI; each of ``lines`` is (text, whether it is right), None for what is neither."""
 
     uri: str
     alt: str
-    lines: Sequence[tuple[str, bool]]
+    lines: Sequence[tuple[str, bool | None]]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    title: str
+    note: str
+    pictures: Sequence[Picture]
 
 
 @dataclass(frozen=True)
@@ -68,8 +76,7 @@ class Report:
     facts: Sequence[Fact]
     charts: Sequence[Chart]
     tables: Sequence[Table]
-    pictures: Sequence[Picture]
-    pictures_note: str
+    gallery: Gallery | None
     made: Sequence[str]
     loading: Sequence[tuple[str, str]]
 
@@ -82,7 +89,7 @@ def html_of(report: Report, drawing_library: str) -> str:
         f'<div class="facts">{"".join(map(_fact, report.facts))}</div>'
         f"<ul>{_items(report.summary)}</ul></section>"
         f"<section><h2>What changed</h2>{charts}</section>"
-        f"{_pictures(report)}"
+        f"{_gallery(report.gallery) if report.gallery else ''}"
         f"<section>{''.join(map(_table, report.tables))}</section>"
         f"<section><h2>How it was made</h2><ul>{_items(report.made)}</ul></section>"
         f"<section><h2>How to load it</h2>{''.join(map(_code, report.loading))}</section>"
@@ -137,20 +144,19 @@ def _table(table: Table) -> str:
     )
 
 
-def _pictures(report: Report) -> str:
+def _gallery(gallery: Gallery) -> str:
     cells = []
-    for picture in report.pictures:
+    for picture in gallery.pictures:
         if not picture.uri.startswith(PNG):
             raise ValueError("a picture of a report lies in the file itself")
         lines = "".join(
-            f'<div class="{"right" if right else "wrong"}">{"✓" if right else "✗"} {_text(text)}</div>'
-            for text, right in picture.lines
+            f'<div class="{SAID[right][0]}">{SAID[right][1]}{_text(text)}</div>' for text, right in picture.lines
         )
         image = f'<img src="{_text(picture.uri)}" alt="{_text(picture.alt)}">'
         cells.append(f'<figure class="picture">{image}{lines}</figure>')
     return (
-        "<section><h2>Images whose prediction flipped</h2>"
-        f'<p>{_text(report.pictures_note)}</p><div class="pictures">{"".join(cells)}</div></section>'
+        f"<section><h2>{_text(gallery.title)}</h2>"
+        f'<p>{_text(gallery.note)}</p><div class="pictures">{"".join(cells)}</div></section>'
     )
 
 

@@ -1,4 +1,4 @@
-"""What a network says of every image, as a run: the accuracy, and the answers behind it as a file."""
+"""What a network says of every image, as a run: what that is worth, and what it says of each of them as a file."""
 
 from __future__ import annotations
 
@@ -9,29 +9,39 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
 
 from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
-from pruning_core.measuring.answers import Answers
+from pruning_core.measuring.answers import Answers, compared
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.evaluate import Tally, predicting
-from pruning_core.measuring.measures import Accuracy
+from pruning_core.measuring.marks import Marks
+from pruning_core.measuring.measures import TOP1, Accuracy, Drop
+from pruning_core.measuring.registry import named
 from pruning_core.runs.events import Event, Stage
 from pruning_core.runs.narrate import throttled
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import fitted, the_model, the_split
-from pruning_core.studies.judging import check_right_or_wrong
 from pruning_core.zoo import ModelRef
 from pruning_core.zoo.titles import called
 
 
 @dataclass(frozen=True)
 class Answered:
-    """All images were seen; ``digest`` names the file of the answers (``read_answers``)."""
+    """All images were seen; ``digest`` names the file of the answers.
+
+    Where they are right or wrong ``read_answers`` reads it, elsewhere ``read_marks``.
+    """
 
     accuracy: Accuracy
     digest: str
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether each answer names a class and is right or wrong."""
+        return self.accuracy.measure == TOP1
 
 
 @dataclass(frozen=True)
@@ -54,13 +64,15 @@ class AnswersRun(RunSpec):
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
         loaded = yield from the_model(self.model, workspace)
         data = yield from the_split(self.data, workspace)
-        check_right_or_wrong(loaded, data)
         data = fitted(data, self.data, loaded)
         yield Stage("evaluating")
         tally, accuracy = Tally(data), None
         for accuracy in throttled(tally.add(batch) for batch in predicting(loaded.model, data, device=self.device)):
             yield accuracy
         assert accuracy is not None  # no data set is empty
+        if accuracy.measure != TOP1:
+            yield Answered(accuracy, write_marks(workspace, tally.marks))
+            return
         best = tally.scores.softmax(1).max(1)
         predicted, labels = best.indices.int().numpy(), data.labels.cpu().int().numpy()
         yield Answered(accuracy, write_answers(workspace, Answers(predicted, best.values.float().numpy(), labels)))
@@ -88,3 +100,32 @@ def read_answers(workspace: Workspace, digest: str, classes: int) -> Answers:
         return Answers(predicted, confidence, labels)
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise UserError("The stored answers cannot be read. Measure them again.") from error
+
+
+def write_marks(workspace: Workspace, marks: Marks) -> str:
+    """The digest of the stored file."""
+    out = io.BytesIO()
+    np.save(out, marks.rows.double().numpy())
+    return workspace.artifacts.put(out.getvalue())
+
+
+def read_marks(workspace: Workspace, answered: Answered) -> Marks:
+    """What each image adds to the measure. Raises UserError when the file is gone or damaged: a child wrote it."""
+    data = workspace.artifacts.read(answered.digest)
+    try:
+        rows = np.load(io.BytesIO(data), allow_pickle=False)
+        if rows.dtype != np.float64 or rows.ndim != 2 or len(rows) != answered.accuracy.images:
+            raise ValueError("no row for each image")
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError("The stored answers cannot be read. Measure them again.") from error
+    return Marks(named(answered.accuracy.measure), torch.from_numpy(rows))
+
+
+def worse(workspace: Workspace, before: Answered, after: Answered, classes: int) -> Drop:
+    """How much worse ``after`` is, paired, image by image. Raises UserError where a file of answers cannot be read, or
+    the two were measured by something else."""
+    if before.accuracy.measure != after.accuracy.measure:
+        raise UserError("The two networks were judged by different measures. Measure both again.")
+    if before.of_classes:
+        return compared(*(read_answers(workspace, each.digest, classes) for each in (before, after)))
+    return read_marks(workspace, before).drop(read_marks(workspace, after))

@@ -13,7 +13,6 @@ from pruning_core.criteria import Criterion, L1Norm
 from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
 from pruning_core.graph import Cost, Plan
-from pruning_core.measuring.answers import compared
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.measures import Drop, Latency
 from pruning_core.methods.ranking import ranked
@@ -21,7 +20,7 @@ from pruning_core.methods.recoveries import Mending, Recovery
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
-from pruning_core.studies.answers import Answered, AnswersRun, read_answers
+from pruning_core.studies.answers import Answered, AnswersRun, worse
 from pruning_core.studies.inputs import fit_sample, the_model
 from pruning_core.studies.measure import LatencyRun
 from pruning_core.studies.prune import PruneRun
@@ -85,7 +84,6 @@ class FrontRun(RunSpec):
         known = {event.share for event in past if isinstance(event, FrontPoint)}
         batch = batch_of(network.cost().macs)
         before = yield from self._answered(self.model, workspace)
-        before_answers = read_answers(workspace, before.digest, loaded.num_classes)
         for done, share in enumerate(sorted(self.shares, reverse=True)):
             yield Progress(done, len(self.shares), "sizes")
             if share in known:
@@ -102,7 +100,7 @@ class FrontRun(RunSpec):
                 yield FrontPoint(1.0, self.model, Plan().to_json(), found.before.cost, before, latency, None)
             model = found.recovered.model if found.recovered else found.model
             after = yield from self._answered(model, workspace)
-            drop = compared(before_answers, read_answers(workspace, after.digest, loaded.num_classes))
+            drop = worse(workspace, before, after, loaded.num_classes)
             latency = yield from self._timed(model, batch, workspace)
             yield FrontPoint(share, model, plan.to_json(), found.after.cost, after, latency, drop)
         yield Progress(len(self.shares), len(self.shares), "sizes")

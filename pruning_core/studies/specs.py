@@ -32,6 +32,7 @@ from pruning_core.studies.gradual import GradualRun
 from pruning_core.studies.in_pieces import Ranked, RowsDone
 from pruning_core.studies.measure import EvaluateRun, LatencyRun
 from pruning_core.studies.method import MethodRun
+from pruning_core.studies.pictures import Pictured, PicturesRun
 from pruning_core.studies.points import OutOfReach, Point, Scored
 from pruning_core.studies.prune import PruneRun
 from pruning_core.studies.pruned import Figures, Pruned, Recovered
@@ -65,6 +66,7 @@ RUNS: tuple[type, ...] = (
     WidthsRun,
     ConditionsRun,
     DifferencesRun,
+    PicturesRun,
 )
 VALUES: tuple[type, ...] = (
     ModelRef,
@@ -123,6 +125,7 @@ EVENTS: tuple[type, ...] = (
     Ranked,
     RowsDone,
     LayerDifference,
+    Pictured,
 )
 
 PRODUCT = Catalogue(RUNS, VALUES, EVENTS)

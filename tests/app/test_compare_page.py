@@ -129,7 +129,7 @@ def test_layers_are_held_together_over_the_channels_of_both(desk, monkeypatch):
     (nodes,) = tree.families(desk).values()
     at = next(node.row for node in nodes if node.operation == "cut")
     page = shown(monkeypatch, **{sections.OTHER: at, sections.PINNED: 0})
-    run = DifferencesRun(nodes[0].model, nodes[at].model, made.tested(desk.data))
+    run = DifferencesRun(nodes[0].model, nodes[at].model, made.tested(nodes[0].model, desk.data))
     view = state.jobs().find(run)
     assert view.state is State.DONE, "a small network is compared without being asked for"
     found = state.jobs().snapshot(view.id).all(LayerDifference)

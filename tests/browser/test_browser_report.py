@@ -1,14 +1,12 @@
 """The report of a real cut, opened from disk by a browser that must not ask anybody for anything."""
 
-import numpy as np
 from playwright.sync_api import expect
 
 from pages.download import report
 from pages.ui import provenance, sizes, state
 from pages.ui.desk import first_desk
-from pages.ui.sizes import Size, Sizes
+from pages.ui.sizes import Sizes
 from pruning_core.graph import Plan
-from pruning_core.measuring.answers import Answers
 from pruning_core.zoo import ModelRef
 
 WORST = "<img src=//evil/x>$x$<b>"
@@ -20,15 +18,10 @@ def made() -> bytes:
     test = state.splits(desk.data)[1]
     chosen = (found.whole, found.sizes[-1])
     ref = ModelRef("pruned", desk.model.name, base=desk.model, plan=chosen[1].plan)
-    labels = test.labels.int().numpy()
-
-    def said(size: Size) -> Answers:
-        return Answers(np.array(size.predicted, np.int32), np.array(size.confidence, np.float32), labels)
-
     both = Sizes(WORST, chosen, found.measured, provenance.measured(WORST), WORST)
     networks = (state.network(desk.model), state.network(ref))
     assert Plan.from_json(ref.plan)
-    return report.built(ref, both, test, (said(chosen[0]), said(chosen[1])), networks, [WORST]).data
+    return report.built(ref, both, test, networks, [WORST]).data
 
 
 def test_the_report_opens_offline_and_prints(visitor, tmp_path, monkeypatch):

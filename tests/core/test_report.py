@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pruning_core.export.report import Chart, Fact, Picture, Report, Table, html_of
+from pruning_core.export.report import Chart, Fact, Gallery, Picture, Report, Table, html_of
 
 WORST = "a\"'`![x](http://evil/x)<img src=//evil/x onerror=alert(1)></script><script>alert(2)</script>&amp;"
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -37,7 +37,7 @@ def report():
     return Report(
         WORST, WORST, [WORST], [Fact(WORST, "1 MACs", WORST, "measured", WORST)],
         [Chart(WORST, figure, WORST, "derived", WORST)], [Table(WORST, [WORST], [[WORST]], "derived", WORST)],
-        [Picture(PIXEL, WORST, [(WORST, False)])], WORST, [WORST], [(WORST, WORST)],
+        Gallery(WORST, WORST, [Picture(PIXEL, WORST, [(WORST, False)])]), [WORST], [(WORST, WORST)],
     )  # fmt: skip
 
 
@@ -65,4 +65,4 @@ def test_nothing_may_be_fetched_and_every_number_has_its_source(report):
     assert policy.startswith("default-src 'none'") and "http" not in policy and "*" not in policy
     assert text.count('<span class="badge measured">') == 2, "beside the number, and in the table of sources"
     with pytest.raises(ValueError, match="in the file itself"):
-        html_of(Report("", "", [], [], [], [], [Picture("http://evil/x.png", "", [])], "", [], []), "")
+        html_of(Report("", "", [], [], [], [], Gallery("", "", [Picture("http://evil/x.png", "", [])]), [], []), "")
