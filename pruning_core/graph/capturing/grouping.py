@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pruning_core.graph.capturing.record import Recording
 from pruning_core.graph.labelling.labels import Plane, cover
-from pruning_core.graph.labelling.rules.call import NO_RULE
+from pruning_core.graph.labelling.rules.call import BY_DATA, NO_RULE
 from pruning_core.graph.labelling.universe import Units
 from pruning_core.graph.network import Blocked, Group, Member, Role
 
@@ -177,8 +177,8 @@ def _members(own: _Own, size: int, places: Places) -> list[tuple[int, Member]]:
 
 
 def find_blocked(places: Places, units: Units, unit: NDArray[np.int64], unused: set[str]) -> tuple[Blocked, ...]:
-    """Producing or consuming dimensions with entries that cannot be removed; of weights that met an operator without a
-    rule before they produced or consumed anything, the first two."""
+    """Producing or consuming dimensions with entries that cannot be removed; of weights that the data choose from, or
+    that met an operator without a rule, before they produced or consumed anything, the first two."""
     stuck = unit < 0
     weights = {name for name, count in Counter(name for name, _ in places.at).items() if count > 1}
     entries = np.add.reduceat(stuck, places.starts, dtype=np.int64) if places.at else np.empty(0, np.int64)
@@ -187,7 +187,7 @@ def find_blocked(places: Places, units: Units, unit: NDArray[np.int64], unused: 
         if not count or (roles == (Role.CARRIER,) and name not in weights):
             continue
         note = units.pins.of(int(units.of[places.labels[start + int(stuck[start:].argmax())]]))
-        if roles == (Role.CARRIER,) and (dim > 1 or note is None or note.reason != NO_RULE):
+        if roles == (Role.CARRIER,) and (dim > 1 or note is None or note.reason not in (BY_DATA, NO_RULE)):
             continue
         operator = note.operator if note else ""
         reason = note.reason if note else "all of it lives or dies together, so nothing can be removed"

@@ -65,6 +65,7 @@ class Call:
 
 
 NO_RULE = "no rule describes this operator"
+BY_DATA = "its positions are chosen by numbers that follow from the data"
 Rule = Callable[[Call], Labelled | list[Labelled]]
 
 

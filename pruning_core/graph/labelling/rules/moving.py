@@ -11,7 +11,7 @@ from torch import Tensor
 from pruning_core.graph.labelling import moves
 from pruning_core.graph.labelling.labels import Labelled, Origin, Plane, cover, line
 from pruning_core.graph.labelling.pointwise import elementwise as joined
-from pruning_core.graph.labelling.rules.call import Call, Rule, unknown_one
+from pruning_core.graph.labelling.rules.call import BY_DATA, Call, Rule, unknown_one
 
 
 def view(c: Call) -> Labelled:
@@ -111,7 +111,7 @@ def roll(c: Call) -> Labelled:
 
 
 def index(c: Call) -> Labelled:
-    """Advanced indexing by constants: one indexed dimension moves labels, the rest is pinned."""
+    """Advanced indexing: by one list of constants labels move; else what is indexed stays, and the rest passes."""
     x, indices = c.x, c.args[1]
     used = [d for d, i in enumerate(indices) if i is not None]
     if any(indices[d].dtype == torch.bool for d in used):
@@ -129,11 +129,16 @@ def index(c: Call) -> Labelled:
         free = [p for p in x.planes if not cover(p) & set(used)]
         met = [*(p for p in x.planes if cover(p) & set(used)), *(p for d in used for p in c.look(indices[d]).planes)]
         c.universe.pin(met, BY_DATA if by_data else "its positions are looked up in a table")
-        return moves.each_plane(x.to(x.shape, free), c.shape, drop)
+        result = moves.each_plane(x.to(x.shape, free), c.shape, drop)
+        return _chosen(c, result) if by_data else result
     return unknown_one(c)
 
 
-BY_DATA = "its positions are chosen by numbers that follow from the data"
+def _chosen(c: Call, result: Labelled) -> Labelled:
+    """What the data choose is an activation; channels that a weight gives to it begin here, as an embedding's do."""
+    if c.x.origin is Origin.PARAMETER:
+        c.ledger.produced.extend(result.planes)
+    return replace(result, origin=Origin.ACTIVATION)
 
 
 def index_select(c: Call) -> Labelled:
@@ -141,7 +146,7 @@ def index_select(c: Call) -> Labelled:
     if not c.follows_data(c.args[2]):
         return _taken(c, dim, c.args[2])
     c.universe.pin([*c.x.over(dim), *c.look(c.args[2]).planes], BY_DATA)
-    return c.x.to(c.shape, [p for p in c.x.planes if p.shape[dim] == 1])
+    return _chosen(c, c.x.to(c.shape, [p for p in c.x.planes if p.shape[dim] == 1]))
 
 
 def gather(c: Call) -> Labelled:
@@ -150,9 +155,11 @@ def gather(c: Call) -> Labelled:
     dim = c.args[1] % max(1, len(c.shape))
     if len(x.shape) != len(chosen.shape) or any(x.shape[d] != n for d, n in enumerate(c.shape) if d != dim):
         return unknown_one(c)
-    c.universe.pin([*x.over(dim), *chosen.over(dim)], BY_DATA if c.follows_data(c.args[2]) else "it is looked up")
+    by_data = c.follows_data(c.args[2])
+    c.universe.pin([*x.over(dim), *chosen.over(dim)], BY_DATA if by_data else "it is looked up")
     parts = [each.to(c.shape, [p for p in each.planes if p.shape[dim] == 1]) for each in (x, chosen)]
-    return joined(c.universe, parts, c.shape, zero=x.zero)
+    result = joined(c.universe, parts, c.shape, zero=x.zero)
+    return _chosen(c, result) if by_data else result
 
 
 def _taken(c: Call, dim: int, index: Tensor) -> Labelled:
@@ -259,7 +266,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk"), split),
     "constant_pad_nd": pad,
     "roll": roll,
-    "index": index,
+    **dict.fromkeys(("index", "_unsafe_index"), index),
     "index_select": index_select,
     "gather": gather,
     **dict.fromkeys(
