@@ -115,7 +115,7 @@ def _facts(found: Sizes, whole: Size, small: Size) -> list[Fact]:
     worth, latency = small.accuracy, small.latency
     judged = measured.measure(worth.measure)
     name = "Accuracy" if found.of_classes else judged.title
-    source = found.measured.facts if judged.decides else f"{found.measured.facts} {measured.sentence(judged.key)}."
+    source = found.measured.facts if judged.decides else f"{found.measured.facts} {measured.sentence(judged.key)}"
     return [
         Fact(name, measured.value(worth), f"95 %: {measured.bounds(worth)}, before {measured.value(whole.accuracy)}",
              "measured", source),

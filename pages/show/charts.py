@@ -1,21 +1,25 @@
-"""Every size as a point: what it costs and what it gets right. No streamlit here."""
+"""Every size as a point: what it costs and what its outputs are worth. No streamlit here."""
 
 from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from pages.ui import charts, numbers, theme
-from pages.ui.language import _
+from pages.ui import charts, measured, numbers, theme
+from pages.ui.language import _, said
 from pages.ui.sizes import Sizes
 
 
 def front(found: Sizes, chosen: int) -> go.Figure:
-    """Accuracy with its interval against the work of one image; the size in view is marked."""
-    sizes = found.sizes
+    """The value of the measure with its interval against the work of one image; the size in view is marked."""
+    sizes, key = found.sizes, found.whole.accuracy.measure
+    title = _("Accuracy") if found.of_classes else said(measured.measure(key).title)
     alt = _(
-        "Accuracy against MACs at {n} sizes, from {first} for the whole network to {last} for the smallest."
-    ).format(n=len(sizes), first=numbers.percent(sizes[0].accuracy.top1), last=numbers.percent(sizes[-1].accuracy.top1))
-    figure = charts.blank(alt, height=300, x_title=_("MACs of one image"), y_title=_("Top-1 accuracy, test images"))
+        "{measure} against MACs at {n} sizes, from {first} for the whole network to {last} for the smallest."
+    ).format(
+        measure=title, n=len(sizes), first=measured.value(sizes[0].accuracy), last=measured.value(sizes[-1].accuracy)
+    )
+    beside = _("{measure}, test images").format(measure=said(measured.axis_title(key)))
+    figure = charts.blank(alt, height=300, x_title=_("MACs of one image"), y_title=beside)
     figure.add_scatter(
         x=[each.macs for each in sizes],
         y=[each.accuracy.top1 for each in sizes],
@@ -35,7 +39,7 @@ def front(found: Sizes, chosen: int) -> go.Figure:
             "width": 4,
         },
         customdata=[
-            f"{numbers.accuracy_text(each.accuracy.top1, each.accuracy.low, each.accuracy.high)}<br>"
+            f"{measured.text(each.accuracy)}<br>"
             + _("{n} MACs, {time}").format(
                 n=numbers.count(each.macs), time=numbers.milliseconds(each.latency.median_ms)
             )
@@ -45,5 +49,5 @@ def front(found: Sizes, chosen: int) -> go.Figure:
         showlegend=False,
     )
     figure.update_xaxes(rangemode="tozero")
-    figure.update_yaxes(tickformat=theme.PERCENT)
+    figure.update_yaxes(tickformat=measured.ticks(key))
     return figure

@@ -8,7 +8,21 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.show import charts, sources
-from pages.ui import cards, changes, jobs, latencies, links, made, numbers, pictures, plots, provenance, sizes, state
+from pages.ui import (
+    cards,
+    changes,
+    jobs,
+    latencies,
+    links,
+    made,
+    measured,
+    numbers,
+    pictures,
+    plots,
+    provenance,
+    sizes,
+    state,
+)
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.language import N_, _, ngettext, said
@@ -18,7 +32,6 @@ from pages.ui.sizes import Size, Sizes
 from pruning_core.errors import UserError
 from pruning_core.runs.view import JobView, State
 from pruning_core.studies.front import FrontRun
-from pruning_core.studies.judging import check_right_or_wrong
 
 SHOWN = 12  # images
 AT, FROM, WHICH = "show.at", "show.from", "show.which"
@@ -29,7 +42,6 @@ COUNTED = provenance.derived(N_("counted in the network."))
 def own(desk: Desk) -> None:
     """The network that the visitor has made, beside what it was made from."""
     with plain_errors():
-        check_right_or_wrong(state.loaded(desk.model), state.splits(desk.data)[1])
         ids = made.runs_of_own(desk)
 
         def waits(views: tuple[JobView, ...]) -> None:
@@ -59,17 +71,23 @@ def offer(desk: Desk, run: FrontRun, prepared: bool) -> None:
         st.info(_("Nothing in this network can be cut. The Model page says what stands in the way."))
         return
     try:
-        check_right_or_wrong(state.loaded(desk.model), state.splits(desk.data)[1])
+        judged = measured.of_desk(desk)
     except UserError as error:
         st.info(literal(said(str(error))))
         return
     if not prepared:
-        st.markdown(
+        words = (
             _(
                 "The network is cut to {n} sizes, mended, and each of them measured: accuracy, "
                 "time, and its answer to every test image. Then a slider goes through them at once."
-            ).format(n=len(run.shares))
+            )
+            if made.of_classes(desk.model, desk.data)
+            else _(
+                "The network is cut to {n} sizes, mended, and each of them timed, and judged on the test images "
+                "({measure}). Then a slider goes through them at once."
+            )
         )
+        st.markdown(words.format(n=len(run.shares), measure=said(judged.name)))
     words = _("Measure all sizes here and now") if prepared else _("Measure all sizes")
     kind: Literal["primary", "secondary"] = "secondary" if prepared else "primary"
     if st.button(words, type=kind, icon=":material/play_arrow:", key="show.start", wrap=True):
@@ -87,9 +105,12 @@ def screen(desk: Desk, found: Sizes) -> None:
     at = _slider(found) if count > 2 else 1
     size = found.sizes[at]
     _numbers(found, size)
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        _images(desk, found, size)
+    if found.of_classes:
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            _images(desk, found, size)
+    else:
+        right = st.container()
     with right:
         st.markdown(_("**All sizes**") if count > 2 else _("**Both networks**"))
         plots.show(charts.front(found, at), "show.front")
@@ -124,16 +145,19 @@ def _numbers(found: Sizes, size: Size) -> None:
         detail = _("as before") if first == last else less.format(fold=numbers.fold(first, last), whole=show(first))
         cards.number(label, show(last), COUNTED, detail=detail, container=place)
     _time(found, size, places[2])
-    accuracy = size.accuracy
+    worth = size.accuracy
+    key = worth.measure
     cards.number(
-        _("Accuracy"),
-        numbers.percent(accuracy.top1),
+        _("Accuracy") if found.of_classes else said(measured.measure(key).name),
+        measured.value(worth),
         found.measured,
-        detail=_("{low:.1f}–{high:.1f}, before {before}").format(
-            low=100 * accuracy.low, high=100 * accuracy.high, before=numbers.percent(whole.accuracy.top1)
+        detail=_("{bounds}, before {before}").format(
+            bounds=measured.bounds(worth), before=measured.value(whole.accuracy)
         ),
         change=changes.paired(size.drop) if size.drop else None,
-        help=_("Share of test images that it gets right; below: the 95 % interval."),
+        help=_("Share of test images that it gets right; below: the 95 % interval.")
+        if found.of_classes
+        else f"{measured.sentence(key)} {measured.interval_help(key)}",
         container=places[3],
     )
 

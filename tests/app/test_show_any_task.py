@@ -1,4 +1,4 @@
-"""The report of networks that are no classifiers: their measure, and pictures where they make any."""
+"""Report and Show of networks that are no classifiers: their measure, and pictures where they make any."""
 
 import dataclasses
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pages.download import reporting
-from pages.ui import state
+from pages.show import charts, sources
+from pages.ui import links, state
 from pages.ui.desk import Desk, remember
 from pruning_core.datasets import import_data
 from pruning_core.graph import Plan
@@ -14,7 +15,7 @@ from pruning_core.runs.view import State
 from pruning_core.studies.prune import PruneRun
 from pruning_core.studies.pruned import Pruned
 from pruning_core.zoo import import_model
-from tests.app.page_under_test import opened
+from tests.app.page_under_test import metrics, opened, text_of
 from tests.app.test_finetune_page import one_thread  # noqa: F401 (a fixture)
 from tests.core.task_nets import Enlarger, Landmarks, archive, exported, made, pictures
 
@@ -61,3 +62,39 @@ def test_a_report_says_what_was_measured(points, monkeypatch, one_thread):  # no
     assert ("dB" in text) is not points
     assert text.count('<figure class="picture">') == (0 if points else 18)
     assert ("Pictures that changed most" in text) is not points
+
+
+def test_both_networks_stand_side_by_side_by_their_measure(monkeypatch, one_thread):  # noqa: F811
+    large = pictures(60, side=32).transpose(0, 3, 1, 2).astype(np.float32) / 255
+    desk = cut_desk(Enlarger, "first", images=pictures(60), labels=large)
+    monkeypatch.setattr(state, "owner", lambda: ME)
+    page = opened("show", monkeypatch, desk=desk)
+    for view in state.jobs().of(ME):
+        assert state.jobs().wait(view.id, 100).state is State.DONE
+    page.run()
+    shown, said = metrics(page), text_of(page)
+    assert shown["PSNR"].endswith("dB") and "Accuracy" not in shown
+    assert "ccuracy" not in said and "another answer" not in said
+    assert shown["Work for one image"] == f"{state.network(desk.model).cost().macs:,}"
+
+
+def test_all_sizes_of_it_are_offered_and_drawn(monkeypatch, one_thread):  # noqa: F811
+    points = np.random.default_rng(0).random((60, 10), np.float32)
+    cut = cut_desk(Landmarks, "body.0", images=pictures(60), labels=points)
+    desk = cut.with_model(cut.model.origin, dataclasses.replace(cut.data, measure="mae"))
+    run = dataclasses.replace(sources.front(desk), shares=(0.7, 0.4))
+    monkeypatch.setattr(sources, "front", lambda _: run)
+    monkeypatch.setattr(state, "owner", lambda: ME)
+    monkeypatch.setattr(links, "to_what_if", lambda: None)  # the other page is not there when this one runs alone
+    page = opened("show", monkeypatch, desk=desk)
+    assert "judged on the test images (Mean absolute error)" in text_of(page)
+    page.button(key="show.start").click().run()
+    (view,) = [each for each in state.jobs().of(ME) if each.kind == "front"]
+    ended = state.jobs().wait(view.id, 100)
+    assert ended.state is State.DONE, ended.error
+    page.run()
+    assert not page.exception and "Mean absolute error" in metrics(page)
+    assert len(page.select_slider(key="show.at").options) > 2
+    found = sources.measured(run, state.jobs().snapshot(view.id))
+    figure = charts.front(found, 0)
+    assert figure.layout.yaxis.title.text.startswith("Mean absolute error") and not figure.layout.yaxis.tickformat
