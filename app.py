@@ -39,7 +39,7 @@ if __name__ == "__main__":
             Entry(
                 st.Page("pages/granularity/page.py", title=_("Granularity"), url_path="granularity"), ":material/grain:"
             ),
-            Entry(st.Page("pages/latency/page.py", title="Latency", url_path="latency"), ":material/timer:"),
+            Entry(st.Page("pages/latency/page.py", title=_("Latency"), url_path="latency"), ":material/timer:"),
         ],
         _("Show"): [
             Entry(st.Page("pages/compare/page.py", title=_("Compare"), url_path="compare"), ":material/compare:"),

@@ -28,10 +28,12 @@ LOCALES = ROOT / "assets" / "locale"
 MARKS = {"_", "N_", "ngettext"}
 CORE = "pruning_core"
 PLACES = re.compile(r"\{(\w*)")
+PLACE = re.compile(r"\{\w*\}")
 KNOBS = {"Choice", "Range", "Toggle"}
 # What a run says on its way -> which argument is words.
 ADVANCES = {"Stage": 0, "Progress": 2, "staged_as": 1}
-TITLES, WORDS = {"name", "title"}, {"NAMES", "UNITS"}  # of classes; dictionaries of modules
+TITLES, WORDS = {"name", "title", "says"}, {"NAMES", "UNITS"}  # of classes; dictionaries of modules
+PHRASES = {"text", "told"}  # functions and properties whose few words stand inside sentences of pages
 OURS = {"ValueError", "TypeError", "RuntimeError", "AssertionError", "KeyError", "NotImplementedError"}
 # What these write is for a file in English, or for a process of our own.
 FILES = {"export/script.py", "export/standalone.py", "export/rebuild.py", "isolation/ended.py", "isolation/wire.py"}
@@ -82,10 +84,19 @@ def of_the_core(path: Path) -> Iterator[str]:
             yield from _of_a_class(node)
         elif isinstance(node, ast.Call):
             yield from _of_a_call(node)
+        elif isinstance(node, ast.FunctionDef) and node.name in PHRASES:
+            yield from _returned(node, aside)
         elif isinstance(node, ast.stmt):
             yield from _of_a_statement(node)
         if id(node) not in aside and (text := form(node)) and is_sentence(text):
             yield text
+
+
+def _returned(function: ast.FunctionDef, aside: set[int]) -> Iterator[str]:
+    for node in ast.walk(function):
+        if isinstance(node, ast.Return) and node.value is not None:
+            texts = [form(each) for each in ast.walk(node.value) if id(each) not in aside]
+            yield from (text for text in texts if re.search(r"[a-z]{2}", PLACE.sub("", text)))
 
 
 def form(node: ast.AST) -> str:

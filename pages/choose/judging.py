@@ -25,7 +25,7 @@ def ask(desk: Desk, model: LoadedModel, data: Dataset) -> None:
     words, choice = st.columns([3, 2], vertical_alignment="center")
     words.markdown(
         _(":small[:gray[Judged by]]  \n**{name}**: {says}; {way}.").format(
-            name=offered[now].name, says=offered[now].says, way=measured.way(now)
+            name=said(offered[now].name), says=said(offered[now].says), way=measured.way(now)
         )
     )
     chosen = choice.selectbox(

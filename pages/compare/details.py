@@ -15,6 +15,7 @@ from pruning_core.measuring.answers import Answers, confusion, damage, flips
 
 COUNTED = provenance.derived(N_("counted in the captured networks, exactly"))
 MOST_CLASSES = 40  # of a picture of confusions that can be read
+COUNTS = {"channels": N_("Channels"), "macs": N_("MACs"), "parameters": N_("Parameters")}
 KINDS = {"lost": N_("Right to wrong"), "gained": N_("Wrong to right"), "other": N_("Wrong to another wrong")}
 SHOWN = 40
 
@@ -27,10 +28,10 @@ def layers(one: Row, two: Row) -> None:
         return
     what = st.segmented_control(
         _("Of each layer"), ("channels", "macs", "parameters"), default="channels", required=True, key="compare.what",
-        format_func={"channels": "Channels", "macs": "MACs", "parameters": "Parameters"}.__getitem__,
+        format_func=lambda each: _(COUNTS[each]),
         persist_state="session", wrap=True,
     )  # fmt: skip
-    title = {"channels": "Channels", "macs": "MACs", "parameters": "Parameters"}[what]
+    title = _(COUNTS[what])
     left, right = st.columns(2, gap="medium")
     with left:
         plots.show(differences.widths(changed, what, title), "compare.widths")

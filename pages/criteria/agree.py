@@ -11,7 +11,7 @@ from pages.criteria import charts
 from pages.ui import cards, filters, numbers, plots, state
 from pages.ui.desk import Desk
 from pages.ui.filters import filter_pictures
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, said
 from pages.ui.literal import code, literal
 from pages.ui.stored import Verdicts, measured, verdicts
 from pages.ui.widgets import knob_widgets
@@ -58,7 +58,7 @@ def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> No
     with left:
         negative = len(labels) > 1 and bool(np.nanmin(agreement.matrix) < 0)
         figure = charts.agreement(
-            labels, agreement.matrix, title=measure.name, low=-1.0 if negative else 0.0, selected=pair
+            labels, agreement.matrix, title=said(measure.name), low=-1.0 if negative else 0.0, selected=pair
         )
         clicked = plots.pick(figure, "criteria.agreement", charts.CELLS)
         st.caption(_("Criteria that agree stand together. Click a cell to see both scores, channel by channel."))

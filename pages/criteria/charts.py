@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pages.criteria import frames
 from pages.ui import charts, measured, theme
-from pages.ui.language import _
+from pages.ui.language import _, said
 
 CELLS, CHANNELS, PAIRS = "cells", "channels", "pairs"  # the traces that take the clicks
 
@@ -85,7 +85,7 @@ def _point_text(name: str, when: str, row: Mapping[str, Any], measure: str) -> s
     return _("<b>{name}</b>, {when}<br>{name_2} {written} ({meaning})<br>{row:,} MACs, {row_2:,} parameters").format(
         name=name,
         when=when,
-        name_2=measured.measure(measure).name,
+        name_2=said(measured.measure(measure).name),
         written=measured.written(measure, row["top1"]),
         meaning=meaning,
         row=row["macs"],
@@ -96,7 +96,7 @@ def _point_text(name: str, when: str, row: Mapping[str, Any], measure: str) -> s
 def _tradeoff_alt(frame: pd.DataFrame, names: Sequence[str], moments: Sequence[str], measure: str) -> str:
     found = measured.measure(measure)
     text = _("{name} against MACs for {n} criteria, {value}.").format(
-        name=found.name, n=len(names), value=", ".join(moments) or _("nothing measured yet")
+        name=said(found.name), n=len(names), value=", ".join(moments) or _("nothing measured yet")
     )
     if len(frame):
         best = frame.loc[frame["top1"].idxmax() if found.rises else frame["top1"].idxmin()]

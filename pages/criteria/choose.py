@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pages.ui.registry import by_key, first_choice
 from pages.ui.widgets import knob_widgets
 from pruning_core.criteria import Criterion
@@ -19,7 +19,7 @@ def choose_criteria(key: str = "criteria") -> tuple[Criterion, ...]:
         _("Criteria"),
         list(classes),
         default=first_choice(),
-        format_func=lambda each: classes[each].card.name,
+        format_func=lambda each: said(classes[each].card.name),
         key=f"{key}.chosen",
         persist_state="session",
         help=_("Every criterion of the taxonomy that runs here. One pass over the images serves all of them."),
@@ -30,7 +30,7 @@ def choose_criteria(key: str = "criteria") -> tuple[Criterion, ...]:
         made = []
         for each in chosen:
             if knobs_of(classes[each]):
-                st.markdown(f"**{classes[each].card.name}**")
+                st.markdown(f"**{said(classes[each].card.name)}**")
             made.append(knob_widgets(classes[each], f"{key}.knobs"))
         if not any(knobs_of(classes[each]) for each in chosen):
             st.caption(_("None of the chosen criteria has a setting."))

@@ -20,7 +20,7 @@ from pages.ui import (
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.held_out import choose_images, held_out_size
-from pages.ui.language import _, said
+from pages.ui.language import _, ngettext, said
 from pages.ui.literal import literal
 from pages.ui.sweeps import judged_on
 from pruning_core.allocation.budget import Reach, reachable
@@ -48,7 +48,7 @@ def _compared(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> 
     spec = _ask(desk, network, criteria)
     known = state.jobs().find(spec) if spec is not None else None
     if spec is not None and known is None:
-        text = f"Compare {len(criteria)} {'criteria' if len(criteria) > 1 else 'criterion'}"
+        text = ngettext("Compare {n} criterion", "Compare {n} criteria", len(criteria)).format(n=len(criteria))
         if st.button(text, type="primary", icon=":material/play_arrow:", key="criteria.start", wrap=True):
             started.submit(spec, JOB)
         st.caption(
@@ -99,16 +99,16 @@ def _ask(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> Compa
             )  # fmt: skip
     with third:
         recalibrate = st.toggle(
-            When.RECALIBRATED.capitalize(), True, key="criteria.recalibrate", persist_state="session",
+            said(When.RECALIBRATED).capitalize(), True, key="criteria.recalibrate", persist_state="session",
             help=_("New batch-norm statistics from images of the training part; the weights stay."), wrap=True,
         )  # fmt: skip
         mend = st.toggle(
-            When.MENDED.capitalize(),
+            said(When.MENDED).capitalize(),
             True,
             key="criteria.mend",
             persist_state="session",
             help=_("{idea} From images of the training part, without labels. {lesson}").format(
-                idea=said(Mending.card.idea), lesson=recovery.LESSON
+                idea=said(Mending.card.idea), lesson=_(recovery.LESSON)
             ),
             wrap=True,
         )
@@ -144,7 +144,7 @@ def _ask(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> Compa
 def _tune(desk: Desk) -> FineTune | None:
     misfit = trainable.why_not(desk.model, desk.data)
     wanted = st.toggle(
-        _("{capitalize}, the same for all").format(capitalize=When.TUNED.capitalize()),
+        _("{capitalize}, the same for all").format(capitalize=said(When.TUNED).capitalize()),
         False,
         key="criteria.tune",
         persist_state="session",
@@ -222,6 +222,6 @@ def _results(view: JobView, network: Network, run: CompareRun) -> None:
     for told in view.all(OutOfReach)[:3]:
         st.caption(
             _(":orange-badge[left out] {criterion}, {budget:.0f} %: {sentence}").format(
-                criterion=told.criterion, budget=100 * told.budget, sentence=literal(told.sentence)
+                criterion=told.criterion, budget=100 * told.budget, sentence=literal(said(told.sentence))
             )
         )

@@ -25,7 +25,7 @@ if not network.groups:
     )
 elif criteria := choose_criteria():
     judged = measured.key_of(desk)
-    names = ["Accuracy" if judged == TOP1 else "Comparison", "Agreement", _("Scores of a layer")]
+    names = [_("Accuracy") if judged == TOP1 else _("Comparison"), _("Agreement"), _("Scores of a layer")]
     accuracy, agreement, scores = st.tabs(names, key="criteria.tab", on_change="rerun")
     # Only what is looked at is run: the tabs' bodies submit work.
     if accuracy.open:

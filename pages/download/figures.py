@@ -9,7 +9,7 @@ import streamlit as st
 from pages.download import files
 from pages.ui import cards, changes, jobs, measured, numbers, provenance, state
 from pages.ui.desk import Desk
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pages.ui.literal import literal
 from pruning_core.errors import UserError
 from pruning_core.export.document import Figure
@@ -32,7 +32,7 @@ def figures_of(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
         places = cards.row(4)
         _accuracy(judged, views, places[0])
         for place, label, first, last in (
-            (places[1], "Parameters", before.parameters, after.parameters),
+            (places[1], _("Parameters"), before.parameters, after.parameters),
             (places[2], "MACs", before.macs, after.macs),
         ):
             cards.number(label, numbers.count(last), counted, detail=_fold(first, last, "fewer"), container=place)
@@ -41,7 +41,7 @@ def figures_of(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
         jobs.faults(views, key="download.figures")
 
     try:
-        judged = measured.of_desk(desk).title
+        judged = said(measured.of_desk(desk).title)
         ids = [state.jobs().submit(EvaluateRun(ref, desk.data), state.owner()) for ref in pair]
     except UserError as error:
         st.caption(_("No accuracy goes with these files: {error}").format(error=literal(str(error))))

@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.finetune import frames
 from pages.ui import cards, measured, provenance
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, said
 from pruning_core.runs.view import JobView
 from pruning_core.studies.fine_tune import CONTROL, PRUNED, FineTuneRun
 
@@ -31,7 +31,9 @@ def table(results: tuple[frames.Brought, ...], view: JobView, spec: FineTuneRun)
             "network": "Network",
             "before": st.column_config.TextColumn(
                 _("Before (95 % interval)"),
-                help=_("{title} on the test images.").format(title=measured.measure(results[0].after.measure).title),
+                help=_("{title} on the test images.").format(
+                    title=said(measured.measure(results[0].after.measure).title)
+                ),
             ),
             "after": st.column_config.TextColumn(_("After (95 % interval)"), help=_(CHOICE_HELP)),
             "change": st.column_config.TextColumn(

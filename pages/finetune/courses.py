@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pages.ui import charts, theme
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pruning_core.allocation.schedule import SCHEDULES, Schedule
 
 FINE = 24  # points of a curve that is only shown for comparison
@@ -24,7 +24,7 @@ def frame(chosen: Schedule, steps: int, target: float) -> pd.DataFrame:
         count = steps if own else (schedule.steps(target) or FINE)
         for step in range(count + 1):
             first, last = (schedule.ratio(step, count, target, depth) for depth in (0.0, 1.0))
-            rows.append((cls.card.name, step / count, first, last))
+            rows.append((said(cls.card.name), step / count, first, last))
     return pd.DataFrame(rows, columns=["name", "at", "first", "last"])
 
 

@@ -137,13 +137,13 @@ def _schedule() -> Schedule:
         _("Schedule"),
         list(classes),
         index=1,  # the first is everything at once, which stands beside it anyway
-        format_func=lambda key: classes[key].card.name,
+        format_func=lambda key: said(classes[key].card.name),
         key=f"{KEY}.schedule",
         help=_("How much of the target is gone after each step."),
         persist_state="session",
     )
     chosen = classes[wanted or next(iter(classes))]
-    st.caption(f"{chosen.card.idea} {chosen.card.fails}")
+    st.caption(f"{said(chosen.card.idea)} {said(chosen.card.fails)}")
     st.latex(chosen.card.formula)
     return knob_widgets(chosen, KEY)
 

@@ -156,7 +156,7 @@ def _label(spec: FineTuneRun) -> str:
     config = spec.config
     length = f"{config.epochs} epochs" if config.epochs else f"{config.minutes:g} min"
     beside = _(", with control") if spec.control else ""
-    ways = " then ".join(each.card.name for each in spec.recoveries)
+    ways = _(" then ").join(said(each.card.name) for each in spec.recoveries)
     return _("{ways}: {length}, {optimizer}, learning rate {lr:g}, seed {seed}{beside}").format(
         ways=ways, length=length, optimizer=config.optimizer, lr=config.lr, seed=config.seed, beside=beside
     )
@@ -185,7 +185,7 @@ def _live(view: JobView, spec: FineTuneRun) -> None:
         alt=alt.accuracy(view),
         x_title=_("Epoch (0: before training)"),
         y_title=_("On the test images: {lower}{ending}").format(
-            lower=judged.title.lower(), ending=" (%)" if judged.unit == "share" else ""
+            lower=said(judged.title).lower(), ending=" (%)" if judged.unit == "share" else ""
         ),
         y_percent=judged.unit == "share",
         height=280,
@@ -237,7 +237,7 @@ def _figures(view: JobView, spec: FineTuneRun) -> None:
         cards.number(_("Throughput"), speed, on, detail=f"{device}, {who}", container=places[1])
         _time(view, spec, step, places[2])
     best_of = (
-        _("Best test {lower}").format(lower=measured.measure(epochs[0].measure).name.lower())
+        _("Best test {lower}").format(lower=said(measured.measure(epochs[0].measure).name).lower())
         if epochs
         else _("Best on the test images")
     )

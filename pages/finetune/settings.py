@@ -6,13 +6,13 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui.language import _
+from pages.ui.language import N_, _, said
 from pages.ui.widgets import knob_widget
 from pruning_core.knobs import Range, knobs_of
 from pruning_core.training.config import FineTune
 
 KEY = "finetune"
-EPOCHS, MINUTES = "epochs", "minutes"
+EPOCHS, MINUTES = N_("epochs"), N_("minutes")
 SHORT_MINUTES = 2.0  # what the minutes start at when somebody turns to them
 STEPS = {"minutes": 1.0, "weight_decay": 1e-4, "momentum": 0.05, "warm_up": 0.05, "label_smoothing": 0.05}
 
@@ -25,6 +25,7 @@ def choose() -> FineTune:
         ends_by = st.segmented_control(
             _("Ends after a number of"),
             (EPOCHS, MINUTES),
+            format_func=_,
             default=EPOCHS,
             required=True,
             key=f"{KEY}.ends_by",
@@ -67,14 +68,14 @@ def _number(name: str, default: float | None = None, disabled: bool = False) -> 
     number: type[int] | type[float] = int if isinstance(knob.default, int) else float
     least = 1 if name in (EPOCHS, MINUTES) else span.low
     return st.number_input(
-        span.label,
+        said(span.label),
         number(least),
         number(span.high),
         number(knob.default if default is None else default),
         number(STEPS.get(name, 1)),
         format=None if number is int else "%g",
         key=f"{KEY}.{name}",
-        help=span.help if name not in (EPOCHS, MINUTES) and span.help else None,
+        help=said(span.help) if name not in (EPOCHS, MINUTES) and span.help else None,
         disabled=disabled,
         persist_state="session",
     )

@@ -39,7 +39,9 @@ def label(spec: GradualRun) -> str:
 
 def before(spec: GradualRun) -> str:
     """What a step's first accuracy is measured after."""
-    return _("After the cut") + ("" if isinstance(spec.recovery, JustCut) else f" and: {spec.recovery.card.name}")
+    return _("After the cut") + (
+        "" if isinstance(spec.recovery, JustCut) else _(" and: {name}").format(name=said(spec.recovery.card.name))
+    )
 
 
 def names(spec: GradualRun) -> dict[str, str]:

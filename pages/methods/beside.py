@@ -52,7 +52,7 @@ def section(found: list[tuple[JobView, MethodRun]]) -> None:
                     _("Change"), help=_("Against before; paired, on the same images."), width="medium"
                 ),
                 "macs": "MACs",
-                "parameters": "Parameters",
+                "parameters": _("Parameters"),
                 "left": st.column_config.TextColumn(
                     _("Weights not zero"), help=_("Of the layers that multiply, where a method sets weights to zero.")
                 ),

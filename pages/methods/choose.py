@@ -8,7 +8,7 @@ from pages.methods import beside_paper, frames, refused, several
 from pages.ui import numbers, shortcuts, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.language import _, ngettext, said
+from pages.ui.language import N_, _, ngettext, said
 from pages.ui.literal import literal
 from pages.ui.widgets import knob_widget, knob_widgets
 from pruning_core.allocation.budget import Budget
@@ -23,15 +23,15 @@ from pruning_core.training.config import FineTune
 
 KEY = "methods"
 SHOWN = "methods.job"
-COUNTED = {"MACs": "macs", "Parameters": "parameters"}
+COUNTED = {N_("MACs"): "macs", N_("Parameters"): "parameters"}
 
 
 ENDS = {
-    "fewer channels": Outcome.SMALLER,
-    "zeros": Outcome.SPARSE,
-    "grouped kernels": Outcome.REGROUPED,
-    "fewer layers": Outcome.SHALLOWER,
-    "gates": Outcome.DYNAMIC,
+    N_("fewer channels"): Outcome.SMALLER,
+    N_("zeros"): Outcome.SPARSE,
+    N_("grouped kernels"): Outcome.REGROUPED,
+    N_("fewer layers"): Outcome.SHALLOWER,
+    N_("gates"): Outcome.DYNAMIC,
 }
 
 
@@ -64,6 +64,7 @@ def _method() -> Method:
     ends = st.pills(
         _("It ends in"),
         list(ENDS),
+        format_func=_,
         key=f"{KEY}.outcome",
         persist_state="session",
         help=_("Nothing chosen: all methods."),
@@ -73,7 +74,7 @@ def _method() -> Method:
     wanted = st.selectbox(
         _("Method"),
         list(classes),
-        format_func=lambda key: f"{classes[key].card.name} · {classes[key].card.family}",
+        format_func=lambda key: f"{said(classes[key].card.name)} · {said(classes[key].card.family)}",
         key=f"{KEY}.method",
         persist_state="session",
     )
@@ -83,9 +84,9 @@ def _method() -> Method:
 
 def _card(method: Method) -> None:
     card = method.card
-    st.markdown(_("{idea} It ends in **{outcome}**.").format(idea=card.idea, outcome=method.outcome))
+    st.markdown(_("{idea} It ends in **{outcome}**.").format(idea=said(card.idea), outcome=said(method.outcome)))
     st.latex(card.formula)
-    st.caption(_("When it fails: {fails}").format(fails=card.fails))
+    st.caption(_("When it fails: {fails}").format(fails=said(card.fails)))
     if card.paper:
         where = f"{card.paper.authors}: {card.paper.title}. {card.paper.venue} {card.paper.year}"
         st.caption(f"[{where}]({card.paper.url})" if card.paper.url else where)
@@ -101,6 +102,7 @@ def _budget(network: Network) -> Budget:
     kind = st.segmented_control(
         _("Budget in"),
         list(COUNTED),
+        format_func=_,
         default="MACs",
         required=True,
         key=f"{KEY}.kind",

@@ -52,7 +52,7 @@ def done_columns() -> dict[str, Any]:
             _("On the test images"), help=_("With its 95 % interval, of the weights that were kept.")
         ),
         "macs": "MACs",
-        "parameters": "Parameters",
+        "parameters": _("Parameters"),
         "left": st.column_config.TextColumn(
             _("Weights not zero"), help=_("Of the layers that multiply, once the method sets weights to zero.")
         ),

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pages.ui import charts, measured, theme
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pages.ui.literal import distinct
 from pruning_core.measuring.measures import TOP1
 
@@ -67,7 +67,7 @@ def against_macs(found: Sequence[Reached]) -> go.Figure:
     best = max(found, key=lambda each: judged.better(each.top1))
     figure = charts.blank(
         _("{name} against the MACs of an image, {n} networks. {name_2} is best: {key} with {macs:,.0f} MACs.").format(
-            name=judged.name, n=len(found), name_2=best.name, key=measured.written(key, best.top1), macs=best.macs
+            name=said(judged.name), n=len(found), name_2=best.name, key=measured.written(key, best.top1), macs=best.macs
         ),
         height=340,
         x_title=_("MACs of an image, on average"),

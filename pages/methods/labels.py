@@ -5,7 +5,7 @@ from __future__ import annotations
 from pages.methods import chance
 from pages.ui import measured as measures
 from pages.ui import provenance, standing
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, said
 from pruning_core.allocation.shortcuts import Coupled
 from pruning_core.measuring.measures import Accuracy
 from pruning_core.runs.view import JobView
@@ -17,7 +17,7 @@ COUNTED = provenance.derived(N_("MACs and parameters counted in closed form from
 
 def run(spec: MethodRun) -> str:
     began = "" if spec.model.base is None else _(" · of a network {made}").format(made=standing.made(spec.model))
-    kept = "" if isinstance(spec.shortcuts, Coupled) else f" · {spec.shortcuts.card.name.lower()}"
+    kept = "" if isinstance(spec.shortcuts, Coupled) else f" · {said(spec.shortcuts.card.name).lower()}"
     title, config = chance.title(spec.method), spec.config
     return _("{title} · {budget}{kept}{began} · {epochs} epochs · seed {seed}").format(
         title=title, budget=budget(spec), kept=kept, began=began, epochs=config.epochs, seed=config.seed

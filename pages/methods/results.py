@@ -116,7 +116,7 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
     source, change = labels.measured(end.after.accuracy, view, spec), changes.paired(end.drop)
     places = cards.row(4)
     cards.number(
-        measured.measure(end.after.accuracy.measure).name,
+        said(measured.measure(end.after.accuracy.measure).name),
         measured.value(end.after.accuracy),
         source,
         container=places[0],
@@ -136,7 +136,7 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
     else:
         for place, name, old, new in (
             (places[1], "MACs", end.before.cost.macs, end.after.cost.macs),
-            (places[2], "Parameters", end.before.cost.parameters, end.after.cost.parameters),
+            (places[2], _("Parameters"), end.before.cost.parameters, end.after.cost.parameters),
         ):
             cards.number(
                 name, numbers.count(new), COUNTED, container=place, detail=f"of {numbers.count(old)}",

@@ -7,7 +7,7 @@ import streamlit as st
 from pages.methods import chance, refused
 from pages.ui import numbers, state
 from pages.ui.desk import Desk
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pages.ui.literal import literal, named
 from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.shortcuts import Coupled, Shortcuts
@@ -29,11 +29,11 @@ def section(
         _("Methods"),
         list(able),
         default=list(able),
-        format_func=lambda name: able[name].card.name,
+        format_func=lambda name: said(able[name].card.name),
         key=f"{key}.several",
         wrap=True,
     )
-    _others({each.card.name: said for each, said in why.items() if said})
+    _others({said(each.card.name): reason for each, reason in why.items() if reason})
     beside = st.toggle(
         _("Cuts by chance beside them, {seeds} seeds").format(seeds=chance.SEEDS),
         True,
@@ -79,8 +79,8 @@ def _others(why: dict[str, str]) -> None:
     if why:
         count = _("1 method cannot") if len(why) == 1 else _("{n} methods cannot").format(n=len(why))
         with st.popover(_("{count} run here: why").format(count=count), icon=":material/block:", wrap=True):
-            for name, said in why.items():
-                st.markdown(f"**{name}**: {literal(said)}")
+            for name, reason in why.items():
+                st.markdown(f"**{name}**: {literal(said(reason))}")
 
 
 def _length(desk: Desk, runs: list[MethodRun], config: FineTune) -> str:

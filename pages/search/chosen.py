@@ -7,7 +7,7 @@ import streamlit as st
 from pages.search import frames
 from pages.search.frames import Place
 from pages.ui import budgets, charts, history, links, measured, numbers, plots, state
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pruning_core.allocation.budget import kept
 from pruning_core.graph import Network, Plan
 from pruning_core.measuring.measures import Accuracy
@@ -45,7 +45,7 @@ def show(each: Tried, network: Network, spec: SearchRun) -> None:
             "{name} **{with_interval}** with **{percent}** of the MACs ({macs}) and {percent_2} of the "
             "parameters{timed}."
         ).format(
-            name=measured.measure(each.measure).name,
+            name=said(measured.measure(each.measure).name),
             with_interval=measured.with_interval(each.measure, frames.value(each), each.low, each.high),
             percent=numbers.percent(trial.macs / full.macs),
             macs=numbers.count(trial.macs),

@@ -100,7 +100,7 @@ def told(each: Tried, network: Network) -> str:
     parts = [
         _("<b>{name_of}</b>, trial {number}").format(name_of=name_of(each.by), number=trial.number),
         _("{name} {written} (95 % interval {span_of})").format(
-            name=measured.measure(each.measure).name,
+            name=said(measured.measure(each.measure).name),
             written=measured.written(each.measure, value(each)),
             span_of=measured.span_of(each.measure, each.low, each.high),
         ),
@@ -171,7 +171,7 @@ def label(spec: SearchRun) -> str:
     if spec.limits.multiple > 1:
         parts.append(_("multiples of {multiple}").format(multiple=spec.limits.multiple))
     if not isinstance(spec.limits.shortcuts, Coupled):
-        parts.append(spec.limits.shortcuts.card.name.lower())
+        parts.append(said(spec.limits.shortcuts.card.name).lower())
     if spec.limits.protected:
         parts.append(f"{len(spec.limits.protected)} protected")
     return " · ".join(parts)

@@ -75,13 +75,13 @@ def _explorer() -> Explorer:
     wanted = st.selectbox(
         _("Search by"),
         list(classes),
-        format_func=lambda key: classes[key].card.name,
+        format_func=lambda key: said(classes[key].card.name),
         key=f"{KEY}.explorer",
         help=_("What proposes the next widths after it has seen how the last ones did."),
         persist_state="session",
     )
     chosen = classes[wanted or next(iter(classes))]
-    st.caption(f"{chosen.card.idea} {chosen.card.fails}")
+    st.caption(f"{said(chosen.card.idea)} {said(chosen.card.fails)}")
     return knob_widgets(chosen, KEY)
 
 

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from pages.sensitivity import parts
 from pages.sensitivity.frames import Baseline
 from pages.ui import charts, measured, theme
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pruning_core.errors import clip
 from pruning_core.measuring.measures import TOP1
 
@@ -112,7 +112,7 @@ def _cell_text(grid: dict[str, np.ndarray], i: int, j: int, measure: str) -> str
     change = f"{_amount(measure, drop)} {'worse' if drop >= 0 else 'better'}"
     noise = _("<br>inside the noise") if grid["within_noise"][i, j] else ""
     how = _("<br>estimated from the measured cells beside it") if grid["estimated"][i, j] else ""
-    name = measured.measure(measure).name.lower()
+    name = said(measured.measure(measure).name).lower()
     value = measured.text(Baseline(top1, low, high, 0, measure))
     return f"{name} {value}<br>{change}{noise}{how}"
 
@@ -154,7 +154,7 @@ def _alt(
         known=known,
         size=drop.size,
         estimated=estimated,
-        name=measured.measure(measure).name,
+        name=said(measured.measure(measure).name),
         measure=measured.written(measure, baseline),
     )
     if known:

@@ -11,7 +11,7 @@ from pages.sensitivity import beside
 from pages.sensitivity.frames import Baseline
 from pages.ui import cards, changes, history, measured, numbers, plots, provenance, state
 from pages.ui import charts as house
-from pages.ui.language import N_, _, ngettext
+from pages.ui.language import N_, _, ngettext, said
 from pages.ui.literal import code, named
 from pages.ui.ranking import ranking
 from pruning_core.allocation.lowest import lowest
@@ -67,12 +67,12 @@ def _measured(view: JobView, spec: SensitivityRun, images: int) -> provenance.Pr
 
 def _baseline(view: JobView, spec: SensitivityRun, base: Baseline) -> None:
     cards.number(
-        _("Unpruned {lower}").format(lower=measured.measure(base.measure).name.lower()),
+        _("Unpruned {lower}").format(lower=said(measured.measure(base.measure).name).lower()),
         measured.value(base),
         _measured(view, spec, base.images),
         detail=_("{bounds}, {images:,} images").format(bounds=measured.bounds(base), images=base.images),
         help=_("Of the whole network on the same images: {says}; {way}. {interval_help}").format(
-            says=measured.measure(base.measure).says,
+            says=said(measured.measure(base.measure).says),
             way=measured.way(base.measure),
             interval_help=measured.interval_help(base.measure),
         ),
@@ -134,7 +134,7 @@ def _accuracy(source: provenance.Provenance, cell: Cell) -> None:
     done = _("and refitting what reads them") if cell.mended else _("nothing else done")
     first, second = cards.pair(WIDE_PX)
     cards.number(
-        measured.measure(cell.measure).name,
+        said(measured.measure(cell.measure).name),
         measured.value(cell),
         source,
         detail=measured.bounds(cell),
@@ -206,13 +206,13 @@ def _curve(cells: Cells, group: str, base: Baseline, way: str, other: beside.Oth
         low="low",
         high="high",
         x_title=_("Share of the channels removed"),
-        y_title=measured.measure(base.measure).name,
+        y_title=said(measured.measure(base.measure).name),
         x_percent=True,
         y_percent=measured.measure(base.measure).unit == "share",
         baseline=(base.top1, "unpruned"),
         height=230,
         alt=_("{name} of the network when only {group} is cut. ").format(
-            name=measured.measure(base.measure).name, group=clip(group)
+            name=said(measured.measure(base.measure).name), group=clip(group)
         )
         + " ".join(f"{each}: {_said(row)}." for each, row in known.items() if row),
     )

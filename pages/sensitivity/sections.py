@@ -146,7 +146,7 @@ def _colours(key: str) -> str:
         return _("accuracy lost, in percentage points.")
     unit = {"share": _(", in percentage points"), "dB": _(", in decibels")}.get(found.unit, "")
     return _("how much worse it is by {lower}{unit}. That is the {says}; {way}.").format(
-        lower=found.name.lower(), unit=unit, says=found.says, way=measured.way(key)
+        lower=said(found.name).lower(), unit=unit, says=said(found.says), way=measured.way(key)
     )
 
 
@@ -206,11 +206,11 @@ def _table(view: JobView, spec: SensitivityRun, network: Network) -> None:
                 "ratio": st.column_config.NumberColumn(_("Ratio"), format="percent"),
                 "channels": "Channels",
                 "removed": "Removed",
-                "top1": st.column_config.NumberColumn(measure.name, format=number),
+                "top1": st.column_config.NumberColumn(said(measure.name), format=number),
                 "low": st.column_config.NumberColumn(_("from"), format=number, help=_("95 % interval of the value")),
                 "high": st.column_config.NumberColumn(_("to"), format=number),
                 "drop": st.column_config.NumberColumn(
-                    _("Lost"), format=number, help=_("Worse by so much: {says}").format(says=measure.says)
+                    _("Lost"), format=number, help=_("Worse by so much: {says}").format(says=said(measure.says))
                 ),
                 "drop_low": st.column_config.NumberColumn(
                     _("from"), format=number, help=_("95 % interval of what is lost")

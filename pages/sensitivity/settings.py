@@ -7,7 +7,7 @@ import streamlit as st
 from pages.ui import measured, recovery
 from pages.ui.desk import Desk
 from pages.ui.held_out import choose_images
-from pages.ui.language import _, ngettext
+from pages.ui.language import N_, _, ngettext
 from pages.ui.ranking import choose_criterion
 from pages.ui.sweeps import judged_on
 from pruning_core.analysis.sensitivity import Exact, Fast
@@ -16,7 +16,7 @@ from pruning_core.graph import Network
 from pruning_core.methods.recoveries import JustCut, Mending, Recovery
 from pruning_core.studies.sensitivity import RATIOS, SWEPT, SensitivityRun
 
-EXACT, FAST = "Exact", "Fast"
+EXACT, FAST = N_("Exact"), N_("Fast")
 OFFERED = (0.05, *RATIOS, 0.95)
 TOLERANCES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
 
@@ -74,6 +74,7 @@ def _mode(judged: str) -> Exact | Fast:
     mode = place.segmented_control(
         _("Mode"),
         (EXACT, FAST),
+        format_func=_,
         default=EXACT,
         required=True,
         key="sensitivity.mode",

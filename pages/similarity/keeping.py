@@ -84,7 +84,7 @@ def section(desk: Desk, network: Network, found: Clusters) -> None:
 
 def _judged(desk: Desk) -> str:
     try:
-        return measured.of_desk(desk).title
+        return said(measured.of_desk(desk).title)
     except UserError:  # the run says why
         return N_("Top-1 accuracy")
 

@@ -42,12 +42,17 @@ class Translations:
 
     def filled(self, text: str) -> str:
         """``text``, which may be a sentence of the core with its places filled in; itself when its form is unknown."""
-        if exact := self.known.get(text):
+        if exact := self.known.get(text) or self._with_its_point(text):
             return exact
         for form in self.forms:
             if found := form.pattern.fullmatch(text):
                 return form.translation.format(*map(self.filled, found.groups()))
         return text
+
+    def _with_its_point(self, text: str) -> str:
+        """A phrase that was made a sentence of its own."""
+        known = self.known.get(text.removesuffix(".")) if text.endswith(".") else ""
+        return f"{known}。" if known else ""
 
 
 @lru_cache(maxsize=8)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.ui import cards, changes, jobs, latencies, links, measured, numbers, proofs, provenance, standing, state
 from pages.ui.desk import Desk
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, said
 from pages.ui.literal import literal, named
 from pages.whatif import figures, outcome, plans
 from pruning_core.graph import Network
@@ -110,8 +110,8 @@ def _measures(found: Pruned, view: JobView) -> None:
     before, after, recovered = found.before.accuracy, found.after.accuracy, found.recovered
     source = outcome.source(view, after)
     shown: list[tuple[str, Accuracy, Drop | None]] = [
-        (f"{measured.measure(before.measure).name} before", before, None),
-        (f"{measured.measure(after.measure).name} after", after, found.drop),
+        (_("{what} before").format(what=said(measured.measure(before.measure).name)), before, None),
+        (_("{what} after").format(what=said(measured.measure(after.measure).name)), after, found.drop),
     ]
     if recovered is not None:
         shown.append((recovered.recovery, recovered.accuracy, recovered.drop))
@@ -171,8 +171,8 @@ def _counts(found: Pruned) -> None:
     places = cards.row(4)
     for place, name, old, new, show in (
         (places[0], unit, factor * before.macs, factor * after.macs, numbers.count),
-        (places[1], "Parameters", before.parameters, after.parameters, numbers.count),
-        (places[2], "Size", before.size_bytes, after.size_bytes, numbers.size_bytes),
+        (places[1], _("Parameters"), before.parameters, after.parameters, numbers.count),
+        (places[2], _("Size"), before.size_bytes, after.size_bytes, numbers.size_bytes),
     ):
         change = numbers.percent(new / max(old, 1) - 1)
         cards.number(
@@ -218,7 +218,7 @@ def _layers(found: Pruned) -> None:
         shown = (frame if every else frame[frame["changed"]]).drop(columns="changed")
         counts = {
             f"{name}_{when}": st.column_config.NumberColumn(f"{title} {when}", format="localized")
-            for name, title in (("macs", "MACs"), ("parameters", "Parameters"))
+            for name, title in (("macs", "MACs"), ("parameters", _("Parameters")))
             for when in ("before", "after")
         }
         shapes = {

@@ -57,7 +57,7 @@ def row(network: Network, desk: Desk) -> tuple[DeltaGenerator, bool]:
     places = cards.row(5)
     shown = (
         (unit, factor * before.macs, factor * after.macs, numbers.count, _(OPERATIONS)),
-        ("Parameters", before.parameters, after.parameters, numbers.count, None),
+        (_("Parameters"), before.parameters, after.parameters, numbers.count, None),
         (
             _("Size"),
             before.size_bytes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui import cards, history, measured, numbers, plots, state
-from pages.ui.language import N_, _, ngettext
+from pages.ui.language import N_, _, ngettext, said
 from pages.ui.literal import literal, named
 from pages.ui.ranking import Ranking
 from pages.ui.sweeps import label, usable
@@ -124,7 +124,7 @@ def _help(cut: Cut, network: Network, ranked: Ranking) -> str:
     more = _(" and {n} more").format(n=len(layers) - 6) if len(layers) > 6 else ""
     together = _("Cut together: {join}{more}").format(join=", ".join(map(named, layers[:6])), more=more)
     if cut.key in ranked.missing:
-        return f"{ranked.criterion.card.name}: {literal(ranked.missing[cut.key])}. {together}."
+        return f"{said(ranked.criterion.card.name)}: {literal(said(ranked.missing[cut.key]))}. {together}."
     return _("Asked {asked} %, actual {actual}. {together}.").format(
         asked=cut.asked, actual=numbers.percent(cut.actual), together=together
     )

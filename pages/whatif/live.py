@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import cards, changes, engine, measured, numbers, provenance, standing
 from pages.ui.desk import Desk
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, said
 from pages.ui.literal import literal
 from pages.whatif import outcome, record
 from pruning_core.analysis.slider import Estimate, Measured, Slider
@@ -31,7 +31,7 @@ def show(network: Network, desk: Desk, slot: DeltaGenerator) -> bool:
         view, pruned = applied
         after = pruned.after.accuracy
         cards.number(
-            measured.measure(after.measure).name,
+            said(measured.measure(after.measure).name),
             measured.value(after),
             outcome.source(view, after),
             detail=measured.bounds(after),
@@ -108,7 +108,7 @@ def follow(network: Network, desk: Desk, slot: DeltaGenerator, about: DeltaGener
 
 def _label(desk: Desk) -> str:
     try:
-        return measured.of_desk(desk).name
+        return said(measured.of_desk(desk).name)
     except UserError:  # the card says why nothing is measured
         return _("Accuracy")
 
@@ -122,7 +122,7 @@ def _measured(slider: Slider | FarSlider, found: Measured, slot: DeltaGenerator)
         note=_("{what} Paired change: {text}.").format(what=outcome.what(accuracy), text=change.text),
     )
     cards.number(
-        measured.measure(accuracy.measure).name,
+        said(measured.measure(accuracy.measure).name),
         measured.value(accuracy),
         source,
         detail=_("{bounds}, {images} images").format(bounds=measured.bounds(accuracy), images=accuracy.images),
@@ -143,7 +143,7 @@ def _estimated(estimate: Estimate, desk: Desk, slot: DeltaGenerator) -> None:
         _(FIRST_ORDER).format(images=estimate.images), None if off is None else f"{100 * off:.1f} points"
     )
     cards.number(
-        measured.measure(estimate.measure).name,
+        said(measured.measure(estimate.measure).name),
         f"≈ {measured.written(estimate.measure, estimate.top1)}",
         source,
         detail=_("first order"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pages.ui import measured, provenance
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pruning_core.measuring.measures import Accuracy
 from pruning_core.runs.view import JobView
 
@@ -16,5 +16,5 @@ def source(view: JobView, accuracy: Accuracy) -> provenance.Provenance:
 
 def what(accuracy: Accuracy) -> str:
     """What the number is, as a sentence."""
-    says = measured.measure(accuracy.measure).says
+    says = said(measured.measure(accuracy.measure).says)
     return _("Without fine-tuning: {says}; {way}.").format(says=says, way=measured.way(accuracy.measure))

@@ -7,7 +7,7 @@ import dataclasses
 import streamlit as st
 
 from pages.ui import budgets, history, links, shortcuts, state, tables
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pages.ui.literal import literal
 from pages.ui.ranking import Ranking
 from pages.ui.sweeps import source, usable
@@ -35,14 +35,22 @@ def _form(network: Network, ranked: Ranking) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left:
         chosen = st.segmented_control(
-            _("How the ratios are found"), list(offered), default=next(iter(offered)), required=True,
-            format_func=lambda key: offered[key].card.name, key="whatif.preset", persist_state="session", wrap=True,
-        )  # fmt: skip
+            _("How the ratios are found"),
+            list(offered),
+            default=next(iter(offered)),
+            required=True,
+            format_func=lambda key: said(offered[key].card.name),
+            key="whatif.preset",
+            persist_state="session",
+            wrap=True,
+        )
         cls = offered[chosen or next(iter(offered))]
-        st.caption(f"{cls.card.idea} {cls.card.fails}")
+        st.caption(f"{said(cls.card.idea)} {said(cls.card.fails)}")
         allocation = knob_widgets(cls, "whatif.preset", without=(cls.strength,))
         if getattr(allocation, "normalise", None) == OWN:
-            st.caption(f":material/balance: {ranked.criterion.card.name}: {ranked.criterion.fair.sentence}.")
+            st.caption(
+                f":material/balance: {said(ranked.criterion.card.name)}: {said(ranked.criterion.fair.sentence)}."
+            )
     with right:
         wanted = budgets.ask("whatif.budget")
         coupled = shortcuts.choose(network, state.desk().model, "whatif.shortcuts")

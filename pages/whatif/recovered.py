@@ -50,7 +50,7 @@ def section(desk: Desk, network: Network) -> tuple[Recovery, DeltaGenerator]:
         left, right = st.columns(2, gap="medium", vertical_alignment="center")
         with left:
             chosen = recovery.choose_now().sized(network.cost().macs)
-            st.caption(f"{chosen.card.idea} {recovery.LESSON}")
+            st.caption(f"{said(chosen.card.idea)} {_(recovery.LESSON)}")
         slot = right.empty()
     _show(desk, network, chosen, slot)
     return chosen, slot
@@ -90,7 +90,7 @@ def follow(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator)
     try:
         found = finished(told(work, show))
     except UserError as error:
-        cards.pending(chosen.card.name, literal(str(error)), container=slot.container())
+        cards.pending(said(chosen.card.name), literal(str(error)), container=slot.container())
         return
     answers = _answers(str(state.workspace().root))
     answers[_key(desk, chosen)] = found
@@ -107,7 +107,7 @@ def _show(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator) 
         )
         return
     if found is None:
-        cards.pending(chosen.card.name, _("not measured yet"), container=slot.container())
+        cards.pending(said(chosen.card.name), _("not measured yet"), container=slot.container())
         return
     cut = live.just_cut(network, desk)
     with slot.container():
@@ -121,7 +121,7 @@ def _show(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator) 
 
 
 def _number(label: str, accuracy: Accuracy, note: str, about: str, place: DeltaGenerator) -> None:
-    note = f"{measured.measure(accuracy.measure).title}. {note}"
+    note = f"{said(measured.measure(accuracy.measure).title)}. {note}"
     source = provenance.measured(
         accuracy.dataset, images=accuracy.images, device=choose_device("auto").upper(), note=note
     )

@@ -43,10 +43,10 @@ def section(desk: Desk) -> None:
 
 def runs(desk: Desk, compiled: bool) -> dict[tuple[str, bool], LatencyRun]:
     """By when and whether compiled; the smaller network is cut anew from the plan, with the weights that are left."""
-    networks = {"unpruned": desk.model}
+    networks = {N_("unpruned"): desk.model}
     if desk.plan:
         model = desk.model
-        networks["with this plan"] = ModelRef(
+        networks[N_("with this plan")] = ModelRef(
             "pruned", model.name, input_size=model.input_size, base=model, plan=desk.plan.to_json()
         )
     return {
@@ -60,7 +60,7 @@ def _cards(views: dict[tuple[str, bool], JobView]) -> None:
     places = cards.row(max(2, len(views)))
     done = {place: view.last(Latency) for place, view in views.items() if view.state is State.DONE}
     for ((when, compiled), view), place in zip(views.items(), places):
-        name = f"Latency {when}" + (_(", compiled") if compiled else "")
+        name = _("Latency {when}").format(when=_(when)) + (_(", compiled") if compiled else "")
         found = done.get((when, compiled))
         if found is None:
             cards.pending(name, jobs.waiting(view), container=place)
