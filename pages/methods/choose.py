@@ -138,7 +138,7 @@ def _training() -> FineTune:
 def _timeline(method: Method, goal: Goal, config: FineTune, obstacle: str) -> None:
     """What will be done, before anything runs."""
     if obstacle:
-        st.warning(literal(obstacle), icon=":material/block:")
+        st.warning(literal(said(obstacle)), icon=":material/block:")
         return
     phases = tuple(method.phases(goal))
     configs = settings(phases, config)
