@@ -164,7 +164,7 @@ def _made(pictured: Pictures, images: int) -> Gallery:
         "pictures, the furthest first: what goes in, what the network made of it before, and what it makes of it now. "
         "How far apart they are is the root of the mean squared difference, in the unit of the outputs."
     )
-    return Gallery("Pictures that changed most", note, found)
+    return Gallery("Pictures that changed most", note, found, together=3)
 
 
 def _answers(test: Dataset, answers: tuple[Answers, Answers], flipped: Flips) -> Gallery:

@@ -11,7 +11,7 @@ from pages.ui.language import _, said
 from pruning_core.analysis.sensitivity import Fast
 from pruning_core.criteria import Criterion
 from pruning_core.datasets import DataRef
-from pruning_core.measuring.measures import Cell
+from pruning_core.measuring.measures import Accuracy, Cell
 from pruning_core.methods.recoveries import Mending
 from pruning_core.runs.view import JobView
 from pruning_core.studies.sensitivity import SensitivityRun
@@ -48,6 +48,13 @@ def drops(sweep: JobView | None) -> Table:
     for cell in sweep.all(Cell) if sweep else ():
         table.setdefault(cell.group, {})[cell.ratio] = cell.drop
     return {key: sorted(row.items()) for key, row in table.items()}
+
+
+def shares(sweep: JobView | None) -> Table:
+    """The same as shares of the difference that counts as a whole by what was measured: tolerances are such shares."""
+    known = sweep.last(Accuracy) if sweep else None
+    whole = known.whole if known else 1.0
+    return {key: [(ratio, drop / whole) for ratio, drop in row] for key, row in drops(sweep).items()}
 
 
 def source(sweep: Found, criterion: Criterion) -> str:

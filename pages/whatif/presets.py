@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pages.ui.language import N_, _, said
-from pages.ui.sweeps import Table, drops
+from pages.ui.sweeps import Table, shares
 from pruning_core.allocation.base import Allocation
 from pruning_core.allocation.strategies import ALLOCATIONS
 from pruning_core.errors import UserError
@@ -30,7 +30,7 @@ class Material:
 
 def material(network: Network, plan: Plan, sweep: JobView | None) -> Material:
     """`sweep`: a sensitivity run with its events."""
-    return Material(drops(sweep), {key: network.ratio(plan, key) for key in plan})
+    return Material(shares(sweep), {key: network.ratio(plan, key) for key in plan})
 
 
 def offered() -> dict[str, type[Allocation]]:

@@ -61,9 +61,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
+    """``together``: so many pictures stand beside one another on one line, whatever the width."""
+
     title: str
     note: str
     pictures: Sequence[Picture]
+    together: int = 1
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,9 @@ def _gallery(gallery: Gallery) -> str:
         )
         image = f'<img src="{_text(picture.uri)}" alt="{_text(picture.alt)}">'
         cells.append(f'<figure class="picture">{image}{lines}</figure>')
+    if gallery.together > 1:
+        sets = ("".join(cells[at : at + gallery.together]) for at in range(0, len(cells), gallery.together))
+        cells = [f'<div class="set">{each}</div>' for each in sets]
     return (
         f"<section><h2>{_text(gallery.title)}</h2>"
         f'<p>{_text(gallery.note)}</p><div class="pictures">{"".join(cells)}</div></section>'

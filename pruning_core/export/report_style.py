@@ -27,7 +27,7 @@ pre{background:var(--tint);padding:.7rem .8rem;border-radius:.45rem;overflow-x:a
 .pictures{display:flex;flex-wrap:wrap;gap:.8rem}.picture{margin:0;width:124px;font-size:.8rem;overflow-wrap:anywhere}
 .picture img{width:124px;height:124px;object-fit:contain;image-rendering:pixelated;background:#000;display:block;
 border-radius:.3rem}
-.right{color:var(--good)}.wrong{color:var(--bad)}
+.set{display:flex;gap:.3rem;break-inside:avoid}.right{color:var(--good)}.wrong{color:var(--bad)}
 @media print{:root{color-scheme:light;--paper:#fff;--ink:#000;--soft:#444;--line:#bbb;--tint:#f4f4f4;--good:#0b766b;
 --bad:#b4481a}main{max-width:none;padding:0}.summary{break-after:page}
 figure,.fact,tr,pre{break-inside:avoid}.wide,.plot{overflow:visible}pre{white-space:pre-wrap}@page{margin:16mm}}

@@ -61,6 +61,7 @@ def test_a_report_says_what_was_measured(points, monkeypatch, one_thread):  # no
     assert f'<div class="label">{name}' in text and "higher is better" in text and "test images: " in text
     assert ("dB" in text) is not points
     assert text.count('<figure class="picture">') == (0 if points else 18)
+    assert text.count('<div class="set">') == (0 if points else 6), "what goes in, before and after"
     assert ("Pictures that changed most" in text) is not points
 
 
