@@ -66,6 +66,21 @@ def test_every_other_dimension_of_a_table_is_free() -> None:
     assert owners(check_exact(net, WORDS)) == {"table": (4, True), "table#2": (8, True), "b": (6, True)}
 
 
+def test_a_vector_for_every_column_of_a_table_begins_channels() -> None:
+    """As transformers for tables read numbers: each times a vector of its own, and a bias."""
+    net = Net(
+        lambda m, x: m.f(F.relu(m.b(x[..., None] * m.vectors + m.bias)).mean(1)),
+        vectors=table(5, 8),
+        bias=table(5, 8),
+        b=nn.Linear(8, 6),
+        f=nn.Linear(6, 3),
+    )
+    network = check_exact(net, torch.randn(2, 5, generator=torch.Generator().manual_seed(0)))
+    assert owners(network) == {"vectors": (8, True), "b": (6, True)}
+    assert ("bias", 1) in {(m.parameter, m.dim) for m in network.group("vectors").members}
+    assert network.group("vectors").consumers[0].parameter == "b.weight"
+
+
 STAYS = {
     "row and column": lambda w, t: w[t[..., None], torch.arange(8)],
     "flat positions": lambda w, t: torch.take(w, t[..., None] * 8 + torch.arange(8)),

@@ -27,7 +27,18 @@ def elementwise(c: Call) -> Labelled | list[Labelled]:
     if c.name.removesuffix("_") in ("add", "sub") and all(x.origin is Origin.ACTIVATION for x in operands):
         c.universe.sums += c.universe.edges[before:]
         del c.universe.edges[before:]
+    elif c.name.removesuffix("_") == "mul":
+        _begin(c, [lift(x, len(c.shape)) for x in operands])
     return c.with_extras(result)
+
+
+def _begin(c: Call, operands: list[Labelled]) -> None:
+    """A number of the data times a vector of weights: its channels begin here, as those of a table's columns do."""
+    active = [x for x in operands if x.origin is Origin.ACTIVATION]
+    wide = {d for x in active for d, n in enumerate(x.shape) if n > 1}
+    planes = [p for x in operands if x.origin is Origin.PARAMETER for p in x.planes]
+    if active:
+        c.ledger.produced.extend(p for p in planes if not cover(p) & wide)
 
 
 def many(c: Call) -> list[Labelled]:
