@@ -107,7 +107,7 @@ LESSON = Lesson(
             smallest,
             N_("The smallest filter has {low} of the mean norm in {at_low}, and {high} in {at_high}."),
             N_(
-                "A filter with half of the mean norm is no empty filter. It is the smallest one, "
+                "A filter with most of the mean norm is no empty filter. It is the smallest one, "
                 "and the network may still need what it computes."
             ),
         ),

@@ -8,9 +8,9 @@ import streamlit as st
 
 from pages.myths.myths import TEXTS, Myth
 from pages.ui import cards, plots
-from pages.ui.demo import Demo
+from pages.ui.demo import Demo, Shown
 from pages.ui.errors import plain_errors
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, current
 from pages.ui.literal import literal
 
 LIVE = N_("Only those that can be measured")
@@ -39,12 +39,16 @@ def _one(myth: Myth, number: int) -> None:
     )
     if myth.show is None:
         return
-    place = f"myths.{number}.open"
-    if right.button(_("Measure it"), key=f"myths.{number}", width="stretch", wrap=True):
-        st.session_state[place] = not st.session_state.get(place, False)
-    if st.session_state.get(place):
+    place = f"myths.{number}.{current()}"  # a figure is in one language
+    again = place in st.session_state
+    if right.button(
+        _("Measure again") if again else _("Measure it"), key=f"myths.{number}", width="stretch", wrap=True
+    ):
         with plain_errors(), st.spinner(_("Measuring …"), show_time=True):
-            shown = myth.show(Demo.first())
+            st.session_state[place] = myth.show(Demo.first())
+    shown: Shown | None = st.session_state.get(place)
+    if shown is not None:
+        with plain_errors():
             plots.show(shown.figure, f"{place}.figure")
             values = {name: literal(value) for name, value in shown.values.items()}
             st.markdown(_("**Measured:** {text}").format(text=_(myth.found).format(**values)))

@@ -127,7 +127,7 @@ def timeline(
         y=[row[family] for family in dated["family"]],
         mode="markers+text",
         text=[_lines(names[key]) if key in near else "" for key in dated["key"]],
-        textposition="top center",
+        textposition=_beside(dated, near),
         textfont={"size": 11},
         marker={
             "size": [17 if key == selected else 11 for key in dated["key"]],
@@ -153,11 +153,19 @@ def timeline(
     figure.update_yaxes(
         tickvals=list(row.values()),
         ticktext=[said(family) for family in row],
-        range=[len(families) - 0.4, -0.8],
+        range=[len(families) - 0.2, -1.2],
         showgrid=True,
     )
     figure.update_layout(dragmode=False, hovermode="closest")
     return figure
+
+
+def _beside(dated: pd.DataFrame, near: set[str | None]) -> list[str]:
+    """Names above and below in turns along a row, so that neighbours do not stand in each other's."""
+    shown = dated[dated["key"].isin([key for key in near if key])].sort_values("x")
+    turn = shown.groupby("family").cumcount() % 2
+    below = set(shown["key"][turn == 1])
+    return ["bottom center" if key in below else "top center" for key in dated["key"]]
 
 
 def _timeline_alt(years: pd.Series, lines: int) -> str:

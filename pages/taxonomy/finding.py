@@ -10,6 +10,7 @@ from pages.ui.language import _, said
 
 OUTER, INNER = "data", "family"
 AXES = "taxonomy.axes"  # the two axes of the picture
+OPEN, WORD = "taxonomy.card", "taxonomy.word"  # the card that is open; the word whose meaning is
 
 
 def section(table: pd.DataFrame, *, with_axes: bool) -> pd.DataFrame:
@@ -18,6 +19,7 @@ def section(table: pd.DataFrame, *, with_axes: bool) -> pd.DataFrame:
     asked = places[0].text_input(
         _("Search"), key="taxonomy.search", persist_state="session", placeholder=_("a name, a word, an author"),
         help=_("All words must be found, in names, ideas, papers, and in what the survey calls it."),
+        on_change=_afresh,
     )  # fmt: skip
     if with_axes:
         _choose_axes(places[1], places[2])
@@ -32,6 +34,11 @@ def section(table: pd.DataFrame, *, with_axes: bool) -> pd.DataFrame:
     if len(shown) < len(table):
         st.caption(_("{n} of {n2} fit.").format(n=len(shown), n2=len(table)))
     return shown
+
+
+def _afresh() -> None:
+    """Another search opens its own first card."""
+    st.session_state[OPEN] = st.session_state[WORD] = None
 
 
 def _choose_axes(left: st.delta_generator.DeltaGenerator, right: st.delta_generator.DeltaGenerator) -> None:

@@ -46,14 +46,21 @@ def _text(card: Card) -> str:
 
 
 def found(frame: pd.DataFrame, words: str, wanted: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Rows that hold every word, and on each axis one of the wanted values (an axis without any asks nothing)."""
+    """Rows that hold every word, and on each axis one of the wanted values (an axis without any asks nothing).
+
+    Those whose names hold the words come first.
+    """
     keep = pd.Series(True, index=frame.index)
+    named = keep.copy()
+    names = (frame["name"] + " " + frame["name"].map(said)).str.lower()
     for word in words.lower().split():
-        keep &= frame["text"].str.contains(word, regex=False)
+        by_name = names.str.contains(word, regex=False)
+        named &= by_name
+        keep &= by_name | frame["text"].str.contains(word, regex=False)
     for axis, values in wanted.items():
         if values:
             keep &= frame[axis].isin(values)
-    return frame[keep]
+    return pd.concat([frame[keep & named], frame[keep & ~named]])
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,11 @@ PER_ROW_PX = 320
 
 def show(table: pd.DataFrame) -> None:
     st.caption(_(":green[Teal] stays, :orange[orange] goes, grey is what is given."))
+    st.subheader(_("What the words stand on"))
+    with st.container(horizontal=True, gap="small"):
+        for word, definition in words.PARTS.items():
+            with st.container(border=True, width=PER_ROW_PX):
+                st.markdown(f"**{_(word)}**  \n{_(definition)}")
     for axis, title in words.AXES.items():
         st.subheader(_(title))
         st.markdown(_(words.QUESTIONS[axis]))

@@ -11,7 +11,7 @@ from pages.taxonomy import charts, finding, frames, registry
 from pages.ui import plots
 from pages.ui.language import N_, _, said
 
-OPEN, WORD = "taxonomy.card", "taxonomy.word"
+OPEN, WORD = finding.OPEN, finding.WORD
 WIDTH = 545  # px: with the card beside it a usual screen; on a narrow one the card goes below
 NOTHING = N_("Nothing fits. Take a word out of the search, or a filter away.")
 

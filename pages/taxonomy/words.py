@@ -110,6 +110,29 @@ DEFINITIONS: Mapping[tuple[str, str], str] = {
 }
 
 
+# What the other words are made of, for who has not met them.
+PARTS: Mapping[str, str] = {
+    N_("filter"): N_("The weights that make one output of a convolution. It has a kernel for every input channel."),
+    N_("channel"): N_(
+        "What one filter makes of an image: a map of answers, one for each place. The next layer reads it. So a "
+        "filter and its channel go together, and texts use both words for one cut."
+    ),
+    N_("kernel (of a filter)"): N_(
+        "The small square of weights, such as 3 × 3, with which a filter reads one channel."
+    ),
+    N_("kernel (on a machine)"): N_("The program that computes a layer. Whether zeros save time depends on it."),
+    N_("batch norm"): N_(
+        "A layer that brings each channel to a usual size, by statistics that it kept from training, and then scales "
+        "and shifts it. After a cut those statistics no longer fit."
+    ),
+    N_("MAC"): N_("One multiplication and one addition: what most of the work of a network is made of."),
+    N_("held-out images"): N_("Set apart from the training images, to choose by. The test images only report."),
+    N_("Wilson interval, 95 %"): N_(
+        "Where a share that was counted on few images may lie in truth. Two that overlap may be equal."
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Source:
     """One of the texts that the axes and names come from; ``url`` of the text or of what it follows."""

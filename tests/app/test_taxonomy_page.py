@@ -36,6 +36,13 @@ def open_page(timeout: float = 90) -> AppTest:
 AXES = ("data", "family")
 
 
+def test_another_search_opens_what_is_called_so(page):
+    page.run()
+    for asked, name in (("lottery", "Lottery ticket"), ("gradual", "Gradual (AGP)")):
+        page.text_input(key="taxonomy.search").set_value(asked).run()
+        assert page.subheader[0].value == name
+
+
 @pytest.fixture
 def page(monkeypatch):
     monkeypatch.chdir(ROOT)
