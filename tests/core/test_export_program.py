@@ -58,7 +58,7 @@ def test_an_exported_program_can_be_uploaded_again(tmp_path):
     file = tmp_path / "pruned.pt2"
     file.write_bytes(export_pt2(case.removal.model, torch.zeros(1, 1, 8, 8)).data)
     again = read_exported(file, "pruned.pt2")
-    assert again.input_size == (1, 8, 8)
+    assert again.interface.size == (1, 8, 8)
     assert again.batch_size is None
     with torch.no_grad():
         assert same(again.model(images(3)), case.removal.model(images(3)))
