@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from pruning_core.errors import UserError
 
@@ -117,7 +118,9 @@ def _run(answer: Connection, call: Callable[..., object], args: tuple[Any, ...])
     os.environ["OMP_NUM_THREADS"] = "1"
     size = _status("VmSize")
     resource.setrlimit(resource.RLIMIT_AS, (size + NET, resource.RLIM_INFINITY))
-    torch.tensor([0])  # the first tensor maps megabytes of the library's own code, whichever file asks for it
+    # The first tensor and the first picture load megabytes of libraries' own code, whichever file asks for them.
+    torch.tensor([0])
+    Image.init()
     before, began = _status("VmRSS"), time.process_time()
     sentence = ""
     try:
