@@ -17,7 +17,9 @@ RUNS = {
 
 
 def begun(page, epochs):
+    settle(page)  # choosing a method draws the page once more, and a field that is drawn anew forgets what is typed
     field = page.get_by_role("spinbutton", name="Epochs in all")
+    expect(field).to_have_count(1)
     field.fill(str(epochs))
     field.press("Enter")
     settle(page)
