@@ -37,10 +37,9 @@ help:
 run: $(RUN_READY)
 	@exec $(BIN)/python -m streamlit run app.py --server.address=$(ADDRESS) $(if $(PORT),--server.port=$(PORT)) $(if $(MODEL),-- --model $(MODEL))
 
-# Files in their order: by the number of their tests, the few and long ones of the browser would all come last.
 test: lint
 	@$(BIN)/python -m tests.browser.chromium
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # What a plain pytest leaves out, because it takes minutes and memory.
 test-zoo: $(TEST_READY)
