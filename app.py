@@ -8,10 +8,12 @@ import streamlit as st
 
 from pages.ui import oidc, server, sharing, sidebar
 from pages.ui.errors import plain_errors
-from pages.ui.language import _
+from pages.ui.language import _, call_examples
+from pages.ui.nouns import IMAGE
 from pages.ui.sidebar import Entry
 
 if __name__ == "__main__":
+    call_examples(IMAGE)  # until the page says what lies on the desk
     sections = {
         "": [
             Entry(st.Page("pages/home/page.py", title=_("Home"), default=True), ":material/home:"),

@@ -10,7 +10,7 @@ from pages.choose import details, inbox, limits, table
 from pages.choose.progress import Bar
 from pages.ui import numbers, state
 from pages.ui.errors import plain_errors
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, about
 from pages.ui.literal import literal, named
 from pruning_core.datasets import CIFAR_SAMPLE, DIGITS, SETS, DataRef, import_data, load_splits
 from pruning_core.errors import UserError
@@ -66,7 +66,9 @@ def draw() -> None:
             _file()
     st.subheader(_("On the desk"))
     with plain_errors():
-        details.draw(state.desk().data)
+        data = state.desk().data
+        with about(state.splits(data)[1].called):
+            details.draw(data)
 
 
 def take(data: DataRef) -> None:
@@ -130,7 +132,8 @@ def _file() -> None:
         st.error(literal(fault[1]), icon=":material/error:")
     if table.is_table(sent):
         with plain_errors():
-            chosen = table.ask(sent)
+            told = state.loaded(state.desk().model).interface
+            chosen = table.ask(sent, told is not None and any(each.whole for each in told.inputs))
             if chosen is not None:
                 _read(sent, test, chosen)
     elif fault is None:

@@ -51,7 +51,7 @@ def draw(ref: DataRef) -> None:
         if st.button(_("Back to what the data says"), disabled=plain == ref, key="choose.details.reset", wrap=True):
             with plain_errors():
                 _take(ref, plain)
-    counted = _("images, pixels scaled to 0–1") if train.pictures else "examples"
+    counted = _("images, pixels scaled to 0–1") if train.pictures else _("images")
     cards.source_line(
         provenance.derived(_("mean and deviation counted over all training {counted}").format(counted=counted))
     )

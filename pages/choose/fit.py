@@ -8,7 +8,7 @@ from pages.choose import judging, meaning, outputs, reading
 from pages.ui import notes, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.language import _
+from pages.ui.language import _, about
 from pages.ui.literal import literal, named
 from pruning_core.datasets import Dataset
 from pruning_core.datasets.targets import Labels
@@ -23,7 +23,7 @@ def standing(desk: Desk) -> None:
     """What is on the desk, and one line on whether it fits."""
     with plain_errors():
         model, (train, test) = state.loaded(desk.model), state.splits(desk.data)
-        with st.container(border=True):
+        with about(test.called), st.container(border=True):
             left, right = st.columns(2)
             purpose = _("train") if train.trainable else _("choose by")
             untrained = "" if model.trained else f" :orange-badge[{_('untrained')}]"
@@ -128,8 +128,8 @@ def _shape(data: Dataset) -> str:
     if data.pictures:
         return _size(data.size)
     if len(data.size) == 1:
-        return _("rows of {size:,} numbers").format(size=data.size[0])
-    return _("{join} numbers each").format(join=" × ".join(f"{side:,}" for side in data.size))
+        return _("images of {size:,} numbers").format(size=data.size[0])
+    return _("images of {join} numbers").format(join=" × ".join(f"{side:,}" for side in data.size))
 
 
 def _size(size: tuple[int, ...]) -> str:

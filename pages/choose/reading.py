@@ -1,4 +1,4 @@
-"""How the images are read, asked where a trained network does no better than guessing."""
+"""How the images are read: said, and asked where a trained network does no better than guessing or nobody can tell."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import get_args
 import streamlit as st
 
 from pages.choose.typed import listed, numbers_of
-from pages.ui import cards, jobs, numbers, provenance, state
+from pages.ui import cards, jobs, measured, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, said
 from pruning_core.datasets import DataRef, Dataset
 from pruning_core.datasets.ref import Order
 from pruning_core.errors import UserError
+from pruning_core.measuring.measure import Against
 from pruning_core.measuring.measures import TOP1, Accuracy
 from pruning_core.runs.view import JobView
+from pruning_core.studies.inputs import fitted
 from pruning_core.studies.judging import judge
 from pruning_core.studies.measure import EvaluateRun
 from pruning_core.zoo import LoadedModel
@@ -59,16 +61,28 @@ COLOURED = (
 
 
 def ask(desk: Desk, model: LoadedModel, test: Dataset) -> None:
-    """How often it is right on held-out images; where guessing would do as well, what may be the reason."""
-    if not model.trained or judge(model, test, desk.data.measure).key != TOP1:
+    """What it reaches on held-out images; where guessing would do as well, what may be the reason. Where no guess is to
+    be compared with, how pixels go in, and other ways."""
+    if not model.trained:
         return
+    judged = judge(model, test, desk.data.measure)
+    found = _found(desk) if judged.against is not Against.NETWORK else None
+    if judged.key != TOP1:
+        if test.pictures:
+            _another(desk.data, test, model)
+    elif found is not None and test.pictures and found.no_better_than_guessing(len(test.classes)):
+        _why(desk.data, test, found)
+
+
+def _found(desk: Desk) -> Accuracy | None:
+    """What is measured, said while it is; None until it is there."""
     held_out = replace(desk.data, split="held-out")  # a choice may hang on it: test images are for what is reported
     with plain_errors():
         job = state.jobs().submit(EvaluateRun(desk.model, held_out, images=IMAGES), state.owner())
         view = jobs.follow((job,), _told, key="choose.reading")[0]
         found = view.last(Accuracy)
-        if found is not None and found.complete and test.pictures and found.no_better_than_guessing(len(test.classes)):
-            _why(desk.data, test, found)
+        return found if found is not None and found.complete else None
+    return None
 
 
 def _told(views: tuple[JobView, ...]) -> None:
@@ -76,20 +90,38 @@ def _told(views: tuple[JobView, ...]) -> None:
     found = view.last(Accuracy)
     if found is not None and found.complete:
         source = provenance.measured(
-            _("held-out images"), images=found.images, device=view.device.upper(), note=_interval(found)
+            _("held-out images"), images=found.images, device=view.device.upper(),
+            note=_("95 % interval {bounds}.").format(bounds=measured.bounds(found)),
+        )  # fmt: skip
+        said_of = (
+            _("Right on **{value}** of {images:,} held-out images, read as now. {badge}")
+            if found.measure == TOP1
+            else _("**{measure} {value}** on {images:,} held-out images, read as now. {badge}")
         )
         st.markdown(
-            _("Right on **{top1}** of {images:,} held-out images, read as now. {badge}").format(
-                top1=numbers.percent(found.top1), images=found.images, badge=cards.badge(source)
+            said_of.format(
+                measure=said(measured.measure(found.measure).title), value=measured.value(found), images=found.images,
+                badge=cards.badge(source),
             )
-        )
+        )  # fmt: skip
     elif view.active:
         st.caption(_("Trying it on held-out images: {text}").format(text=jobs.advance(view).text))
     jobs.faults(views, key="choose.reading")
 
 
-def _interval(found: Accuracy) -> str:
-    return _("95 % interval {low:.1f} to {high:.1f} %.").format(low=100 * found.low, high=100 * found.high)
+def _another(ref: DataRef, test: Dataset, model: LoadedModel) -> None:
+    """How pixels go in, and other ways: no value says by itself that the network was trained with another one."""
+    with plain_errors():
+        one = fitted(test.subset(1), ref, model, judged=False)
+        words, ways = st.columns([3, 2], vertical_alignment="center")
+        words.markdown(
+            _(
+                ":small[Pixels of 0 to 1 go in less {mean}, divided by {std}. Nothing here tells whether the network "
+                "was trained with that.]"
+            ).format(mean=listed(one.mean), std=listed(one.std))
+        )
+        with ways.popover(_("Read them in another way"), icon=":material/tune:", wrap=True):
+            _ways(ref, test)
 
 
 def _why(ref: DataRef, test: Dataset, found: Accuracy) -> None:
@@ -103,6 +135,10 @@ def _why(ref: DataRef, test: Dataset, found: Accuracy) -> None:
         ).format(classes=classes),
         icon=":material/help:",
     )
+    _ways(ref, test)
+
+
+def _ways(ref: DataRef, test: Dataset) -> None:
     channels = test.size[0]
     offered = READINGS + (COLOURED if channels == 3 else ())
     now = next((each.name for each in offered if _is(each, ref, channels)), OWN)

@@ -6,7 +6,7 @@ from pages.compare import sections, tree
 from pages.ui import links, state
 from pages.ui.language import _
 
-desk = state.desk()
+desk = state.worked_on()
 
 st.title(_("Compare"))
 sections.take_click()

@@ -8,7 +8,7 @@ from pages.ui import measured, state
 from pages.ui.language import _
 from pruning_core.measuring.measures import TOP1
 
-desk = state.desk()
+desk = state.worked_on()
 network = state.network(desk.model)
 
 st.title(_("Criteria"))

@@ -28,4 +28,4 @@ def accuracy(view: JobView) -> str:
         )
         for each in frames.brought(view.events)
     ]
-    return _("Test accuracy over epochs: {value}.").format(value="; ".join(said) or _("no epoch is finished yet"))
+    return _("Test values over epochs: {value}.").format(value="; ".join(said) or _("no epoch is finished yet"))

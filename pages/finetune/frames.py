@@ -9,6 +9,7 @@ import pandas as pd
 
 from pages.ui.changes import Change, unpaired
 from pages.ui.language import N_, _
+from pruning_core.measuring.measures import TOP1
 from pruning_core.runs.events import Artifact, Event
 from pruning_core.studies.fine_tune import CONTROL, PRUNED
 from pruning_core.training.events import Epoch, Step
@@ -79,6 +80,11 @@ def brought(events: Iterable[Event]) -> tuple[Brought, ...]:
         if start is not None and best is not None and len(of_tag) > 1:
             found.append(Brought(tag, _measured(start), _measured(best), best.epoch, best.images))
     return tuple(found)
+
+
+def judged_by(events: Iterable[Event]) -> str:
+    """The key of the measure, as far as it is known."""
+    return next((each.measure for each in events if isinstance(each, Epoch)), TOP1)
 
 
 def compared(results: Sequence[Brought]) -> Change | None:

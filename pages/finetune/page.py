@@ -6,7 +6,7 @@ from pages.finetune import gradual, sections, ways
 from pages.ui import state
 from pages.ui.language import _
 
-desk = state.desk()
+desk = state.worked_on()
 model = state.loaded(desk.model)
 
 st.title(_("Fine-tune"))

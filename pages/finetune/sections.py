@@ -27,7 +27,6 @@ from pages.ui.errors import plain_errors
 from pages.ui.language import N_, _, said
 from pages.ui.literal import literal, named
 from pruning_core.measuring.measure import Measure
-from pruning_core.measuring.measures import TOP1
 from pruning_core.methods.recoveries import Distilling, JustCut, Mending, Recovery, Tuning
 from pruning_core.runs.view import JobView
 from pruning_core.studies.fine_tune import PRUNED, FineTuneRun
@@ -185,7 +184,7 @@ def _live(view: JobView, spec: FineTuneRun) -> None:
         alt=alt.accuracy(view),
         x_title=_("Epoch (0: before training)"),
         y_title=_("On the test images: {lower}{ending}").format(
-            lower=said(judged.title).lower(), ending=" (%)" if judged.unit == "share" else ""
+            lower=measured.named_in(judged.key), ending=" (%)" if judged.unit == "share" else ""
         ),
         y_percent=judged.unit == "share",
         height=280,
@@ -203,8 +202,7 @@ def _live(view: JobView, spec: FineTuneRun) -> None:
 
 def _judged(view: JobView) -> Measure:
     """What the networks are judged by, as far as it is known."""
-    epoch = view.last(Epoch)
-    return measured.measure(epoch.measure if epoch else TOP1)
+    return measured.measure(frames.judged_by(view.events))
 
 
 def _until(spec: FineTuneRun, loss: pd.DataFrame) -> float:
@@ -233,11 +231,11 @@ def _figures(view: JobView, spec: FineTuneRun) -> None:
         label = _("Training loss") if step.tag == PRUNED or not spec.control else _("Training loss of the control")
         nats = " nats" if _judged(view).decides else ""
         cards.number(label, f"{step.loss:.4f}{nats}", on, detail=who, help=_(LOSS_HELP), container=places[0])
-        speed = f"{numbers.count(step.images_per_s)} images/s"
+        speed = _("{n} images/s").format(n=numbers.count(step.images_per_s))
         cards.number(_("Throughput"), speed, on, detail=f"{device}, {who}", container=places[1])
         _time(view, spec, step, places[2])
     best_of = (
-        _("Best test {lower}").format(lower=said(measured.measure(epochs[0].measure).name).lower())
+        _("Best test {lower}").format(lower=measured.named_in(epochs[0].measure))
         if epochs
         else _("Best on the test images")
     )

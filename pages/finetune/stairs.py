@@ -1,4 +1,4 @@
-"""What came of pruning in steps: accuracy falls at every cut and climbs in between."""
+"""What came of pruning in steps: what is measured falls at every cut and climbs in between."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 import streamlit as st
 
+from pages.finetune import frames
 from pages.ui import cards, changes, charts, links, measured, plots, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.language import _, said
@@ -95,11 +96,16 @@ def draw(view: JobView, spec: GradualRun) -> None:
         st.caption(_("The first cut is being made."))
         return
     frame = accuracies(view.events, called)
+    key = frames.judged_by(view.events)
     said = "; ".join(f"{row['way']}, step {row['step']}: {row['before']} to {row['after']}" for row in rows)
     figure = charts.lines(
-        frame, x="epoch", y="top1", by="run", low="low", high="high", height=330, y_percent=True,
-        x_title=_("Epochs of training"), y_title=_("Test accuracy, top-1"),
-        alt=_("Test accuracy over the epochs, falling at each cut. {said}.").format(said=said),
+        frame, x="epoch", y="top1", by="run", low="low", high="high", height=330,
+        y_percent=measured.measure(key).unit == "share",
+        x_title=_("Epochs of training"),
+        y_title=_("{axis_title}, test images").format(axis_title=measured.axis_title(key)),
+        alt=_("Test {named_in} over the epochs, cut after cut. {said}.").format(
+            named_in=measured.named_in(key), said=said
+        ),
     )  # fmt: skip
     figure.update_layout(showlegend=True)
     plots.show(figure, "gradual.stairs")
@@ -116,7 +122,7 @@ def draw(view: JobView, spec: GradualRun) -> None:
             "macs": st.column_config.NumberColumn(_("MACs"), format="localized"),
             "epochs": "Epochs",
             "before": st.column_config.TextColumn(
-                before(spec), help=_("Test accuracy with its 95 % interval, before training.")
+                before(spec), help=_("On the test images, with its 95 % interval, before training.")
             ),
             "after": st.column_config.TextColumn(
                 _("After training"), help=_("Of the weights best on held-out images.")

@@ -21,8 +21,8 @@ from pruning_core.zoo import ModelRef
 
 AWAY = N_(
     "This network is a program out of a file and runs in a process of its own, where single "
-    "weights are not changed. Its weights are shown and counted; accuracy and time are "
-    "measured for networks of this house."
+    "weights are not changed. Its weights are shown and counted; what they "
+    "do to it, and times, are measured for networks of this house."
 )
 
 

@@ -8,7 +8,7 @@ from pages.ui.errors import plain_errors
 from pages.ui.language import _
 from pruning_core.analysis import one_layer
 
-desk = state.desk()
+desk = state.worked_on()
 loaded, network = state.loaded(desk.model), state.network(desk.model)
 
 st.title(_("Granularity"))

@@ -22,7 +22,7 @@ STEPS = 20
 
 
 def show(desk: Desk, weights: Mapping[str, Tensor]) -> None:
-    measured.check_accuracy(desk)
+    judged = measured.key_of(desk)
     layer, grain, ratio = _choose(weights)
     weight = weights[layer]
     if why := grains.obstacle(grain, weight):
@@ -37,17 +37,17 @@ def show(desk: Desk, weights: Mapping[str, Tensor]) -> None:
         )
     with right:
         asked = engine.unasked(state.network(desk.model)) or st.toggle(
-            _("Measure accuracy and time"), key="granularity.measure", wrap=True
+            _("Measure the network and the time"), key="granularity.measure", wrap=True
         )
         if asked:
             with st.spinner(_("Measuring …"), show_time=True):
                 found = effects.effect(desk, layer, grain, ratio)
-            _numbers(desk, found)
+            _numbers(desk, found, judged)
             _speed(desk, layer, grain, ratio)
         plots.show(charts.stored(one_layer.stored(weight, mask)), "granularity.stored")
         cards.source_line(COUNTED)
     if asked:
-        _all(desk, layer, weight, ratio)
+        _all(desk, layer, weight, ratio, judged)
 
 
 def _choose(weights: Mapping[str, Tensor]) -> tuple[str, Grain, float]:
@@ -84,7 +84,7 @@ def _choose(weights: Mapping[str, Tensor]) -> tuple[str, Grain, float]:
     return layer, grain, float(ratio)
 
 
-def _numbers(desk: Desk, found: Effect) -> None:
+def _numbers(desk: Desk, found: Effect, judged: str) -> None:
     first, second = cards.pair(350)
     whole = state.network(desk.model).cost().macs
     cards.number(
@@ -95,16 +95,16 @@ def _numbers(desk: Desk, found: Effect) -> None:
         help=_("Of one image. With zeros inside the weights: the products whose weight is not zero."), container=first,
     )  # fmt: skip
     if found.measured is None:
-        cards.pending(_("Accuracy"), _("not measured here"), container=second, help=_(effects.AWAY))
+        label = said(measured.measure(judged).name)
+        cards.pending(label, _("not measured here"), container=second, help=_(effects.AWAY))
         return
     seen, change = found.measured.accuracy, changes.paired(found.measured.drop)
     cards.number(
-        _("Accuracy"), numbers.percent(seen.top1),
+        said(measured.measure(seen.measure).name), measured.value(seen),
         provenance.measured(seen.dataset, images=seen.images, device=found.device,
                             note=_("No training after the cut. Paired change: {text}.").format(text=change.text)),
-        detail=_("{low:.1f}–{high:.1f}, {n} images").format(
-            low=100 * seen.low, high=100 * seen.high, n=seen.images
-        ), change=change, container=second,
+        detail=_("{bounds}, {n} images").format(bounds=measured.bounds(seen), n=seen.images),
+        change=change, help=measured.sentence(seen.measure), container=second,
     )  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def _speed(desk: Desk, layer: str, grain: Grain, ratio: float) -> None:
     st.caption(_(texts.WHY))
 
 
-def _all(desk: Desk, layer: str, weight: Tensor, ratio: float) -> None:
+def _all(desk: Desk, layer: str, weight: Tensor, ratio: float, judged: str) -> None:
     st.subheader(_("All granularities on this layer"))
     if not st.toggle(_("Measure them all"), key="granularity.all", persist_state="session", wrap=True):
         st.caption(_("A few seconds: each is measured on the same images and timed."))
@@ -145,7 +145,7 @@ def _all(desk: Desk, layer: str, weight: Tensor, ratio: float) -> None:
                 "granularity": texts.name(grain),
                 "structure": said(str(grains.structure(grain))),
                 "zeros": 100 * found.zeros,
-                "accuracy": numbers.accuracy_text(accuracy.top1, accuracy.low, accuracy.high) if accuracy else "–",
+                "accuracy": measured.text(accuracy) if accuracy else "–",
                 "stored": min(found.stored.bitmask, found.stored.csr, found.stored.smaller) / 1000,
                 "dense": _ms(times, one_layer.DENSE),
                 "skipped": _ms(times, one_layer.SKIPPED),
@@ -159,7 +159,9 @@ def _all(desk: Desk, layer: str, weight: Tensor, ratio: float) -> None:
             "granularity": _("Granularity"),
             "structure": _("Structure"),
             "zeros": st.column_config.NumberColumn(_("Zeros"), format="%.0f %%"),
-            "accuracy": st.column_config.TextColumn(_("Accuracy"), help=_("Of the network, with its 95 % interval.")),
+            "accuracy": st.column_config.TextColumn(
+                said(measured.measure(judged).name), help=_("Of the network, with its 95 % interval.")
+            ),
             "stored": st.column_config.NumberColumn(
                 _("Smallest file"), format="%.3g kB", help=_("Of this layer's weight.")
             ),
@@ -169,7 +171,7 @@ def _all(desk: Desk, layer: str, weight: Tensor, ratio: float) -> None:
         },
     )
     cards.source_line(
-        COUNTED, provenance.measured(_("accuracy on held-out images, times of this layer alone"), device="CPU")
+        COUNTED, provenance.measured(_("the network on held-out images, times of this layer alone"), device="CPU")
     )
 
 

@@ -32,7 +32,7 @@ ABOUT: Mapping[Grain, str] = {
     Grain.LAYER: N_("Everything goes. Where a shortcut carries the signal past the layer, the network may still work."),
 }
 INTRODUCTION = N_(
-    "How large is the smallest piece that goes? Single weights mostly lose the least accuracy; "
+    "How large is the smallest piece that goes? Single weights mostly cost the least; "
     "whole filters leave a layer that ordinary hardware runs faster. Choose a layer, and both "
     "are measured on its real weights."
 )

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.ui import links, notes, standing, state
 from pages.ui.desk import Desk
-from pages.ui.language import _, ngettext
+from pages.ui.language import _, about, ngettext
 from pages.ui.literal import named
 
 
@@ -19,7 +19,8 @@ def section() -> None:
     st.subheader(_("Where you are"))
     with st.container(border=True):
         trained = "" if model.trained else f" :orange-badge[{_('untrained')}]"
-        images = ngettext("{n:,} test image", "{n:,} test images", len(test)).format(n=len(test))
+        with about(test.called):
+            images = ngettext("{n:,} test image", "{n:,} test images", len(test)).format(n=len(test))
         st.markdown(
             f"**{_('Network')}** {named(model.title)}{trained} {standing.badge(desk.model)}  \n"
             f"**{_('Data')}** {named(test.name)}, {images} {notes.badge(test)}  \n"

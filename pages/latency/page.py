@@ -7,7 +7,7 @@ from pages.ui import state
 from pages.ui.errors import plain_errors
 from pages.ui.language import _
 
-desk = state.desk()
+desk = state.worked_on()
 network = state.network(desk.model)
 
 st.title(_("Latency"))

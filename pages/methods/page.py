@@ -6,7 +6,7 @@ from pages.methods import choose, results
 from pages.ui import state
 from pages.ui.language import _
 
-desk = state.desk()
+desk = state.worked_on()
 
 st.title(_("Methods"))
 st.markdown(

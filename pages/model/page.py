@@ -7,7 +7,7 @@ from pages.ui import state
 from pages.ui.language import _
 from pages.ui.literal import named
 
-desk = state.desk()
+desk = state.worked_on()
 model = state.loaded(desk.model)
 
 st.title(named(model.title))

@@ -16,7 +16,7 @@ from pages.ui.language import N_, _, ngettext, said
 from pages.ui.literal import code, literal, named
 from pruning_core.errors import UserError, clip
 from pruning_core.graph import Network
-from pruning_core.measuring.measure import Measure
+from pruning_core.measuring.measure import Against, Measure
 from pruning_core.measuring.measures import TOP1, Accuracy, Latency
 from pruning_core.runs.view import JobView
 from pruning_core.studies.measure import EvaluateRun, LatencyRun
@@ -40,7 +40,9 @@ def introduction(model: LoadedModel) -> None:
     else:
         text = _("Reads images of {size} and gives {outputs}.").format(size=size, outputs=said(str(model.outputs)))
     if not model.trained:
-        text += " " + _(":orange-badge[untrained] Its weights are random: accuracies say nothing but chance.")
+        text += " " + _(
+            ":orange-badge[untrained] Its weights are random: what is measured of it says nothing but chance."
+        )
     st.markdown(text)
     for note in model.notes:
         st.caption(literal(said(note)))
@@ -86,49 +88,52 @@ def figures(desk: Desk) -> None:
         judged = measured.measure(TOP1)
 
     def row(views: tuple[JobView, ...]) -> None:
-        places = cards.row(6)
-        _accuracy(judged, views[0], places[0], places[1])
+        of_classes = judged.against is Against.CLASSES
+        first, *more = cards.row(6 if of_classes else 5)
+        _judged(judged, views[0], first)
+        if of_classes:
+            _top5(views[0], more.pop(0))
+        cards.number(_("Parameters"), numbers.count(cost.parameters), COUNTED, detail=_("trainable"), container=more[0])
+        cards.number(_("MACs"), numbers.count(cost.macs), COUNTED, detail=_("per image"), container=more[1])
         cards.number(
-            _("Parameters"), numbers.count(cost.parameters), COUNTED, detail=_("trainable"), container=places[2]
+            _("Size"), numbers.size_bytes(cost.size_bytes), COUNTED, detail=_("with buffers"), container=more[2]
         )
-        cards.number(_("MACs"), numbers.count(cost.macs), COUNTED, detail=_("per image"), container=places[3])
-        cards.number(
-            _("Size"), numbers.size_bytes(cost.size_bytes), COUNTED, detail=_("with buffers"), container=places[4]
-        )
-        _latency(views[1], places[5])
+        _latency(views[1], more[3])
         jobs.faults(views, key="model.figures")
 
     jobs.follow(jobs_of_row, row, key="model.figures")
 
 
-def _accuracy(judged: Measure, view: JobView, first: DeltaGenerator, second: DeltaGenerator) -> None:
+def _judged(judged: Measure, view: JobView, place: DeltaGenerator) -> None:
     found = view.last(Accuracy)
     if found is None:
-        cards.pending(said(judged.title), jobs.waiting(view), container=first)
-        cards.pending(_("Top-5 accuracy"), jobs.waiting(view), container=second)
+        cards.pending(said(judged.title), jobs.waiting(view), container=place)
         return
     judged = measured.measure(found.measure)
-    seen = "" if found.complete else _("so far, of {total:,}").format(total=found.total)
-    source = provenance.measured(found.dataset, images=found.images, device=view.device.upper(), note=seen)
     help = (
         _(INTERVAL)
         if judged.decides
         else _("The {what}; {way}.").format(what=said(judged.says), way=measured.way(judged.key))
     )
     cards.number(
-        said(judged.title), measured.value(found), source, detail=measured.bounds(found), help=help, container=first
-    )
-    if found.top5 is None:
-        why = _("fewer than six classes") if found.measure == TOP1 else _("only of classes with labels")
-        cards.pending(_("Top-5 accuracy"), why, container=second)
-    else:
-        cards.number(
-            _("Top-5 accuracy"),
-            numbers.percent(found.top5),
-            source,
-            detail=_("{images:,} images").format(images=found.images),
-            container=second,
-        )
+        said(judged.title), measured.value(found), _source(found, view), detail=measured.bounds(found), help=help,
+        container=place,
+    )  # fmt: skip
+
+
+def _top5(view: JobView, place: DeltaGenerator) -> None:
+    found = view.last(Accuracy)
+    if found is None or found.top5 is None:
+        why = jobs.waiting(view) if found is None else _("fewer than six classes")
+        cards.pending(_("Top-5 accuracy"), why, container=place)
+        return
+    detail = _("{images:,} images").format(images=found.images)
+    cards.number(_("Top-5 accuracy"), numbers.percent(found.top5), _source(found, view), detail=detail, container=place)
+
+
+def _source(found: Accuracy, view: JobView) -> provenance.Provenance:
+    seen = "" if found.complete else _("so far, of {total:,}").format(total=found.total)
+    return provenance.measured(found.dataset, images=found.images, device=view.device.upper(), note=seen)
 
 
 def _latency(view: JobView, place: DeltaGenerator) -> None:

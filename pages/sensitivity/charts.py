@@ -112,7 +112,7 @@ def _cell_text(grid: dict[str, np.ndarray], i: int, j: int, measure: str) -> str
     change = f"{_amount(measure, drop)} {'worse' if drop >= 0 else 'better'}"
     noise = _("<br>inside the noise") if grid["within_noise"][i, j] else ""
     how = _("<br>estimated from the measured cells beside it") if grid["estimated"][i, j] else ""
-    name = said(measured.measure(measure).name).lower()
+    name = measured.named_in(measure)
     value = measured.text(Baseline(top1, low, high, 0, measure))
     return f"{name} {value}<br>{change}{noise}{how}"
 

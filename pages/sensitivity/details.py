@@ -67,7 +67,7 @@ def _measured(view: JobView, spec: SensitivityRun, images: int) -> provenance.Pr
 
 def _baseline(view: JobView, spec: SensitivityRun, base: Baseline) -> None:
     cards.number(
-        _("Unpruned {lower}").format(lower=said(measured.measure(base.measure).name).lower()),
+        _("Unpruned {lower}").format(lower=measured.named_in(base.measure)),
         measured.value(base),
         _measured(view, spec, base.images),
         detail=_("{bounds}, {images:,} images").format(bounds=measured.bounds(base), images=base.images),

@@ -146,7 +146,7 @@ def _colours(key: str) -> str:
         return _("accuracy lost, in percentage points.")
     unit = {"share": _(", in percentage points"), "dB": _(", in decibels")}.get(found.unit, "")
     return _("how much worse it is by {lower}{unit}. That is the {says}; {way}.").format(
-        lower=said(found.name).lower(), unit=unit, says=said(found.says), way=measured.way(key)
+        lower=measured.named_in(key), unit=unit, says=said(found.says), way=measured.way(key)
     )
 
 
@@ -258,6 +258,6 @@ def _node_data(view: JobView, spec: SensitivityRun, network: Network) -> None:
     st.download_button(
         _("Download for Model Explorer (node data, JSON)"), data, file_name=f"sensitivity_{spec.model.name}.json",
         mime="application/json", icon=":material/account_tree:", key="sensitivity.node_data", wrap=True,
-        help=_("The accuracy lost where a group alone loses half of its channels, for every operator that makes them. "
+        help=_("What is lost where a group alone loses half of its channels, for every operator that makes them. "
         "Open it in Google's Model Explorer beside the exported program (.pt2) of this very network, from Download."),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from pages.ui.language import _
 from pages.ui.literal import named
 from pruning_core.zoo.titles import called
 
-desk = state.desk()
+desk = state.worked_on()
 
 st.title(_("{network}, made smaller").format(network=named(called(desk.model.origin))))
 if desk.model.base is not None:

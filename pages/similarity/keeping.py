@@ -1,4 +1,4 @@
-"""One channel of each cluster stays: what that costs, and what it does to the accuracy."""
+"""One channel of each cluster stays: what that costs, and what it does to what is measured."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def section(desk: Desk, network: Network, found: Clusters) -> None:
     else:
         cards.pending(said(_judged(desk)), _("not measured at this cut yet"), container=places[3])
     first, second, third = st.columns(3)
-    if known is None and first.button(_("Measure the accuracy"), key="similarity.measure", width="stretch", wrap=True):
+    if known is None and first.button(_("Measure it"), key="similarity.measure", width="stretch", wrap=True):
         state.jobs().submit(run, state.owner())
         st.rerun()
     second.button(

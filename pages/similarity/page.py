@@ -9,7 +9,7 @@ from pages.ui.language import _
 from pruning_core.probe.places import members_at
 from pruning_core.probe.site import Place
 
-desk = state.desk()
+desk = state.worked_on()
 network = state.network(desk.model)
 
 st.title(_("Similarity"))

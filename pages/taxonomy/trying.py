@@ -84,7 +84,7 @@ def _layer(criterion: Criterion, desk: Desk, network: Network, *, learns: bool) 
         container=first_card,
     )
     if not engine.unasked(network) and not st.button(
-        _("Measure the accuracy"), key="taxonomy.measure", icon=":material/speed:", wrap=True
+        _("Measure it"), key="taxonomy.measure", icon=":material/speed:", wrap=True
     ):
         cards.pending(_("Accuracy"), _("a large network is measured when you ask"), container=second_card)
         return

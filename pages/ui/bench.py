@@ -31,14 +31,14 @@ Part = Callable[[Bench], None]
 
 def page(title: str, *, verb: str, pointless: str, introduction: Part, start: Part, results: Part) -> None:
     """``verb``: what is done with groups; ``pointless``: why it tells nothing of an untrained network."""
-    desk = state.desk()
+    desk = state.worked_on()
     model, network = state.loaded(desk.model), state.network(desk.model)
     st.title(title)
     bench = Bench(desk, model, network, held_out_size(desk.data))
     introduction(bench)
     if not model.trained:
         st.warning(
-            _("This network is untrained: its accuracy is chance, so {pointless}.").format(pointless=pointless),
+            _("This network is untrained: what it gives is chance, so {pointless}.").format(pointless=pointless),
             icon=":material/warning:",
         )
     if not network.groups:

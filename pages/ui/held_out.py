@@ -36,7 +36,7 @@ def choose_images(available: int, key: str) -> int:
             max(count for count in offered if count <= AT_FIRST or count == offered[0]),
             format_func=lambda count: _("all {n:,}").format(n=count) if count == available else f"{count:,}",
             key=f"{key}.images.{available}",
-            help=_("More images, narrower intervals: 1,000 tell about three points of accuracy apart."),
+            help=_("More images, narrower intervals. Of shares, 1,000 tell about three points apart."),
             persist_state="session",
         )
     )

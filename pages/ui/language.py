@@ -6,21 +6,25 @@
     TITLES = {"time": N_("When")}  ...  _(TITLES[axis])    written where nobody is there yet to read it
     said(str(error))                                       what the core has said, places filled in
 
-The core speaks English alone: it is a library. Its sentences are known by their form.
+The core speaks English alone: it is a library. Its sentences are known by their form. Texts are written of images; a
+page whose visitor works on other data says so (`call_examples`), and the noun is theirs (`pages/ui/nouns.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.ui.catalogue import Translations, translations
+from pages.ui.nouns import IMAGE, spoken
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "中文"}
 LOCALES: Mapping[str, str] = {"en": "", "zh": "zh_CN"}
 KEY, ASKED = "language", "lang"  # in the session; in a link
+CALLED = "language.called"  # in the session: what an example is called
 
 
 def current() -> str:
@@ -38,12 +42,28 @@ def switch() -> None:
     )  # fmt: skip
 
 
+def call_examples(called: str) -> None:
+    """From here on, on this page, the examples are ``called`` so: a key of `nouns.NOUNS`, or images."""
+    st.session_state[CALLED] = called
+
+
+@contextmanager
+def about(called: str) -> Iterator[None]:
+    """Texts inside are about examples that are ``called`` so."""
+    before = st.session_state.get(CALLED, IMAGE)
+    call_examples(called)
+    try:
+        yield
+    finally:
+        call_examples(before)
+
+
 def _(text: str) -> str:
-    return _translations().texts.gettext(text) if text else text
+    return _spoken(_translations().texts.gettext(text)) if text else text
 
 
 def ngettext(one: str, many: str, n: int) -> str:
-    return _translations().texts.ngettext(one, many, n)
+    return _spoken(_translations().texts.ngettext(one, many, n))
 
 
 def N_(text: str) -> str:
@@ -53,7 +73,13 @@ def N_(text: str) -> str:
 
 def said(text: str) -> str:
     """A text that the core has made: of a card, a refusal, a finding."""
-    return _translations().filled(text)
+    return _spoken(_translations().filled(text))
+
+
+def _spoken(text: str) -> str:
+    if get_script_run_ctx(suppress_warning=True) is None:
+        return text
+    return spoken(text, st.session_state.get(CALLED, IMAGE))
 
 
 def _translations() -> Translations:

@@ -62,23 +62,6 @@ def key_of(desk: Desk) -> str:
         return TOP1
 
 
-def check_accuracy(desk: Desk) -> None:
-    """Raise UserError where what the network on the desk is judged by is no accuracy: for what compares accuracies."""
-    from pruning_core.errors import UserError
-
-    try:
-        judged = of_desk(desk)
-    except UserError:
-        return  # what is started says it
-    if judged.key != TOP1:
-        raise UserError(
-            _(
-                "This compares accuracies, which need images whose classes are known; the network on the desk is "
-                "judged by {measure}. Sensitivity, What-if and Fine-tune measure that."
-            ).format(measure=said(f"{judged.title[:1].lower()}{judged.title[1:]}"))
-        )
-
-
 def value(of: Known) -> str:
     return written(of.measure, of.top1)
 
@@ -135,8 +118,8 @@ def lost(key: str) -> str:
 
 
 def named_in(key: str) -> str:
-    """Its name within a sentence: `accuracy`, but `PSNR`."""
-    name = measure(key).name
+    """Its name within a sentence: `accuracy`, `mean IoU`, but `PSNR`."""
+    name = said(measure(key).name)
     return name if name[:2].isupper() or name == "R²" else name[0].lower() + name[1:]
 
 
@@ -171,7 +154,7 @@ def interval_help(key: str) -> str:
 
 def sentence(key: str) -> str:
     """What its values are, and which way is better."""
-    says = measure(key).says
+    says = said(measure(key).says)
     return f"{says[0].upper()}{says[1:]}; {way(key)}."
 
 

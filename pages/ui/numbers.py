@@ -41,11 +41,6 @@ def span(low: float, high: float) -> str:
     return _("{low} to {high}\u202fpoints").format(low=_signed(low), high=_signed(high))
 
 
-def accuracy_text(top1: float, low: float, high: float) -> str:
-    """`97.8 % (96.2–98.9)`: an accuracy never goes without its 95 % interval."""
-    return f"{percent(top1)} ({100 * low:.1f}–{100 * high:.1f})"
-
-
 def interval_text(low: float, high: float) -> str:
     return _("95\u202f% interval {low:.1f}–{high:.1f}").format(low=100 * low, high=100 * high)
 

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.ui import language, notes, oidc, sharing, standing, state
 from pages.ui.errors import plain_errors
-from pages.ui.language import _, ngettext
+from pages.ui.language import _, about, ngettext
 from pages.ui.literal import literal, named
 from pruning_core.errors import quoted
 
@@ -99,7 +99,8 @@ def _loaded() -> None:
     trained = "" if model.trained else f" :orange-badge[{_('untrained')}]"
     st.markdown(f":small[:gray[{_('Model')}]]  \n**{named(model.title)}**{trained} {standing.badge(desk.model)}")
     test = state.splits(desk.data)[1]
-    images = ngettext("{n:,} test image", "{n:,} test images", len(test)).format(n=len(test))
+    with about(test.called):
+        images = ngettext("{n:,} test image", "{n:,} test images", len(test)).format(n=len(test))
     st.markdown(
         f":small[:gray[{_('Data')}]]  \n**{named(test.name)}** :gray[· {images}] {notes.badge(test)}",
         help=notes.tooltip(test),

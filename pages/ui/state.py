@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.ui import oidc
 from pages.ui.cookie import USER_COOKIE
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, call_examples
 from pages.ui.once import Once
 from pages.ui.settings import Settings
 
@@ -76,6 +76,16 @@ def desk() -> Desk:
         there = desks.recall(workspace(), owner())
         st.session_state[SEEN], st.session_state["desk"] = Seen(there), there
     found: Desk = st.session_state["desk"]
+    return found
+
+
+def worked_on() -> Desk:
+    """The desk, for a page that is about what lies there: its texts call examples what they are."""
+    from pruning_core.errors import UserError
+
+    found = desk()
+    with suppress(UserError):  # who needs the data says why they cannot be had
+        call_examples(splits(found.data)[1].called)
     return found
 
 

@@ -67,7 +67,7 @@ def ask(network: Network) -> bool:
     text, button = st.columns([4, 1], vertical_alignment="center")
     text.caption(
         _(
-            ":material/hourglass_empty: One image takes {macs} MACs, so the accuracy is measured when "
+            ":material/hourglass_empty: One image takes {macs} MACs, so it is measured when "
             "you ask, on {few} held-out images; estimates for the next moves follow from it."
         ).format(macs=numbers.count(network.cost().macs), few=engine.FEW)
     )

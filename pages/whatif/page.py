@@ -6,7 +6,7 @@ from pages.ui import engine, state
 from pages.ui.language import _
 from pages.whatif import applying, figures, groups, live, presetting, record, recovered, sliders, timing
 
-desk = state.desk()
+desk = state.worked_on()
 model = state.loaded(desk.model)
 network = state.network(desk.model)
 

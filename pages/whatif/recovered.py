@@ -29,12 +29,12 @@ from pruning_core.work import finished, told
 
 ANSWERS = 200  # plans and recoveries remembered, for all visitors together
 HELP = N_(
-    "The smaller network after the chosen recovery, on the same held-out images as the accuracy above; the recovery "
-    "looked at images of the fitted part, never at these. Below: the 95 % Wilson interval."
+    "The smaller network after the chosen recovery, on the same held-out images as the number above; the recovery "
+    "looked at images of the fitted part, never at these."
 )
 CUT_HELP = N_(
     "The same network before the recovery, on the same held-out images, with the batch-norm statistics of the unpruned "
-    "network. Below: the 95 % Wilson interval."
+    "network."
 )
 WIDTH = 460  # of the place for both numbers on a usual screen
 MENDERS_KEPT = 2  # with what they remember of plans before
@@ -103,7 +103,7 @@ def _show(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator) 
     found = _known(desk, chosen)
     if not desk.plan or not chosen.looks_at:
         slot.caption(
-            _("Nothing is planned yet.") if not desk.plan else _("The accuracy above is that of the network as cut.")
+            _("Nothing is planned yet.") if not desk.plan else _("The number above is that of the network as cut.")
         )
         return
     if found is None:
@@ -130,7 +130,7 @@ def _number(label: str, accuracy: Accuracy, note: str, about: str, place: DeltaG
         measured.value(accuracy),
         source,
         detail=_("{bounds}, {images} images").format(bounds=measured.bounds(accuracy), images=accuracy.images),
-        help=about,
+        help=f"{about} {measured.interval_help(accuracy.measure)}",
         container=place,
     )
 

@@ -19,9 +19,9 @@ Curve = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class BySensitivity(Allocation):
-    r"""The same tolerated accuracy drop for every group decides its ratio.
+    r"""The same tolerated loss for every group decides its ratio.
 
-    Every group is pruned up to the ratio at which, alone, it would cost the tolerated accuracy.
+    Every group is pruned up to the ratio at which, alone, it would lose that share of what is measured.
 
     ``table``: group key -> [(ratio, drop), …] as a sensitivity sweep measured them, drops in [-1, 1], as a mapping or
     as pairs; groups that were not measured keep all, and no group goes beyond its highest measured ratio. Between
@@ -47,7 +47,7 @@ class BySensitivity(Allocation):
     strength: ClassVar[str] = "tolerance"
 
     table: tuple[tuple[str, Curve], ...] = ()
-    tolerance: Annotated[float, Range(0.0, 0.5, "Tolerated drop of accuracy", 0.005)] = 0.01
+    tolerance: Annotated[float, Range(0.0, 0.5, "Tolerated loss", 0.005)] = 0.01
     interpolate: Annotated[bool, Toggle("Interpolate between measured ratios")] = True
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ class Uniform(Allocation):
 
     $n_l = \lfloor r\,C_l \rfloor$
 
-    When it fails: layers differ in how much they bear; the most sensitive one decides the accuracy.
+    When it fails: layers differ in how much they bear; the most sensitive one decides what is lost.
     """
 
     card: ClassVar = Card(

@@ -21,12 +21,15 @@ LONGEST = 200  # letters of the name of a column
 TAKES = 12  # times its own size that a CSV file takes while it is read
 CELL = 40  # bytes that a cell of a Parquet file takes, at most: it may be packed a thousandfold
 SEPARATORS = (",", ";", "\t", "|")
+TRAIN_WORDS = frozenset({"train", "training", "fit"})
+TEST_WORDS = frozenset({"test", "testing", "val", "valid", "validation", "dev", "eval", "evaluation"})
 FEW = 20  # different whole numbers in a column, up to which they are taken for classes
 
 
 @dataclass(frozen=True)
 class Column:
-    """What a column holds: ``texts`` or numbers, ``missing`` empty cells, ``different`` values, the ``first`` one."""
+    """What a column holds: ``texts`` or numbers, ``missing`` empty cells, ``different`` values, the ``first`` one.
+    ``parts``: its texts say of every row whether it is for training or for testing."""
 
     name: str
     texts: bool
@@ -34,6 +37,7 @@ class Column:
     different: int
     first: str
     task: str  # "classes" or "numbers": what to take it for as a target
+    parts: bool = False
 
     @property
     def kind(self) -> str:
@@ -72,7 +76,8 @@ def described(frame: pd.DataFrame) -> tuple[Column, ...]:
         different = int(cells.nunique())
         there = cells.dropna()
         first = clip(f"{there.iloc[0]:g}" if len(there) and not texts else str(there.iloc[0]) if len(there) else "", 40)
-        found.append(Column(name, texts, int(cells.isna().sum()), different, first, proposed(cells)))
+        missing = int(cells.isna().sum())
+        found.append(Column(name, texts, missing, different, first, proposed(cells), says_parts(cells)))
     return tuple(found)
 
 
@@ -83,6 +88,18 @@ def proposed(cells: pd.Series) -> str:
     values = cells.dropna().to_numpy()
     whole = np.isfinite(values).all() and bool((values == np.rint(values)).all())
     return "classes" if whole and len(np.unique(values)) <= FEW else "numbers"
+
+
+def says_parts(cells: pd.Series) -> bool:
+    """Whether the texts of a column are words for training and for testing, and both occur."""
+    if cells.dtype != object or cells.isna().any():
+        return False
+    words = {word_of(each) for each in cells.unique()}
+    return bool(words & TRAIN_WORDS) and bool(words & TEST_WORDS) and words <= TRAIN_WORDS | TEST_WORDS
+
+
+def word_of(cell: str) -> str:
+    return cell.strip().lower()
 
 
 def _csv(source: Path | bytes, name: str) -> pd.DataFrame:

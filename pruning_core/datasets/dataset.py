@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pruning_core.datasets.called import Called, called
 from pruning_core.datasets.findings import Finding
 from pruning_core.datasets.findings.parts import MeasureOnly
 from pruning_core.datasets.targets import Labels
@@ -106,6 +107,11 @@ class Dataset:
     def size(self) -> tuple[int, ...]:
         """(C, H, W) of one image; (C, …) of what is no picture."""
         return tuple(self.images.shape[1:])
+
+    @property
+    def called(self) -> Called:
+        """What one of the ``images`` is called."""
+        return called(self.images, self.findings)
 
     @property
     def pictures(self) -> bool:

@@ -29,8 +29,9 @@ class DataRef:
     order: in which the network reads the channels of a colour image; files keep red, green, blue.
     measure: the key of what outputs for these images are judged by; "" takes what is proposed for network and data.
     task: what labels in a table or list are, or what annotations are read as, "" for what is proposed. target: of a
-    table, the column of labels, None for none and "" for the last; left_out: columns that are not read; one_hot: texts
-    become a column of 0 and 1 for each.
+    table, the column of labels, None for none and "" for the last; targets: more columns beside it, where all are
+    numbers; part: the column that says which rows are for testing; left_out: columns that are not read; one_hot: texts
+    become a column of 0 and 1 for each; coded: texts become whole numbers, in alphabetical order.
     rate, samples: of recordings, to how many samples a second they are resampled, 0 for what the first one has, and to
     how many they are brought, 0 for one second.
     """
@@ -53,8 +54,11 @@ class DataRef:
     measure: str = ""
     task: Task = ""
     target: str | None = ""
+    targets: tuple[str, ...] = ()
+    part: str = ""
     left_out: tuple[str, ...] = ()
     one_hot: bool = False
+    coded: bool = False
     rate: int = 0
     samples: int = 0
 

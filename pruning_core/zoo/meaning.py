@@ -69,7 +69,8 @@ class Outputs:
             return (told,)
         if self.meaning.of_classes:
             return (f"{told}; accuracy is that of the largest, but a training here would take them for scores",)
-        return (f"{told}; no accuracy is measured of them, but how near they stay to what they are now",)
+        held = "they name no class, so they are held against targets that come with the data, or what they are now"
+        return (f"{told}; {held}",)
 
     @property
     def options(self) -> tuple[tuple[str, Any], ...]:

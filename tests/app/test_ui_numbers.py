@@ -32,10 +32,6 @@ def test_size_uses_decimal_units():
     assert numbers.size_bytes(102_500_000) == f"102{THIN}MB"
 
 
-def test_an_accuracy_never_goes_without_its_interval():
-    assert numbers.accuracy_text(0.978, 0.962, 0.989) == f"97.8{THIN}% (96.2–98.9)"
-
-
 def test_percent_of_nothing_is_a_dash():
     assert numbers.percent(math.nan) == "–"
 

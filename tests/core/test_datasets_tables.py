@@ -12,6 +12,7 @@ import torch
 
 from pruning_core.datasets import columns, import_data, load_splits, tables
 from pruning_core.datasets.findings import numbers
+from pruning_core.datasets.targets import Labels
 from pruning_core.errors import UserError
 from pruning_core.storage import memory
 from tests.core.test_datasets_uploads import kept_files
@@ -173,3 +174,44 @@ def test_what_would_not_fit_is_refused_before_it_is_read(tmp_path, monkeypatch, 
     monkeypatch.setattr(pd, "read_csv", None)
     with pytest.raises(UserError, match=f"The table 'a{kind}' would take"):
         import_data(sent(table, kind), f"a{kind}", tmp_path)
+
+
+def parted(words: list[str], **columns) -> io.BytesIO:
+    return sent(pd.DataFrame({"a": range(len(words)), **columns, "part": words}), ".csv")
+
+
+def test_a_column_divides_the_rows(tmp_path):
+    words = ["Train"] * 6 + ["validation"] * 2 + [" TEST"] * 4
+    file = parted(words, town=["York", "Bath"] * 5 + ["Ely"] * 2, y=[0, 1] * 6)
+    train, test = load_splits(import_data(file, "t.csv", tmp_path, target="y", part="part", coded=True), tmp_path)
+    assert (len(train), len(test)) == (6, 6) and not train.divided
+    assert train.images[:, 0].tolist() == list(range(6)) and test.images[:, 0].tolist() == list(range(6, 12))
+    assert test.images[-1, 1] == 1, "Ely stands between Bath and York"
+    said = " ".join(train.notes)
+    assert "'validation' counts as testing. Where those rows chose the network's training, they flatter it." in said
+    assert "No training row has 'Ely' in 'town', and 2 test rows do" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "y", "sentence"),
+    [
+        (["train", "test", "later"], [0, 1, 0], "'part' of 't.csv' says 'later' in row 3, which is neither train nor"),
+        (["test", "test", "val"], [0, 1, 0], "leaves no row for training. Take another column, or none."),
+        (["train", "train", "test"], [0, 1, 2], "test rows of 't.csv' have the class '2', which no training row has"),
+    ],
+)
+def test_a_column_that_does_not_divide_them_is_refused(words, y, sentence, tmp_path):
+    with pytest.raises(UserError, match=sentence):
+        import_data(parted(words, y=y), "t.csv", tmp_path, target="y", part="part")
+
+
+def test_several_columns_are_one_target(tmp_path):
+    table = pd.DataFrame(DICE.normal(size=(20, 5)), columns=list("abcde"))
+    ref = import_data(sent(table, ".csv"), "t.csv", tmp_path, target="e", targets=("b",))
+    train, test = load_splits(ref, tmp_path)
+    assert train.size == (3,) and tuple(test.labels.shape) == (4, 2) and test.kind is Labels.NUMBERS
+    rows = {tuple(row) for row in table[["e", "b"]].to_numpy(np.float32).tolist()}
+    assert {tuple(row) for row in test.labels.tolist()} < rows, "in the order in which they were named"
+    text = sent(table.assign(b="x"), ".csv")
+    with pytest.raises(UserError, match=r"column 'b' of 't.csv' holds texts, such as 'x'. Leave it out"):
+        import_data(text, "t.csv", tmp_path, target="e", targets=("b",))

@@ -11,18 +11,22 @@ from pruning_core.errors import quoted
 
 @dataclass(frozen=True)
 class Table(Finding):
-    """Rows of a table. ``target``: the column of the labels, "" for none; ``task``: what they are."""
+    """Rows of a table. ``target``: the column of the labels, "" for none; ``task``: what they are; ``more``: further
+    columns of numbers that are targets."""
 
     rows: int
     columns: tuple[str, ...]
     target: str
     task: str
+    more: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
         inputs = f"{len(self.columns):,} columns are inputs, in this order: {named(self.columns)}"
         if not self.target:
             return f"A table of {self.rows:,} rows. {inputs}. No column is a target."
+        if self.more:
+            return f"A table of {self.rows:,} rows. {inputs}. The targets are {named((self.target, *self.more))}."
         return f"A table of {self.rows:,} rows. {inputs}. The target is {quoted(self.target)}, read as {self.task}."
 
 
@@ -38,6 +42,61 @@ class Categories(Finding):
         return (
             f"The texts of {quoted(self.column)} became {len(self.categories):,} columns of 0 and 1, one for each: "
             f"{named(self.categories)}."
+        )
+
+
+@dataclass(frozen=True)
+class Codes(Finding):
+    """Texts that became whole numbers."""
+
+    column: str
+    categories: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"The texts of {quoted(self.column)} became whole numbers from 0 to {len(self.categories) - 1:,}, in "
+            f"alphabetical order: {named(self.categories)}. The network must have been trained with these numbers."
+        )
+
+
+@dataclass(frozen=True)
+class OnlyTested(Finding):
+    """Texts of a column of inputs that no row for training has."""
+
+    doubt: ClassVar[bool] = True
+    column: str
+    rows: int
+    texts: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"No training row has {named(self.texts)} in {quoted(self.column)}, and {self.rows:,} test rows do: a "
+            "network cannot have learned what they mean from these rows."
+        )
+
+
+@dataclass(frozen=True)
+class PartColumn(Finding):
+    """A column that says which rows are for testing. ``words``: of those, other than "test"."""
+
+    column: str
+    train: int
+    test: int
+    words: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        if not self.words:
+            return (
+                f"The column {quoted(self.column)} says which rows are for training ({self.train:,}) and which for "
+                f"testing ({self.test:,})."
+            )
+        return (
+            f"The column {quoted(self.column)} says which rows are for training ({self.train:,}) and which for testing "
+            f"({self.test:,}): {named(self.words)} counts as testing. Where those rows chose the network's training, "
+            "they flatter it."
         )
 
 
