@@ -25,7 +25,7 @@ HELP = N_("""
 - **zip**: one folder of images or WAV recordings per class, with or without train and test folders around them; images
   alone; or two folders with the same names in both, images and masks, or images and targets (also lr and hr);
   or images with a list of labels (one csv: a column of file names, then classes, columns of 0 and 1, or numbers), or
-  with annotations (one json in COCO's form).
+  with annotations (one json in COCO's form: boxes, outlines or run lengths).
 - **csv, parquet**: a row for each example, columns of numbers, and one of them the target.
 """)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.choose import judging, meaning, outputs, reading
+from pages.choose import judging, layout, meaning, outputs, reading
 from pages.ui import notes, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
@@ -54,6 +54,7 @@ def standing(desk: Desk) -> None:
                 st.markdown(f":green-badge[:material/check: {_('fits')}] " + _changes(model, test))
             outputs.ask(desk, model)
             meaning.ask(desk, model)
+            layout.ask(desk, model, test)
             judging.ask(desk, model, test)
             if not misfit:
                 reading.ask(desk, model, test)
@@ -81,6 +82,8 @@ def _with(data: Dataset) -> str:
     match data.kind:
         case Labels.MASKS:
             return _("a mask of {sides} pixels for each").format(sides=sides)
+        case Labels.BOXES:
+            return _("boxes of {n:,} categories").format(n=len(data.categories))
         case Labels.PICTURES:
             return _("a target picture of {sides} pixels for each").format(sides=sides)
     return _("{value} number{value_2} for each").format(

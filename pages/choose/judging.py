@@ -10,14 +10,25 @@ from pages.ui import measured, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.language import _, said
+from pages.ui.literal import literal
 from pruning_core.datasets import Dataset
-from pruning_core.studies.judging import possible
+from pruning_core.datasets.targets import Labels
+from pruning_core.measuring.detecting import AveragePrecision
+from pruning_core.measuring.registry import BY_KEY
+from pruning_core.studies.judging import possible, refusal
 from pruning_core.zoo import LoadedModel
+
+PRECISION = AveragePrecision()
 
 
 def ask(desk: Desk, model: LoadedModel, data: Dataset) -> None:
     """Nothing where nothing but what is proposed can judge it."""
     offered = {each.key: each for each in possible(model, data)}
+    before = BY_KEY.get(desk.data.measure)
+    if before is not None and not refusal(before, model, data):
+        offered.setdefault(before.key, before)  # with other shares of the data it may be worth less than when chosen
+    if data.kind is Labels.BOXES and PRECISION.key not in offered:
+        st.caption(literal(said(refusal(PRECISION, model, data))))
     if len(offered) < 2:
         return
     proposed = next(iter(offered))

@@ -30,6 +30,8 @@ def draw(data: Dataset, order: str) -> None:
             _masked(data, order)
         case Labels.PICTURES:
             _beside(data, order)
+        case Labels.BOXES:
+            pass  # they are drawn as they were annotated
         case _:
             _plain(data, order)
 

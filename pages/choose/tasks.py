@@ -15,6 +15,7 @@ SPOKEN: dict[Task, str] = {
     "numbers": N_("numbers"),
     "labels": N_("several labels for each image"),
     "masks": N_("masks"),
+    "boxes": N_("boxes"),
 }
 
 
@@ -41,7 +42,8 @@ def _now(data: Dataset) -> tuple[tuple[Task, ...], Task] | None:
     """What may be chosen, and what they are read as now."""
     for each in data.findings:
         if isinstance(each, Annotations):
-            return ("labels", "masks"), "masks" if each.way == "masks" else "labels"
+            ways: tuple[Task, ...] = ("labels", "masks", "boxes")
+            return ways, next(way for way in ways if way == each.way)
         if isinstance(each, Listed) and each.columns:
             return ("classes", "numbers"), "classes" if data.classes else "numbers"
     return None

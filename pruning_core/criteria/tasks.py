@@ -31,7 +31,7 @@ class Towards:
 
 def task_of(data: Dataset | None) -> Task:
     """By what ``data`` are judged by; telling classes apart where that decides for one, or where there are no data."""
-    measure = None if data is None else named(data.measure)
+    measure = None if data is None else named(data.measure).read_by(data.decoder)
     return CLASSES if measure is None or measure.decides else Towards(measure)
 
 

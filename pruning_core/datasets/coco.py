@@ -1,4 +1,4 @@
-"""COCO's JSON beside images: boxes and outlines of things, read as several labels for each image or as masks."""
+"""COCO's JSON beside images: boxes and outlines of things, read as boxes, masks, or several labels for each image."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from pruning_core.datasets import images, pictures
+from pruning_core.datasets import images, pictures, run_lengths
 from pruning_core.datasets.findings import Finding, places
 from pruning_core.datasets.images import SUFFIXES, Kind
 from pruning_core.datasets.leftovers import beside, is_left_behind, suffix
 from pruning_core.datasets.opened import Members, Opened
 from pruning_core.datasets.raw import Progress, Raw
+from pruning_core.datasets.targets import BOXES, NUMBERS
 from pruning_core.errors import UserError, quoted
 from pruning_core.storage.memory import must_fit
 
@@ -27,15 +28,26 @@ TAKES = 10  # times its size that it takes while it is read
 MAX_CATEGORIES = 254  # one number is left for what nobody labelled, and 0 for what is nothing
 MAX_DRAWN = 200_000_000_000  # pixels, if each outline were as large as its image
 MAX_POINTS = 100_000  # of one outline
+MAX_THINGS = 400_000  # annotations
+MAX_BOXES = 2_000  # around things in one image
+MASKS, LABELS = "masks", "labels"  # what annotations are read as, beside boxes
+FLOAT = 4  # bytes
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One annotation: its category by place, its box (x, y, width, height) in pixels, and outlines, x and y in turn."""
+    """One annotation: its category by place, its box (x, y, width, height) in pixels, and outlines, x and y in turn, or
+    the run lengths of its mask. ``crowd``: it stands for many things that nobody told apart."""
 
     category: int
     box: tuple[float, float, float, float] | None
-    outlines: tuple[tuple[float, ...], ...]
+    outlines: tuple[tuple[float, ...], ...] = ()
+    runs: tuple[int, ...] = ()
+    crowd: bool = False
+
+    @property
+    def outlined(self) -> bool:
+        return bool(self.outlines or self.runs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,19 +68,26 @@ def json_in(names: Sequence[str]) -> int | None:
     return found[0] if len(found) == 1 and there else None
 
 
-def read(opened: Opened, at: int, size: tuple[int, int] | None, masks: bool | None, progress: Progress) -> Raw | None:
-    """Labels float32 (N, categories) of 0 and 1: what occurs in an image; or uint8 (N, H, W) of ``masks``: 0 where
-    nothing is, else the category, counted from 1. ``masks`` None takes them where every thing has an outline.
+def read(opened: Opened, at: int, size: tuple[int, int] | None, task: str, progress: Progress) -> Raw | None:
+    """The images, with labels as ``task`` says: "boxes" float32 (N, M, 6), see ``targets.NUMBERS``; "labels" float32
+    (N, categories) of 0 and 1: what occurs in an image; "masks" uint8 (N, H, W): 0 where nothing is, else the category,
+    counted from 1. Any other takes masks where every thing has an outline, else boxes where every thing has one.
 
     None where the JSON is not COCO's. Raises UserError naming what is wrong in it.
     """
     found = annotated(opened, at)
     if found is None:
         return None
-    outlined = all(each.outlines for things in found.things for each in things)
-    if masks and not outlined:
+    outlined, boxed = (all(of(t) for ts in found.things for t in ts) for of in (lambda t: t.outlined, lambda t: t.box))
+    where = opened.names[at]
+    if task == MASKS and not outlined:
         raise UserError(
-            f"Not everything in {quoted(opened.names[at])} has an outline (polygon), so there are no masks. Read it as "
+            f"Not everything in {quoted(where)} has an outline (a polygon or run lengths), so there are no masks. Read "
+            "it as several labels for each image."
+        )
+    if task == BOXES and not boxed:
+        raise UserError(
+            f"Not everything in {quoted(where)} has a box, so that right answers would count as wrong. Read it as "
             "several labels for each image."
         )
     decoded, converted = pictures.decoded(found.members, opened.name, size, progress)
@@ -79,12 +98,18 @@ def read(opened: Opened, at: int, size: tuple[int, int] | None, masks: bool | No
                 f"{quoted(opened.names[at])} says that {quoted(name)} has {width} × {height} pixels, and it has "
                 f"{header.width} × {header.height}. Send the images that were annotated."
             )
-    as_masks = outlined if masks is None else masks
-    labels = _masks(found, (decoded.shape[2], decoded.shape[3]), opened.name) if as_masks else _occurring(found)
-    count = sum(map(len, found.things))
-    said = places.Annotations(count, found.categories, "masks" if as_masks else "labels")
+    way = task if task in (MASKS, LABELS, BOXES) else MASKS if outlined else BOXES if boxed else LABELS
+    said: list[Finding] = [places.Annotations(sum(map(len, found.things)), found.categories, way)]
+    match way:
+        case "masks":
+            labels = _masks(found, (decoded.shape[2], decoded.shape[3]), opened.name)
+        case "boxes":
+            labels, more = _boxes(found, opened.names[at])
+            said += more
+        case _:
+            labels = _occurring(found)
     names = tuple(name for _, _, name in found.members.chosen)
-    return Raw(decoded, labels, (), findings=(said, *found.findings, *opened.findings, *converted), names=names)
+    return Raw(decoded, labels, (), findings=(*said, *found.findings, *opened.findings, *converted), names=names)
 
 
 def annotated(opened: Opened, at: int) -> Annotated | None:
@@ -117,6 +142,7 @@ def _understood(told: dict[str, Any], opened: Opened, at: int) -> Annotated:
     by_file = {each: n for n, each in enumerate(opened.names) if suffix(each) in SUFFIXES and not is_left_behind(each)}
     short = {each.rpartition("/")[2]: each for each in by_file}
     things: dict[int, list[Thing]] = {}
+    sides: dict[int, tuple[int, int]] = {}
     named: list[tuple[str, int, tuple[int, int]]] = []
     for each in told["images"]:
         file = str(each["file_name"])
@@ -126,15 +152,24 @@ def _understood(told: dict[str, Any], opened: Opened, at: int) -> Annotated:
         if int(each["id"]) in things:
             raise UserError(f"{quoted(where)} numbers two images {int(each['id'])}. Export it again.")
         things[int(each["id"])] = []
-        named.append((name, int(each["id"]), (int(each["height"]), int(each["width"]))))
+        sides[int(each["id"])] = (int(each["height"]), int(each["width"]))
+        named.append((name, int(each["id"]), sides[int(each["id"])]))
     if not named:
         raise UserError(f"{quoted(where)} names no images. Export it again.")
+    if len(told["annotations"]) > MAX_THINGS:
+        raise UserError(
+            f"{quoted(where)} has {len(told['annotations']):,} annotations; up to {MAX_THINGS:,} are read. Send a "
+            "part of the images."
+        )
     for each in told["annotations"]:
         number, kind = int(each["image_id"]), int(each["category_id"])
         if number not in things or kind not in place:
             what = f"image {number}" if number not in things else f"category {kind}"
             raise UserError(f"An annotation in {quoted(where)} is of {what}, which it does not name. Export it again.")
-        things[number].append(Thing(place[kind], _box(each.get("bbox")), _outlines(each.get("segmentation"), where)))
+        told = each.get("segmentation")
+        runs = run_lengths.understood(told, sides[number], where) if isinstance(told, dict) else ()
+        box, crowd = _box(each.get("bbox")), bool(each.get("iscrowd"))
+        things[number].append(Thing(place[kind], box, _outlines(told, where), runs, crowd))
     named.sort()
     used = {name for name, _, _ in named}
     others = [each for n, each in enumerate(opened.names) if n != at and each not in used and not each.endswith("/")]
@@ -158,7 +193,7 @@ def _box(given: Any) -> tuple[float, float, float, float] | None:
 
 
 def _outlines(given: Any, where: str) -> tuple[tuple[float, ...], ...]:
-    """Polygons; () where there are none, or where they are run lengths, which are not read."""
+    """Polygons; () where there are none."""
     if not isinstance(given, list):
         return ()
     found = []
@@ -180,10 +215,42 @@ def _occurring(found: Annotated) -> Tensor:
     return labels
 
 
+def _boxes(found: Annotated, where: str) -> tuple[Tensor, list[Finding]]:
+    """float32 (N, M, 6), and what had to be done to the boxes."""
+    most = max(1, *map(len, found.things))
+    if most > MAX_BOXES:
+        raise UserError(f"{quoted(where)} has {most:,} boxes for one image; up to {MAX_BOXES:,} are read.")
+    needed = 2 * FLOAT * NUMBERS * most * len(found.things)
+    must_fit(needed, f"The boxes of {quoted(where)}", "Send fewer images, or those with fewer boxes.")
+    out = np.full((len(found.things), most, NUMBERS), (0, 0, 0, 0, -1, 0), dtype=np.float32)
+    cut = empty = crowds = 0
+    for at, ((height, width), things) in enumerate(zip(found.sides, found.things, strict=True)):
+        kept = 0
+        for each in things:
+            assert each.box is not None  # whoever reads boxes has seen to it
+            x, y, w, h = each.box
+            whole = (x / width, y / height, (x + w) / width, (y + h) / height)
+            inside = [min(max(side, 0.0), 1.0) for side in whole]
+            if not (inside[0] < inside[2] and inside[1] < inside[3]):
+                empty += 1
+                continue
+            cut += any(abs(new - old) * max(height, width) > 1 for new, old in zip(inside, whole))
+            crowds += each.crowd
+            out[at, kept] = (*inside, each.category, each.crowd)
+            kept += 1
+    if not bool((out[..., 4] >= 0).any()):
+        raise UserError(f"No box of {quoted(where)} has any area inside its image. Export the annotations again.")
+    said = places.BoxesMended(cut, empty, crowds)
+    return torch.from_numpy(out), [said] if cut or empty or crowds else []
+
+
 def _masks(found: Annotated, size: tuple[int, int], name: str) -> Tensor:
     """uint8 (N, H, W); where things overlap, the later one in the JSON is on top."""
     must_fit(2 * len(found.things) * size[0] * size[1], f"The masks of {name!r}", "Send fewer or smaller images.")
-    drawn = sum(sum(len(each.outlines) for each in things) * h * w for (h, w), things in zip(found.sides, found.things))
+    drawn = sum(
+        sum(len(each.outlines) + bool(each.runs) for each in things) * h * w
+        for (h, w), things in zip(found.sides, found.things)
+    )
     if drawn > MAX_DRAWN:
         raise UserError(f"The outlines of {name!r} would take too long to draw. Send smaller images or fewer outlines.")
     out = np.zeros((len(found.things), *size), dtype=np.uint8)
@@ -193,6 +260,8 @@ def _masks(found: Annotated, size: tuple[int, int], name: str) -> Tensor:
         for each in things:
             for outline in each.outlines:
                 pen.polygon([_near(number, max(height, width)) for number in outline], fill=each.category + 1)
+            if each.runs:
+                canvas.paste(each.category + 1, mask=Image.fromarray(run_lengths.mask(each.runs, (height, width))))
         if (height, width) != size:
             canvas = canvas.resize(size[::-1], Image.Resampling.NEAREST)
         out[at] = np.asarray(canvas)

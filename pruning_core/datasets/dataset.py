@@ -15,8 +15,10 @@ from torch import Tensor
 from pruning_core.datasets.called import Called, called
 from pruning_core.datasets.findings import Finding
 from pruning_core.datasets.findings.parts import MeasureOnly
-from pruning_core.datasets.targets import Labels
+from pruning_core.datasets.findings.places import Annotations
+from pruning_core.datasets.targets import BOXES, NUMBERS, Labels
 from pruning_core.errors import UserError
+from pruning_core.numeric.detections import Decoder
 from pruning_core.storage.memory import must_fit
 
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, what image libraries use to turn colour into grey
@@ -30,10 +32,10 @@ class Dataset:
     images: uint8 (N, C, H, W), or, of what is no picture, float32 (N, C, …): rows of tables (N, columns), sound (N, 1,
     samples). labels: int64 (N,) in [0, len(classes)), or, where ``classes`` is empty, what the network's outputs are
     compared with, of any type and shape (N, …), (N, 0) where nothing came with the images; mean, std: per channel, of
-    pixels scaled to [0, 1] or of numbers as they are. measure: the key of what outputs are judged by. findings: what
-    was converted or looks odd, about the whole set and not only this split. divided: its training and test images
-    were drawn by chance from one set, because the source has one. Change mean, std or classes with
-    ``dataclasses.replace``.
+    pixels scaled to [0, 1] or of numbers as they are. measure: the key of what outputs are judged by. decoder: how
+    outputs are boxes, where they are judged as such. findings: what was converted or looks odd, about the whole set
+    and not only this split. divided: its training and test images were drawn by chance from one set, because the
+    source has one. Change mean, std or classes with ``dataclasses.replace``.
 
     Raises UserError when it is empty, when a label has no class, or when mean and std do not match the channels.
     """
@@ -48,6 +50,7 @@ class Dataset:
     findings: tuple[Finding, ...] = ()
     divided: bool = False
     measure: str = "top1"
+    decoder: Decoder | None = None
 
     def __post_init__(self) -> None:
         numbers = self.images.dtype == torch.float32 and self.images.ndim > 1
@@ -95,8 +98,16 @@ class Dataset:
             return Labels.NOTHING
         if self.labels.ndim == 3 and self.labels.dtype == torch.uint8:
             return Labels.MASKS
+        if self.labels.shape[2:] == (NUMBERS,) and self.categories:
+            return Labels.BOXES
         picture = self.labels.ndim == 4 and self.labels.shape[1] in (1, 3)
         return Labels.PICTURES if picture else Labels.NUMBERS
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Of the boxes that came with the images, as labels (N, M, 6) number them; () where none did."""
+        told = (each for each in self.findings if isinstance(each, Annotations) and each.way == BOXES)
+        return next((each.categories for each in told), ())
 
     @property
     def notes(self) -> tuple[str, ...]:

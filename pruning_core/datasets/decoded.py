@@ -17,7 +17,7 @@ from pruning_core.datasets.ref import DataRef
 from pruning_core.storage.artifacts import replacing
 from pruning_core.storage.codec import digest
 
-VERSION = 5  # raise it when decoding changes, so that old copies are not read
+VERSION = 6  # raise it when decoding changes, so that old copies are not read
 TYPES = {"torch.uint8": "U8", "torch.int64": "I64", "torch.float32": "F32"}  # how the format names them
 
 

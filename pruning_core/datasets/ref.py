@@ -13,7 +13,7 @@ Source = Literal["digits", "sample", "npz", "folder", "table", "torchvision"]
 Split = Literal["train", "fit", "held-out", "test"]
 Order = Literal["RGB", "BGR"]
 LEAST_RATE, MOST_RATE, MOST_SAMPLES = 1_000, 192_000, 10_000_000  # of recordings
-Task = Literal["", "classes", "numbers", "labels", "masks"]
+Task = Literal["", "classes", "numbers", "labels", "masks", "boxes"]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from pruning_core.errors import UserError, clip
 CHANNELS = (1, 3)
 BYTE = 255.0
 MOST_CLASSES = 256  # at every place, so that a place takes a byte
+BOXES = "boxes"  # as annotations are read
+NUMBERS = 6  # of a box among labels: corners as shares of the sides, its class (-1: none) and 1 for a crowd
 NOBODY = 255  # the label of a place that nobody labelled, as in Pascal VOC
 
 
@@ -24,6 +26,7 @@ class Labels(Enum):
     NUMBERS = "one or more numbers"
     MASKS = "the number of a class at every place"
     PICTURES = "a picture"
+    BOXES = "boxes around what is in it"
 
 
 def nothing(images: int) -> Tensor:

@@ -16,8 +16,6 @@ from pruning_core.datasets.safe_zip import open_zip
 from pruning_core.errors import UserError
 from pruning_core.storage.uploads import Root, artifacts
 
-AS_MASKS = {"masks": True, "labels": False}  # what a person may say of annotations
-
 
 def read(ref: DataRef, root: Root | None, progress: Progress) -> Raw:
     """The images of one stored zip, or of two when ``ref.test_digest`` names a second one with the test images."""
@@ -62,7 +60,7 @@ def read_file(
             return partners.read(first, pairs, size, progress)
         if test is None:
             annotations = coco.json_in(first.names)
-            found = annotations is not None and coco.read(first, annotations, size, AS_MASKS.get(task), progress)
+            found = annotations is not None and coco.read(first, annotations, size, task, progress)
             if found:
                 return found
             listed = listed_labels.list_in(first.names)

@@ -12,7 +12,10 @@ from torch.utils._pytree import tree_leaves
 
 from pruning_core.errors import UserError
 from pruning_core.graph.modules import set_mode_if_able
+from pruning_core.numeric.detections import as_rows
 from pruning_core.storage.memory import out_of_memory
+
+BOXES = ("boxes", "scores", "labels")  # what torchvision's detectors say of each image
 
 
 def ready(model: nn.Module, device: str) -> nn.Module:
@@ -35,10 +38,13 @@ def precision(model: nn.Module) -> torch.dtype:
 
 
 def main_output(output: Any) -> Tensor:
-    """The main one among what a network returned: a tensor, the "out" or first entry, the first element.
+    """The main one among what a network returned: a tensor, the "out" or first entry, the first element; of boxes,
+    scores and labels for each image as torchvision's detectors return them, all of them as rows (n, 100, 6).
 
     Raises UserError when there is no tensor to be found.
     """
+    if isinstance(output, list | tuple) and output and all(_of_boxes(each) for each in output):
+        return as_rows(output)
     if isinstance(output, Mapping) and output:
         output = output["out"] if "out" in output else next(iter(output.values()))
     elif isinstance(output, tuple | list) and output:
@@ -49,6 +55,10 @@ def main_output(output: Any) -> Tensor:
             "It must return a tensor (images, …), or have one as its first output."
         )
     return output
+
+
+def _of_boxes(output: Any) -> bool:
+    return isinstance(output, Mapping) and all(isinstance(output.get(name), Tensor) for name in BOXES)
 
 
 def joined(output: Any) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor
 from pruning_core.measuring.bootstrap import bounds, paired
 from pruning_core.measuring.intervals import paired_drop, wilson
 from pruning_core.measuring.measures import Drop
+from pruning_core.numeric.detections import Decoder
 
 FEW = 256  # images that tell how far targets are apart
 
@@ -39,6 +40,7 @@ class Against(StrEnum):
     NETWORK = "the outputs of the network that was cut first"
     TARGETS = "the targets that came with the images, of the shape of the outputs"
     PLACES = "the labels: the number of a class at every place of an image"
+    BOXES = "the boxes around what is in an image, each with its class"
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,16 @@ class Measure(ABC):
         """
         return True
 
+    def read_by(self, decoder: Decoder | None) -> Measure:
+        """The same for outputs that ``decoder`` reads as boxes; itself where a measure takes outputs as they are."""
+        return self
+
     def wants(self, labels: Tensor) -> bool:
         """Whether numbers (N, …) of the shape of the outputs are of the kind that it compares outputs with."""
+        return True
+
+    def worth(self, labels: Tensor) -> bool:
+        """Whether to offer it for images with ``labels`` (N, …) that it can judge: not where it says nothing new."""
         return True
 
     def target(self, outputs: Tensor) -> Tensor:

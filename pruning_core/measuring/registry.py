@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError, quoted
-from pruning_core.measuring.classifying import TopFive, TopOne
+from pruning_core.measuring.classifying import BalancedAccuracy, TopFive, TopOne
+from pruning_core.measuring.detecting import AveragePrecision, HalfPrecision
 from pruning_core.measuring.following import Agreement, Cosine, Divergence, OutputError, PlaceAgreement
 from pruning_core.measuring.measure import Measure
 from pruning_core.measuring.picturing import SignalToNoise, Similarity
@@ -14,7 +15,10 @@ from pruning_core.measuring.yes_or_no import AnsweredRight, Precision, RankedRig
 
 MEASURES: tuple[Measure, ...] = (
     TopOne(),
+    BalancedAccuracy(),
     TopFive(),
+    AveragePrecision(),
+    HalfPrecision(),
     MeanOverlap(),
     PlacesRight(),
     SignalToNoise(),
@@ -47,4 +51,4 @@ def measure_of(dataset: Dataset) -> Measure:
     found = named(dataset.measure)
     if found.decides and not dataset.classes:
         raise UserError(f"{dataset.name!r} has no classes to be right about. Choose another measure on the Load page.")
-    return found
+    return found.read_by(dataset.decoder)

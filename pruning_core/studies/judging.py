@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.datasets import Dataset
-from pruning_core.datasets.targets import NOBODY
+from pruning_core.datasets.targets import NOBODY, Labels
 from pruning_core.errors import UserError
 from pruning_core.measuring.classifying import TopOne
 from pruning_core.measuring.device import choose_device
@@ -17,6 +17,7 @@ from pruning_core.measuring.evaluate import default_batch_size
 from pruning_core.measuring.forward import outputs_for, precision, ready
 from pruning_core.measuring.measure import Against, Measure
 from pruning_core.measuring.registry import MEASURES, named
+from pruning_core.numeric.detections import Decoder
 from pruning_core.storage.memory import must_fit
 from pruning_core.zoo import LoadedModel
 
@@ -24,8 +25,8 @@ BYTES = 8  # of a number of a target, at most
 
 
 def possible(loaded: LoadedModel, data: Dataset) -> tuple[Measure, ...]:
-    """What can judge this network on these images; the first is what to propose."""
-    return tuple(each for each in MEASURES if not refusal(each, loaded, data))
+    """What to offer to judge this network on these images by; the first is what to propose."""
+    return tuple(each for each in MEASURES if not refusal(each, loaded, data) and each.worth(data.labels))
 
 
 def refusal(measure: Measure, loaded: LoadedModel, data: Dataset) -> str:
@@ -38,6 +39,8 @@ def refusal(measure: Measure, loaded: LoadedModel, data: Dataset) -> str:
             return _no_classes(loaded, data)
         case Against.PLACES:
             return _no_places(loaded, data)
+        case Against.BOXES:
+            return _no_boxes(loaded, data)
         case Against.TARGETS:
             return _no_targets(measure, loaded, data)
     return ""
@@ -65,9 +68,32 @@ def _no_places(loaded: LoadedModel, data: Dataset) -> str:
     return ""
 
 
+def _no_boxes(loaded: LoadedModel, data: Dataset) -> str:
+    outputs = loaded.outputs
+    if data.kind is not Labels.BOXES:
+        return f"{data.name!r} names no boxes around what is in the images."
+    if outputs.layout is None:
+        return (
+            f"Average precision needs boxes with scores, and the network gives {outputs}. Export it so that one output "
+            "holds all boxes decoded: (images, candidates, 4 + classes), or with the last two the other way round, or "
+            "rows of a box, its score and its class."
+        )
+    named = len(data.categories)
+    told, _ = outputs.layout.classes(outputs.width, outputs.places, named)
+    if told == named:
+        return ""
+    return (
+        f"The images name {named:,} categories, and the network's outputs have room for {told:,} scores beside a box; "
+        f"{named:,} are expected, or {named + 1:,} with the chance that anything is there before them. Bring data and "
+        "a network of the same categories, or say on the Load page how its outputs are laid out."
+    )
+
+
 def _no_targets(measure: Measure, loaded: LoadedModel, data: Dataset) -> str:
     outputs = loaded.outputs
     data = as_answers(data) if outputs.width == 1 else data
+    if data.kind is Labels.BOXES:
+        return f"What came with the images of {data.name!r} are boxes."
     if data.classes or not data.labelled or not data.labels.is_floating_point():
         return f"Nothing came with the images of {data.name!r} that outputs could be compared with."
     places = data.places_at(*loaded.input_size[1:])
@@ -120,6 +146,8 @@ def aimed(data: Dataset, measure: Measure, loaded: LoadedModel) -> Dataset:
     For a measure against the network that was cut first, that network is run on every image. Raises UserError where
     its outputs would fill the memory.
     """
+    if measure.against is Against.BOXES:
+        return replace(data, measure=measure.key, decoder=_decoder(loaded, data))
     if measure.against is not Against.NETWORK:
         return replace(as_answers(data) if measure.against is Against.TARGETS else data, measure=measure.key)
     first = loaded if loaded.whole is None else loaded.whole()
@@ -129,6 +157,13 @@ def aimed(data: Dataset, measure: Measure, loaded: LoadedModel) -> Dataset:
         width = loaded.outputs.width
         classes = data.classes if len(data.classes) == width else tuple(map(str, range(width)))
     return replace(data, labels=targets, classes=classes, measure=measure.key)
+
+
+def _decoder(loaded: LoadedModel, data: Dataset) -> Decoder:
+    outputs, (_, height, width) = loaded.outputs, loaded.input_size
+    assert outputs.layout is not None  # else this measure is refused
+    classes, likely = outputs.layout.classes(outputs.width, outputs.places, len(data.categories))
+    return Decoder(outputs.layout, (height, width), classes, likely)
 
 
 def _targets(model: nn.Module, data: Dataset, measure: Measure) -> Tensor:

@@ -15,7 +15,6 @@ from pruning_core.graph import Network
 from pruning_core.knobs import check_knobs
 from pruning_core.measuring.forward import joined, main_output
 from pruning_core.measuring.measure import Measure
-from pruning_core.measuring.registry import named
 
 AUXILIARY = 0.3  # weight of an auxiliary classifier (Szegedy et al., Going deeper with convolutions, 2015)
 
@@ -83,22 +82,22 @@ class CrossEntropy(ObjectiveSpec, Objective):
 
 @dataclass(frozen=True)
 class Towards(ObjectiveSpec, Objective):
-    """Towards the measure with the key ``measure``, by the loss that goes with it."""
+    """Towards ``measure``, by the loss that goes with it."""
 
-    measure: str
+    measure: Measure
 
     def begin(self, model: nn.Module, others: Mapping[str, nn.Module]) -> Objective:
         return self
 
     def loss(self, forward: Forward, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        measure, output = named(self.measure), forward(x)
+        measure, output = self.measure, forward(x)
         loss = measure.loss((joined(output) if measure.joins else main_output(output)).float(), y)
         return loss, loss
 
 
 def usual(measure: Measure, smoothing: float) -> ObjectiveSpec:
     """What a training minimises where nothing else is said, when its result is judged by ``measure``."""
-    return CrossEntropy(smoothing) if measure.decides else Towards(measure.key)
+    return CrossEntropy(smoothing) if measure.decides else Towards(measure)
 
 
 def training_loss(output: Any, labels: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:

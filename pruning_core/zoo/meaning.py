@@ -9,8 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
+from pruning_core.numeric.detections import Layout
 from pruning_core.zoo.ref import ModelRef
 
+FOUND = ("outputs", "evidence", "places", "layout")  # what a reference's options tell of the judged output
 NEAR = 1e-3  # of 1: sums, lengths and bounds are told to float16's rounding
 
 
@@ -46,13 +48,15 @@ SAID = {
 class Outputs:
     """``width`` numbers for one image, or at each place of a map of it that is as large as ``places`` says.
 
-    evidence: how their meaning was told, "" where the architecture says it.
+    evidence: how their meaning was told, "" where the architecture says it. layout: how a map is boxes with scores,
+    should it be that; None where it cannot be, or nobody looked.
     """
 
     width: int
     meaning: Meaning = Meaning.SCORES
     evidence: str = ""
     places: tuple[int, ...] = ()
+    layout: Layout | None = None
 
     def __str__(self) -> str:
         if self.meaning is Meaning.NUMBERS and self.width == 1:
@@ -76,7 +80,8 @@ class Outputs:
     def options(self) -> tuple[tuple[str, Any], ...]:
         """As options of a reference, from which ``told_by`` reads them."""
         told = (("outputs", self.meaning.value), ("evidence", self.evidence))
-        return (*told, ("places", self.places)) if self.places else told
+        places = (("places", self.places),) if self.places else ()
+        return (*told, *places) if self.layout is None else (*told, *places, ("layout", self.layout.told))
 
 
 def said_to_be(options: Sequence[tuple[str, Any]], meaning: Meaning) -> tuple[tuple[str, Any], ...]:
@@ -95,8 +100,15 @@ def measured_of(ref: ModelRef, at: int) -> ModelRef:
     """``ref`` with the output at place ``at`` judged; of a pruned network, of the one that it was cut from."""
     if ref.base is not None:
         return replace(ref, base=measured_of(ref.base, at))
-    told = {key: value for key, value in ref.options if key not in ("outputs", "evidence", "places")}
+    told = {key: value for key, value in ref.options if key not in FOUND}
     return replace(ref, options=tuple((told | {"measured": at}).items()), num_classes=None)
+
+
+def laid_out(ref: ModelRef, layout: Layout) -> ModelRef:
+    """``ref`` with what a person says of how its outputs are boxes; of a pruned network, of what it was cut from."""
+    if ref.base is not None:
+        return replace(ref, base=laid_out(ref.base, layout))
+    return replace(ref, options=tuple((dict(ref.options) | {"layout": layout.told}).items()))
 
 
 def told_by(options: Sequence[tuple[str, Any]], width: int) -> Outputs | None:
@@ -105,7 +117,8 @@ def told_by(options: Sequence[tuple[str, Any]], width: int) -> Outputs | None:
     if found.get("outputs") not in [meaning.value for meaning in Meaning]:
         return None
     places = tuple(int(side) for side in found.get("places", ()))
-    return Outputs(width, Meaning(found["outputs"]), str(found.get("evidence", "")), places)
+    layout = Layout.of(found.get("layout"))
+    return Outputs(width, Meaning(found["outputs"]), str(found.get("evidence", "")), places, layout)
 
 
 def look_like(rows: Tensor) -> Outputs:

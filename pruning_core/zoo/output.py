@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from pruning_core.errors import UserError, clip
+from pruning_core.numeric.detections import proposed
 from pruning_core.zoo.meaning import Outputs, look_like
 
 LOUD = (10, 100)  # times the usual brightness
@@ -61,6 +62,7 @@ def _outputs(model: nn.Module, input_size: tuple[int, ...]) -> Outputs:
             loud = [_loud(model, factor * (images - 0.5)) for factor in LOUD]
         found = look_like(torch.cat([rows, *(each for each in loud if each is not None)]))
         more = len([leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]) - 1
+        found = replace(found, layout=proposed(rows))
         return replace(found, evidence=f"{found.evidence}; {more} more with it") if more else found
     shape = " x ".join(map(str, input_size))
     reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__

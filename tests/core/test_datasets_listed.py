@@ -140,11 +140,11 @@ def test_outlines_are_masks(tmp_path):
         assert np.array_equal(mask.numpy(), wanted)
 
 
-def test_annotations_are_several_labels_when_asked_and_where_there_are_only_boxes(tmp_path):
+def test_annotations_are_several_labels_when_asked(tmp_path):
     boxes = told()
     for each in boxes["annotations"]:
         del each["segmentation"]
-    for train, _ in (both(tmp_path, coco(), task="labels"), both(tmp_path, coco(boxes))):
+    for train, _ in (both(tmp_path, coco(), task="labels"), both(tmp_path, coco(boxes), task="labels")):
         assert torch.equal(train.labels, torch.stack([numbers(train) % 2 == 1, numbers(train) >= 0], 1).float())
         (said,) = [each for each in train.findings if isinstance(each, places.Annotations)]
         assert said.categories == ("<b>cat</b>", "cup") and said.way == "labels"

@@ -5,12 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import average_precision_score, jaccard_score, mean_absolute_error, r2_score, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    jaccard_score,
+    mean_absolute_error,
+    r2_score,
+    roc_auc_score,
+)
 
 from pruning_core.measuring.bootstrap import counts
 from pruning_core.measuring.measure import Against
 from pruning_core.measuring.measures import Drop
 from pruning_core.measuring.registry import BY_KEY, MEASURES
+from pruning_core.numeric.detections import Decoder, Layout
 
 
 def outputs(measure, images=200, seed=0):
@@ -23,15 +31,30 @@ def outputs(measure, images=200, seed=0):
     match measure.against:
         case Against.NETWORK:
             return first + noise, measure.target(first)
+        case Against.BOXES:
+            return detections(generator, images)
         case Against.TARGETS:
             yes = (first > 0).float()
             return first + noise, first if measure.wants(first) else yes
     return first + noise, first.argmax(1)
 
 
+def detections(generator, images):
+    """Candidates (N, 20, 4 + 8) whose first are of the three things (N, 3, 6) in each image, more or less."""
+    low = 0.6 * torch.rand(images, 20, 2, generator=generator)
+    boxes = torch.cat([low, low + 0.3], 2)
+    kinds = torch.randint(0, 8, (images, 3), generator=generator)
+    scores = torch.randn(images, 20, 8, generator=generator) - 2
+    scores[:, :3] += 4 * torch.nn.functional.one_hot(kinds, 8)
+    told = torch.cat([boxes[:, :3] + 0.02, kinds[..., None], torch.zeros(images, 3, 1)], 2)
+    return torch.cat([boxes, scores], 2), told
+
+
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda each: each.key)
 def test_every_measure_keeps_its_promises(measure):
     assert measure.name and measure.says and BY_KEY[measure.key] is measure
+    measure = measure.read_by(Decoder(Layout(corners=True, pixels=False, logits=True), (10, 10), 8))
+    assert (measure is BY_KEY[measure.key]) == (measure.against is not Against.BOXES)
     given, targets = outputs(measure)
     rows = measure.rows(given, targets)
     assert rows.shape[0] == 200 and rows.dtype == torch.float64
@@ -120,6 +143,22 @@ def test_as_scikit_learn_says():
     assert value("binary_accuracy", given, yes) == pytest.approx(float(((given > 0) == (yes == 1)).float().mean()))
     assert value("binary_accuracy", given.sigmoid(), yes) == pytest.approx(value("binary_accuracy", given, yes))
     assert value("auc", given[:, :1], yes[:, 0]) == pytest.approx(roc_auc_score(yes[:, 0], given[:, 0]))
+
+
+def test_the_mean_of_recalls_as_scikit_learn_says():
+    generator = torch.Generator().manual_seed(6)
+    labels = torch.cat([torch.zeros(150), torch.full((30,), 1), torch.full((12,), 4)]).long()  # none of 2 and 3
+    scores = torch.randn(192, 5, generator=generator) + 2 * torch.nn.functional.one_hot(labels, 5)
+    balanced = BY_KEY["balanced"]
+    rows = balanced.rows(scores, labels)
+    found, low, high = balanced.of(rows)
+    assert found == pytest.approx(balanced_accuracy_score(labels, scores.argmax(1)), rel=1e-12)
+    said = np.random.RandomState(0).randint(0, 192, (400, 192))
+    drawn = [balanced_accuracy_score(labels[at], scores[at].argmax(1)) for at in map(torch.from_numpy, said)]
+    assert (low, high) == pytest.approx(tuple(np.quantile(drawn, (0.025, 0.975))), abs=0.03)
+    first = balanced.rows(torch.eye(3)[[0, 1, 1, 0]], torch.tensor([0, 1, 1, 1]))
+    assert balanced.of(first)[0] == pytest.approx((1 + 2 / 3) / 2), "by hand"
+    assert balanced.worth(labels) and not balanced.worth(torch.arange(10).repeat(9))
 
 
 def test_a_question_without_a_yes_in_a_sample_does_not_count_there():

@@ -64,6 +64,7 @@ FINDINGS: tuple[type[Finding], ...] = (
     places.BlackAndWhite,
     places.TargetPictures,
     places.Annotations,
+    places.BoxesMended,
 )
 
 

@@ -52,7 +52,7 @@ class TargetPictures(Finding):
 
 @dataclass(frozen=True)
 class Annotations(Finding):
-    """COCO's annotations of things in images, read as ``way``: "masks" or "labels"."""
+    """COCO's annotations of things in images, read as ``way``: "masks", "boxes" or "labels"."""
 
     count: int
     categories: tuple[str, ...]
@@ -66,4 +66,23 @@ class Annotations(Finding):
                 f"{told} were read as masks: 0 where nothing is, then the categories from 1 on; where things overlap, "
                 "the later one is on top."
             )
+        if self.way == "boxes":
+            return f"{told} were read as boxes: where something is, and what."
         return f"{told} were read as several labels for each image: 1 for what occurs in it, 0 for what does not."
+
+
+@dataclass(frozen=True)
+class BoxesMended(Finding):
+    """Boxes that reach ``cut`` out of their image, have no area inside it, or stand for ``crowds``."""
+
+    cut: int
+    empty: int
+    crowds: int
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"Of the boxes, {self.cut:,} reached out of their image and were cut at its edge, {self.empty:,} had no "
+            f"area inside it and were left out, and {self.crowds:,} stand for a crowd, where what is found counts "
+            "neither way."
+        )
