@@ -127,8 +127,12 @@ def _masks(desk: Desk, model: LoadedModel) -> None:
 
 
 def _weights_text(model: LoadedModel) -> str:
-    planned = model.ref.source == "pruned" and Plan.from_json(model.ref.plan)
-    beside = _("with the plan beside it the network is built again") if planned else _("for its own code")
+    if model.ref.source == "pruned" and Plan.from_json(model.ref.plan):
+        beside = _("with the plan beside it the network is built again")
+    elif model.ref.source == "rebuilt" and model.ref.origin.source != "factory" and not model.ref.foreign:
+        beside = _("loaded here, the network is built again from what the file says of it")
+    else:
+        beside = _("for its own code")
     return _("Every number of the network as safetensors, a format in which nothing can run; {beside}.").format(
         beside=beside
     )

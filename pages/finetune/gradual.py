@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.finetune import courses, stairs
-from pages.ui import jobs, links, plots, recovery, shortcuts, started, state, trainable
+from pages.ui import jobs, layouts, links, plots, recovery, shortcuts, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.language import _, said
@@ -83,6 +83,8 @@ def _start(desk: Desk, model: ModelRef, whole: Plan, network: Network) -> None:
                     augment=knob_widget(FineTune, "augment", KEY),
                     seed=int(st.number_input(_("Seed"), 0, 2**31 - 1, 0, key=f"{KEY}.seed", persist_state="session")),
                 )
+                layouts.choose(KEY)
+            layouts.caption(model, desk.data, config)
             criterion = choose_criterion()
             after = recovery.choose(f"{KEY}.recovery", default=JustCut).sized(network.cost(plan).macs)
             if not isinstance(after, JustCut):
@@ -127,6 +129,7 @@ def _start(desk: Desk, model: ModelRef, whole: Plan, network: Network) -> None:
             disabled=bool(misfit),
             wrap=True,
         ):
+            spec = layouts.settled(spec, KEY)
             started.say_when_done(spec)
             started.submit(spec, SHOWN)
 

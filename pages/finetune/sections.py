@@ -7,11 +7,12 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from pages.finetune import alt, brought, frames, settings, zeros
+from pages.finetune import alt, brought, frames, keeping, settings, zeros
 from pages.ui import (
     cards,
     charts,
     jobs,
+    layouts,
     links,
     measured,
     numbers,
@@ -19,7 +20,6 @@ from pages.ui import (
     provenance,
     recovery,
     started,
-    state,
     trainable,
 )
 from pages.ui.desk import Desk
@@ -30,7 +30,7 @@ from pruning_core.measuring.measure import Measure
 from pruning_core.methods.recoveries import Distilling, JustCut, Mending, Recovery, Tuning
 from pruning_core.runs.view import JobView
 from pruning_core.studies.fine_tune import PRUNED, FineTuneRun
-from pruning_core.training.config import FineTune
+from pruning_core.training.config import CONTIGUOUS, FineTune
 from pruning_core.training.events import Epoch, Step
 from pruning_core.zoo import LoadedModel, ModelRef
 
@@ -68,7 +68,7 @@ def start(desk: Desk, model: LoadedModel) -> None:
     pruned = desk.model.base is not None
     with st.container(border=True):
         recoveries = _recoveries() if pruned else (Tuning(),)
-        config = _config()
+        config = _config(desk)
         left, right = st.columns([3, 1], vertical_alignment="bottom")
         control = pruned and left.toggle(
             _("Train the unpruned network as a control"),
@@ -95,6 +95,7 @@ def start(desk: Desk, model: LoadedModel) -> None:
     if pressed and config is not None:
         spec = FineTuneRun(desk.model, desk.data, config, control, recoveries, keep)
         with plain_errors():
+            spec = layouts.settled(spec, settings.KEY)
             started.say_when_done(spec)
             started.submit(spec, CHOSEN)
 
@@ -120,9 +121,9 @@ def _recoveries() -> tuple[Recovery, ...]:
     return (training,) if isinstance(first, JustCut) else (first, training)
 
 
-def _config() -> FineTune | None:
+def _config(desk: Desk) -> FineTune | None:
     with plain_errors():
-        return settings.choose()
+        return settings.choose(desk)
     return None
 
 
@@ -138,7 +139,7 @@ def runs(desk: Desk) -> None:
         return
     chosen, spec = started.choose(found, _("Training"), _label, shown=CHOSEN)
     view = jobs.watch(chosen.id, key="finetune", draw=lambda view: _live(view, spec), poll_s=POLL_S)
-    _keep(view, spec, desk)
+    keeping.section(view, spec, desk)
 
 
 def trainings(desk: Desk) -> list[tuple[JobView, FineTuneRun]]:
@@ -156,8 +157,9 @@ def _label(spec: FineTuneRun) -> str:
     length = f"{config.epochs} epochs" if config.epochs else f"{config.minutes:g} min"
     beside = _(", with control") if spec.control else ""
     ways = _(" then ").join(said(each.card.name) for each in spec.recoveries)
+    layout = f", {_(layouts.NAMES[config.layout])}" if config.layout != CONTIGUOUS else ""
     return _("{ways}: {length}, {optimizer}, learning rate {lr:g}, seed {seed}{beside}").format(
-        ways=ways, length=length, optimizer=config.optimizer, lr=config.lr, seed=config.seed, beside=beside
+        ways=ways, length=length, optimizer=config.optimizer, lr=config.lr, seed=config.seed, beside=layout + beside
     )
 
 
@@ -273,26 +275,3 @@ def _time(view: JobView, spec: FineTuneRun, step: Step, place: st.delta_generato
     paced = provenance.estimated(_("the present pace, carried on to the end{beside}").format(beside=beside))
     text = numbers.duration(step.seconds_left)
     cards.number(_("Time left"), text, paced, detail=then, container=place)
-
-
-def _keep(view: JobView, spec: FineTuneRun, desk: Desk) -> None:
-    """The best weights are stored when the run ends, also when it was cancelled or failed."""
-    digest = frames.weights(view.events, PRUNED)
-    if digest is None or view.active or spec.model.base is None:
-        return
-    tuned = replace(spec.model, weights=digest)
-    if desk.model == tuned:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.success(_("The fine-tuned network is on the desk."), icon=":material/check:")
-            if st.button(_("Back to the weights before"), icon=":material/undo:", key="finetune.back", wrap=True):
-                _put(spec.model)
-            links.to_download()
-    elif st.button(
-        _("Keep the fine-tuned network"), type="primary", icon=":material/check:", key="finetune.keep", wrap=True
-    ):
-        _put(tuned)
-
-
-def _put(model: ModelRef) -> None:
-    state.choose_model(model)
-    st.rerun()

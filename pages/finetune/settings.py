@@ -6,6 +6,8 @@ from typing import Any
 
 import streamlit as st
 
+from pages.ui import layouts
+from pages.ui.desk import Desk
 from pages.ui.language import N_, _, said
 from pages.ui.widgets import knob_widget
 from pruning_core.knobs import Range, knobs_of
@@ -17,7 +19,7 @@ SHORT_MINUTES = 2.0  # what the minutes start at when somebody turns to them
 STEPS = {"minutes": 1.0, "weight_decay": 1e-4, "momentum": 0.05, "warm_up": 0.05, "label_smoothing": 0.05}
 
 
-def choose() -> FineTune:
+def choose(desk: Desk) -> FineTune:
     """The widgets, and the settings they describe. Raises UserError when these cannot be trained with."""
     values: dict[str, Any] = {}
     places = st.columns([1.2, 1, 1.6, 1.1, 1])
@@ -44,16 +46,20 @@ def choose() -> FineTune:
     with places[4]:
         values["batch_size"] = _number("batch_size")
     with st.expander(_("More settings"), icon=":material/tune:"):
-        values |= _more(values["optimizer"])
-    return FineTune(**values)
+        values |= _more(values["optimizer"], desk)
+    config = FineTune(**values)
+    layouts.caption(desk.model, desk.data, config)
+    return config
 
 
-def _more(optimizer: str) -> dict[str, Any]:
+def _more(optimizer: str, desk: Desk) -> dict[str, Any]:
     values: dict[str, Any] = {}
     first, second = st.columns([1, 1], gap="medium"), st.columns(5)
     for place, name in zip([*first, first[0]], ("schedule", "augment", "precision"), strict=True):
         with place:
             values[name] = knob_widget(FineTune, name, KEY)
+    with first[1]:
+        layouts.choose(KEY)
     for place, name in zip(second, ("warm_up", "momentum", "weight_decay", "label_smoothing", "seed"), strict=True):
         with place:
             values[name] = _number(name, disabled=name == "momentum" and optimizer != "sgd")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.methods import beside_paper, frames, refused, several
-from pages.ui import numbers, shortcuts, started, state, trainable
+from pages.ui import layouts, numbers, shortcuts, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.language import N_, _, ngettext, said
@@ -48,7 +48,7 @@ def section(desk: Desk) -> None:
             with right:
                 budget = _budget(network)
                 chosen = shortcuts.choose(network, desk.model, f"{KEY}.shortcuts") if method.of_channels else Coupled()
-                config = _training()
+                config = _training(desk)
             with left:
                 beside_paper.section(method, config)
             with right:
@@ -123,7 +123,7 @@ def _budget(network: Network) -> Budget:
     return Budget("macs" if COUNTED[kind or "MACs"] == "macs" else "parameters", fraction=share / 100)
 
 
-def _training() -> FineTune:
+def _training(desk: Desk) -> FineTune:
     left, right = st.columns(2, vertical_alignment="bottom")
     epochs = left.number_input(
         _("Epochs in all"), 1, 1000, 6, key=f"{KEY}.epochs", persist_state="session",
@@ -132,7 +132,10 @@ def _training() -> FineTune:
     with right.popover(_("Training"), icon=":material/tune:", width="stretch", wrap=True):
         values = {name: knob_widget(FineTune, name, KEY) for name in ("lr", "optimizer", "schedule", "augment")}
         seed = st.number_input(_("Seed"), 0, 2**31 - 1, 0, key=f"{KEY}.seed", persist_state="session")
-    return FineTune(epochs=int(epochs), seed=int(seed), **values)
+        layouts.choose(KEY)
+    config = FineTune(epochs=int(epochs), seed=int(seed), **values)
+    layouts.caption(desk.model, desk.data, config)
+    return config
 
 
 def _timeline(method: Method, goal: Goal, config: FineTune, obstacle: str) -> None:
@@ -166,5 +169,6 @@ def _buttons(spec: MethodRun, obstacle: str) -> None:
         disabled=bool(obstacle or misfit),
         wrap=True,
     ):
+        spec = layouts.settled(spec, KEY)
         started.say_when_done(spec)
         started.submit(spec, SHOWN)

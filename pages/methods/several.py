@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.methods import chance, refused
-from pages.ui import numbers, state
+from pages.ui import layouts, numbers, state
 from pages.ui.desk import Desk
 from pages.ui.language import _, said
 from pages.ui.literal import literal, named
@@ -45,7 +45,9 @@ def section(
     controls = [each for each in chance.controls() if not _why_not(desk, each, network, budget, config, kept)]
     methods = [able[name]() for name in chosen] + (controls if beside else [])
     runs = [
-        MethodRun(desk.model, desk.data, each, budget, config, kept if each.of_channels else Coupled())
+        layouts.known(
+            MethodRun(desk.model, desk.data, each, budget, config, kept if each.of_channels else Coupled()), key
+        )
         for each in methods
     ]
     new = [run for run in runs if state.jobs().find(run) is None]
@@ -61,7 +63,7 @@ def section(
         )
     )
     if st.button(_("Put them in the queue"), key=f"{key}.queue", disabled=not runs, icon=":material/queue:", wrap=True):
-        for run in runs:
+        for run in [layouts.settled(run, key) for run in runs]:
             st.session_state.setdefault(shown, state.jobs().submit(run, state.owner()))
         st.rerun()
 

@@ -68,6 +68,8 @@ class GroupedKernels(nn.Module):
             raise ValueError("groups of equal size hold every output channel once")
         if len(inputs) != len(filters) or len({len(group) for group in inputs}) != 1:
             raise ValueError("every group reads as many input channels")
+        if any(len(set(group)) != len(group) for group in inputs):
+            raise ValueError("no group reads a channel twice")
         self.conv = convolution(whole, sum(map(len, inputs)), len(filters), whole.bias is not None)
         with torch.no_grad():
             rows = [whole.weight[list(units)][:, list(read)] for units, read in zip(filters, inputs)]

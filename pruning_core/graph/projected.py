@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from pruning_core.graph.edits import Edit, put
@@ -16,8 +15,7 @@ class Projection(nn.Conv2d):
 
     def __init__(self, channels: int, like: Tensor) -> None:
         super().__init__(channels, channels, 1, bias=False, dtype=like.dtype, device=like.device)
-        with torch.no_grad():
-            self.weight.copy_(torch.eye(channels)[:, :, None, None])
+        nn.init.dirac_(self.weight)
 
 
 class Ended(nn.Module):

@@ -9,6 +9,8 @@ from typing import Annotated
 from pruning_core.errors import UserError
 from pruning_core.knobs import Choice, Range, check_knobs
 
+CONTIGUOUS, CHANNELS_LAST = LAYOUTS = ("contiguous", "channels-last")
+
 
 @dataclass(frozen=True)
 class FineTune:
@@ -17,6 +19,9 @@ class FineTune:
     ``weight_decay`` is added to the gradient by SGD and decoupled in AdamW; ``momentum`` is for SGD. ``warm_up`` is a
     share of the training; its first step has a hundredth of the learning rate. ``precision`` is that of the products
     in the network; weights, batch-norm statistics and the optimizer stay in float32, and so does every measurement.
+    ``layout`` is how pictures lie in memory: which one trains faster depends on network and machine
+    (:func:`pruning_core.training.layout.measured_layout`), both give the same but for rounding, and for which
+    values a dropout on feature maps draws.
     ``device`` is "auto", "cpu" or "cuda:0". Raises UserError for a value out of range, or when nothing would end the
     training.
     """
@@ -51,6 +56,7 @@ class FineTune:
         str, Choice(("auto", "float32", "bfloat16"), "Precision", help="auto: bfloat16 on a GPU, float32 on a CPU")
     ] = "auto"
     device: str = "auto"
+    layout: Annotated[str, Choice(LAYOUTS, "Memory layout", help="the same but for rounding")] = CONTIGUOUS
 
     def __post_init__(self) -> None:
         try:
@@ -61,8 +67,12 @@ class FineTune:
             raise UserError("Nothing would end this training. Set a number of epochs or of minutes.")
 
     def mixed(self, device: str) -> bool:
-        """Whether products are computed in bfloat16 (and pictures lie channels-last) on that device."""
+        """Whether products are computed in bfloat16 on that device."""
         return self.precision == "bfloat16" or (self.precision == "auto" and device.startswith("cuda"))
+
+    def channels_last(self, device: str) -> bool:
+        """Whether pictures lie channels-last there: where that was asked for, and wherever products are bfloat16."""
+        return self.layout == CHANNELS_LAST or self.mixed(device)
 
     def done(self, epochs: float, seconds: float) -> float:
         """The share of the training, in [0, 1], that is done after so many epochs and seconds."""

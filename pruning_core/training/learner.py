@@ -21,6 +21,12 @@ from pruning_core.training.config import FineTune
 from pruning_core.training.hooks import Hook, Moment
 from pruning_core.training.loss import Forward, Objective
 
+FLAT = "view size is not compatible"  # of what torch says where code reads a tensor as if it lay contiguous
+
+
+class Unviewable(UserError):
+    """The network's own code reads its tensors in their order in memory, which channels-last changes."""
+
 
 class Learner:
     """A copy of ``model`` on ``device`` in training mode, to be equipped before it learns. What is frozen stays so.
@@ -33,9 +39,9 @@ class Learner:
 
     def __init__(self, model: nn.Module, config: FineTune, device: str) -> None:
         self.device, self._config = device, config
-        self._mixed = config.mixed(device)
+        self._mixed, self._last = config.mixed(device), config.channels_last(device)
         self.model = copy.deepcopy(model).to(device)
-        if self._mixed:
+        if self._last:
             self.model = self.model.to(memory_format=torch.channels_last)
         if not self._trainable():
             raise UserError(
@@ -97,11 +103,24 @@ class Learner:
                     torch.cuda.manual_seed(seed)
             yield
 
+    @contextlib.contextmanager
+    def viewable(self) -> Iterator[None]:
+        """Around what runs the network. Raises Unviewable where channels-last is why it cannot."""
+        try:
+            yield
+        except (RuntimeError, UserError) as error:
+            if not self._last or FLAT not in str(error):
+                raise
+            raise Unviewable(
+                "This network's code reads its tensors in the order in which they lie in memory, so it cannot be "
+                "trained channels-last. Choose the contiguous memory layout, and float32."
+            ) from error
+
     def _backward(self, x: Tensor, y: Tensor, moment: Moment) -> tuple[Tensor, Tensor | None]:
         self.optimizer.zero_grad(set_to_none=True)
         try:
-            with torch.enable_grad():
-                if self._mixed:
+            with torch.enable_grad(), self.viewable():
+                if self._last and x.dim() == 4:
                     x = x.contiguous(memory_format=torch.channels_last)
                 total, loss = self._objective.loss(self._forward(self.hooks.overrides(moment)), x, y)
                 penalty = self.hooks.penalty(moment)

@@ -229,13 +229,14 @@ class Training(Iterator[TrainEvent]):
         model, exchanged = learner.measured(self._moment(learner), derived(self.config.seed, epoch, 0, CHECK))
         tallies, shown = (Tally(held_out), Tally(test)), self._pace.spent
         results: list[Accuracy] = []
-        for data, tally in zip((held_out, test), tallies):
-            for batch in predicting(model, data, device=learner.device):
-                result = tally.add(batch)
-                if self._pace.spent - shown >= EVERY:
-                    shown = self._pace.spent
-                    yield Checking(epoch, sum(r.images for r in results) + result.images, total)
-            results.append(result)
+        with learner.viewable():
+            for data, tally in zip((held_out, test), tallies):
+                for batch in predicting(model, data, device=learner.device):
+                    result = tally.add(batch)
+                    if self._pace.spent - shown >= EVERY:
+                        shown = self._pace.spent
+                        yield Checking(epoch, sum(r.images for r in results) + result.images, total)
+                results.append(result)
         learner.training_mode(True)
         chosen, tested = results
         self._pace.checked(self._pace.spent - began)

@@ -28,7 +28,7 @@ from pruning_core.zoo.finite import check_finite
 from pruning_core.zoo.interface import Interface, Wanted
 from pruning_core.zoo.meaning import Outputs, told_by
 from pruning_core.zoo.onnx_files import compared_note, read_onnx
-from pruning_core.zoo.origin import Cut, Origin, cuts_of, recut, scores_of
+from pruning_core.zoo.origin import Changed, Cut, Made, Origin, cuts_of, recut, scores_of
 from pruning_core.zoo.output import look
 from pruning_core.zoo.rebuilt import EDITS, edits_of
 from pruning_core.zoo.ref import PROGRAMS, ModelRef, Source
@@ -45,8 +45,8 @@ class LoadedModel:
     provenance: what the source says (classes, mean, std, accuracy …), {} where it says nothing. mean, std: what its
     inputs were normalised by in training, per channel, None where unknown. sets: right after an import, every set of
     weights that the file holds, the likeliest first, and used: the one that was loaded. looks: of networks of unknown
-    architecture, what their outputs look like. cuts: every removal since what :func:`origin_of` builds. whole: of
-    what was cut or rebuilt, loads the network that it was made from first.
+    architecture, what their outputs look like. cuts: every removal and change since what :func:`origin_of` builds.
+    whole: of what was cut or rebuilt, loads the network that it was made from first.
     """
 
     model: nn.Module
@@ -61,7 +61,7 @@ class LoadedModel:
     used: WeightSet | None = None
     looks: Outputs | None = None
     interface: Interface | None = None
-    cuts: tuple[Cut, ...] = ()
+    cuts: tuple[Made, ...] = ()
     whole: Callable[[], LoadedModel] | None = None
 
     @property
@@ -129,19 +129,17 @@ def _upload(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel
     model = recut(build(ref.architecture, dict(ref.options)), cuts, size)
     tensors, notes = stored_weights(path)
     model.load_state_dict(tensors)
-    title = f"{title_of(ref.architecture, dict(ref.options))}{PRUNED if cuts else ''} from {ref.name}"
+    since = "" if not cuts else REBUILT if isinstance(cuts[-1], Changed) else PRUNED
+    title = f"{title_of(ref.architecture, dict(ref.options))}{since} from {ref.name}"
     return LoadedModel(model, ref, title, True, size, classes, notes=notes, cuts=cuts)
 
 
 def origin_of(loaded: LoadedModel) -> Origin | None:
     """What builds the network that ``loaded`` was cut from, and how it was cut, with its scores.
 
-    None where no architecture alone builds it: an uploaded program is its own file, the user's code is the user's, and
-    a network whose build was changed is more than its architecture.
+    None where no architecture builds it: an uploaded program is its own file, and the user's code is the user's.
     """
-    ref = loaded.ref
-    while ref.base is not None and ref.source != "rebuilt":
-        ref = ref.base
+    ref = loaded.ref.origin
     options: dict[str, Any]
     match ref.source:
         case "demo":
@@ -198,11 +196,13 @@ def _pruned(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel
 def _rebuilt(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
     assert ref.base is not None  # ModelRef sees to it
     base = load_model(ref.base, root, progress)
-    model = edited(base.model, edits_of(dict(ref.options).get(EDITS, "")))
+    edits = edits_of(dict(ref.options).get(EDITS, ""))
+    model = edited(base.model, edits)
     if ref.weights:
         model.load_state_dict(stored_weights(artifacts(root).path(ref.weights))[0])
     title = base.title.removesuffix(PRUNED) + REBUILT
-    return replace(base, model=model, ref=ref, title=title, whole=partial(load_model, ref.origin, root))
+    cuts = (*base.cuts, Changed(edits))
+    return replace(base, model=model, ref=ref, title=title, cuts=cuts, whole=partial(load_model, ref.origin, root))
 
 
 def _factory(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:

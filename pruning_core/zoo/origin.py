@@ -1,4 +1,4 @@
-"""What a file of weights says of the network they belong to: what builds it, and every removal since.
+"""What a file of weights says of the network they belong to: what builds it, and every removal and change since.
 
 Shapes alone do not tell a network that was cut from one that was made so: a zero-padded shortcut pads other channels
 than before, and nothing in the weights says which. So the files written here carry the plan, and some scores that the
@@ -7,6 +7,7 @@ network gave; whoever rebuilds it must get the same.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 import json
@@ -22,18 +23,21 @@ from torch import Tensor, nn
 
 from pruning_core.errors import UserError, quoted
 from pruning_core.graph import Plan, capture
+from pruning_core.graph.edits import Edit, edited
 from pruning_core.graph.modules import modules_by_name
 from pruning_core.graph.removing.repeat import repeated
 from pruning_core.zoo.architectures import FAMILIES, build
 from pruning_core.zoo.kinds import Kind
+from pruning_core.zoo.rebuilt import edits_of, told
 from pruning_core.zoo.recognise import shapes_of
 from pruning_core.zoo.torchvision_models import names
 
 KEY = "prunescope"  # in the metadata of a .safetensors file
 MEMBER = "prunescope.json"  # beside the weights in a .pt file, where others do not look
-FORMAT, VERSION = "prunescope.origin", 1
+FORMAT, VERSION, WITH_EDITS = "prunescope.origin", 1, 2  # so that what has no edits is read by older versions too
 MOST_TEXT = 32 << 20
 MOST_CUTS, MOST_LAYERS, WIDEST, MOST_WEIGHTS = 64, 1000, 1 << 16, 1 << 31
+MOST_EDITS = MOST_LAYERS  # of one change
 SCORES, IMAGES = 64, 2
 TOLERANCE = 1e-3  # of the largest score; float32 on another machine stays a thousand times below
 Size = tuple[int, ...]
@@ -49,8 +53,20 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """One change of the build, whose ``edits`` come one after the other."""
+
+    edits: tuple[Edit, ...]
+
+
+Made = Cut | Changed
+
+
+@dataclass(frozen=True)
 class Origin:
     """``build(architecture, options)`` makes the network before the ``cuts``, for images (C, H, W) of ``input_size``.
+
+    Changes of the build stand among the cuts, in the order in which they were made.
 
     ``scores`` are what the network gave to :func:`images_of` that size; () says that nobody asked it.
     """
@@ -58,14 +74,14 @@ class Origin:
     architecture: str
     options: tuple[tuple[str, Any], ...]
     input_size: Size
-    cuts: tuple[Cut, ...] = ()
+    cuts: tuple[Made, ...] = ()
     scores: tuple[float, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(
             {
                 "format": FORMAT,
-                "version": VERSION,
+                "version": WITH_EDITS if any(isinstance(each, Changed) for each in self.cuts) else VERSION,
                 "architecture": self.architecture,
                 "options": dict(self.options),
                 "input_size": self.input_size,
@@ -80,7 +96,7 @@ class Origin:
         """Raises UserError, with ``name`` for the file, when ``text`` is no such thing, or describes no network."""
         try:
             said = json.loads(text)
-            if said["format"] != FORMAT or said["version"] > VERSION:
+            if said["format"] != FORMAT or said["version"] > WITH_EDITS:
                 raise UserError(
                     f"{quoted(name)} was written by a later version of PruneScope. Update PruneScope to read it."
                 )
@@ -121,12 +137,11 @@ class Origin:
 _AGAIN = "Download it again, or upload the network as .pt2, which needs nothing beside it."
 
 
-def recut(model: nn.Module, cuts: tuple[Cut, ...], size: Size) -> nn.Module:
-    """``model`` after every removal, one after the other."""
+def recut(model: nn.Module, cuts: tuple[Made, ...], size: Size) -> nn.Module:
+    """``model`` after every removal and change, one after the other. Raises UserError where one does not fit."""
     for cut in cuts:
         try:
-            network = capture(model, torch.zeros(1, *size))
-            model = repeated(model, network, cut.plan, form=cut.form, bold=cut.bold).eval()
+            model = _changed(model, cut.edits) if isinstance(cut, Changed) else _recut(model, cut, size)
         except UserError:
             raise
         except Exception as error:  # building by a stranger's plan may fail in any way
@@ -134,18 +149,46 @@ def recut(model: nn.Module, cuts: tuple[Cut, ...], size: Size) -> nn.Module:
     return model
 
 
-def cuts_to_json(cuts: tuple[Cut, ...]) -> str:
+def _recut(model: nn.Module, cut: Cut, size: Size) -> nn.Module:
+    network = capture(model, torch.zeros(1, *size))
+    return repeated(model, network, cut.plan, form=cut.form, bold=cut.bold).eval()
+
+
+def _changed(model: nn.Module, edits: tuple[Edit, ...]) -> nn.Module:
+    """Counted first on a copy without numbers: projections behind projections fill any memory."""
+    shapes = shapes_of(lambda: edited(copy.deepcopy(model).to("meta"), edits))
+    if sum(torch.Size(shape).numel() for shape in shapes.values()) > MOST_WEIGHTS:
+        raise UserError(f"This change makes a network of more weights than are built here. {_AGAIN}")
+    return edited(model, edits).eval()
+
+
+def cuts_to_json(cuts: tuple[Made, ...]) -> str:
     return json.dumps([_told(cut) for cut in cuts], separators=(",", ":"))
 
 
-def cuts_of(said: Any) -> tuple[Cut, ...]:
+def cuts_of(said: Any) -> tuple[Made, ...]:
     """From what :func:`cuts_to_json` wrote. Raises ValueError or TypeError for anything else."""
     if not isinstance(said, list) or len(said) > MOST_CUTS:
         raise ValueError("no list of removals")
-    return tuple(Cut(Plan({k: list(v) for k, v in c["plan"].items()}), str(c["form"]), bool(c["bold"])) for c in said)
+    return tuple(_made(each) for each in said)
 
 
-def _told(cut: Cut) -> dict[str, Any]:
+def _made(said: Any) -> Made:
+    if "edits" not in said:
+        plan = Plan({key: list(units) for key, units in said["plan"].items()})
+        return Cut(plan, str(said["form"]), bool(said["bold"]))
+    try:
+        found = edits_of(said["edits"])
+    except UserError as error:
+        raise ValueError("no changes of a network") from error
+    if len(found) > MOST_EDITS:
+        raise ValueError("more changes than a network has layers")
+    return Changed(found)
+
+
+def _told(cut: Made) -> dict[str, Any]:
+    if isinstance(cut, Changed):
+        return {"edits": told(cut.edits)}
     return {"plan": {key: list(units) for key, units in cut.plan.items()}, "form": cut.form, "bold": cut.bold}
 
 

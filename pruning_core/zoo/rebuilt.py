@@ -9,6 +9,7 @@ from pruning_core.graph.edits import Drop, Edit, Regroup
 from pruning_core.graph.gated import Boost, GateChannels
 from pruning_core.graph.projected import Project
 from pruning_core.storage.codec import Codec, UnknownClass, dump
+from pruning_core.storage.conform import conforms
 
 EDITS = "edits"  # among the options of a reference
 CODEC = Codec((Drop, Regroup, Boost, GateChannels, Project))
@@ -28,6 +29,6 @@ def edits_of(text: str) -> tuple[Edit, ...]:
         found = CODEC.load(text)
     except (ValueError, TypeError, UnknownClass) as error:
         raise UserError("This is no stored change of a network. Choose the network again.") from error
-    if not isinstance(found, tuple) or not all(isinstance(each, Edit) for each in found):
+    if not isinstance(found, tuple) or not all(isinstance(each, Edit) and conforms(each, type(each)) for each in found):
         raise UserError("This is no stored change of a network. Choose the network again.")
     return found

@@ -17,7 +17,7 @@ from pruning_core.zoo.checkpoint import Checkpoint, check_kinds, read_checkpoint
 from pruning_core.zoo.kinds import Kind, kind_of
 from pruning_core.zoo.load import LoadedModel, load_model
 from pruning_core.zoo.onnx_files import compared, compared_note
-from pruning_core.zoo.origin import Origin, check_structure, cuts_to_json, origin_in, said_in
+from pruning_core.zoo.origin import Changed, Origin, check_structure, cuts_to_json, origin_in, said_in
 from pruning_core.zoo.output import check_output
 from pruning_core.zoo.recognise import Recognised, Shapes, as_chosen, compare, find, recognise
 from pruning_core.zoo.ref import ModelRef
@@ -131,11 +131,17 @@ def _rebuilt(path: Path, name: str, kind: Kind, root: Root, origin: Origin) -> L
     model.load_state_dict(wanted | tensors)
     classes = check_output(model, origin.input_size)
     gap = origin.check(model, name)
-    cuts = f", cut {len(origin.cuts)} time(s) by the plan in the file" if origin.cuts else ""
-    note = f"built again from what the file says of it{cuts}; its scores are those in the file to {gap:.0e}"
+    note = f"built again from what the file says of it{_done(origin)}; its scores are those in the file to {gap:.0e}"
     digest = store_weights(model.state_dict(), root, (note, *checkpoint.notes))
     ref = ModelRef("upload", name, digest, origin.architecture, origin.options, classes, origin.input_size)
     return load_model(replace(ref, plan=cuts_to_json(origin.cuts) if origin.cuts else ""), root)
+
+
+def _done(origin: Origin) -> str:
+    changed = sum(isinstance(each, Changed) for each in origin.cuts)
+    said = f", its build changed {changed} time(s) by the edits in the file" if changed else ""
+    cuts = len(origin.cuts) - changed
+    return said + (f", cut {cuts} time(s) by the plan in the file" if cuts else "")
 
 
 def _fits(architecture: str, shapes: Shapes) -> Recognised | None:
