@@ -2,6 +2,9 @@
 
     python -m benchmarks.bench_hooks [--pairs 9] [--only KEY ...]
 
+Every row is written as soon as it is measured, with the day and the load; without --only those that were measured today
+in quiet (a load of at most the number of cores) are left out, so that an interrupted run goes on.
+
 ResNet-20 on digits of 32 pixels in colour, batches of 64, one thread; processor seconds are counted, so that what else
 runs on the machine matters less. Of every method that takes part in a training, one hooked step and one plain step take
 turns, each on the same batch; the ratio is the median over pairs, and beside it stands the fastest hooked step over the
@@ -39,7 +42,7 @@ from pruning_core.methods.registry import METHODS
 from pruning_core.methods.state import Setup, State
 from pruning_core.training.batches import shuffled
 from pruning_core.training.begun import Company
-from pruning_core.training.config import FineTune
+from pruning_core.training.config import CHANNELS_LAST, CONTIGUOUS, FineTune
 from pruning_core.training.distillation import ORIGIN
 from pruning_core.training.hooks import Hook, Moment
 from pruning_core.training.learner import Learner
@@ -52,6 +55,7 @@ from pruning_core.zoo.demos import demo
 RESULT = Path(__file__).parent / "results" / "hooks.md"
 CONFIG = FineTune(epochs=1, lr=0.001, batch_size=64, device="cpu")
 PIXELS = 32
+PLAIN = "a plain loop, float32"
 LIGHT, HEAVY = 1.05, 1.30  # the aims: of penalties and masks, of gates and overrides
 Step = Callable[[int], object]
 
@@ -204,9 +208,9 @@ def plain_epoch(model: nn.Module, data: Dataset, *, last: bool = False, fused: b
         optimizer.step()
 
 
-def our_epoch(model: nn.Module, data: Dataset, few: Dataset, precision: str) -> None:
+def our_epoch(model: nn.Module, data: Dataset, few: Dataset, **settings: str) -> None:
     """An epoch of the training loop; the two images that it is measured on cost nothing that counts."""
-    list(fine_tune(model, data, few, replace(CONFIG, precision=precision), held_out=few, keep="last"))
+    list(fine_tune(model, data, few, replace(CONFIG, **settings), held_out=few, keep="last"))
 
 
 def loops(at: Ground, rounds: int) -> dict[str, list[float]]:
@@ -215,13 +219,14 @@ def loops(at: Ground, rounds: int) -> dict[str, list[float]]:
     data, few = at.setup.fit.subset(320), at.setup.test.subset(2)
     fresh = lambda: load_model(demo("cifar_resnet20").ref).model  # noqa: E731
     ways: dict[str, Callable[[], None]] = {
-        "a plain loop, float32": lambda: plain_epoch(fresh(), data),
+        PLAIN: lambda: plain_epoch(fresh(), data),
         "a plain loop, channels-last": lambda: plain_epoch(fresh(), data, last=True),
         "a plain loop, fused optimizer": lambda: plain_epoch(fresh(), data, fused=True),
-        "ours, float32": lambda: our_epoch(fresh(), data, few, "float32"),
+        "ours, contiguous": lambda: our_epoch(fresh(), data, few, layout=CONTIGUOUS),
+        "ours, channels-last": lambda: our_epoch(fresh(), data, few, layout=CHANNELS_LAST),
     }
     if bfloat16_is_fast("cpu"):
-        ways["ours, bfloat16 (channels-last)"] = lambda: our_epoch(fresh(), data, few, "bfloat16")
+        ways["ours, bfloat16 (channels-last)"] = lambda: our_epoch(fresh(), data, few, precision="bfloat16")
     for way in ways.values():
         way()
     found: dict[str, list[float]] = {name: [] for name in ways}
@@ -233,73 +238,117 @@ def loops(at: Ground, rounds: int) -> dict[str, list[float]]:
 
 # -- the table ---------------------------------------------------------------------------------------------------------
 
+HEAD = (
+    "method", "hooks", "kind", "over a plain step", "the paper's passes", "over those", "fastest", "range",
+    "within its aim", "rounds", "measured", "load",
+)  # fmt: skip
+LOOPS = ("loop", "images per processor second", "over the plain loop", "measured", "load")
+LOOP = "loop"  # what --only calls the second table
+Row = tuple[str, ...]
 
-def table(steps: list[Taken], speeds: dict[str, list[float]], pairs: int) -> str:
-    plain = statistics.median(speeds["a plain loop, float32"])
-    rows = [
-        f"| {each.name} | {each.hooks} | {'gates, exchanged weights' if each.gates else 'penalty, mask'} "
-        f"| {each.single:.2f} | {each.passes.text} | {each.ratio:.2f} | {each.fastest:.2f} "
-        f"| {each.low:.2f} to {each.high:.2f} "
-        f"| {'yes' if each.ratio <= aim(each) else 'no'} |"
-        for each in sorted(steps, key=lambda each: each.ratio)
-    ]
-    whole = [
-        f"| {name} | {statistics.median(each):.0f} | {statistics.median(each) / plain:.2f} |"
-        for name, each in speeds.items()
-    ]
-    return "\n".join(
-        [
-            "# What hooks cost",
-            "",
-            f"`python -m benchmarks.bench_hooks`, {datetime.date.today()}, {platform.machine()}, {os.cpu_count()} "
-            f"cores, 1 thread, torch {torch.__version__}, load {os.getloadavg()[0]:.1f}. ResNet-20 on digits of 32 "
-            "pixels in colour, batches of 64. A hooked step over a plain one on the same batch, in processor seconds, "
-            f"{pairs} rounds in turns: the median over a plain step, and over a plain step that runs the network as "
-            "often as the paper itself does; of the latter also the fastest over the fastest (what a busy machine "
-            f"disturbs least), and the least and the most. The aims for its median: {LIGHT:.2f} for penalties and "
-            f"masks, {HEAVY:.2f} for gates and exchanged weights. What happens once an epoch or once a round is not "
-            "in a step.",
-            "",
-            "| method | hooks | kind | over a plain step | the paper's passes | over those | fastest | range "
-            "| within its aim |",
-            "|---|---|---|---|---|---|---|---|---|",
-            *rows,
-            "",
-            "## The loop",
-            "",
-            "Whole epochs of 320 images, medians, in turns. Ours measures two images before and after it.",
-            "",
-            "| loop | images per processor second | over the plain loop |",
-            "|---|---|---|",
-            *whole,
-            "",
-        ]
-    )
+
+def row_of(each: Taken, pairs: int) -> Row:
+    kind = "gates, exchanged weights" if each.gates else "penalty, mask"
+    figures = f"{each.single:.2f}", each.passes.text, f"{each.ratio:.2f}", f"{each.fastest:.2f}"
+    span = f"{each.low:.2f} to {each.high:.2f}", "yes" if each.ratio <= aim(each) else "no"
+    return each.name, each.hooks, kind, *figures, *span, f"{pairs}", *now()
+
+
+def loop_rows(speeds: dict[str, list[float]]) -> list[Row]:
+    plain = statistics.median(speeds[PLAIN])
+    found = {name: statistics.median(each) for name, each in speeds.items()}
+    return [(name, f"{speed:.0f}", f"{speed / plain:.2f}", *now()) for name, speed in found.items()]
+
+
+def now() -> Row:
+    """When, and how much else ran."""
+    return f"{datetime.date.today()}", f"{os.getloadavg()[0]:.1f}"
+
+
+def fresh(row: Row) -> bool:
+    """Whether it was measured today, and alone."""
+    *_, day, load = row
+    return day == now()[0] and load.replace(".", "").isdigit() and float(load) <= (os.cpu_count() or 1)
+
+
+def rows_in(text: str, head: Row) -> dict[str, Row]:
+    """First cell -> row, of the table in ``text`` that has these columns."""
+    lines = text.splitlines()
+    first = _line(head)
+    if first not in lines:
+        return {}
+    rest = lines[lines.index(first) + 2 :]
+    cells = [tuple(cell.strip() for cell in line.strip("| ").split(" | ")) for line in _leading(rest)]
+    return {row[0]: row for row in cells if len(row) == len(head)}
+
+
+def _leading(lines: list[str]) -> list[str]:
+    """Those of a table that begins here."""
+    end = next((at for at, line in enumerate(lines) if not line.startswith("|")), len(lines))
+    return lines[:end]
+
+
+def _line(cells: Row) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def written(path: Path, steps: list[Row], loops: list[Row]) -> None:
+    """Put these rows into the tables at ``path``; the others stay as they are."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    both = {**rows_in(text, HEAD), **{row[0]: row for row in steps}}
+    ordered = sorted(both.values(), key=lambda row: float(row[5]))
+    speeds = list({**rows_in(text, LOOPS), **{row[0]: row for row in loops}}.values())
+    parts = ["# What hooks cost", "", ABOUT, "", *_table(HEAD, ordered), "", "## The loop", "", ABOUT_LOOP, ""]
+    path.write_text("\n".join([*parts, *_table(LOOPS, speeds), ""]), encoding="utf-8")
+
+
+def _table(head: Row, rows: list[Row]) -> list[str]:
+    return [_line(head), "|" + "---|" * len(head), *map(_line, rows)]
 
 
 def aim(each: Taken) -> float:
     return HEAVY if each.gates else LIGHT
 
 
+ABOUT = (
+    f"`python -m benchmarks.bench_hooks`, {platform.machine()}, {os.cpu_count()} cores, 1 thread, torch "
+    f"{torch.__version__}. ResNet-20 on digits of 32 pixels in colour, batches of 64. A hooked step over a plain one "
+    "on the same batch, in processor seconds, in turns: the median over a plain step, and over a plain step that runs "
+    "the network as often as the paper itself does; of the latter also the fastest over the fastest (what a busy "
+    "machine disturbs least), and the least and the most. The aims for its median: "
+    f"{LIGHT:.2f} for penalties and masks, {HEAVY:.2f} for gates and exchanged weights. What happens once an epoch or "
+    "once a round is not in a step. Every row says when it was measured and how much else ran: at a load above the "
+    "number of cores a few hundredths are noise. Channel gating computes every convolution in two parts, with a batch "
+    "norm between them."
+)
+ABOUT_LOOP = (
+    "Whole epochs of 320 images, medians, in turns. Ours measures two images before and after it. Which layout ours "
+    "takes is measured before a training starts, and is part of its settings."
+)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=9)
-    parser.add_argument("--only", nargs="*")
+    parser.add_argument(
+        "--only", nargs="*", help=f"keys of methods, or {LOOP}; else all that were not measured today in quiet"
+    )
+    parser.add_argument("--out", type=Path, default=RESULT)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     at = ground()
-    steps = []
+    text = asked.out.read_text(encoding="utf-8") if asked.out.exists() else ""
+    done = {row[0] for head in (HEAD, LOOPS) for row in rows_in(text, head).values() if fresh(row)}
     for each in METHODS:
-        if asked.only is None or each.card.key in asked.only:
-            found = taken(each(), at, asked.pairs)
-            if found is not None:
-                steps.append(found)
-                print(f"{found.single:.2f}, of its passes {found.ratio:.2f}: {found.name}", flush=True)
-    if asked.only is not None:
-        return
-    speeds = loops(at, 4)
-    RESULT.write_text(table(steps, speeds, asked.pairs), encoding="utf-8")
-    print(*(f"{statistics.median(each):7.0f} images/s  {name}" for name, each in speeds.items()), sep="\n")
+        wanted = each.card.key in asked.only if asked.only is not None else each.card.name not in done
+        found = taken(each(), at, asked.pairs) if wanted else None
+        if found is not None:
+            written(asked.out, [row_of(found, asked.pairs)], [])
+            print(f"{found.single:.2f}, of its passes {found.ratio:.2f}: {found.name}", flush=True)
+    if LOOP in asked.only if asked.only is not None else PLAIN not in done:
+        speeds = loops(at, 4)
+        written(asked.out, [], loop_rows(speeds))
+        print(*(f"{statistics.median(each):7.0f} images/s  {name}" for name, each in speeds.items()), sep="\n")
 
 
 if __name__ == "__main__":
