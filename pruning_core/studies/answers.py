@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -22,10 +20,13 @@ from pruning_core.measuring.registry import named
 from pruning_core.runs.events import Event, Stage
 from pruning_core.runs.narrate import throttled
 from pruning_core.runs.spec import RunSpec
+from pruning_core.storage.arrays import put_arrays, stored_arrays
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import fitted, the_model, the_split
 from pruning_core.zoo import ModelRef
 from pruning_core.zoo.titles import called
+
+UNREADABLE = "The stored answers cannot be read. Measure them again."
 
 
 @dataclass(frozen=True)
@@ -83,42 +84,31 @@ class AnswersRun(RunSpec):
 
 def write_answers(workspace: Workspace, answers: Answers) -> str:
     """The digest of the stored file."""
-    out = io.BytesIO()
-    np.savez(out, predicted=answers.predicted, confidence=answers.confidence, labels=answers.labels)
-    return workspace.artifacts.put(out.getvalue())
+    return put_arrays(workspace.artifacts, vars(answers))
 
 
 def read_answers(workspace: Workspace, digest: str, classes: int) -> Answers:
     """Raises UserError when the file is gone or damaged, or names a class beyond ``classes``: a child wrote it."""
-    data = workspace.artifacts.read(digest)
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            predicted, confidence, labels = (file[name] for name in ("predicted", "confidence", "labels"))
+    with stored_arrays(workspace.artifacts, digest, UNREADABLE) as file:
+        predicted, confidence, labels = (file[name] for name in ("predicted", "confidence", "labels"))
         for numbers in (predicted, labels):
             if numbers.dtype != np.int32 or numbers.ndim != 1 or numbers.min() < 0 or numbers.max() >= classes:
                 raise ValueError("no class numbers")
         return Answers(predicted, confidence, labels)
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise UserError("The stored answers cannot be read. Measure them again.") from error
 
 
 def write_marks(workspace: Workspace, marks: Marks) -> str:
     """The digest of the stored file."""
-    out = io.BytesIO()
-    np.save(out, marks.rows.double().numpy())
-    return workspace.artifacts.put(out.getvalue())
+    return put_arrays(workspace.artifacts, {"rows": marks.rows.double().numpy()})
 
 
 def read_marks(workspace: Workspace, answered: Answered) -> Marks:
     """What each image adds to the measure. Raises UserError when the file is gone or damaged: a child wrote it."""
-    data = workspace.artifacts.read(answered.digest)
-    try:
-        rows = np.load(io.BytesIO(data), allow_pickle=False)
+    with stored_arrays(workspace.artifacts, answered.digest, UNREADABLE) as file:
+        (rows,) = file.values()
         if rows.dtype != np.float64 or rows.ndim != 2 or len(rows) != answered.accuracy.images:
             raise ValueError("no row for each image")
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError("The stored answers cannot be read. Measure them again.") from error
-    return Marks(named(answered.accuracy.measure), torch.from_numpy(rows))
+        return Marks(named(answered.accuracy.measure), torch.from_numpy(rows))
 
 
 def worse(workspace: Workspace, before: Answered, after: Answered, classes: int) -> Drop:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -17,6 +16,7 @@ from pruning_core.errors import UserError
 from pruning_core.runs.events import Artifact, Event, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import JobView
+from pruning_core.storage.arrays import put_arrays, stored_arrays
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import fitted, the_model, the_split
 from pruning_core.studies.sensitivity import captured
@@ -58,9 +58,8 @@ class EmbedRun(RunSpec):
             fit = fitted(fit.subset(min(self.images, len(fit)), self.seed), self.data, loaded, judged=False)
             points = response_rows(loaded.model, group, fit, images=len(fit))
         yield Stage(f"placing {group.size:,} channels")
-        file = io.BytesIO()
-        np.save(file, t_sne(known[self.metric].distances(points), self.seed))
-        yield Artifact(PLACES, workspace.artifacts.put(file.getvalue()), "application/octet-stream")
+        places = {"places": t_sne(known[self.metric].distances(points), self.seed)}
+        yield Artifact(PLACES, put_arrays(workspace.artifacts, places), "application/octet-stream")
 
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
         return ()  # a few seconds of work: simpler to begin again
@@ -71,5 +70,9 @@ def read_places(workspace: Workspace, view: JobView) -> NDArray[np.float64]:
     made = view.last(Artifact)
     if made is None:
         raise UserError("This run has no result. Start it again.")
-    places: NDArray[np.float64] = np.load(io.BytesIO(workspace.artifacts.read(made.digest)), allow_pickle=False)
-    return places
+    otherwise = "The stored places cannot be read. Start the run again."
+    with stored_arrays(workspace.artifacts, made.digest, otherwise) as file:
+        (places,) = file.values()
+        if places.ndim != 2 or places.shape[1] != 2:
+            raise ValueError("no places in a plane")
+        return places

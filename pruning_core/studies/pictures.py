@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,6 +18,7 @@ from pruning_core.measuring.evaluate import default_batch_size
 from pruning_core.measuring.forward import outputs_for, precision, ready
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
+from pruning_core.storage.arrays import put_arrays, stored_arrays
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import fitted, the_model, the_split
 from pruning_core.zoo import LoadedModel, ModelRef
@@ -118,22 +117,17 @@ def drawn(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
 
 def write_pictures(workspace: Workspace, pictures: Pictures) -> str:
     """The digest of the stored file."""
-    out = io.BytesIO()
-    np.savez(out, **vars(pictures))
-    return workspace.artifacts.put(out.getvalue())
+    return put_arrays(workspace.artifacts, vars(pictures))
 
 
 def read_pictures(workspace: Workspace, digest: str) -> Pictures:
     """Raises UserError when the file is gone or damaged: a child wrote it."""
-    data = workspace.artifacts.read(digest)
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            found = Pictures(*(file[name] for name in ("numbers", "apart", "inputs", "before", "after")))
+    otherwise = "The stored pictures cannot be read. Measure them again."
+    with stored_arrays(workspace.artifacts, digest, otherwise) as file:
+        found = Pictures(*(file[name] for name in ("numbers", "apart", "inputs", "before", "after")))
         drawings = (found.inputs, found.before, found.after)
         if any(each.ndim != 4 or each.dtype != np.uint8 or each.shape[1] not in (1, 3) for each in drawings):
             raise ValueError("no pictures")
         if len({len(each) for each in vars(found).values()}) != 1 or len(found.numbers) > KEPT:
             raise ValueError("not as many of each")
         return found
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError("The stored pictures cannot be read. Measure them again.") from error

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -21,6 +18,7 @@ from pruning_core.measuring.device import device_title
 from pruning_core.methods.ranking import SCORED_ON
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
+from pruning_core.storage.arrays import put_arrays, stored_arrays
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.inputs import fit_sample, the_model
 from pruning_core.studies.points import Scored
@@ -31,7 +29,6 @@ from pruning_core.zoo import LoadedModel, ModelRef
 from pruning_core.zoo.titles import called
 
 SEED_KNOB = "seed"
-NAMES = ":names"  # the member with the names of the groups, as JSON in their order
 
 
 @dataclass(frozen=True)
@@ -125,24 +122,14 @@ def scored_all(
 
 def write_scores(workspace: Workspace, values: dict[str, NDArray[np.float64]]) -> str:
     """Store (C,) per group; returns the digest to read them by."""
-    # By number: a group may be called as an option of numpy's, or longer than a zip's directory can say.
-    names = np.frombuffer(json.dumps(list(values)).encode(), np.uint8)
-    numbered = {str(at): each for at, each in enumerate(values.values())}
-    file = io.BytesIO()
-    np.savez(file, allow_pickle=False, **numbered, **{NAMES: names})
-    return workspace.artifacts.put(file.getvalue())
+    return put_arrays(workspace.artifacts, values)
 
 
 def read_scores(workspace: Workspace, digest: str) -> dict[str, NDArray[np.float64]]:
     """(C,) per group, higher = keep. Raises UserError when the file is gone."""
-    data = workspace.artifacts.read(digest)
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            if NAMES not in file.files:  # as versions before wrote it
-                return {key: file[key] for key in file.files}
-            return {key: file[str(at)] for at, key in enumerate(json.loads(file[NAMES].tobytes()))}
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise UserError("The stored scores cannot be read. Compute them again.") from error
+    otherwise = "The stored scores cannot be read. Compute them again."
+    with stored_arrays(workspace.artifacts, digest, otherwise) as file:
+        return file
 
 
 def _stored(draw: Draw, scores: Scores, values: dict[str, NDArray[np.float64]], workspace: Workspace) -> Scored:

@@ -1,0 +1,67 @@
+"""Arrays by name as one stored file, which holds numbers and no objects."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from pruning_core.errors import UserError
+from pruning_core.storage.artifacts import Artifacts
+
+NAMES = ":names"  # the member with the names, as JSON in their order
+# What NumPy and its zip raise for a file that is none of theirs, encrypted, or packed in a way they do not know.
+MALFORMED = (
+    ValueError,
+    KeyError,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def put_arrays(artifacts: Artifacts, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """The digest of the stored file."""
+    # By number: a name may be an option of numpy's, or longer than a zip's directory can say.
+    names = np.frombuffer(json.dumps(list(arrays)).encode(), np.uint8)
+    numbered = {str(at): each for at, each in enumerate(arrays.values())}
+    out = io.BytesIO()
+    np.savez(out, allow_pickle=False, **numbered, **{NAMES: names})
+    return artifacts.put(out.getvalue())
+
+
+@contextmanager
+def stored_arrays(artifacts: Artifacts, digest: str, otherwise: str) -> Iterator[dict[str, NDArray[Any]]]:
+    """The arrays of a file, inside a ``with`` where the caller looks whether they are what it expects.
+
+    Raises UserError when the file is gone or damaged, and UserError(``otherwise``) when it holds something else: it
+    cannot be read, or the caller finds so (ValueError, KeyError). Versions before wrote one array without a name, which
+    is ``""``, or arrays under their own names.
+    """
+    data = artifacts.read(digest)
+    try:
+        yield _named(np.load(io.BytesIO(data), allow_pickle=False))
+    except MALFORMED as error:
+        raise UserError(otherwise) from error
+
+
+def _named(file: NpzFile | NDArray[Any]) -> dict[str, NDArray[Any]]:
+    if not isinstance(file, NpzFile):
+        return {"": file}
+    members = {member: file[member] for member in file.files}
+    if not all(isinstance(each, np.ndarray) for each in members.values()):
+        raise ValueError("a member that is no array")
+    if NAMES not in members:
+        return members
+    return {name: members[str(at)] for at, name in enumerate(json.loads(members[NAMES].tobytes()))}
