@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, get_args, get_type_hints
 
 
@@ -55,6 +56,11 @@ class Knob:
 
 def knobs_of(cls: type) -> tuple[Knob, ...]:
     """The annotated fields of a dataclass, in order; fields without a kind are not knobs."""
+    return _knobs_of(cls)
+
+
+@cache  # annotations are text, which is compiled each time that it is asked for
+def _knobs_of(cls: type) -> tuple[Knob, ...]:
     hints = get_type_hints(cls, include_extras=True)
     found = []
     for field in dataclasses.fields(cls):
@@ -75,3 +81,10 @@ def check_knobs(instance: Any) -> None:
                 raise ValueError(f"{knob.name} must lie in [{low}, {high}], not {value!r}")
             case Toggle() if not isinstance(value, bool):
                 raise ValueError(f"{knob.name} must be True or False, not {value!r}")
+
+
+class Knobbed:
+    """A frozen dataclass that cannot be made with a knob outside its range: ValueError says what is allowed."""
+
+    def __post_init__(self) -> None:
+        check_knobs(self)

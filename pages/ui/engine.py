@@ -8,6 +8,8 @@ import streamlit as st
 
 from pages.ui import state
 from pages.ui.desk import Desk
+from pages.ui.language import _
+from pages.ui.waiting import waiting
 from pruning_core.analysis.slider import Measured, Slider
 from pruning_core.apart import household
 from pruning_core.apart.sliding import FarSlider
@@ -30,7 +32,8 @@ def of(desk: Desk, network: Network) -> Slider | FarSlider:
     """Raises UserError when network and data do not fit."""
     images = IMAGES if unasked(network) else FEW
     data = replace(desk.data, split="test")  # as the other pages name it, so that the images are loaded once
-    return _shared(desk.model.to_json(), data.to_json(), images, str(state.workspace().root))
+    key = desk.model.to_json(), data.to_json(), images, str(state.workspace().root)
+    return waiting(_("Preparing estimates …"), _shared, *key)
 
 
 def measure(desk: Desk, network: Network, plan: Plan) -> tuple[Measured, str]:
@@ -48,5 +51,5 @@ def _shared(model: str, data: str, images: int, root: str) -> Slider | FarSlider
     if far := household.far(ref, state.workspace()):
         return far.slider(images_of, images)
     loaded = state.loaded(ref)
-    _, held_out = hold_out(state.splits(images_of)[0], images_of)
+    held_out = hold_out(state.splits(images_of)[0], images_of)[1]
     return Slider(loaded.model, state.network(ref), fitted(held_out.subset(images), images_of, loaded))

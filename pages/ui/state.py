@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import re
 import secrets
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.ui import oidc
 from pages.ui.cookie import USER_COOKIE
 from pages.ui.language import N_, _, call_examples
 from pages.ui.once import Once
 from pages.ui.settings import Settings
+from pages.ui.waiting import waiting
 
 if TYPE_CHECKING:
     from pages.ui.desk import Desk
@@ -207,14 +207,12 @@ def close() -> None:
 
 def loaded(ref: ModelRef) -> LoadedModel:
     """The model in eval mode. Shared: copy it before changing anything. Raises UserError."""
-    with _busy(_("Loading the network …")):
-        return _loaded(ref.to_json(), str(workspace().root))
+    return waiting(_("Loading the network …"), _loaded, ref.to_json(), str(workspace().root))
 
 
 def network(ref: ModelRef) -> Network:
     """Its channel groups. Raises UserError when it cannot be captured."""
-    with _busy(_("Reading how its layers are coupled …")):
-        return _network(ref.to_json(), str(workspace().root))
+    return waiting(_("Reading how its layers are coupled …"), _network, ref.to_json(), str(workspace().root))
 
 
 def keep_opened(opened: Opened) -> None:
@@ -224,14 +222,7 @@ def keep_opened(opened: Opened) -> None:
 
 def splits(ref: DataRef) -> tuple[Dataset, Dataset]:
     """(train, test). Raises UserError when the data cannot be had."""
-    with _busy(_("Loading the images …")):
-        return _splits(ref.to_json(), str(workspace().root))
-
-
-def _busy(text: str) -> AbstractContextManager[None]:
-    """A spinner that shows when the work takes more than a moment; nothing in a thread without a page."""
-    visible = get_script_run_ctx(suppress_warning=True) is not None
-    return st.spinner(text, show_time=True) if visible else nullcontext()
+    return waiting(_("Loading the images …"), _splits, ref.to_json(), str(workspace().root))
 
 
 # Cached by text and directory, not by object: a class that is defined anew when its file is edited must not empty the

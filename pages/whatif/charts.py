@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -14,6 +15,7 @@ from pages.ui.literal import distinct, plotted
 
 LAYERS = "layers"  # the trace that takes the clicks
 NAMED = 24  # groups whose names stand below the bars; of more, only the first of each part of the network
+GAP = 0.15  # between bars, of a column
 TOP, BOTTOM = [0.44, 1.0], [0.0, 0.34]  # of the height: channels, multiply-accumulates
 
 
@@ -26,76 +28,80 @@ def overview(
     (`lost`, in [0, 1], NaN where not measured), and the share that is cut, hatched. Below: its share of the network's
     MACs before and after. `starts`: the part of the network that begins at a position. A click lands on `LAYERS`.
     """
-    figure = charts.blank(_alt(frame), height=430, x_title="", y_title=_("Channels"))
     at, shown = list(range(len(frame))), [_text(row) for row in frame.itertuples(index=False)]
-    measured = frame["lost"].notna()
-    for known, name in ((measured, "kept"), (~measured, _("kept, effect not measured"))):
-        if known.any():
-            part = frame[known]
-            figure.add_bar(
-                x=[place for place, flag in zip(at, known) if flag], y=part["kept"] / part["size"], name=name,
-                marker={"color": part["lost"], "coloraxis": "coloraxis"} if known is measured else
-                {"color": theme.ACCENT},
-                hoverinfo="skip", showlegend=known is not measured,
-            )  # fmt: skip
-    figure.add_bar(
-        x=at, y=1 - frame["kept"] / frame["size"], base=frame["kept"] / frame["size"], name="cut", hoverinfo="skip",
-        marker={
-            "color": theme.faded(theme.CUT, 0.35), "line": {"width": 0},
-            "pattern": {"shape": "/", "fgcolor": theme.CUT, "size": 6, "solidity": 0.35},
-        },
-    )  # fmt: skip
-    gap = 0.15
-    for column, name, width, marker in (
-        ("share_before", _("MACs before"), 1 - gap, {"color": theme.faded(theme.NEUTRAL, 0.45)}),
-        ("share_after", _("MACs after"), 0.6, {"color": theme.color(2)}),
-    ):
-        figure.add_bar(x=at, y=frame[column], name=name, width=width, yaxis="y2", marker=marker, hoverinfo="skip")
-    _add_targets(figure, at, shown, float(frame["share_before"].max()) if len(frame) else 1.0)
-    if selected is not None and selected in set(frame["key"]):
-        _outline(figure, list(frame["key"]).index(selected))
+    measured, left = frame["lost"].notna(), frame["kept"] / frame["size"]
+    style = charts.layout(_alt(frame), height=430, x_title="", y_title=_("Channels"))
     few, apart = len(frame) <= NAMED, _apart(starts, len(frame) / NAMED)
     names = distinct(_short(key) for key in frame["key"]) if few else [plotted(_short(part)) for part in apart]
-    figure.update_xaxes(
-        tickvals=at if few else list(apart.values()), ticktext=names, tickangle=-40, showgrid=False,
-        range=[-0.6, len(frame) - 0.4], anchor="y2",
-    )  # fmt: skip
-    figure.update_layout(
-        barmode="overlay",
-        bargap=gap,
-        dragmode=False,
-        yaxis={"domain": TOP, "tickformat": theme.PERCENT, "range": [0, 1], "fixedrange": True},
-        yaxis2={
+    style["xaxis"] |= {
+        "tickvals": at if few else list(apart.values()), "ticktext": names, "tickangle": -40, "showgrid": False,
+        "range": [-0.6, len(frame) - 0.4], "anchor": "y2",
+    }  # fmt: skip
+    style["yaxis"] |= {"domain": TOP, "tickformat": theme.PERCENT, "range": [0, 1], "fixedrange": True}
+    style |= {
+        "barmode": "overlay",
+        "bargap": GAP,
+        "dragmode": False,
+        "yaxis2": {
             "domain": BOTTOM, "tickformat": theme.PERCENT, "gridcolor": theme.GRID, "zeroline": False,
-            "rangemode": "tozero", "title": _("Share of MACs"), "automargin": True, "fixedrange": True,
+            "rangemode": "tozero", "title": {"text": _("Share of MACs")}, "automargin": True, "fixedrange": True,
         },
-        coloraxis={
+        "coloraxis": {
             "cmin": 0.0, "cmax": max(0.05, float(frame["lost"].max())) if measured.any() else 1.0,
             "showscale": bool(measured.any()),
             "colorbar": {"title": {"text": lost_title, "side": "right"}, "thickness": 12, "outlinewidth": 0,
                          "tickformat": theme.PERCENT},
         },
-    )  # fmt: skip
-    return figure
+    }  # fmt: skip
+    if selected is not None and selected in set(frame["key"]):
+        style["shapes"] = _outline(list(frame["key"]).index(selected))
+    most = float(frame["share_before"].max()) if len(frame) else 1.0
+    return go.Figure([*_channels(frame, left, measured), *_work(frame), *_targets(at, shown, most)], style)
 
 
-def _add_targets(figure: go.Figure, at: Sequence[int], texts: Sequence[str], most: float) -> None:
+def _channels(frame: pd.DataFrame, left: pd.Series, measured: pd.Series) -> Iterator[dict[str, Any]]:
+    lossy = {"color": frame["lost"][measured], "coloraxis": "coloraxis"}
+    for known, name, marker in (
+        (measured, "kept", lossy),
+        (~measured, _("kept, effect not measured"), {"color": theme.ACCENT}),
+    ):
+        if known.any():
+            yield {
+                "type": "bar", "x": np.flatnonzero(known).tolist(), "y": left[known], "name": name, "marker": marker,
+                "hoverinfo": "skip", "showlegend": known is not measured,
+            }  # fmt: skip
+    pattern = {"shape": "/", "fgcolor": theme.CUT, "size": 6, "solidity": 0.35}
+    yield {
+        "type": "bar", "x": list(range(len(frame))), "y": 1 - left, "base": left, "name": "cut", "hoverinfo": "skip",
+        "marker": {"color": theme.faded(theme.CUT, 0.35), "line": {"width": 0}, "pattern": pattern},
+    }  # fmt: skip
+
+
+def _work(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    for column, name, width, color in (
+        ("share_before", _("MACs before"), 1 - GAP, theme.faded(theme.NEUTRAL, 0.45)),
+        ("share_after", _("MACs after"), 0.6, theme.color(2)),
+    ):
+        yield {
+            "type": "bar", "x": list(range(len(frame))), "y": frame[column], "yaxis": "y2", "name": name,
+            "width": width, "marker": {"color": color}, "hoverinfo": "skip",
+        }  # fmt: skip
+
+
+def _targets(at: Sequence[int], texts: Sequence[str], most: float) -> Iterator[dict[str, Any]]:
     """Columns that cannot be seen, over the whole of both halves: a bar of one per cent could not be hit."""
     for axis, height in (("y", 1.0), ("y2", most)):
-        figure.add_bar(
-            x=list(at), y=[height] * len(at), base=0, width=1.0, yaxis=axis, name=LAYERS, showlegend=False,
-            marker={"color": "rgba(0,0,0,0)", "line": {"width": 0}}, hovertext=list(texts),
-            hovertemplate="%{hovertext}<extra></extra>", selected={"marker": {"opacity": 0}},
-            unselected={"marker": {"opacity": 0}},
-        )  # fmt: skip
+        yield {
+            "type": "bar", "x": list(at), "y": [height] * len(at), "base": 0, "width": 1.0, "yaxis": axis,
+            "name": LAYERS, "showlegend": False, "marker": {"color": "rgba(0,0,0,0)", "line": {"width": 0}},
+            "hovertext": list(texts), "hovertemplate": "%{hovertext}<extra></extra>",
+            "selected": {"marker": {"opacity": 0}}, "unselected": {"marker": {"opacity": 0}},
+        }  # fmt: skip
 
 
-def _outline(figure: go.Figure, place: int) -> None:
-    for color, width in (("white", 4), (theme.ON_TINT, 1.8)):
-        figure.add_shape(
-            type="rect", x0=place - 0.5, x1=place + 0.5, y0=0, y1=1, xref="x", yref="paper",
-            line={"color": color, "width": width},
-        )  # fmt: skip
+def _outline(place: int) -> list[dict[str, Any]]:
+    box = {"type": "rect", "x0": place - 0.5, "x1": place + 0.5, "y0": 0, "y1": 1, "xref": "x", "yref": "paper"}
+    return [box | {"line": {"color": color, "width": width}} for color, width in (("white", 4), (theme.ON_TINT, 1.8))]
 
 
 def _text(row: Any) -> str:

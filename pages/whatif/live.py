@@ -84,7 +84,7 @@ def follow(network: Network, desk: Desk, slot: DeltaGenerator, about: DeltaGener
     if standing.applied(desk):
         return
     try:
-        with about.container(), st.spinner(_("Preparing estimates …")):
+        with about.container():
             slider = engine.of(desk, network)
         _ready().add(_key(desk))
         plan = desk.plan

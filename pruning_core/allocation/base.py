@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pruning_core.allocation.pool import Counts, Pool
-from pruning_core.knobs import check_knobs
+from pruning_core.knobs import Knobbed
 from pruning_core.taxonomy import Card
 
 
@@ -22,7 +22,7 @@ class Dial:
 
 
 @dataclass(frozen=True)
-class Allocation(ABC):
+class Allocation(Knobbed, ABC):
     """Says how many channels each group loses; which ones, the scores say.
 
     A subclass is a frozen dataclass whose docstring says what it does and when it fails, and whose annotated fields are
@@ -31,9 +31,6 @@ class Allocation(ABC):
 
     card: ClassVar[Card]
     strength: ClassVar[str]
-
-    def __post_init__(self) -> None:
-        check_knobs(self)
 
     @abstractmethod
     def dial(self, pool: Pool) -> Dial:

@@ -10,7 +10,7 @@ from pruning_core.allocation.base import Allocation, Dial
 from pruning_core.allocation.lowest import removed_count
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.errors import UserError
-from pruning_core.knobs import Range, check_knobs
+from pruning_core.knobs import Range
 from pruning_core.taxonomy import Card, Data, Family
 
 
@@ -42,7 +42,7 @@ class ByHand(Allocation):
     factor: Annotated[float, Range(0.0, 4.0, "Multiply all ratios by", 0.05)] = 1.0
 
     def __post_init__(self) -> None:
-        check_knobs(self)
+        super().__post_init__()
         pairs = self.ratios.items() if isinstance(self.ratios, Mapping) else self.ratios
         object.__setattr__(self, "ratios", tuple(sorted((str(key), float(ratio)) for key, ratio in pairs)))
         for key, ratio in self.ratios:

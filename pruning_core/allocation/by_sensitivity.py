@@ -11,7 +11,7 @@ from pruning_core.allocation.base import Allocation, Dial
 from pruning_core.allocation.lowest import removed_count
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.errors import UserError
-from pruning_core.knobs import Range, Toggle, check_knobs
+from pruning_core.knobs import Range, Toggle
 from pruning_core.taxonomy import Card, Data, Family, Paper
 
 Curve = tuple[tuple[float, float], ...]
@@ -51,7 +51,7 @@ class BySensitivity(Allocation):
     interpolate: Annotated[bool, Toggle("Interpolate between measured ratios")] = True
 
     def __post_init__(self) -> None:
-        check_knobs(self)
+        super().__post_init__()
         object.__setattr__(self, "table", checked_table(self.table))
 
     def dial(self, pool: Pool) -> Dial:

@@ -6,18 +6,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from pruning_core.knobs import Choice, Range, check_knobs
+from pruning_core.knobs import Choice, Knobbed, Range
 from pruning_core.taxonomy import Card, Data, Family, Paper
 
 
 @dataclass(frozen=True)
-class Schedule(ABC):
+class Schedule(Knobbed, ABC):
     """A subclass is a frozen dataclass with knobs that says which ratio is reached when."""
 
     card: ClassVar[Card]
-
-    def __post_init__(self) -> None:
-        check_knobs(self)
 
     def ratio(self, step: int, steps: int, target: float, depth: float = 0.5) -> float:
         """Share of the *original* channels removed after ``step`` of ``steps``; step 0 is before the first removal.

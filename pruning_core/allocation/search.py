@@ -22,7 +22,7 @@ from pruning_core.allocation.swarm import Swarm
 from pruning_core.allocation.trial import Trial, on_front
 from pruning_core.errors import UserError
 from pruning_core.graph import Cost, Plan
-from pruning_core.knobs import Range, check_knobs
+from pruning_core.knobs import Knobbed, Range
 from pruning_core.work import finished
 
 EXPLORERS: tuple[type[Explorer], ...] = (Tpe, RandomWidths, Nsga2, Annealing, Swarm, Greedy, Candidates)
@@ -37,7 +37,7 @@ LATENCY_STEPS = 5  # timed plans per trial: the noise hides more
 
 
 @dataclass(frozen=True)
-class Search:
+class Search(Knobbed):
     """How to search: by which explorer, for how many trials, from which seed. ``least`` is the smallest share drawn.
 
     ``trials`` are as many as are made, but for an explorer that ends by itself.
@@ -47,9 +47,6 @@ class Search:
     trials: Annotated[int, Range(1, MOST, "Trials")] = 50
     least: Annotated[float, Range(0.02, 1.0, "Smallest share kept of a layer", 0.02)] = 0.1
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_knobs(self)
 
 
 def searching(

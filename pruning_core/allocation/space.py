@@ -12,7 +12,7 @@ from pruning_core.allocation.budget import Budget
 from pruning_core.allocation.lowest import removed_count
 from pruning_core.allocation.pool import Counts, Pool
 from pruning_core.allocation.trial import Trial
-from pruning_core.knobs import check_knobs
+from pruning_core.knobs import Knobbed
 from pruning_core.taxonomy import Card
 
 
@@ -64,7 +64,7 @@ Walk = Generator[Draw, Trial, None]
 
 
 @dataclass(frozen=True)
-class Explorer(ABC):
+class Explorer(Knobbed, ABC):
     """A way to search. A subclass is a frozen dataclass with knobs.
 
     ``pareto`` says whether it can also search without a budget, for accuracy and cost at once.
@@ -72,9 +72,6 @@ class Explorer(ABC):
 
     card: ClassVar[Card]
     pareto: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        check_knobs(self)
 
     @abstractmethod
     def walk(self, space: Space, seed: int) -> Walk:

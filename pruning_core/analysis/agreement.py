@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from pruning_core.criteria import Criterion, Scores
-from pruning_core.knobs import Range, check_knobs
+from pruning_core.knobs import Knobbed, Range
 
 Floats = NDArray[np.float64]
 
@@ -62,14 +62,11 @@ class RankCorrelation(Measure):
 
 
 @dataclass(frozen=True)
-class RemovedOverlap(Measure):
+class RemovedOverlap(Knobbed, Measure):
     """Share of the removed channels that both would remove; chance gives the ratio itself."""
 
     name = "Overlap of what is removed"
     ratio: Annotated[float, Range(0.05, 0.95, "Ratio", step=0.05)] = 0.5
-
-    def __post_init__(self) -> None:
-        check_knobs(self)
 
     def of(self, first: Tensor, second: Tensor) -> float:
         return removed_overlap(first, second, self.ratio)

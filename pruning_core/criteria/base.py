@@ -10,7 +10,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from pruning_core.errors import UserError
-from pruning_core.knobs import check_knobs, knobs_of
+from pruning_core.knobs import Knobbed, knobs_of
 from pruning_core.probe.objectives import TASK_LOSS, Objective
 from pruning_core.probe.samples import Samples
 from pruning_core.probe.site import Need, Place, Site
@@ -42,7 +42,7 @@ class Fairness:
 
 
 @dataclass(frozen=True)
-class Criterion(ABC):
+class Criterion(Knobbed, ABC):
     """Judges the channels of a group; higher scores are kept.
 
     A subclass is a frozen dataclass whose docstring says what it measures and when it fails, and whose annotated
@@ -57,9 +57,6 @@ class Criterion(ABC):
     fair: ClassVar[Fairness] = Fairness(
         "mean", "our choice: the paper compares within a layer alone, and the scale differs between layers"
     )
-
-    def __post_init__(self) -> None:
-        check_knobs(self)
 
     @abstractmethod
     def score(self, site: Site) -> Tensor:

@@ -103,7 +103,7 @@ from typing import ClassVar
 
 from pruning_core.allocation.budget import Budget
 from pruning_core.graph import Network
-from pruning_core.knobs import check_knobs
+from pruning_core.knobs import Knobbed
 from pruning_core.methods.in_paper import InPaper
 from pruning_core.methods.phases import Phase
 from pruning_core.taxonomy import Card
@@ -128,7 +128,7 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Method(ABC):
+class Method(Knobbed, ABC):
     """A subclass is a frozen dataclass whose docstring says what it does and when it fails (``taxonomy.Card``).
 
     Its annotated fields are its knobs; other fields are frozen values, such as a criterion. ``outcome`` is what it ends
@@ -141,9 +141,6 @@ class Method(ABC):
     scaled_down: ClassVar[str] = ""
     in_paper: ClassVar[tuple[InPaper, ...]] = ()
     budgeted: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_knobs(self)
 
     @property
     def of_channels(self) -> bool:

@@ -10,17 +10,14 @@ from torch import Tensor, nn
 
 from pruning_core.datasets import Dataset
 from pruning_core.graph import Network
-from pruning_core.knobs import check_knobs
+from pruning_core.knobs import Knobbed
 
 Judging = Generator[float, None, Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
-class Judgement(ABC):
+class Judgement(Knobbed, ABC):
     """A subclass is a frozen dataclass of plain values whose annotated fields are its knobs."""
-
-    def __post_init__(self) -> None:
-        check_knobs(self)
 
     @property
     def needs_classes(self) -> bool:

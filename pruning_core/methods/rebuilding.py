@@ -12,7 +12,7 @@ from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.graph.edits import Drop, Edit
-from pruning_core.knobs import check_knobs
+from pruning_core.knobs import Knobbed
 from pruning_core.methods.blocks import NO_BLOCKS, Block, removable
 
 JUDGED_ON = 1024  # fitted images
@@ -31,11 +31,8 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Rebuilding(ABC):
+class Rebuilding(Knobbed, ABC):
     """A frozen dataclass; yields the share done and returns the edits."""
-
-    def __post_init__(self) -> None:
-        check_knobs(self)
 
     @property
     def needs_classes(self) -> bool:

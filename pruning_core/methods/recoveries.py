@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 
 from torch import nn
 
-from pruning_core.knobs import Range, check_knobs
+from pruning_core.knobs import Knobbed, Range
 from pruning_core.methods.phases import Mend, Phase, Recover, Train
 from pruning_core.taxonomy import Card, Data, Family, Paper
 from pruning_core.training.distillation import Distillation, FeatureWeight, LabelWeight, Temperature
@@ -25,7 +25,7 @@ FEW = 128
 
 
 @dataclass(frozen=True)
-class Recovery(ABC):
+class Recovery(Knobbed, ABC):
     """A subclass is a frozen dataclass whose docstring says what it does and when it fails (``taxonomy.Card``).
 
     Its annotated fields are its knobs; ``images``, where it has one, is how many images of the fitted part it looks at:
@@ -35,9 +35,6 @@ class Recovery(ABC):
 
     card: ClassVar[Card]
     trains: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        check_knobs(self)
 
     @abstractmethod
     def phases(self) -> tuple[Phase, ...]:

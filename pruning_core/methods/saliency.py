@@ -17,7 +17,7 @@ from pruning_core.datasets import Dataset
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.graph.modules import set_mode_if_able
-from pruning_core.knobs import Range, check_knobs
+from pruning_core.knobs import Knobbed, Range
 from pruning_core.probe.flow import positive_flow
 from pruning_core.probe.objectives import SynapticFlow, Task
 from pruning_core.probe.shadow import shadow
@@ -30,13 +30,10 @@ Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Saliency(ABC):
+class Saliency(Knobbed, ABC):
     """A frozen dataclass; ``images`` says whether it looks at images and what they are judged by."""
 
     images: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        check_knobs(self)
 
     def spared(self, weights: Weights) -> frozenset[str]:
         """The names of those that it wants whole, whatever share may be left."""

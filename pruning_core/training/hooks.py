@@ -41,7 +41,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from pruning_core.graph import Network
-from pruning_core.knobs import check_knobs
+from pruning_core.knobs import Knobbed
 from pruning_core.training.watch import Watch
 
 
@@ -127,16 +127,13 @@ class Hook:
 
 
 @dataclass(frozen=True)
-class HookSpec(ABC):
+class HookSpec(Knobbed, ABC):
     """A subclass is a frozen dataclass of plain values whose annotated fields are its knobs.
 
     ``watches`` are the plots that its hook feeds while it trains.
     """
 
     watches: ClassVar[tuple[Watch, ...]] = ()
-
-    def __post_init__(self) -> None:
-        check_knobs(self)
 
     @property
     def needs_classes(self) -> bool:

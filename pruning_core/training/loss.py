@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
-from pruning_core.knobs import check_knobs
+from pruning_core.knobs import Knobbed
 from pruning_core.measuring.forward import joined, main_output
 from pruning_core.measuring.measure import Measure
 
@@ -38,11 +38,8 @@ class Objective(ABC):
 
 
 @dataclass(frozen=True)
-class ObjectiveSpec(ABC):
+class ObjectiveSpec(Knobbed, ABC):
     """A subclass is a frozen dataclass of plain values whose annotated fields are its knobs."""
-
-    def __post_init__(self) -> None:
-        check_knobs(self)
 
     @property
     def needs_classes(self) -> bool:
