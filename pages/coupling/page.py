@@ -18,6 +18,6 @@ st.markdown(
     )
 )
 if network.groups:
-    sections.show(state.loaded(desk.model), network)
+    sections.show(desk.model, state.loaded(desk.model), network)
 else:
     st.info(_("Nothing in this network can be cut. The Model page says which operators stand in the way."))

@@ -6,20 +6,27 @@ import streamlit as st
 from torch import Tensor
 
 from pages.coupling import charts, graph
-from pages.ui import cards, numbers, plots, provenance
+from pages.ui import cards, numbers, plots, provenance, state
 from pages.ui.filters import tensors
 from pages.ui.language import N_, _, said
 from pages.ui.literal import code, literal, named
+from pruning_core.apart import household
 from pruning_core.errors import clip
 from pruning_core.graph import Group, Network, Plan
-from pruning_core.zoo import LoadedModel
+from pruning_core.replay.flow import Flow
+from pruning_core.zoo import LoadedModel, ModelRef
 
 LAYER, NEXT = "coupling.layer", "coupling.next"
 COUNTED = provenance.derived(N_("counted in the captured network, exactly."))
 LISTED = 8  # layers named before "and so many more"
+GRAPH_PX, FOLLOW_PX = 560, 410  # side by side on a usual screen; on a narrow one the list goes below
+NOT_SEEN = N_(
+    "How this network adds branches was not seen while it ran, so the arrows follow its groups alone: a layer whose "
+    "channels are added to another's has no arrow of its own."
+)
 
 
-def show(loaded: LoadedModel, network: Network) -> None:
+def show(model: ModelRef, loaded: LoadedModel, network: Network) -> None:
     layers = [layer for group in network.groups for layer in graph.makers(group)]
     if NEXT in st.session_state:  # a click: before the widget is drawn, which would refuse it afterwards
         st.session_state[LAYER] = st.session_state.pop(NEXT)
@@ -27,21 +34,38 @@ def show(loaded: LoadedModel, network: Network) -> None:
     cut = st.selectbox(_("Cut a filter of"), layers, key=LAYER, persist_state="session") or layers[0]
     group = graph.made_by(network, cut)
     assert group is not None
-    left, right = st.columns([3, 2], gap="large")
+    with st.container(horizontal=True, gap="small"):
+        left, right = st.container(width=GRAPH_PX), st.container(width=FOLLOW_PX)
     with left:
-        picture = graph.picture(network, group)
+        found = _flow(model.to_json(), str(state.workspace().root))
+        picture = graph.picture(found or graph.by_groups(network), group)
         figure = charts.graph(
             picture, key=group.key, cut=cut, makers=set(graph.makers(group)), readers=set(graph.readers(group))
         )
         clicked = plots.pick(figure, "coupling.graph", charts.LAYERS)
-        if len(picture.nodes) < len({*layers}):
-            st.caption(_("Of this large network only the layers that are touched are drawn."))
+        told = [_("Click a layer to cut there.")]
+        if any(node.sign for node in picture.nodes):
+            told.append(
+                _("A circle with a sign is where branches meet; a curve leads past layers, as a shortcut does.")
+            )
+        if found is None:
+            told.append(_(NOT_SEEN))
+        if sum(not node.sign for node in picture.nodes) < len({*layers}):
+            told.append(_("Of this large network only the layers that are touched are drawn."))
+        st.caption(" ".join(told))
         if clicked is not None and clicked.get("customdata") in layers:
             st.session_state[NEXT] = clicked["customdata"]
             st.rerun()
     with right:
         _follow(network, group, cut)
     _both_sides(loaded, group, cut)
+
+
+@st.cache_resource(show_spinner=False, max_entries=6)
+def _flow(model: str, root: str) -> Flow | None:
+    """None where it is not known: the network runs in a process of its own, or takes a way that depends on images."""
+    ref = ModelRef.from_json(model)
+    return None if household.far(ref, state.workspace()) else graph.seen(state.loaded(ref).model, state.network(ref))
 
 
 def _follow(network: Network, group: Group, cut: str) -> None:

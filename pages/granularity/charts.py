@@ -8,11 +8,11 @@ import numpy as np
 import plotly.graph_objects as go
 from torch import Tensor
 
-from pages.ui import charts, numbers, theme
+from pages.ui import bars, charts, latencies, numbers, theme
 from pages.ui.language import _, said
 from pages.ui.literal import plotted
 from pruning_core.analysis.one_layer import SMALLER, Stored
-from pruning_core.measuring.measures import Latency
+from pruning_core.measuring.beside import InTurns
 
 FILTERS, INPUTS = 16, 12  # shown of a layer
 FLAT_FILTERS, FLAT_INPUTS = 48, 64  # of one whose kernels are single weights
@@ -80,53 +80,21 @@ def _canvas(values: np.ndarray, flat: bool) -> np.ndarray:
     return canvas
 
 
-def speed(times: Mapping[str, Latency]) -> go.Figure:
-    """A bar for each way to run the layer: the median, with the 10th to 90th percentile."""
-    names = [f"{said(name)}: {numbers.milliseconds(each.median_ms)}" for name, each in times.items()]
-    told = ", ".join(f"{said(name)} {each.median_ms:.3g} ms" for name, each in times.items())
-    figure = charts.blank(
-        _("Measured time of the layer: {told}.").format(told=told),
-        height=70 + 34 * len(names),
-        x_title=_("ms per pass"),
-        y_title="",
-    )
-    figure.add_bar(
-        y=names,
-        x=[each.median_ms for each in times.values()],
-        orientation="h",
-        marker={"color": [theme.ACCENT if name == SMALLER else theme.NEUTRAL for name in times]},
-        error_x={
-            "type": "data",
-            "array": [each.p90_ms - each.median_ms for each in times.values()],
-            "arrayminus": [each.median_ms - each.p10_ms for each in times.values()],
-            "thickness": 1.5,
-        },
-        hovertemplate="%{y}<extra></extra>",
-        showlegend=False,
-    )
-    charts.rows(figure, names)
-    return figure
+def speed(times: Mapping[str, InTurns]) -> go.Figure:
+    """A bar for each way to run the layer: the median with its 95 % interval."""
+    names, quiet = [said(name) for name in times], [name != SMALLER for name in times]
+    return latencies.bars_of(times, names, _("Measured time of the layer in ms."), quiet=quiet)
 
 
 def stored(found: Stored) -> go.Figure:
     """Bytes of the layer's weight in four forms."""
     forms = (_("dense"), _("one bit each and what is left"), _("compressed rows"), _("without empty filters"))
     sizes = [found.dense, found.bitmask, found.csr, found.smaller]
-    names = [f"{form}: {numbers.size_bytes(size)}" for form, size in zip(forms, sizes)]
-    told = ", ".join(names)
-    figure = charts.blank(
-        _("Size of the layer as stored: {told}.").format(told=told),
-        height=190,
+    return bars.bars(
+        forms,
+        [size / 1000 for size in sizes],
+        alt=_("Size of the layer as stored, in kB."),
         x_title=_("Size as stored, kB"),
-        y_title="",
+        quiet=[True, False, False, False],
+        told=[numbers.size_bytes(size) for size in sizes],
     )
-    figure.add_bar(
-        y=names,
-        x=[size / 1000 for size in sizes],
-        orientation="h",
-        marker={"color": [theme.NEUTRAL, theme.ACCENT, theme.ACCENT, theme.ACCENT]},
-        hovertemplate="%{y}<extra></extra>",
-        showlegend=False,
-    )
-    charts.rows(figure, names)
-    return figure

@@ -14,7 +14,7 @@ from pruning_core.analysis import one_layer
 from pruning_core.analysis.one_layer import Stored
 from pruning_core.analysis.slider import Measured, Slider
 from pruning_core.graph import Network, Plan
-from pruning_core.measuring.measures import Latency
+from pruning_core.measuring.beside import InTurns
 from pruning_core.sparsity import grains
 from pruning_core.sparsity.grains import Grain
 from pruning_core.zoo import ModelRef
@@ -76,7 +76,7 @@ def _effect(model: str, data: str, layer: str, grain: str, ratio: float, root: s
 
 
 @st.cache_resource(show_spinner=False, max_entries=256)
-def timed(model: str, layer: str, grain: str, ratio: float, root: str) -> dict[str, Latency]:
+def timed(model: str, layer: str, grain: str, ratio: float, root: str) -> dict[str, InTurns]:
     """Empty where the layer does not run in this process."""
     ref = ModelRef.from_json(model)
     loaded, network = state.loaded(ref), state.network(ref)
@@ -88,5 +88,5 @@ def timed(model: str, layer: str, grain: str, ratio: float, root: str) -> dict[s
     return one_layer.timed(known[layer], row.shape_in, grains.mask(Grain(grain), weight, ratio), row.macs)
 
 
-def times(desk: Desk, layer: str, grain: Grain, ratio: float) -> dict[str, Latency]:
+def times(desk: Desk, layer: str, grain: Grain, ratio: float) -> dict[str, InTurns]:
     return timed(desk.model.to_json(), layer, grain.value, ratio, str(state.workspace().root))

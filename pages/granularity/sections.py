@@ -9,11 +9,11 @@ from torch import Tensor
 
 from pages.granularity import charts, effects, texts
 from pages.granularity.effects import Effect
-from pages.ui import cards, changes, engine, measured, numbers, plots, provenance, state
+from pages.ui import cards, changes, engine, latencies, measured, numbers, plots, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.language import N_, _, said
 from pruning_core.analysis import one_layer
-from pruning_core.measuring.measures import Latency
+from pruning_core.measuring.beside import InTurns
 from pruning_core.sparsity import grains
 from pruning_core.sparsity.grains import Grain
 
@@ -124,6 +124,10 @@ def _speed(desk: Desk, layer: str, grain: Grain, ratio: float) -> None:
             device=provenance.processor(any_of.device, any_of.threads),
         )
     )
+    if unclear := latencies.unclear(*times.values()):
+        st.warning(unclear, icon=":material/warning:")
+        st.button(_("Measure again"), icon=":material/replay:", key="granularity.again", on_click=effects.timed.clear,
+                  wrap=True)  # fmt: skip
     st.caption(_(texts.WHY))
 
 
@@ -175,5 +179,5 @@ def _all(desk: Desk, layer: str, weight: Tensor, ratio: float, judged: str) -> N
     )
 
 
-def _ms(times: Mapping[str, Latency], name: str) -> str:
-    return numbers.milliseconds(times[name].median_ms) if name in times else "–"
+def _ms(times: Mapping[str, InTurns], name: str) -> str:
+    return latencies.told(times[name]) if name in times else "–"

@@ -8,7 +8,7 @@ from torch import Tensor
 from pages.lessons.lesson import Lesson, Step
 from pages.ui import bars, changes, numbers
 from pages.ui import charts as shared
-from pages.ui.demo import COUNTED, Demo, Shown
+from pages.ui.demo import COUNTED, HALF, Demo, Shown
 from pages.ui.language import N_, _
 from pruning_core.analysis.similarity import response_rows, weight_rows
 from pruning_core.criteria import GeometricMedian, L1Norm
@@ -52,14 +52,13 @@ def alike(demo: Demo) -> Shown:
 
 def _sweep(demo: Demo, keys: tuple[str, ...], alt: str) -> tuple[pd.DataFrame, Shown]:
     ranks = demo.ranks(L1Norm())
-    whole = demo.network.cost().macs
     rows = []
     for ratio in RATIOS:
         plan = demo.cut(ranks, ratio, keys)
         found = demo.measured(plan)
         seen, noise = found.accuracy, changes.paired(found.drop).within_noise
-        rows.append((ratio, seen.top1, seen.low, seen.high, noise, 1 - demo.network.cost(plan).macs / whole))
-    frame = pd.DataFrame(rows, columns=["ratio", "top1", "low", "high", "noise", "saved"])
+        rows.append((ratio, seen.top1, seen.low, seen.high, noise, demo.left(plan)))
+    frame = pd.DataFrame(rows, columns=["ratio", "top1", "low", "high", "noise", "left"])
     figure = shared.lines(
         frame,
         x="ratio",
@@ -73,10 +72,10 @@ def _sweep(demo: Demo, keys: tuple[str, ...], alt: str) -> tuple[pd.DataFrame, S
         y_percent=True,
     )
     free = frame[frame["noise"]].iloc[-1]
-    half = frame[frame["ratio"] == 0.5].iloc[0]
+    half = frame[frame["ratio"] == HALF].iloc[0]
     values = {
         "layer": keys[0] if keys else "", "full": numbers.percent(frame["top1"].iloc[0]),
-        "free": numbers.percent(free["ratio"], 0), "saved": numbers.percent(half["saved"], 0),
+        "free": numbers.percent(free["ratio"], 0), "left": numbers.percent(half["left"], 0),
         "eighth": numbers.percent(frame["top1"].iloc[1]),
         "half": numbers.percent(half["top1"]), "last": numbers.percent(frame["top1"].iloc[-1]),
     }  # fmt: skip
@@ -142,12 +141,12 @@ LESSON = Lesson(
             all_layers,
             N_(
                 "With an eighth of every layer gone the network is right on {eighth}; with half, "
-                "which saves {saved} of the MACs, on {half}."
+                "which leaves {left} of the MACs, on {half}."
             ),
             N_(
                 "Losses add up and feed each other: what one layer could spare when the others "
-                "were whole is missed when they are not. A network is then mended or trained, "
-                "which the last lessons measure."
+                "were whole is missed when they are not. A network is then mended or trained; "
+                "the last lesson trains what this very cut leaves."
             ),
         ),
         Step(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import streamlit as st
 import torch
 
 from pages.lessons.lesson import Lesson, Step
-from pages.ui import bars, numbers, provenance
 from pages.ui import charts as shared
-from pages.ui.demo import COUNTED, Demo, Shown
+from pages.ui import latencies, numbers, provenance
+from pages.ui.demo import COUNTED, HALF, Demo, Shown
 from pages.ui.language import N_, _
 from pages.ui.provenance import Provenance
 from pruning_core.analysis import one_layer
 from pruning_core.criteria import L1Norm
 from pruning_core.graph import remove
-from pruning_core.measuring.beside import timed_in_turns
+from pruning_core.measuring.beside import InTurns, timed_in_turns
 from pruning_core.measuring.measures import Latency
 from pruning_core.sparsity import grains
 from pruning_core.sparsity.grains import Grain
@@ -25,7 +27,7 @@ MANY = 64
 
 
 @st.cache_resource(show_spinner=False)
-def _times(_demo: Demo, batch: int) -> dict[str, Latency]:
+def _timed_once(_demo: Demo, batch: int) -> dict[str, InTurns]:
     ranks, network = _demo.ranks(L1Norm()), _demo.network
     plans = {f"{ratio:g}": _demo.cut(ranks, ratio) for ratio in RATIOS}
     models = {
@@ -35,14 +37,24 @@ def _times(_demo: Demo, batch: int) -> dict[str, Latency]:
     return timed_in_turns(models, torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0)))
 
 
-def _frame(demo: Demo, batch: int) -> pd.DataFrame:
-    times, ranks, whole = _times(demo, batch), demo.ranks(L1Norm()), demo.network.cost().macs
-    first = next(iter(times.values())).median_ms
+def _times(demo: Demo, batch: int) -> tuple[InTurns, ...]:
+    """By ratio. What tells nothing is not kept."""
+    found = _timed_once(demo, batch)
+    if any(each.noisy for each in found.values()):
+        _timed_once.clear()
+    return tuple(found.values())
+
+
+def _frame(demo: Demo, times: Sequence[InTurns]) -> pd.DataFrame:
+    """Columns `ratio`, `left`, `low`, `high`, `of`; without the time where it tells nothing."""
+    ranks = demo.ranks(L1Norm())
     rows = []
-    for ratio, each in zip(RATIOS, times.values()):
-        rows.append((ratio, demo.network.cost(demo.cut(ranks, ratio)).macs / whole, _("MACs")))
-        rows.append((ratio, each.median_ms / first, _("time")))
-    return pd.DataFrame(rows, columns=["ratio", "left", "of"])
+    for ratio, each in zip(RATIOS, times):
+        macs = demo.left(demo.cut(ranks, ratio))
+        rows.append((ratio, macs, macs, macs, _("MACs")))
+        if not any(share.noisy for share in times):
+            rows.append((ratio, each.share, each.low, each.high, _("time")))
+    return pd.DataFrame(rows, columns=["ratio", "left", "low", "high", "of"])
 
 
 def _timed(each: Latency) -> Provenance:
@@ -54,19 +66,21 @@ def _timed(each: Latency) -> Provenance:
 
 
 def _whole(demo: Demo, batch: int) -> Shown:
-    times, frame = _times(demo, batch), _frame(demo, batch)
+    times = _times(demo, batch)
     figure = shared.lines(
-        frame, x="ratio", y="left", by="of", alt=_("MACs and time that are left, as every layer loses the same share."),
+        _frame(demo, times), x="ratio", y="left", by="of", low="low", high="high",
+        alt=_("MACs and time that are left, as every layer loses the same share."),
         x_title=_("Channels removed"), y_title=_("Left of the unpruned network"), x_percent=True, y_percent=True,
     )  # fmt: skip
-    at = frame[frame["ratio"] == 0.5].set_index("of")["left"]
-    all_ms = list(times.values())
+    figure.update_yaxes(rangemode="tozero")
+    macs = demo.left(demo.half())
+    whole, half = times[0], times[RATIOS.index(HALF)]
     values = {
-        "macs": numbers.percent(at[_("MACs")], 0), "time": numbers.percent(at[_("time")], 0),
-        "before": numbers.milliseconds(all_ms[0].median_ms), "after": numbers.milliseconds(all_ms[2].median_ms),
-        "fold_macs": f"{1 / at[_('MACs')]:.1f}", "fold_time": f"{1 / at[_('time')]:.1f}",
+        "macs": numbers.percent(macs, 0),
+        "time": latencies.share(half), "before": latencies.told(whole), "after": latencies.told(half),
+        "fold_macs": f"{1 / macs:.1f}", "fold_time": f"{1 / half.share:.1f}",
     }  # fmt: skip
-    return Shown(figure, values, (COUNTED, _timed(all_ms[0])))
+    return Shown(figure, values, (COUNTED, _timed(whole)), latencies.unclear(*times))
 
 
 def many(demo: Demo) -> Shown:
@@ -94,14 +108,11 @@ def zeros(demo: Demo) -> Shown:
             }
         else:
             found[_("three quarters of the filters gone")] = times[one_layer.SMALLER]
-    figure = bars.bars(
-        list(found), [each.median_ms for each in found.values()], low=[each.p10_ms for each in found.values()],
-        high=[each.p90_ms for each in found.values()], alt=_("Time of {name}, in milliseconds.").format(name=name),
-        x_title=_("Time of one pass, ms"), marked=[name == _("the same, zeros skipped") for name in found],
-    )  # fmt: skip
-    dense, zeroed, skipped, smaller = (numbers.milliseconds(each.median_ms) for each in found.values())
+    alt = _("Time of {name}, in milliseconds.").format(name=name)
+    figure = latencies.bars_of(found, list(found), alt, marked=[each == _("the same, zeros skipped") for each in found])
+    dense, zeroed, skipped, smaller = map(latencies.told, found.values())
     values = {"layer": name, "dense": dense, "zeros": zeroed, "skipped": skipped, "smaller": smaller}
-    return Shown(figure, values, (_timed(next(iter(found.values()))),))
+    return Shown(figure, values, (_timed(next(iter(found.values()))),), latencies.unclear(*found.values()))
 
 
 LESSON = Lesson(
@@ -114,7 +125,7 @@ LESSON = Lesson(
             many,
             N_(
                 "{macs} of the MACs are left, {fold_macs} times fewer, and {time} of the time "
-                "({before} became {after}): {fold_time} times faster."
+                "({before} became {after}): {fold_time} times faster. In brackets: the 95 % interval."
             ),
             N_(
                 "Half of the channels leave about a quarter of the products, because a layer loses "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -79,20 +79,27 @@ def _answer(now: Step, demo: Demo, key: str) -> bool:
         plots.show(shown.figure, f"{key}.figure", still=True)
         cards.source_line(*shown.sources)
     with right:
-        st.markdown(
-            _("**Measured:** {text}").format(
-                text=_(now.found).format(**{name: literal(value) for name, value in shown.values.items()})
-            )
-        )
+        if shown.unclear:
+            st.warning(shown.unclear, icon=":material/warning:")
+            st.button(_("Measure again"), icon=":material/replay:", key=f"{key}.again", wrap=True)
+        else:
+            st.session_state[f"{key}.values"] = dict(shown.values)
+            st.markdown(_("**Measured:** {text}").format(text=_told(now, shown.values)))
         st.markdown(_("**What follows:** {text}").format(text=_(now.meaning)))
     return True
+
+
+def _told(now: Step, values: Mapping[str, str]) -> str:
+    return _(now.found).format(**{name: literal(value) for name, value in values.items()})
 
 
 def _end(lesson: Lesson, place: str) -> None:
     with st.container(border=True):
         st.subheader(_("That was: {lesson}").format(lesson=_(lesson.title)))
-        for each in lesson.steps:
-            st.markdown(f"* {_(each.question)} {_(each.meaning)}")
+        for number, each in enumerate(lesson.steps):
+            values = st.session_state.get(f"lessons.{lesson.key}.{number}.values")
+            measured = f"{_told(each, values)}  \n" if values else ""
+            st.markdown(f"**{_(each.question)}**  \n{measured}:gray[{_(each.meaning)}]")
         st.button(
             _("Begin it again"),
             icon=":material/replay:",

@@ -39,7 +39,9 @@ MYTHS: tuple[Myth, ...] = (
     Myth(N_("Basic pruning removes the weights that are exactly zero."), 3,
          N_("A trained network has hardly any. The real rule is a threshold or a number: the "
             "smallest go."),
-         showing.exact_zeros, N_("Of {weights} weights of the demo, {zeros} are exactly zero.")),
+         showing.exact_zeros,
+         N_("Of {weights} weights of the demo, {zeros} are exactly zero, and {small} are smaller than a hundredth of "
+            "the largest in their layer.")),
     Myth(N_("Geometric median: keep the filters nearest to the median."), 4,
          N_("The paper prunes those: what lies in the middle can be replaced by the others. The "
             "article's code keeps them, and so always keeps the most replaceable one."),

@@ -51,5 +51,8 @@ def _one(myth: Myth, number: int) -> None:
         with plain_errors():
             plots.show(shown.figure, f"{place}.figure")
             values = {name: literal(value) for name, value in shown.values.items()}
-            st.markdown(_("**Measured:** {text}").format(text=_(myth.found).format(**values)))
+            if shown.unclear:
+                st.warning(shown.unclear, icon=":material/warning:")
+            else:
+                st.markdown(_("**Measured:** {text}").format(text=_(myth.found).format(**values)))
             cards.source_line(*shown.sources)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from pages.ui import bars, charts, engine, numbers, provenance
+from pages.ui import bars, charts, engine, latencies, numbers, provenance
 from pages.ui.demo import COUNTED, Demo, Shown
 from pages.ui.language import N_, _, said
 from pruning_core.analysis import one_layer
@@ -25,37 +25,46 @@ from pruning_core.sparsity.grains import Grain
 COMPUTED = provenance.derived(N_("computed here from the example."))
 
 
+SMALL = (0.01, 0.1)  # parts of the largest weight of a layer
 ONES = {Grain.ELEMENT: N_("elements"), Grain.KERNEL: N_("kernels"), Grain.FILTER: N_("filters")}
 
 
 def exact_zeros(demo: Demo) -> Shown:
     weights = one_layer.layers(demo.model, demo.network)
-    zeros = {name: int((weight == 0).sum()) for name, weight in weights.items()}
-    figure = bars.bars(
-        list(zeros), list(zeros.values()), alt=_("Weights that are exactly zero, by layer."), x_title=_("Exact zeros")
-    )
     total = sum(weight.numel() for weight in weights.values())
-    return Shown(figure, {"zeros": f"{sum(zeros.values()):,}", "weights": f"{total:,}"}, (COUNTED,))
+    zeros = sum(int((weight == 0).sum()) for weight in weights.values())
+    shares = {
+        part: sum(int((weight.abs() < part * weight.abs().max()).sum()) for weight in weights.values())
+        for part in SMALL
+    }
+    names = [
+        _("exactly zero"),
+        *(_("smaller than {part} of the largest in its layer").format(part=numbers.percent(part, 0)) for part in SMALL),
+        _("all weights"),
+    ]
+    counts = [zeros, *shares.values(), total]
+    figure = bars.bars(
+        names, counts, alt=_("Weights by their size."), x_title=_("Weights"),
+        marked=[True] + [False] * (len(SMALL) + 1), told=[f"{count:,}" for count in counts],
+    )  # fmt: skip
+    values = {"zeros": f"{zeros:,}", "weights": f"{total:,}", "small": f"{shares[SMALL[0]]:,}"}
+    return Shown(figure, values, (COUNTED,))
 
 
 def time_and_macs(demo: Demo) -> Shown:
-    plan = demo.cut(demo.ranks(L1Norm()), 0.5)
+    plan = demo.half()
     models = {"whole": demo.model, "cut": remove(demo.model, demo.network, plan).model.eval()}
     x = torch.randn(64, *demo.network.example_shapes[0][1:], generator=torch.Generator().manual_seed(0))
     times = timed_in_turns(models, x)
-    left = {
-        N_("MACs"): demo.network.cost(plan).macs / demo.network.cost().macs,
-        N_("time"): times["cut"].median_ms / times["whole"].median_ms,
-    }
+    macs, cut = demo.left(plan), times["cut"]
+    time = (0.0, 0.0, 0.0) if cut.noisy else (cut.share, cut.low, cut.high)
     figure = bars.bars(
-        [_(name) for name in left],
-        list(left.values()),
-        alt=_("What is left when every layer loses half of its channels."),
-        x_title=_("Left of the whole network"),
-        percent=True,
-    )
-    values = {name.lower(): numbers.percent(value, 0) for name, value in left.items()}
-    return Shown(figure, values, (COUNTED, _timed(times["whole"])))
+        [_("MACs"), _("time")], [macs, time[0]], low=[macs, time[1]], high=[macs, time[2]],
+        alt=_("What is left when every layer loses half of its channels."), x_title=_("Left of the whole network"),
+        percent=True, told=[numbers.percent(macs, 0), latencies.share(cut)],
+    )  # fmt: skip
+    values = {"macs": numbers.percent(macs, 0), "time": latencies.share(cut)}
+    return Shown(figure, values, (COUNTED, _timed(times["whole"])), latencies.unclear(cut))
 
 
 def _timed(each: Latency) -> provenance.Provenance:
@@ -214,21 +223,15 @@ def skipping(demo: Demo) -> Shown:
     row = next(each for each in demo.network.layer_costs() if each.name == name)
     layer: nn.Module = demo.model.get_submodule(name)
     times = one_layer.timed(layer, row.shape_in, grains.mask(Grain.ELEMENT, weights[name], 0.75), row.macs)
-    figure = bars.bars(
-        [said(name) for name in times],
-        [each.median_ms for each in times.values()],
-        low=[each.p10_ms for each in times.values()],
-        high=[each.p90_ms for each in times.values()],
-        alt=_("Time of {name} with three quarters of its weights zero.").format(name=name),
-        x_title=_("Time of one pass, ms"),
-    )
+    alt = _("Time of {name} with three quarters of its weights zero.").format(name=name)
+    figure = latencies.bars_of(times, [said(way) for way in times], alt)
     values = {
         "layer": name,
-        "dense": numbers.milliseconds(times[one_layer.DENSE].median_ms),
-        "zeros": numbers.milliseconds(times[one_layer.MASKED].median_ms),
-        "skipped": numbers.milliseconds(times[one_layer.SKIPPED].median_ms),
+        "dense": latencies.told(times[one_layer.DENSE]),
+        "zeros": latencies.told(times[one_layer.MASKED]),
+        "skipped": latencies.told(times[one_layer.SKIPPED]),
     }
-    return Shown(figure, values, (_timed(times[one_layer.DENSE]),))
+    return Shown(figure, values, (_timed(times[one_layer.DENSE]),), latencies.unclear(*times.values()))
 
 
 def counting_norm(demo: Demo) -> Shown:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from pages.taxonomy import frames, glossary, preview, trying, views, words
+from pages.taxonomy import finding, frames, glossary, preview, trying, views, words
 from pages.ui import cards as marks
 from pages.ui import provenance, state
 from pages.ui.desk import Desk
@@ -39,7 +39,7 @@ def _word(word: tuple[str, str], shown: pd.DataFrame) -> None:
                 said(row.name),
                 key=f"taxonomy.of.{row.key}",
                 type="tertiary",
-                on_click=views.choose,
+                on_click=finding.choose,
                 args=(row.key,),
                 wrap=True,
             )
@@ -54,7 +54,7 @@ def _card(card: Card, cards: Sequence[Card], desk: Desk) -> None:
                 said(value),
                 key=f"taxonomy.badge.{axis}",
                 type="tertiary",
-                on_click=views.choose,
+                on_click=finding.choose,
                 args=(None, (axis, value)),
                 help=_(words.DEFINITIONS[axis, value]),
                 wrap=True,
@@ -91,7 +91,7 @@ def _idea(card: Card, cards: Sequence[Card], desk: Desk) -> None:
                 st.markdown(f":gray[{_(label)}]", width="content")
                 for each in found:
                     st.button(
-                        said(each.name), key=f"taxonomy.{label}.{each.key}", type="tertiary", on_click=views.choose,
+                        said(each.name), key=f"taxonomy.{label}.{each.key}", type="tertiary", on_click=finding.choose,
                         args=(each.key,), wrap=True,
                     )  # fmt: skip
 

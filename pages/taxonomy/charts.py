@@ -1,4 +1,4 @@
-"""The picture of the survey's axes, the years with who builds on whom, and the scores of one layer."""
+"""The years with who builds on whom, and the scores of one layer."""
 
 from __future__ import annotations
 
@@ -8,85 +8,14 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from pages.taxonomy.frames import Line
 from pages.ui import charts, theme
 from pages.ui.language import _, said
 from pages.ui.literal import plotted
 
-NODES = "nodes"  # the trace that takes the clicks
-PAPERS = "papers"
+PAPERS = "papers"  # the trace that takes the clicks
 FIRST = 2014  # the year at the left edge: the few older ones would press the others together
 LONGEST = 15  # characters of a line of text at a dot
-HEIGHT = 640  # of a table: as the picture, which fits one screen
-COLUMNS, FEWEST, ROW_PX = 3, 16, 14
-INDENT, SHARES = (0.0, 0.012, 0.03), (0.62, 0.36, 0.13)  # by depth: of a column, and how strong its colour is
-
-
-def outline(lines: Sequence[Line], *, selected: str | None) -> go.Figure:
-    """The axes as a list in columns: a band for each value of the outer axis, in it those of the inner one and the
-    methods. A click lands on the trace `NODES`, whose customdata is the line's id."""
-    places, tall = _columns(lines)
-    branches = list(dict.fromkeys(line.path[0] for line in lines))
-    hue = {branch: theme.color(i) for i, branch in enumerate(branches)}
-    methods = sum(line.depth == 2 for line in lines)
-    figure = charts.blank(
-        _(
-            "Map of {methods} methods: {n} parts by the outer axis ({branches}), each divided by "
-            "the inner axis, one line for each method."
-        ).format(methods=methods, n=len(branches), branches=", ".join(map(said, branches))),
-        height=8 + ROW_PX * tall,
-        x_title="",
-        y_title="",
-    )
-    figure.add_bar(
-        orientation="h",
-        base=[column + INDENT[line.depth] for line, (column, _row) in zip(lines, places)],
-        x=[0.985 - INDENT[line.depth] for line in lines],
-        y=[place[1] for place in places],
-        width=0.94,
-        marker={
-            "color": [theme.tinted(hue[line.path[0]], SHARES[line.depth]) for line in lines],
-            "line": {
-                "width": [2.5 if line.id == selected else 0 for line in lines],
-                "color": theme.CUT,
-            },
-        },
-        text=[f"<b>{line.label}</b> {line.count}" if line.depth < 2 else line.label for line in lines],
-        textposition="inside",
-        insidetextanchor="start",
-        constraintext="none",
-        textangle=0,
-        textfont={"size": 11, "color": theme.ON_TINT},
-        cliponaxis=True,
-        customdata=[line.id for line in lines],
-        hovertext=[line.name if line.depth == 2 else f"{line.name}: {line.count}" for line in lines],
-        hovertemplate="%{hovertext}<extra></extra>",
-        selected={"marker": {"opacity": 1}},
-        unselected={"marker": {"opacity": 1}},
-        name=NODES,
-        showlegend=False,
-    )
-    figure.update_xaxes(visible=False, range=[0, max(1 + place[0] for place in places)])
-    figure.update_yaxes(visible=False, range=[tall - 0.4, -0.6])
-    figure.update_layout(
-        margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode=False, hovermode="closest", barmode="overlay"
-    )
-    return figure
-
-
-def _columns(lines: Sequence[Line]) -> tuple[list[tuple[int, int]], int]:
-    """((column, row) of every line, rows of a column): in columns of equal height, no heading alone at the end."""
-    tall = max(FEWEST, -(-len(lines) // COLUMNS))
-    places, column, row = [], 0, 0
-    for number, line in enumerate(lines):
-        left = tall - row
-        heading = line.depth < 2
-        follows = 2 - line.depth if heading and number + 1 < len(lines) else 0  # lines that must stand below it
-        if left <= follows and column + 1 < COLUMNS:
-            column, row = column + 1, 0
-        places.append((column, row))
-        row += 1
-    return places, max(tall, max(place[1] for place in places) + 1)
+HEIGHT = 640  # of a table, which fits one screen
 
 
 def _lines(label: str) -> str:

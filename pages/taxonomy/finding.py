@@ -11,6 +11,7 @@ from pages.ui.language import _, said
 OUTER, INNER = "data", "family"
 AXES = "taxonomy.axes"  # the two axes of the picture
 OPEN, WORD = "taxonomy.card", "taxonomy.word"  # the card that is open; the word whose meaning is
+PART = "taxonomy.group"  # the group of the picture that was opened, until a card is
 
 
 def section(table: pd.DataFrame, *, with_axes: bool) -> pd.DataFrame:
@@ -38,7 +39,14 @@ def section(table: pd.DataFrame, *, with_axes: bool) -> pd.DataFrame:
 
 def _afresh() -> None:
     """Another search opens its own first card."""
-    st.session_state[OPEN] = st.session_state[WORD] = None
+    st.session_state[OPEN] = st.session_state[WORD] = st.session_state[PART] = None
+
+
+def choose(key: str | None = None, word: tuple[str, str] | None = None) -> None:
+    """Open a card, or the meaning of a word, beside the picture."""
+    st.session_state[WORD] = word
+    if key is not None:
+        st.session_state[OPEN], st.session_state[PART] = key, None
 
 
 def _choose_axes(left: st.delta_generator.DeltaGenerator, right: st.delta_generator.DeltaGenerator) -> None:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pages.taxonomy.words import AXES, named_as
+from pages.taxonomy.words import AXES, VALUES, named_as
 from pages.ui.language import _, said
 from pruning_core.taxonomy import Card
 
-SEPARATOR = "\x1f"  # between the parts of a line's id: no name holds it
 MOST = 24  # characters of a word in brackets that may stand for the name
 
 
@@ -64,35 +63,44 @@ def found(frame: pd.DataFrame, words: str, wanted: Mapping[str, Sequence[str]]) 
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of the picture. ``path``: the values on the two axes, and of a method its key; ``depth`` 0, 1 or 2."""
+class Inner:
+    """A group: a value of the inner axis in one of the outer. ``names``: card's key -> what is written for it."""
 
-    path: tuple[str, ...]
-    label: str
-    count: int
-    name: str
+    value: str
+    names: Mapping[str, str]
 
     @property
-    def depth(self) -> int:
-        return len(self.path) - 1
+    def count(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class Outer:
+    value: str
+    inner: tuple[Inner, ...]
 
     @property
-    def id(self) -> str:
-        return SEPARATOR.join(self.path)
+    def count(self) -> int:
+        return sum(each.count for each in self.inner)
 
 
-def outline(frame: pd.DataFrame, axes: Sequence[str]) -> list[Line]:
-    """Everything in order: the values of the outer axis, in each those of the inner one, in each the methods."""
-    lines = []
-    for outer, part in frame.groupby(axes[0], sort=False):
-        lines.append(Line((str(outer),), said(str(outer)), len(part), said(str(outer))))
-        for inner, few in part.groupby(axes[1], sort=False):
-            lines.append(Line((str(outer), str(inner)), said(str(inner)), len(few), said(str(inner))))
-            lines += [
-                Line((str(outer), str(inner), row.key), short(said(row.name)), 1, said(row.name))
-                for row in few.itertuples(index=False)
-            ]
-    return lines
+def grouped(frame: pd.DataFrame, axes: Sequence[str]) -> list[Outer]:
+    """Every row of `frame` once: by the values of the outer axis, in the survey's order, and in each by the inner's."""
+
+    def by(part: pd.DataFrame, axis: str) -> list[tuple[str, pd.DataFrame]]:
+        found = {str(value): few for value, few in part.groupby(axis, sort=False)}
+        return [(str(value), found[str(value)]) for value in VALUES[axis] if str(value) in found]
+
+    return [
+        Outer(
+            outer,
+            tuple(
+                Inner(inner, {row.key: short(said(row.name)) for row in few.itertuples(index=False)})
+                for inner, few in by(part, axes[1])
+            ),
+        )
+        for outer, part in by(frame, axes[0])
+    ]
 
 
 def short(name: str) -> str:

@@ -9,7 +9,7 @@ from pages.ui.language import _
 
 
 def counted() -> None:
-    st.markdown(_("{kinds} run here. Click a line: it opens beside.").format(kinds=registry.counted()))
+    st.markdown(_("{kinds} run here.").format(kinds=registry.counted()))
 
 
 def sources() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 import streamlit as st
 
-from pages.taxonomy import charts, finding, frames, registry
+from pages.taxonomy import charts, finding, frames, picture, registry
 from pages.ui import plots
 from pages.ui.language import N_, _, said
 
@@ -23,38 +23,13 @@ def opened(shown: pd.DataFrame) -> str:
     return str(found) if found in known else str(shown["key"].iloc[0]) if len(shown) else ""
 
 
-def choose(key: str | None = None, word: tuple[str, str] | None = None) -> None:
-    """Open a card, or the meaning of a word, beside the picture."""
-    st.session_state[WORD] = word
-    if key is not None:
-        st.session_state[OPEN] = key
-
-
-def picture(shown: pd.DataFrame) -> None:
-    """The clickable map: one axis outside, another inside, a line for each method."""
-    axes = finding.axes()
+def at_a_glance(shown: pd.DataFrame) -> None:
+    """One axis outside, another inside, a button for each method."""
     if shown.empty:
         st.info(_(NOTHING))
         return
-    figure = charts.outline(frames.outline(shown, axes), selected=_selected(shown, axes))
-    clicked = plots.pick(figure, "taxonomy.picture", charts.NODES)
-    if clicked is None:
-        return
-    path = str(clicked["customdata"]).split(frames.SEPARATOR)
-    if len(path) > len(axes):
-        choose(path[-1])
-    else:
-        choose(word=(axes[len(path) - 1], path[-1]))
-    st.rerun()
-
-
-def _selected(shown: pd.DataFrame, axes: tuple[str, str]) -> str | None:
-    """The line of the open card, or of the open word where it is one of the outer axis."""
     word = st.session_state.get(WORD)
-    if word is not None:
-        return word[1] if word[0] == axes[0] else None
-    row = shown[shown["key"] == opened(shown)]
-    return frames.SEPARATOR.join(row[column].iloc[0] for column in (*axes, "key")) if len(row) else None
+    picture.show(shown, opened(shown) if word is None else "")
 
 
 def timeline(shown: pd.DataFrame) -> None:
@@ -72,7 +47,7 @@ def timeline(shown: pd.DataFrame) -> None:
     lines = _("A line leads from a paper to one that takes it up, extends or answers it.")
     st.caption(f"{lines} {note}" if undated else lines)
     if clicked is not None:
-        choose(clicked["customdata"])
+        finding.choose(clicked["customdata"])
         st.rerun()
 
 
@@ -102,7 +77,7 @@ def table(shown: pd.DataFrame) -> None:
     if rows != st.session_state.get("taxonomy.rows"):
         st.session_state["taxonomy.rows"] = rows
         if rows and rows[0] < len(shown):
-            choose(shown["key"].iloc[rows[0]])
+            finding.choose(shown["key"].iloc[rows[0]])
             st.rerun()
 
 
@@ -114,7 +89,7 @@ def _elsewhere(shown: pd.DataFrame) -> None:
 
 
 VIEWS: Mapping[str, Callable[[pd.DataFrame], None]] = {
-    PICTURE: picture,
+    PICTURE: at_a_glance,
     N_("Years and lineage"): timeline,
     N_("Table"): table,
     COMPARE: _elsewhere,

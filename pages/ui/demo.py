@@ -16,23 +16,28 @@ from pages.ui.provenance import Provenance
 from pages.ui.ranking import ranking
 from pruning_core.allocation.lowest import lowest
 from pruning_core.analysis.slider import Measured
-from pruning_core.criteria import Criterion
+from pruning_core.criteria import Criterion, L1Norm
 from pruning_core.datasets import Dataset, hold_out
 from pruning_core.graph import Group, Network, Plan
 from pruning_core.studies.inputs import fitted
 from pruning_core.zoo import DEMOS
 
+HALF = 0.5  # of the channels: what goes wherever lessons and myths cut every layer alike
 Ranks = Mapping[str, Tensor]
 COUNTED = provenance.derived(N_("counted from the demo network's weights."))
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A figure, what fills the named places of a sentence, and where the numbers come from."""
+    """A figure, what fills the named places of a sentence, and where the numbers come from.
+
+    ``unclear``: why nothing can be told from what was measured; it stands in place of the sentence.
+    """
 
     figure: go.Figure
     values: Mapping[str, str]
     sources: tuple[Provenance, ...]
+    unclear: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,14 @@ class Demo:
                 if group.key in (keys or tuple(g.key for g in self.groups)) and group.key in ranks
             }
         )
+
+    def half(self) -> Plan:
+        """The cut that the lessons share: half of the channels of every layer, by the L1 norm."""
+        return self.cut(self.ranks(L1Norm()), HALF)
+
+    def left(self, plan: Plan) -> float:
+        """The share of the network's MACs that the plan leaves."""
+        return self.network.cost(plan).macs / self.network.cost().macs
 
     def parts(self) -> tuple[Dataset, Dataset]:
         """(images to look at, images to measure on), both of the training part."""

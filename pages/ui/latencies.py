@@ -2,11 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.ui import cards, numbers, provenance
-from pages.ui.language import _
+from pages.ui import bars, cards, numbers, provenance
+from pages.ui.language import N_, _
+from pruning_core.measuring.beside import InTurns
 from pruning_core.measuring.measures import Latency
+
+TOO_NOISY = N_("too noisy to tell")
+
+
+def unclear(*found: InTurns) -> str:
+    """The sentence for times that tell nothing, because something else ran beside; "" where they do tell."""
+    noisy = [each for each in found if each.noisy]
+    if not noisy:
+        return ""
+    worst = max(noisy, key=lambda each: each.high_ms / each.low_ms)
+    return _(
+        "**Too noisy to tell.** Equal passes took from {low} to {high} here, and their median may lie anywhere from "
+        "{least} to {most}: something else is at work on this machine. Measure again when it is quiet."
+    ).format(
+        low=numbers.milliseconds(worst.p10_ms), high=numbers.milliseconds(worst.p90_ms),
+        least=numbers.milliseconds(worst.low_ms), most=numbers.milliseconds(worst.high_ms),
+    )  # fmt: skip
+
+
+def told(each: InTurns) -> str:
+    """The median, or that there is none to tell."""
+    return _(TOO_NOISY) if each.noisy else numbers.milliseconds(each.median_ms)
+
+
+def share(each: InTurns) -> str:
+    """Its part of the first one's time, with its interval."""
+    if each.noisy:
+        return _(TOO_NOISY)
+    return f"{numbers.percent(each.share, 0)} ({100 * each.low:.0f}–{100 * each.high:.0f})"
+
+
+def bars_of(found: Mapping[str, InTurns], names: Sequence[str], alt: str, **looks: Any) -> go.Figure:
+    """A bar for each, what is noisy without one; `names` are what is written for them, `looks` as for ``bars.bars``."""
+    shown = list(found.values())
+    return bars.bars(
+        names, [0.0 if each.noisy else each.median_ms for each in shown],
+        low=[0.0 if each.noisy else each.low_ms for each in shown],
+        high=[0.0 if each.noisy else each.high_ms for each in shown],
+        alt=alt, x_title=_("Time of one pass, ms"), told=[told(each) for each in shown], **looks,
+    )  # fmt: skip
 
 
 def indistinct(before: Latency, after: Latency) -> bool:

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.graph import Network
-from pruning_core.measuring.beside import timed_in_turns
-from pruning_core.measuring.measures import Latency
+from pruning_core.measuring.beside import InTurns, timed_in_turns
 from pruning_core.sparsity.compressed import CompressedConv, CompressedLinear
 from pruning_core.sparsity.weights import INDEX, prunable
 
@@ -63,7 +62,7 @@ def masked(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
     return new
 
 
-def timed(layer: nn.Module, shape: tuple[int, ...], mask: Tensor, macs: int) -> dict[str, Latency]:
+def timed(layer: nn.Module, shape: tuple[int, ...], mask: Tensor, macs: int) -> dict[str, InTurns]:
     """The layer as it is, with its zeros, with kernels that skip zeros, and without its empty filters.
 
     ``shape`` of one input, without the batch; ``macs`` of one input. What cannot be built is not among them.

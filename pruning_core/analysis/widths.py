@@ -12,7 +12,8 @@ from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+
+from pruning_core.measuring.medians import median_interval
 
 Times = NDArray[np.float64]
 MOST = 48  # widths of one layer
@@ -56,17 +57,8 @@ def difference(one: Sequence[Times], other: Sequence[Times], among: int = 1) -> 
     From order statistics, so nothing is assumed of how times spread; with 95 % for ``among`` such intervals together.
     The widest that any pair of copies gives.
     """
-    bounds = [_median_interval(b - a, 0.05 / among) for a, b in product(one, other)]
+    bounds = [median_interval(b - a, 0.05 / among) for a, b in product(one, other)]
     return min(low for low, _ in bounds), max(high for _, high in bounds)
-
-
-def _median_interval(values: Times, alpha: float) -> tuple[float, float]:
-    """From the k-th smallest to the k-th largest value (the sign test, turned round)."""
-    ordered = np.sort(values)
-    outside = int(binom.ppf(alpha / 2, len(values), 0.5))  # so many on either side may be left out
-    if outside < 1:
-        raise ValueError(f"{len(values)} rounds are too few for an interval")
-    return float(ordered[outside - 1]), float(ordered[-outside])
 
 
 def cliffs(times: Mapping[int, Sequence[Times]]) -> tuple[Cliff, ...]:

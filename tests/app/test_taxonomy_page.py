@@ -22,8 +22,8 @@ from pruning_core.graph import Plan
 from pruning_core.methods.recoveries import RECOVERIES
 from pruning_core.methods.registry import METHODS
 from pruning_core.sparsity.grains import Grain
+from pruning_core.taxonomy import Data, Family
 from tests.app.fake_criterion import Alphabet
-from tests.app.test_ui_theme import contrast
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,19 +53,34 @@ ALL = (*CRITERIA, *ALLOCATIONS, *SHORTCUTS, *EXPLORERS, *SCHEDULES, *RECOVERIES,
 
 
 @pytest.mark.parametrize("axes", list(itertools.permutations(words.AXES, 2)), ids=":".join)
-def test_all_that_runs_has_one_line_whichever_axis_is_inside(axes):
-    lines = frames.outline(frames.table(registry.cards()), axes)
-    assert sorted(line.path[-1] for line in lines if line.depth == 2) == sorted(each.card.key for each in ALL)
-    assert len({line.id for line in lines}) == len(lines)
-    assert sum(line.count for line in lines if line.depth == 0) == len(ALL)
-    places, tall = charts._columns(lines)
-    assert len(set(places)) == len(lines) and max(row for _, row in places) < tall, "no two lines in one place"
+def test_all_that_runs_has_one_place_whichever_axis_is_inside(axes):
+    rows = frames.grouped(frames.table(registry.cards()), axes)
+    names = [key for row in rows for group in row.inner for key in group.names]
+    assert sorted(names) == sorted(each.card.key for each in ALL)
+    assert sum(row.count for row in rows) == len(ALL)
+    assert [row.value for row in rows] == [value for value in words.VALUES[axes[0]] if value in {r.value for r in rows}]
 
 
-def test_the_picture_fits_one_screen_and_can_be_read_on_either_page():
-    figure = charts.outline(frames.outline(frames.table(registry.cards()), AXES), selected=None)
-    assert figure.layout.height < 700
-    assert min(contrast(theme.ON_TINT, color) for color in figure.data[0].marker.color) >= 4.5
+def test_at_a_glance_there_are_groups_with_counts_and_the_names_of_the_open_one_alone(page):
+    page.run()
+    keys = [each.key for each in page.button if each.key.startswith("taxonomy.name.")]
+    assert keys == ["taxonomy.name.l1", "taxonomy.name.l2", "taxonomy.name.lp"], "the group of the open card"
+    part = f"taxonomy.part.data.family.{Data.UNLABELLED}"
+    page.button_group(key=part).set_value(str(Family.ACTIVATION)).run()
+    assert not page.exception
+    mine = {c.key for c in registry.cards() if (c.data, c.family) == (Data.UNLABELLED, Family.ACTIVATION)}
+    assert {each.key.removeprefix("taxonomy.name.") for each in page.button if "taxonomy.name." in each.key} == mine
+    assert page.session_state["taxonomy.word"] == ("family", str(Family.ACTIVATION))
+    page.button(key="taxonomy.name.apoz").click().run()
+    assert page.session_state["taxonomy.card"] == "apoz" and page.session_state["taxonomy.word"] is None
+    assert page.button_group(key=part).value == str(Family.ACTIVATION), "its group stays open"
+
+
+def test_where_few_are_in_view_all_their_names_are(page):
+    page.session_state["taxonomy.filter.time"] = ["before training"]
+    page.run()
+    names = {each.key.removeprefix("taxonomy.name.") for each in page.button if "taxonomy.name." in each.key}
+    assert names == {c.key for c in registry.cards() if c.time == "before training"}
 
 
 def test_every_value_of_every_axis_has_a_meaning_a_drawing_and_is_one_of_the_registrys():

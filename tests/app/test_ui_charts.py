@@ -213,3 +213,25 @@ def test_a_long_title_below_bars_goes_on_in_a_second_line():
     )
     assert long.layout.xaxis.title.text == "Of what the L1 norm removes,<br>also removed"
     assert short.layout.xaxis.title.text == "Accuracy" and long.layout.height > short.layout.height
+
+
+def test_a_bar_far_longer_than_the_others_runs_out_and_says_how_far():
+    figure = bars.bars(["a", "b", "c"], [1.0, 2.0, 40.0], alt="Times.", x_title="ms", told=["1 ms", "2 ms", "40 ms"])
+    end = figure.layout.xaxis.range[1]
+    assert 2.0 < end < 6.0
+    assert [each.text for each in figure.layout.annotations] == ["1 ms", "2 ms", "40 ms ▸"]
+    assert figure.layout.annotations[2].x == end and figure.layout.annotations[2].xanchor == "right"
+    near = bars.bars(["a", "b"], [1.0, 2.5], alt="Times.", x_title="ms", told=["1 ms", "2.5 ms"])
+    assert near.layout.xaxis.range[1] > 2.5 and not any("▸" in each.text for each in near.layout.annotations)
+    empty = bars.bars(["a"], [0.0], alt="Zeros.", x_title="Zeros", told=["0"])
+    assert empty.layout.annotations[0].text == "0" and empty.layout.xaxis.range[1] > 0
+
+
+def test_means_that_lie_close_are_marks_on_an_axis_of_their_own_with_what_they_are_of():
+    figure = bars.means(
+        ["a", "b"], [0.96, 0.97], low=[0.94, 0.95], high=[0.98, 0.985], single=[[0.95, 0.97], [0.97, 0.97]],
+        alt="Accuracy.", x_title="Accuracy", marked=[False, True],
+    )  # fmt: skip
+    assert not any(each.type == "bar" for each in figure.data)
+    assert [list(each.x) for each in figure.data] == [[0.96], [0.95, 0.97], [0.97], [0.97, 0.97]]
+    assert figure.data[0].error_x.array[0] == pytest.approx(0.02) and list(figure.layout.yaxis.ticktext) == ["a", "b"]

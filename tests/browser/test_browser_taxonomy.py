@@ -2,35 +2,32 @@
 
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.browser.conftest import figure, settle
-
-
-def click(page: Page, x: float, y: float) -> None:
-    page.mouse.move(x, y)
-    page.wait_for_timeout(300)
-    page.mouse.click(x, y)
 
 
 def test_the_picture_opens_cards_and_words_and_a_criterion_is_tried(server, visitor, shoot):
     page = visitor().new_page()
     page.goto(f"{server.url}/taxonomy")
-    bars = page.locator(".js-plotly-plot .barlayer .point")
-    expect(bars.first).to_be_visible(timeout=120_000)
+    main = page.get_by_test_id("stMain")
+    title = main.get_by_role("heading", level=3).first
+    expect(title).to_have_text("L1 norm", timeout=120_000)
     settle(page)
-    title = page.get_by_test_id("stMain").get_by_role("heading", level=3).first
-    before = title.inner_text()
-    box = bars.nth(3).bounding_box()
-    click(page, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    expect(title).not_to_have_text(before)
+    last = main.get_by_role("radio", name="control 2").or_(main.get_by_text("control 2", exact=True)).first
+    box = last.bounding_box()
+    assert box["y"] + box["height"] <= 900, "all groups are on one screen"
+    main.get_by_text("importance: activations 9", exact=True).click()
+    expect(page.get_by_text("What channels answer to images decides")).to_be_visible()
+    main.get_by_role("button", name="APoZ", exact=True).click()
+    expect(title).to_contain_text("APoZ")
     shoot(page, "taxonomy-card")
 
     settle(page)
-    box = bars.first.bounding_box()  # the first value of the outer axis
-    click(page, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    main.get_by_role("button", name="none 17").focus()  # the first value of the outer axis, by the keyboard
+    page.keyboard.press("Enter")
     expect(page.get_by_text("The weights alone.")).to_be_visible()
-    expect(page.get_by_test_id("stMain").get_by_test_id("stImage").first).to_be_visible()
+    expect(main.get_by_test_id("stImage").first).to_be_visible()
     shoot(page, "taxonomy-word")
 
     page.get_by_test_id("stMain").get_by_role("button", name="L1 norm").first.click()
