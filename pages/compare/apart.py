@@ -7,24 +7,24 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 import streamlit as st
 
-from pages.compare.measured import Row
-from pages.ui import cards, charts, jobs, made, plots, provenance, state, theme
-from pages.ui.desk import Desk
+from pages.compare.measured import SAME, Row
+from pages.ui import cards, charts, jobs, plots, provenance, state, theme
 from pages.ui.language import _
 from pages.ui.literal import distinct
 from pruning_core.analysis.differing import LayerDifference
+from pruning_core.datasets import DataRef
 from pruning_core.runs.view import State
 from pruning_core.studies.differences import IMAGES, DifferencesRun
 
 QUICK_MACS = 1e10  # of both networks on all images: seconds, so that nobody has to ask
 
 
-def section(desk: Desk, one: Row, two: Row) -> None:
+def section(data: DataRef, one: Row, two: Row) -> None:
     st.markdown(f"**{_('Weights and activations')}**")
     if one.node.model == two.node.model:
-        st.caption(_("Both are the same network. Choose another one above."))
+        st.caption(_(SAME))
         return
-    run = DifferencesRun(one.node.model, two.node.model, made.tested(one.node.model, desk.data))
+    run = DifferencesRun(one.node.model, two.node.model, data)
     known = state.jobs().find(run)
     if known is None:
         quick = (one.cost.macs + two.cost.macs) * IMAGES < QUICK_MACS

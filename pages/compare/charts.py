@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from pages.compare.measured import Row, value
 from pages.compare.tree import Node
-from pages.ui import charts, theme
-from pages.ui.language import N_, _
+from pages.ui import charts, measured, theme
+from pages.ui.language import N_, _, said
 from pages.ui.literal import distinct, plotted
-from pages.ui.measured import text
 from pruning_core.zoo import ModelRef
 
 POINTS = "networks"  # the trace that takes the clicks
@@ -48,7 +47,7 @@ def tree(nodes: Sequence[Node], pinned: ModelRef, other: ModelRef) -> go.Figure:
         y=[node.row for node in nodes],
         mode="markers+text",
         name=POINTS,
-        text=[f" {_short(node)}{' (pinned)' if node.model == pinned else ''}" for node in nodes],
+        text=[f" {_short(node)}{_(' (pinned)') if node.model == pinned else ''}" for node in nodes],
         textposition="middle right",
         cliponaxis=False,
         marker={
@@ -71,51 +70,52 @@ def _short(node: Node) -> str:
     return plotted(node.label if node.parent is None else node.label.rpartition(", ")[2])
 
 
-def front(rows: Sequence[Row], axis: str, best: set[int], pinned: ModelRef, other: ModelRef) -> go.Figure:
-    """Accuracy with its interval against ``axis``; the line joins those that no other one beats."""
+def front(rows: Sequence[Row], axis: str, key: str, best: set[int], pinned: ModelRef, other: ModelRef) -> go.Figure:
+    """The value of the measure ``key`` with its interval against ``axis``; the line joins those that none beats."""
     shown = [
         (row, row.accuracy, cost, at in best)
         for at, row in enumerate(rows)
         if row.accuracy is not None and (cost := value(row, axis)) is not None
     ]
-    alt = _("Accuracy of {n} networks against {axes}; {n_2} of them are beaten by none.").format(
-        n=len(shown), axes=_(AXES[axis]), n_2=len(best)
+    alt = _("{measure} of {n} networks against {axes}; {n_2} of them are beaten by none.").format(
+        measure=said(measured.measure(key).title), n=len(shown), axes=_(AXES[axis]), n_2=len(best)
     )
-    figure = charts.blank(alt, height=380, x_title=_(AXES[axis]), y_title=_("Top-1 accuracy, test images"))
-    line = sorted((cost, accuracy.top1) for _, accuracy, cost, top in shown if top)
+    beside = _("{measure}, test images").format(measure=said(measured.axis_title(key)))
+    figure = charts.blank(alt, height=380, x_title=_(AXES[axis]), y_title=beside)
+    line = sorted((cost, accuracy.top1) for row, accuracy, cost, top in shown if top)
     figure.add_scatter(
-        x=[cost for cost, _ in line], y=[top1 for _, top1 in line], mode="lines", name=_("beaten by none"),
+        x=[cost for cost, top1 in line], y=[top1 for cost, top1 in line], mode="lines", name=_("beaten by none"),
         line={"color": theme.ACCENT, "width": 2, "shape": "hv"}, hoverinfo="skip",
     )  # fmt: skip
     figure.add_scatter(
-        x=[cost for _, _, cost, _ in shown],
-        y=[accuracy.top1 for _, accuracy, _, _ in shown],
+        x=[cost for row, accuracy, cost, top in shown],
+        y=[accuracy.top1 for row, accuracy, cost, top in shown],
         mode="markers",
         name=POINTS,
         showlegend=False,
         marker={
             "color": [theme.CUT if row.node.model == other else theme.ACCENT if top else theme.NEUTRAL
-                      for row, _, _, top in shown],
+                      for row, accuracy, cost, top in shown],
             "symbol": ["diamond" if row.node.model == pinned else "circle" for row, *_ in shown],
             "size": [14 if row.node.model in (pinned, other) else 9 for row, *_ in shown],
         },
         error_y={
             "type": "data",
-            "array": [accuracy.high - accuracy.top1 for _, accuracy, _, _ in shown],
-            "arrayminus": [accuracy.top1 - accuracy.low for _, accuracy, _, _ in shown],
+            "array": [accuracy.high - accuracy.top1 for row, accuracy, cost, top in shown],
+            "arrayminus": [accuracy.top1 - accuracy.low for row, accuracy, cost, top in shown],
             "color": theme.faded(theme.NEUTRAL, 0.7),
             "thickness": 1.1,
             "width": 3,
         },
         error_x=_spread([row for row, *_ in shown]) if axis == "latency" else None,
         hovertext=[
-            f"{plotted(row.node.label)}<br>{text(accuracy)}"
-            for row, accuracy, _, _ in shown
+            f"{plotted(row.node.label)}<br>{plotted(measured.text(accuracy))}"
+            for row, accuracy, cost, top in shown
         ],
         hoverinfo="text",
     )  # fmt: skip
     figure.update_xaxes(rangemode="tozero")
-    figure.update_yaxes(tickformat=theme.PERCENT)
+    figure.update_yaxes(tickformat=measured.ticks(key))
     return figure
 
 
@@ -150,7 +150,7 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str], who: str) -> go
         text=counts if printed else None,
         texttemplate="%{text}" if printed else None,
         showscale=False,
-        hovertemplate="%{y}, said %{x}: %{z} images<extra></extra>",
+        hovertemplate=_("%{y}, said %{x}: %{z} images") + "<extra></extra>",
         xgap=1,
         ygap=1,
     )

@@ -5,19 +5,23 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.compare import charts
-from pages.compare.measured import Row
+from pages.compare.measured import SAME, Row
 from pages.ui import cards, differences, pictures, plots, provenance, state
 from pages.ui.desk import Desk
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, said
 from pages.ui.literal import literal
 from pages.ui.pictures import Caption
 from pruning_core.measuring.answers import Answers, confusion, damage, flips
+from pruning_core.measuring.classifying import TopOne
+from pruning_core.measuring.measures import TOP1
+from pruning_core.studies.judging import refusal
 
 COUNTED = provenance.derived(N_("counted in the captured networks, exactly"))
 MOST_CLASSES = 40  # of a picture of confusions that can be read
 COUNTS = {"channels": N_("Channels"), "macs": N_("MACs"), "parameters": N_("Parameters")}
 KINDS = {"lost": N_("Right to wrong"), "gained": N_("Wrong to right"), "other": N_("Wrong to another wrong")}
 SHOWN = 40
+UNMEASURED = N_("Their answers are not measured yet.")
 
 
 def layers(one: Row, two: Row) -> None:
@@ -41,6 +45,9 @@ def layers(one: Row, two: Row) -> None:
 
 
 def classes(desk: Desk, one: Row, two: Row) -> None:
+    if why := _without_classes(desk, one):
+        st.caption(why)
+        return
     both = _both(one, two)
     if both is None:
         return
@@ -49,14 +56,24 @@ def classes(desk: Desk, one: Row, two: Row) -> None:
     st.markdown(
         _("Accuracy lost in each class, from the pinned network to the other; open circles are inside the noise.")
     )
-    plots.show(differences.damage(lost), "compare.damage")
+    plots.show(differences.damage(lost, TOP1), "compare.damage")
     if len(test.classes) <= MOST_CLASSES:
-        for place, row, said in zip(st.columns(2, gap="medium"), (one, two), both, strict=True):
+        for place, row, answers in zip(st.columns(2, gap="medium"), (one, two), both, strict=True):
             with place:
                 st.markdown(f"**{literal(row.node.label)}**")
-                counts = confusion(said, len(test.classes))
+                counts = confusion(answers, len(test.classes))
                 plots.show(charts.confusion(counts, test.classes, row.node.label), f"compare.confusion.{row is one}")
     _source(two)
+
+
+def _without_classes(desk: Desk, one: Row) -> str:
+    """Why nothing can be said class by class; "" where it can."""
+    if why := refusal(TopOne(), state.loaded(one.node.model), state.splits(desk.data)[1]):
+        return literal(_("Nothing can be told class by class: {why}").format(why=said(why)))
+    if one.accuracy is not None and one.accuracy.measure != TOP1:
+        name = said(TopOne().title)
+        return _("Classes are told apart by right and wrong answers: choose {name} above.").format(name=name)
+    return ""
 
 
 def images(desk: Desk, one: Row, two: Row) -> None:
@@ -80,12 +97,12 @@ def images(desk: Desk, one: Row, two: Row) -> None:
     if not shown:
         st.caption(_("None of this kind."))
     else:
-        said = [
+        captions = [
             [Caption(f"{pictures.class_name(test, int(each.predicted[at]))} ({100 * each.confidence[at]:.0f} %)",
                      bool(each.right[at])) for each in both]
             for at in shown
         ]  # fmt: skip
-        st.html(pictures.gallery(test, shown, said, 84))
+        st.html(pictures.gallery(test, shown, captions, 84))
     st.caption(
         _("Above: what the pinned network says; below: the other. In brackets how sure it is.")
         + (_(" The first {shown} are shown.").format(shown=SHOWN) if len(by_kind[kind]) > SHOWN else "")
@@ -95,10 +112,10 @@ def images(desk: Desk, one: Row, two: Row) -> None:
 
 def _both(one: Row, two: Row) -> tuple[Answers, Answers] | None:
     if one.node.model == two.node.model:
-        st.caption(_("Both are the same network. Choose another one above."))
+        st.caption(_(SAME))
         return None
     if one.answers is None or two.answers is None:
-        st.caption(_("Their answers are not measured yet."))
+        st.caption(_(UNMEASURED))
         return None
     return one.answers, two.answers
 

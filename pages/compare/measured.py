@@ -3,40 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pages.compare.tree import Node
-from pages.ui import made, state
+from pages.ui import made, measured, state
 from pages.ui.changes import Change, paired
-from pages.ui.desk import Desk
+from pages.ui.language import N_
+from pruning_core.datasets import DataRef
 from pruning_core.graph import Cost
-from pruning_core.measuring.answers import Answers, compared
+from pruning_core.measuring.answers import Answers
+from pruning_core.measuring.marks import Marks
 from pruning_core.measuring.measures import Accuracy, Latency
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import State
-from pruning_core.studies.answers import Answered, AnswersRun
+from pruning_core.studies.answers import Answered, AnswersRun, read_marks
 from pruning_core.studies.front import PASSES, batch_of
 from pruning_core.studies.measure import LatencyRun
 from pruning_core.zoo import ModelRef
 
+SAME = N_("Both are the same network. Choose another one above.")
 AT_ONCE_MACS = 4e10  # measured without being asked: some seconds in all
 
 
 @dataclass(frozen=True)
 class Row:
-    """One network with what is known of it; ``change`` is against the pinned one, None for itself."""
+    """One network with what is known of it; ``change`` is against the pinned one, None for itself.
+
+    ``marks``: what each image adds to the measure. ``answers`` only where they are right or wrong.
+    """
 
     node: Node
     cost: Cost
     accuracy: Accuracy | None
-    answers: Answers | None
+    marks: Marks | None
     latency: Latency | None
+    answers: Answers | None = None
     change: Change | None = None
 
 
-def runs(nodes: Sequence[Node], desk: Desk) -> list[RunSpec]:
+def runs(nodes: Sequence[Node], data: DataRef) -> list[RunSpec]:
     """Two for each network; a batch that suits the origin, so that times compare."""
-    data, batch = made.tested(nodes[0].model, desk.data), batch_of(state.network(nodes[0].model).cost().macs)
+    batch = batch_of(state.network(nodes[0].model).cost().macs)
     return [run for node in nodes for run in (AnswersRun(node.model, data), LatencyRun(node.model, batch, PASSES))]
 
 
@@ -51,26 +58,28 @@ def small(nodes: Sequence[Node], images: int) -> bool:
     return whole * (images + PASSES * batch_of(whole)) * len(nodes) < AT_ONCE_MACS
 
 
-def rows(nodes: Sequence[Node], desk: Desk, pinned: ModelRef) -> list[Row]:
-    found, classes = [], state.loaded(nodes[0].model).num_classes
-    specs = runs(nodes, desk)
-    for at, node in enumerate(nodes):
-        answered, latency = (
-            _last(spec, kind) for spec, kind in ((specs[2 * at], Answered), (specs[2 * at + 1], Latency))
-        )
-        answers = made.answers_of(answered, classes) if isinstance(answered, Answered) else None
-        accuracy = answered.accuracy if isinstance(answered, Answered) else None
-        timed = latency if isinstance(latency, Latency) else None
-        found.append(Row(node, state.network(node.model).cost(), accuracy, answers, timed))
-    base = next((row.answers for row in found if row.node.model == pinned), None)
+def rows(nodes: Sequence[Node], data: DataRef, pinned: ModelRef) -> list[Row]:
+    specs = runs(nodes, data)
+    found = [_row(node, *specs[2 * at : 2 * at + 2]) for at, node in enumerate(nodes)]
+    base = next((row.marks for row in found if row.node.model == pinned), None)
     return [_against(row, base, pinned) for row in found]
 
 
-def _against(row: Row, base: Answers | None, pinned: ModelRef) -> Row:
-    if base is None or row.answers is None or row.node.model == pinned:
+def _row(node: Node, answering: RunSpec, timing: RunSpec) -> Row:
+    answered, latency = _last(answering, Answered), _last(timing, Latency)
+    cost, timed = state.network(node.model).cost(), latency if isinstance(latency, Latency) else None
+    if not isinstance(answered, Answered):
+        return Row(node, cost, None, None, timed)
+    if not answered.of_classes:
+        return Row(node, cost, answered.accuracy, read_marks(state.workspace(), answered), timed)
+    answers = made.answers_of(answered, state.loaded(node.model).num_classes)
+    return Row(node, cost, answered.accuracy, answers.marks, timed, answers)
+
+
+def _against(row: Row, base: Marks | None, pinned: ModelRef) -> Row:
+    if base is None or row.marks is None or row.node.model == pinned:
         return row
-    change = paired(compared(base, row.answers))
-    return Row(row.node, row.cost, row.accuracy, row.answers, row.latency, change)
+    return replace(row, change=paired(base.drop(row.marks)))
 
 
 def _last(spec: RunSpec, kind: type) -> object | None:
@@ -81,17 +90,22 @@ def _last(spec: RunSpec, kind: type) -> object | None:
 
 
 def front(rows: Sequence[Row], axis: str) -> set[int]:
-    """Which rows no other one beats: fewer of ``axis`` and no less accuracy."""
-    known = [(at, value(row, axis), row.accuracy.top1) for at, row in enumerate(rows) if row.accuracy]
+    """Which rows no other one beats: less of ``axis`` and worth no less by the measure."""
+    known = [(at, value(row, axis), _worth(row.accuracy)) for at, row in enumerate(rows) if row.accuracy]
     return {
         at
-        for at, cost, top1 in known
+        for at, cost, worth in known
         if cost is not None
         and not any(
-            other is not None and other <= cost and right >= top1 and (other, -right) != (cost, -top1)
-            for _, other, right in known
+            other is not None and other <= cost and best >= worth and (other, -best) != (cost, -worth)
+            for place, other, best in known
         )
     }
+
+
+def _worth(accuracy: Accuracy) -> float:
+    """So that more is better."""
+    return measured.measure(accuracy.measure).better(accuracy.top1)
 
 
 def value(row: Row, axis: str) -> float | None:

@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from pages.compare import apart, charts, details, groups, measured, opening, parallel, table
-from pages.compare.measured import Row
+from pages.compare import apart, charts, details, examples, groups, judging, measured, opening, parallel, table
+from pages.compare.measured import SAME, Row
 from pages.compare.tree import MOST, Node
 from pages.ui import jobs, plots, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.language import _, ngettext
+from pages.ui.language import _, ngettext, said
 from pages.ui.literal import literal
+from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
+from pruning_core.measuring.measures import TOP1
 from pruning_core.runs.view import JobView
-from pruning_core.studies.judging import check_right_or_wrong
 from pruning_core.zoo import ModelRef
 
 FAMILY, PINNED, OTHER = "compare.family", "compare.pinned", "compare.other"
@@ -50,28 +51,33 @@ def everything(desk: Desk, nodes: tuple[Node, ...]) -> None:
     _tree(nodes, pinned, other)
     opening.buttons(desk, nodes, other)
     try:
-        check_right_or_wrong(state.loaded(nodes[0].model), state.splits(desk.data)[1])
+        data = judging.chosen(desk, nodes[0].model)
     except UserError as error:
-        st.info(literal(str(error)))
+        st.info(literal(said(str(error))))
         return
     with plain_errors():
-        rows = _measured(desk, nodes, pinned)
-        summary, layers, classes, images = st.tabs(
-            [_("Front and table"), _("Layers"), _("Classes"), _("Images that flipped")]
-        )
+        rows = _measured(data, len(state.splits(desk.data)[1]), nodes, pinned)
         one = next(row for row in rows if row.node.model == pinned)
         two = next(row for row in rows if row.node.model == other)
+        judged = next((row.accuracy.measure for row in rows if row.accuracy), TOP1)
+        last = _("Images that flipped") if judged == TOP1 else _("Examples that lost most")
+        summary, layers, parts, images = st.tabs([_("Front and table"), _("Layers"), _("Classes and groups"), last])
         with summary:
-            _front(rows, pinned, other)
-            table.section(rows, desk)
+            _front(rows, judged, pinned, other)
+            table.section(rows, judged, data.name)
         with layers:
             details.layers(one, two)
-            apart.section(desk, one, two)
-        with classes:
+            apart.section(data, one, two)
+        with parts:
             details.classes(desk, one, two)
             groups.section(desk, one, two)
         with images:
-            details.images(desk, one, two)
+            if judged == TOP1:
+                details.images(desk, one, two)
+            elif pinned == other:
+                st.caption(_(SAME))
+            else:
+                examples.section(desk, one, two)
 
 
 def _choices(desk: Desk, nodes: Sequence[Node]) -> tuple[ModelRef, ModelRef]:
@@ -100,14 +106,13 @@ def take_click() -> None:
         st.session_state[OTHER] = at
 
 
-def _measured(desk: Desk, nodes: Sequence[Node], pinned: ModelRef) -> list[Row]:
-    specs = measured.runs(nodes, desk)
+def _measured(data: DataRef, images: int, nodes: Sequence[Node], pinned: ModelRef) -> list[Row]:
+    specs = measured.runs(nodes, data)
     waiting = measured.missing(specs)
-    images = len(state.splits(desk.data)[1])
     if waiting and not measured.small(nodes, images):
         words = _("Measure {n} missing values").format(n=len(waiting))
         if not st.button(words, type="primary", icon=":material/speed:", key=ASKED, wrap=True):
-            return measured.rows(nodes, desk, pinned)
+            return measured.rows(nodes, data, pinned)
     ids = [state.jobs().submit(spec, state.owner()) for spec in specs if waiting or state.jobs().find(spec)]
 
     def tell(views: tuple[JobView, ...]) -> None:
@@ -117,17 +122,17 @@ def _measured(desk: Desk, nodes: Sequence[Node], pinned: ModelRef) -> list[Row]:
         jobs.faults(views, key="compare.runs")
 
     jobs.follow(ids, tell, key="compare.runs")
-    return measured.rows(nodes, desk, pinned)
+    return measured.rows(nodes, data, pinned)
 
 
-def _front(rows: Sequence[Row], pinned: ModelRef, other: ModelRef) -> None:
+def _front(rows: Sequence[Row], key: str, pinned: ModelRef, other: ModelRef) -> None:
     axis = st.segmented_control(
         _("Against"), tuple(charts.AXES), default="macs", required=True, key=AXIS, persist_state="session",
         format_func=lambda each: _(charts.AXES[each]), wrap=True,
     )  # fmt: skip
-    plots.show(charts.front(rows, axis, measured.front(rows, axis), pinned, other), "compare.front")
+    plots.show(charts.front(rows, axis, key, measured.front(rows, axis), pinned, other), "compare.front")
     known = parallel.complete(rows)
     if len(known) > 1:
         st.markdown(f"**{_('All of them at once')}**")
         st.caption(_("A line is a network; the two that are compared have colours. Each axis has a scale of its own."))
-        plots.show(parallel.figure(known, pinned, other), "compare.parallel")
+        plots.show(parallel.figure(known, key, pinned, other), "compare.parallel")

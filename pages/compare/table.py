@@ -7,35 +7,27 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from pages.compare import measured
-from pages.compare.measured import Row
-from pages.ui import cards, provenance, sizes
-from pages.ui.desk import Desk
-from pages.ui.language import _
-from pages.ui.measured import text
+from pages.compare.measured import Row, front
+from pages.ui import cards, measured, provenance, sizes
+from pages.ui.language import N_, _, said
 from pruning_core.export.table import Cell, csv_of, latex_of
 
-HEAD = (
-    "Network",
-    "Made from",
-    "By",
-    "MACs",
-    "Parameters",
-    "Bytes",
-    "Latency (ms)",
-    "Accuracy (%)",
-    "95 % from",
-    "to",
-    "Change (points)",
-    "change from",
-    "change to",
-    "Told from none",
-)
+NETWORK = (N_("Network"), N_("Made from"), N_("By"), N_("MACs"), N_("Parameters"), N_("Bytes"), N_("Latency (ms)"))
 
 
-def cells(rows: Sequence[Row]) -> list[tuple[Cell, ...]]:
-    """One row of plain values per network, in the order of `HEAD`."""
+def head(key: str) -> tuple[str, ...]:
+    """Titles of the columns of `cells`, of networks that are judged by the measure ``key``."""
+    share = measured.measure(key).unit == "share"
+    title = f"{said(measured.measure(key).title)} (%)" if share else said(measured.axis_title(key))
+    change = f"{_('Change')} {measured.unit_of(key)}".strip()
+    worth = (title, _("95 % from"), _("to"), change, _("change from"), _("change to"), _("Told from none"))
+    return tuple(map(_, NETWORK)) + worth
+
+
+def cells(rows: Sequence[Row], key: str) -> list[tuple[Cell, ...]]:
+    """One row of plain values per network, in the order of `head`."""
     labels = {row.node.model: row.node.label for row in rows}
+    scale = measured.factor(key)
     found: list[tuple[Cell, ...]] = []
     for row in rows:
         node, accuracy, change = row.node, row.accuracy, row.change
@@ -43,19 +35,21 @@ def cells(rows: Sequence[Row]) -> list[tuple[Cell, ...]]:
         differs = (change.difference, change.low, change.high) if change else (None,) * 3
         found.append((
             node.label, labels.get(node.parent, "") if node.parent else "", node.operation, row.cost.macs,
-            row.cost.parameters, row.cost.size_bytes, _rounded(row.latency.median_ms if row.latency else None, 1.0, 4),
-            *(_rounded(each, 100.0, 2) for each in known), *(_rounded(each, 100.0, 2) for each in differs),
-            None if change is None else "no" if change.within_noise else "yes",
+            row.cost.parameters, row.cost.size_bytes, _rounded(row.latency.median_ms if row.latency else None, 1.0),
+            *(_rounded(each, scale) for each in (*known, *differs)),
+            None if change is None else _("no") if change.within_noise else _("yes"),
         ))  # fmt: skip
     return found
 
 
-def _rounded(value: float | None, factor: float, digits: int) -> float | None:
-    return None if value is None else round(factor * value, digits)
+def _rounded(value: float | None, factor: float) -> float | None:
+    """To five digits that count."""
+    return None if value is None else float(f"{factor * value:.5g}")
 
 
-def section(rows: Sequence[Row], desk: Desk) -> None:
-    best = measured.front(rows, "macs")
+def section(rows: Sequence[Row], key: str, data: str) -> None:
+    """``data``: the name of the images."""
+    best = front(rows, "macs")
     frame = pd.DataFrame(
         {
             "network": [row.node.label for row in rows],
@@ -64,7 +58,7 @@ def section(rows: Sequence[Row], desk: Desk) -> None:
             "parameters": [row.cost.parameters for row in rows],
             "bytes": [row.cost.size_bytes for row in rows],
             "latency": [row.latency.median_ms if row.latency else None for row in rows],
-            "accuracy": [text(a) if (a := row.accuracy) else "" for row in rows],
+            "accuracy": [measured.text(a) if (a := row.accuracy) else "" for row in rows],
             "change": [row.change.text if row.change else "" for row in rows],
             "front": [at in best for at in range(len(rows))],
         }
@@ -74,25 +68,29 @@ def section(rows: Sequence[Row], desk: Desk) -> None:
         hide_index=True,
         column_config={
             "network": st.column_config.TextColumn(_("Network"), pinned=True),
-            "by": "By",
+            "by": st.column_config.TextColumn(_("By")),
             "macs": st.column_config.NumberColumn(_("MACs"), format="localized"),
             "parameters": st.column_config.NumberColumn(_("Parameters"), format="localized"),
             "bytes": st.column_config.NumberColumn(_("Bytes"), format="localized"),
             "latency": st.column_config.NumberColumn(_("Latency (ms)"), format="%.3f"),
-            "accuracy": st.column_config.TextColumn(_("Accuracy (95 %)")),
+            "accuracy": st.column_config.TextColumn(
+                _("{measure} (95 %)").format(measure=said(measured.measure(key).name))
+            ),
             "change": st.column_config.TextColumn(_("Against the pinned one")),
-            "front": st.column_config.CheckboxColumn(_("Beaten by none"), help=_("In MACs and accuracy.")),
+            "front": st.column_config.CheckboxColumn(
+                _("Beaten by none"), help=_("In MACs and what they are judged by.")
+            ),
         },
     )
     _sources(rows)
-    plain = cells(rows)
+    titles, plain = head(key), cells(rows, key)
     caption = _("Networks made from {label}, measured on the test images of {name}").format(
-        label=rows[0].node.label, name=desk.data.name
+        label=rows[0].node.label, name=data
     )
     with st.container(horizontal=True):
         for what, written, name, media in (
-            ("CSV", csv_of(HEAD, plain), "networks.csv", "text/csv"),
-            ("LaTeX", latex_of(HEAD, plain, caption), "networks.tex", "application/x-tex"),
+            ("CSV", csv_of(titles, plain), "networks.csv", "text/csv"),
+            ("LaTeX", latex_of(titles, plain, caption), "networks.tex", "application/x-tex"),
         ):
             st.download_button(what, written, name, media, key=f"compare.{what}", on_click="ignore",
                                icon=":material/download:", wrap=True)  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pages.ui import standing, started, state
 from pages.ui.desk import Desk
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pages.ui.literal import numbered
 from pages.ui.numbers import percent
 from pruning_core.errors import clip
@@ -68,11 +68,11 @@ def _cuts() -> Iterator[Made]:
             continue
         if found.recovered is not None:  # before the cut: the list is turned round
             yield Made(found.recovered.model, found.model, _recovered(found.recovered.trained))
-        yield Made(found.model, spec.model, "cut")
+        yield Made(found.model, spec.model, _("cut"))
 
 
 def _recovered(trained: bool) -> str:
-    return "mended" if trained else _("new statistics")
+    return _("mended") if trained else _("new statistics")
 
 
 def _fronts() -> Iterator[Made]:
@@ -86,7 +86,7 @@ def _tunings() -> Iterator[Made]:
     for view, spec in started.mine(FineTuneRun, lambda spec: spec.model.base is not None):
         for kept in state.jobs().snapshot(view.id).all(Artifact):
             if kept.name == f"{PRUNED} weights":
-                yield Made(replace(spec.model, weights=kept.digest), spec.model, "tuned")
+                yield Made(replace(spec.model, weights=kept.digest), spec.model, _("tuned"))
 
 
 def _steps() -> Iterator[Made]:
@@ -102,13 +102,13 @@ def _steps() -> Iterator[Made]:
 def _methods() -> Iterator[Made]:
     for view, spec in started.mine(MethodRun, lambda spec: True):
         if (found := state.jobs().snapshot(view.id).last(Treated)) is not None:
-            yield Made(found.model, spec.model, clip(spec.method.card.name, 40))
+            yield Made(found.model, spec.model, clip(said(spec.method.card.name), 40))
 
 
 def _chain(ref: ModelRef) -> Iterator[Made]:
     """A network of another visitor's runs, or of a link: what is known of it is in its reference."""
     while ref.base is not None:
-        yield Made(ref, ref.base, str(standing.made(ref)))
+        yield Made(ref, ref.base, _(standing.made(ref)))
         ref = ref.base
 
 
@@ -126,7 +126,7 @@ def _tree(origin: ModelRef, edges: dict[ModelRef, Made]) -> tuple[Node, ...]:
             walk(child.model, ref, child.operation, depth + 1)
 
     walk(origin, None, "", 0)
-    labels = numbered(_label(ref, origin, operation) for ref, _, operation, _ in found)
+    labels = numbered(_label(ref, origin, operation) for ref, parent, operation, depth in found)
     return tuple(
         Node(ref, parent, operation, label, depth, row)
         for row, ((ref, parent, operation, depth), label) in enumerate(zip(found, labels, strict=True))

@@ -145,10 +145,7 @@ def agreement(
     )
     for first, second in [selected] if selected and set(selected) <= set(names) else []:
         i, j = list(names).index(first), list(names).index(second)
-        for color, width in (("white", 4), ("#1B2425", 1.8)):
-            figure.add_shape(
-                type="rect", x0=j - 0.48, x1=j + 0.48, y0=i - 0.48, y1=i + 0.48, line={"color": color, "width": width}
-            )
+        charts.add_outline(figure, column=j, row=i)
     # A diverging scale where the middle means no relation, the sequential one where there is no middle.
     figure.update_layout(
         coloraxis={

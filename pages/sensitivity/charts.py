@@ -71,7 +71,7 @@ def heatmap(
         hoverinfo="skip",
         hoverongaps=False,
         colorbar={
-            "title": {"text": f"{measured.lost(measure)}<br>{parts.unit_of(measure)}", "side": "top"},
+            "title": {"text": f"{measured.lost(measure)}<br>{measured.unit_of(measure)}", "side": "top"},
             "tickvals": [math.sqrt(tick) for tick in ticks],
             "ticktext": [f"{100 * tick:.0f}" if shares else f"{tick:.3g}" for tick in ticks],
             "thickness": 12,

@@ -89,7 +89,10 @@ def heatmap(
         hoverinfo="skip",
         hoverongaps=False,
         colorbar={
-            "title": {"text": _("Mending brings<br>{unit_of}").format(unit_of=parts.unit_of(measure)), "side": "top"},
+            "title": {
+                "text": _("Mending brings<br>{unit_of}").format(unit_of=measured.unit_of(measure)),
+                "side": "top",
+            },
             "tickvals": [math.copysign(math.sqrt(abs(tick)), tick) for tick in ticks],
             "ticktext": [_signed(tick, shares) for tick in ticks],
             "thickness": 12,

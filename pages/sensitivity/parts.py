@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from pages.ui import charts, measured
+from pages.ui import charts
 from pages.ui.language import _
 from pages.ui.literal import distinct, plotted
 
@@ -29,7 +29,7 @@ def finish(
 ) -> None:
     """Names along both axes, and an outline around the cell that was clicked."""
     if selected is not None and selected[0] in groups and selected[1] in ratios:
-        add_outline(figure, list(ratios).index(selected[1]), list(groups).index(selected[0]))
+        charts.add_outline(figure, list(ratios).index(selected[1]), list(groups).index(selected[0]))
     figure.update_xaxes(
         tickvals=list(range(len(ratios))),
         ticktext=[f"{100 * r:.0f} %" for r in ratios],
@@ -70,10 +70,6 @@ def on_grid(
             for name in (*values, *flags):
                 grid[name][at] = getattr(cell, name)
     return grid
-
-
-def unit_of(measure: str) -> str:
-    return {"share": "(points)", "dB": "(dB)"}.get(measured.measure(measure).unit, "")
 
 
 def short(lost: float) -> str:
@@ -138,15 +134,3 @@ def add_click_targets(
         name=CELLS,
         showlegend=False,
     )
-
-
-def add_outline(figure: go.Figure, column: int, row: int) -> None:
-    for color, width in (("white", 4), ("#1B2425", 1.8)):
-        figure.add_shape(
-            type="rect",
-            x0=column - 0.49,
-            x1=column + 0.49,
-            y0=row - 0.47,
-            y1=row + 0.47,
-            line={"color": color, "width": width},
-        )

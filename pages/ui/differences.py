@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from pages.ui import charts, theme
+from pages.ui import charts, measured, theme
 from pages.ui.changes import INSIDE
 from pages.ui.language import N_, _
 from pages.ui.literal import distinct
 from pruning_core.graph import LayerCost, Network
-from pruning_core.measuring.answers import ClassDamage
+from pruning_core.measuring.parts import PartLoss
 
 
 def layers(before: Network, after: Network) -> pd.DataFrame:
@@ -66,42 +66,44 @@ def widths(frame: pd.DataFrame, what: str, title: str) -> go.Figure:
     return figure
 
 
-def damage(rows: Sequence[ClassDamage]) -> go.Figure:
-    """Accuracy lost in each class with its interval, the worst on top."""
-    ordered = sorted(rows, key=lambda each: -each.drop)
-    worst = ordered[0] if ordered else None
+def damage(rows: Sequence[PartLoss], key: str) -> go.Figure:
+    """What is lost by the measure with this ``key`` in each part of the images with its interval, the worst on top."""
+    ordered = sorted(rows, key=lambda each: -each.drop.drop)
+    title = measured.lost(key)
     alt = (
-        _("Accuracy lost in {n} classes; most in {name}.").format(n=len(rows), name=worst.name)
-        if worst
+        _("{lost} in {n} parts of the images; most in {name}.").format(lost=title, n=len(rows), name=ordered[0].name)
+        if ordered
         else _("No classes.")
     )
-    figure = charts.blank(alt, height=90 + charts.ROW_PX * len(rows), x_title=_("Accuracy lost (points)"), y_title="")
-    names = distinct(each.name for each in ordered)
+    axis = f"{title} {measured.unit_of(key)}".strip()
+    figure = charts.blank(alt, height=90 + charts.ROW_PX * len(rows), x_title=axis, y_title="")
+    names, scale = distinct(each.name for each in ordered), measured.factor(key)
+    drops = [each.drop for each in ordered]
     figure.add_scatter(
-        x=[100 * each.drop for each in ordered],
+        x=[scale * each.drop for each in drops],
         y=names,
         mode="markers",
         marker={
             "size": 9,
-            "color": [theme.NEUTRAL if each.within_noise else theme.CUT for each in ordered],
-            "symbol": ["circle-open" if each.within_noise else "circle" for each in ordered],
+            "color": [theme.NEUTRAL if each.within_noise else theme.CUT for each in drops],
+            "symbol": ["circle-open" if each.within_noise else "circle" for each in drops],
         },
         error_x={
             "type": "data",
-            "array": [100 * (each.high - each.drop) for each in ordered],
-            "arrayminus": [100 * (each.drop - each.low) for each in ordered],
+            "array": [scale * (each.high - each.drop) for each in drops],
+            "arrayminus": [scale * (each.drop - each.low) for each in drops],
             "color": theme.faded(theme.NEUTRAL, 0.8),
             "thickness": 1.2,
             "width": 3,
         },
         customdata=[
-            _("{before} of {images} right before, {after} after").format(
-                before=each.before, images=each.images, after=each.after
+            _("{n} images: {before} before, {after} after").format(
+                n=each.drop.images, before=measured.written(key, each.before), after=measured.written(key, each.after)
             )
-            + (f", {_(INSIDE)}" if each.within_noise else "")
+            + (f", {_(INSIDE)}" if each.drop.within_noise else "")
             for each in ordered
         ],
-        hovertemplate=_("%{y}: %{x:.1f} points") + "<br>%{customdata}<extra></extra>",
+        hovertemplate="%{y}: %{x:.3~g}<br>%{customdata}<extra></extra>",
         showlegend=False,
     )
     figure.add_vline(x=0, line={"color": theme.NEUTRAL, "width": 1, "dash": "dot"})

@@ -117,6 +117,16 @@ def lost(key: str) -> str:
     return (_("{measure} lost") if found.rises else _("{measure} added")).format(measure=said(found.name))
 
 
+def unit_of(key: str) -> str:
+    """Beside the title of a scale of differences; "" where the measure has no unit."""
+    return {"share": _("(points)"), "dB": "(dB)"}.get(measure(key).unit, "")
+
+
+def factor(key: str) -> float:
+    """By what differences are multiplied to be in that unit."""
+    return 100.0 if measure(key).unit == "share" else 1.0
+
+
 def named_in(key: str) -> str:
     """Its name within a sentence: `accuracy`, `mean IoU`, but `PSNR`."""
     name = said(measure(key).name)
@@ -155,7 +165,7 @@ def interval_help(key: str) -> str:
 def sentence(key: str) -> str:
     """What its values are, and which way is better."""
     says = said(measure(key).says)
-    return f"{says[0].upper()}{says[1:]}; {way(key)}."
+    return _("{says}; {way}.").format(says=f"{says[0].upper()}{says[1:]}", way=way(key))
 
 
 def way(key: str) -> str:

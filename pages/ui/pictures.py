@@ -50,8 +50,11 @@ def gallery(data: Dataset, numbers: Sequence[int], captions: Sequence[Sequence[C
     """HTML: the images with these numbers, each with its captions below; names in it are text."""
     cells = []
     for number, lines in zip(numbers, captions, strict=True):
-        right = html.escape(class_name(data, int(data.labels[number])), quote=True)
-        alt = _("test image {number}, {name}").format(number=number, name=right)
+        alt = _("test image {number}").format(number=number)
+        if data.classes:
+            alt = _("test image {number}, {name}").format(
+                number=number, name=html.escape(class_name(data, int(data.labels[number])), quote=True)
+            )
         picture = f'<img src="{uri(data.images[number])}" alt="{alt}">'
         cells.append(f"<figure>{picture}<figcaption>{''.join(map(_line, lines))}</figcaption></figure>")
     return f'<div class="ps-gallery">{_style(side)}{"".join(cells)}</div>'

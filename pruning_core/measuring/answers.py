@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from pruning_core.measuring.classifying import TopOne
 from pruning_core.measuring.intervals import paired_bounds
+from pruning_core.measuring.marks import Marks
 from pruning_core.measuring.measures import Drop
+from pruning_core.measuring.parts import PartLoss, loss_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +35,10 @@ class Answers:
     def right(self) -> NDArray[np.bool_]:
         return self.predicted == self.labels
 
+    @property
+    def marks(self) -> Marks:
+        return Marks(TopOne(), torch.from_numpy(self.right)[:, None].double())
+
 
 @dataclass(frozen=True)
 class Flips:
@@ -43,28 +51,6 @@ class Flips:
     @property
     def count(self) -> int:
         return len(self.lost) + len(self.gained) + len(self.other)
-
-
-@dataclass(frozen=True)
-class ClassDamage:
-    """One class of ``images`` images: how many each network gets right, and the accuracy lost with its 95 % bounds."""
-
-    name: str
-    images: int
-    before: int
-    after: int
-    lost: int
-    gained: int
-    low: float
-    high: float
-
-    @property
-    def drop(self) -> float:
-        return (self.lost - self.gained) / self.images
-
-    @property
-    def within_noise(self) -> bool:
-        return self.low <= 0.0 <= self.high
 
 
 def flips(before: Answers, after: Answers) -> Flips:
@@ -86,27 +72,11 @@ def compared(before: Answers, after: Answers) -> Drop:
     return Drop((lost - gained) / images, *paired_bounds(lost, gained, images), lost, gained, images)
 
 
-def damage(before: Answers, after: Answers, classes: Sequence[str]) -> tuple[ClassDamage, ...]:
-    """Class by class, those of which there are images; intervals are paired (``paired_bounds``)."""
+def damage(before: Answers, after: Answers, classes: Sequence[str]) -> tuple[PartLoss, ...]:
+    """Class by class, those of which there are images; intervals are paired."""
     _same(before, after)
     found = ((name, before.labels == number) for number, name in enumerate(classes))
-    return tuple(_damage(name, mine, before, after) for name, mine in found if mine.any())
-
-
-def damage_in(before: Answers, after: Answers, groups: Sequence[str]) -> tuple[ClassDamage, ...]:
-    """The same for groups that somebody names, one for each image, in the order in which they appear; "" is none."""
-    _same(before, after)
-    given = np.array(groups, dtype=object)
-    if len(given) != len(before.labels):
-        raise ValueError("every image needs a group, or none by an empty name")
-    return tuple(_damage(name, given == name, before, after) for name in dict.fromkeys(groups) if name)
-
-
-def _damage(name: str, mine: NDArray[np.bool_], before: Answers, after: Answers) -> ClassDamage:
-    first, second = before.right[mine], after.right[mine]
-    lost, gained, images = int((first & ~second).sum()), int((second & ~first).sum()), int(mine.sum())
-    low, high = paired_bounds(lost, gained, images)
-    return ClassDamage(name, images, int(first.sum()), int(second.sum()), lost, gained, low, high)
+    return tuple(loss_in(name, mine, before.marks, after.marks) for name, mine in found if mine.any())
 
 
 def confusion(answers: Answers, classes: int) -> NDArray[np.int64]:

@@ -112,6 +112,10 @@ class Measure(ABC):
         low, high = sorted((sign * low, sign * high))
         return Drop(sign * lost, low, high, 0, 0, len(new), self.key)
 
+    def each(self, rows: Tensor) -> Tensor | None:
+        """Rows (N, k) -> (N,): what each image is worth by itself; None where a value is of many images together."""
+        return None
+
     def whole(self, targets: Tensor) -> float:
         """The difference that counts as a whole among images with ``targets`` (N, …): tolerances are shares of it."""
         return self.scale
@@ -141,6 +145,9 @@ class Decided(Measure):
     def value(self, rows: Tensor, weights: Tensor) -> Tensor:
         return (weights @ rows.double())[:, 0] / weights.sum(1)
 
+    def each(self, rows: Tensor) -> Tensor | None:
+        return rows[:, 0]
+
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(outputs, targets)
 
@@ -160,6 +167,9 @@ class Averaged(Measure):
 
     def value(self, rows: Tensor, weights: Tensor) -> Tensor:
         return (weights @ rows)[:, 0] / weights.sum(1)
+
+    def each(self, rows: Tensor) -> Tensor | None:
+        return rows[:, 0]
 
 
 @dataclass(frozen=True)
@@ -187,6 +197,9 @@ class Summed(Measure):
 
     def value(self, rows: Tensor, weights: Tensor) -> Tensor:
         return self.from_sums(weights @ rows)
+
+    def each(self, rows: Tensor) -> Tensor | None:
+        return self.from_sums(rows)
 
 
 def flat(values: Tensor) -> Tensor:

@@ -93,7 +93,9 @@ class AnsweredRight(_Answers):
     says: ClassVar = "share of answers that are right: yes above ½ where all outputs lie between 0 and 1, else above 0"
 
     def value(self, rows: Tensor, weights: Tensor) -> Tensor:
+        return (weights @ self.each(rows)) / weights.sum(1)
+
+    def each(self, rows: Tensor) -> Tensor:
         scores, labels = rows.chunk(2, 1)
         bound = 0.5 if bool(((scores >= 0) & (scores <= 1)).all()) else 0.0
-        right = ((scores > bound) == (labels > 0.5)).double().mean(1, keepdim=True)
-        return (weights @ right)[:, 0] / weights.sum(1)
+        return ((scores > bound) == (labels > 0.5)).double().mean(1)

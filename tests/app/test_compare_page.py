@@ -59,7 +59,7 @@ def test_the_tree_says_what_each_network_was_made_from_and_how(desk):
 def test_every_network_is_measured_on_the_same_images(desk, monkeypatch):
     page = shown(monkeypatch)
     (nodes,) = tree.families(desk).values()
-    rows = measured.rows(nodes, desk, desk.model)
+    rows = measured.rows(nodes, made.tested(desk.model, desk.data), desk.model)
     frame = page.dataframe[0].value
     assert list(frame["macs"]) == [row.cost.macs for row in rows] and len(frame) == 4
     for row in rows:
@@ -70,7 +70,7 @@ def test_every_network_is_measured_on_the_same_images(desk, monkeypatch):
     for at, row in enumerate(rows):
         beaten = any(o.cost.macs <= row.cost.macs and o.accuracy.top1 > row.accuracy.top1 for o in rows)
         assert not (beaten and at in front)
-    text = csv_of(table.HEAD, table.cells(rows))
+    text = csv_of(table.head("top1"), table.cells(rows, "top1"))
     assert text.count("\r\n") == 5 and f",{rows[1].cost.macs}," in text
 
 
@@ -78,7 +78,7 @@ def test_the_images_that_flipped_are_those_of_the_two_chosen(desk, monkeypatch):
     (nodes,) = tree.families(desk).values()
     at = next(node.row for node in nodes if node.operation == "cut")
     page = shown(monkeypatch, **{sections.OTHER: at, sections.PINNED: 0})
-    rows = measured.rows(nodes, desk, desk.model)
+    rows = measured.rows(nodes, made.tested(desk.model, desk.data), desk.model)
     found = flips(rows[0].answers, rows[at].answers)
     assert f"{found.count} of 450 test images get another answer" in text_of(page)
     (gallery,) = galleries(page)
@@ -98,8 +98,8 @@ def test_nothing_made_is_said_and_the_page_shows_the_way(monkeypatch):
 def test_parallel_coordinates_hold_every_measured_network(desk, monkeypatch):
     shown(monkeypatch)
     (nodes,) = tree.families(desk).values()
-    rows = measured.rows(nodes, desk, desk.model)
-    drawn = parallel.figure(parallel.complete(rows), nodes[0].model, nodes[1].model)
+    rows = measured.rows(nodes, made.tested(desk.model, desk.data), desk.model)
+    drawn = parallel.figure(parallel.complete(rows), "top1", nodes[0].model, nodes[1].model)
     order = [*rows[2:], rows[0], rows[1]]
     assert [line.name for line in drawn.data] == [row.node.label.replace("\u202f", " ") for row in order]
     assert [line.showlegend for line in drawn.data] == [False] * (len(rows) - 2) + [True, True]
@@ -143,8 +143,8 @@ def test_a_table_of_groups_says_what_each_of_them_loses(desk, monkeypatch):
     (nodes,) = tree.families(desk).values()
     at = next(node.row for node in nodes if node.operation == "cut")
     page = shown(monkeypatch, **{sections.OTHER: at, sections.PINNED: 0})
-    rows = measured.rows(nodes, desk, desk.model)
-    listed = groups.listed(desk, rows[0].answers, rows[at].answers).split("\r\n")
+    rows = measured.rows(nodes, made.tested(desk.model, desk.data), desk.model)
+    listed = groups.listed(desk, rows[0], rows[at]).split("\r\n")
     assert listed[0].startswith("image,class,") and len(listed) == 452
     sent = "\n".join([f"{listed[0]},half", *(f"{row},{'odd' if number % 2 else 'even'}" for number, row in
                                              enumerate(listed[1:-1]))])  # fmt: skip

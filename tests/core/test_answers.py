@@ -40,8 +40,8 @@ def test_images_whose_prediction_flipped():
 
 def test_damage_by_class_and_confusion():
     zero, one, two = damage(BEFORE, AFTER, ("a", "b", "c", "never seen"))
-    assert (zero.name, zero.before, zero.after, zero.lost, zero.gained) == ("a", 2, 1, 1, 0)
-    assert (one.before, one.after, one.drop) == (1, 2, -0.5) and (two.before, two.after) == (1, 0)
+    assert (zero.name, zero.before, zero.after, zero.drop.lost, zero.drop.gained) == ("a", 1.0, 0.5, 1, 0)
+    assert (one.before, one.after, one.drop.drop) == (0.5, 1.0, -0.5) and (two.before, two.after) == (0.5, 0)
     table = confusion(AFTER, 3)
     assert table.tolist() == [[1, 1, 0], [0, 2, 0], [2, 0, 0]] and np.trace(table) == AFTER.right.sum()
 

@@ -39,6 +39,26 @@ def test_cuts_after_one_another_count_in_what_was_left() -> None:
     assert found["a.weight", 0].tolist() == [2, 6] and found["b.weight", 1].tolist() == [5]
 
 
+def test_layers_of_a_recorded_program_answer_as_those_of_modules() -> None:
+    torch.manual_seed(0)
+    body = (nn.Conv2d(1, 4, 3), nn.ReLU(), nn.ConvTranspose2d(4, 4, 2), nn.ReLU(), nn.Flatten())
+    a = nn.Sequential(*body, nn.Linear(64, 5), nn.ReLU(), nn.Linear(5, 3)).eval()
+    x = torch.randn(6, 1, 5, 5)
+    network = capture(a, x)
+    up = next(group for group in network.groups if group.key == "2")
+    head = next(group for group in network.groups if group.key == "5")
+    plan = Plan({up.key: [0, 3], head.key: [1]})
+    b = remove(a, network, plan).model.eval()
+    kept = composed([network.kept(plan)])
+    layers = ["0", "2", "5", "7"]
+    *_, modules = activations(Family(a, b, {}, kept), layers, [x])
+    programs = [torch.export.export(each, (x,)).module() for each in (a, b)]
+    *_, found = activations(Family(*programs, {}, kept), layers, [x])
+    assert found == {layer: pytest.approx(value) for layer, value in modules.items()}
+    assert modules["0"] == 0.0 == modules["2"], "what is left of a turned convolution's outputs is as it was"
+    assert modules["5"] > 0.01 and modules["7"] > 0.01
+
+
 def test_a_change_worked_by_hand() -> None:
     a = nn.Sequential(nn.Conv2d(1, 3, 1, bias=False), nn.ReLU(), nn.Conv2d(3, 1, 1, bias=False)).eval()
     with torch.no_grad():

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from pruning_core.errors import UserError
-from pruning_core.measuring.answers import Answers, damage, damage_in
+from pruning_core.measuring.answers import Answers, damage
+from pruning_core.measuring.marks import Marks
+from pruning_core.measuring.parts import FEWEST, fallen, losses_in
+from pruning_core.measuring.registry import BY_KEY
 from pruning_core.measuring.subgroups import MOST, read
 
 
@@ -46,9 +50,36 @@ def test_a_column_that_names_every_image_by_itself_is_no_group() -> None:
 def test_what_a_group_loses_is_counted_in_its_images() -> None:
     labels = [0, 0, 1, 1, 1]
     before, after = answers([0, 0, 1, 1, 0], labels), answers([0, 1, 0, 1, 1], labels)
-    night, day = damage_in(before, after, ["night", "night", "day", "", "day"])
-    assert (night.name, night.images, night.before, night.after, night.lost, night.gained) == ("night", 2, 2, 1, 1, 0)
-    assert (day.images, day.before, day.after, day.lost, day.gained, day.drop) == (2, 1, 1, 1, 1, 0.0)
-    assert damage_in(before, after, ["ab"[label] for label in labels]) == damage(before, after, ["a", "b"])
+    night, day = losses_in(before.marks, after.marks, ["night", "night", "day", "", "day"])
+    assert (night.name, night.before, night.after, night.drop.lost, night.drop.images) == ("night", 1.0, 0.5, 1, 2)
+    assert (day.drop.images, day.before, day.after, day.drop.lost, day.drop.drop) == (2, 0.5, 0.5, 1, 0.0)
+    by_label = losses_in(before.marks, after.marks, ["ab"[label] for label in labels])
+    assert by_label == damage(before, after, ["a", "b"])
     with pytest.raises(ValueError, match="every image"):
-        damage_in(before, after, ["night"])
+        losses_in(before.marks, after.marks, ["night"])
+
+
+def test_groups_lose_by_any_measure_and_few_images_tell_no_interval() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.rand(FEWEST + 25, 1, generator=generator).double()
+    groups = ["few"] * (FEWEST - 1) + [""] + ["many"] * 25
+    found = losses_in(Marks(BY_KEY["mae"], rows), Marks(BY_KEY["mae"], rows + 0.25), groups)
+    (many,) = found
+    assert many.name == "many" and many.drop.images == 25 and many.drop.drop == pytest.approx(0.25), "an error rose"
+    assert many.before == pytest.approx(float(rows[FEWEST:].mean())) and not many.drop.within_noise
+    outputs, yes = torch.rand(20, 1, generator=generator).double(), torch.tensor([[1.0]] * 10 + [[0.0], [1.0]] * 5)
+    curve = Marks(BY_KEY["auc"], torch.cat([outputs, yes], 1).double())
+    (mixed,) = losses_in(curve, curve, ["all yes"] * 10 + ["mixed"] * 10)
+    assert mixed.name == "mixed", "no area lies under the curve of one answer"
+
+
+def test_an_image_has_a_score_of_its_own_where_the_measure_is_no_value_of_many() -> None:
+    first, second = torch.tensor([[1.0], [0.5]]).double(), torch.tensor([[0.25], [0.75]]).double()
+    assert fallen(Marks(BY_KEY["ssim"], first), Marks(BY_KEY["ssim"], second)).tolist() == [0.75, -0.25]
+    assert fallen(Marks(BY_KEY["mae"], first), Marks(BY_KEY["mae"], second)).tolist() == [-0.75, 0.25]
+    both = torch.tensor([[3.0, 1.0, 4.0, 4.0], [0.0, 2.0, 0.0, 2.0]]).double()
+    assert BY_KEY["miou"].each(both).tolist() == [0.5, 1.0], "over the classes that an image has"
+    right = torch.tensor([[2.0, -1.0, 1.0, 1.0]]).double()
+    assert BY_KEY["binary_accuracy"].each(right).tolist() == [0.5]
+    for key in ("r2", "auc", "map"):
+        assert BY_KEY[key].each(torch.rand(4, 4).double()) is None
