@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pages.ui.language import _, said
 from pruning_core.allocation.budget import told as told_of
 from pruning_core.apart.far import Far
 from pruning_core.criteria import CRITERIA
@@ -74,8 +75,12 @@ def onnx(model: LoadedModel, far: Far | None = None) -> Built:
 
 def _built(model: LoadedModel, made: Exported, suffix: str, media: str) -> Built:
     sizes = ", ".join(f"{batch}" for batch in made.checked)
-    worst = f"largest difference {made.max_rel:.0e} of the largest output" if made.max_rel else "no difference at all"
-    how = f"compared with the network on batches of {sizes}: {worst}"
+    worst = (
+        _("largest difference {max_rel:.0e} of the largest output").format(max_rel=made.max_rel)
+        if made.max_rel
+        else _("no difference at all")
+    )
+    how = _("compared with the network on batches of {sizes}: {worst}").format(sizes=sizes, worst=worst)
     return Built(f"{stem(model.ref)}{suffix}", media, made.data, (how, *made.notes))
 
 
@@ -134,14 +139,15 @@ def told(how: How) -> str:
     """The same in a line of words."""
     parts = []
     if how.criterion is not None:
-        parts.append(f"channels ranked by {how.criterion.label}")
+        parts.append(_("channels ranked by {criterion}").format(criterion=said(how.criterion.label)))
     if how.images is not None:
-        parts.append(f"on {how.images} images of {clip(how.data.name)}, seed {how.seed}")
+        words = _("on {n} images of {name}, seed {seed}")
+        parts.append(words.format(n=how.images, name=clip(how.data.name), seed=how.seed))
     if how.allocation is not None:
-        parts.append(f"ratios: {how.allocation.card.name}")
+        parts.append(_("ratios: {name}").format(name=said(how.allocation.card.name)))
     if how.budgets:
-        parts.append(f"at most {told_of(how.budgets)}")
-    return "; ".join(parts) or "picked by hand"
+        parts.append(_("at most {budgets}").format(budgets=said(told_of(how.budgets))))
+    return _("; ").join(parts) or _("picked by hand")
 
 
 def codeless(ref: ModelRef) -> bool:

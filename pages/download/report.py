@@ -1,4 +1,7 @@
-"""The report of a network that was made here: what is in it, from what was measured. No streamlit here."""
+"""The report of a network that was made here: what is in it, from what was measured. No streamlit here.
+
+It is written in the language of whoever asks for it.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,10 @@ import plotly.graph_objects as go
 import torch
 from plotly.offline import get_plotlyjs
 
+from pages.download import lettering
 from pages.download.files import Built, stem
 from pages.ui import changes, charts, differences, latencies, measured, numbers, pictures
+from pages.ui.language import N_, _, said
 from pages.ui.sizes import Size, Sizes
 from pruning_core import __version__
 from pruning_core.datasets import Dataset
@@ -21,11 +26,12 @@ from pruning_core.errors import clip
 from pruning_core.export.report import Chart, Fact, Gallery, Picture, Report, Table, html_of
 from pruning_core.graph import Network
 from pruning_core.measuring.answers import Answers, Flips, damage, flips
+from pruning_core.measuring.measures import TOP1
 from pruning_core.studies.pictures import Pictures
 from pruning_core.zoo import ModelRef
 
 PICTURES = 24
-COUNTED = "counted in the captured networks, exactly"
+COUNTED = N_("counted in the captured networks, exactly")
 
 
 def built(
@@ -35,24 +41,26 @@ def built(
     """``networks``: before and after; ``made``: how it was made, in sentences; ``pictured``: of a network that makes
     pictures, those that changed most."""
     whole, small = found.sizes
-    layers = differences.layers(*networks)
+    layers, counted = differences.layers(*networks), _(COUNTED)
+    channels, work = (differences.widths(layers, *each) for each in (("channels", _("Channels")), ("macs", "MACs")))
     charts_ = [
-        _chart("Channels of every layer that changed", differences.widths(layers, "channels", "Channels"), COUNTED),
-        _chart("Work of every layer that changed", differences.widths(layers, "macs", "MACs"), COUNTED),
+        _chart(_("Channels of every layer that changed"), channels, counted),
+        _chart(_("Work of every layer that changed"), work, counted),
     ]
-    facts = found.measured.facts
+    facts = said(found.measured.facts)
     summary, gallery = _summary(found, whole, small), _made(pictured, len(test)) if pictured else None
     if found.of_classes:
         answers = (_said(whole, test), _said(small, test))
         lost, flipped = damage(*answers, test.classes), flips(*answers)
         if lost:
-            shown = differences.damage(lost)
-            charts_.append(_chart("Accuracy lost, class by class", shown, f"{facts} Bars: 95 %.", "measured"))
+            shown, bars = differences.damage(lost, TOP1), _("{facts} Bars: 95 %.").format(facts=facts)
+            charts_.append(_chart(_("Accuracy lost, class by class"), shown, bars, "measured"))
         summary.insert(2, _flipped(flipped))
         gallery = _answers(test, answers, flipped)
+    today = datetime.date.today().isoformat()
     report = Report(
-        title=f"{found.title}, made smaller",
-        subtitle=f"PruneScope {__version__}, {datetime.date.today().isoformat()}. Data: {facts}",
+        title=_("{network}, made smaller").format(network=found.title),
+        subtitle=_("PruneScope {version}, {date}. Data: {facts}").format(version=__version__, date=today, facts=facts),
         summary=summary,
         facts=_facts(found, whole, small),
         charts=charts_,
@@ -60,6 +68,7 @@ def built(
         gallery=gallery,
         made=made,
         loading=_loading(stem(ref), networks[1].example_shapes[0]),
+        words=lettering.words(),
     )
     return Built(f"{stem(ref)}.report.html", "text/html", html_of(report, get_plotlyjs()).encode())
 
@@ -70,64 +79,70 @@ def _said(size: Size, test: Dataset) -> Answers:
 
 
 def _flipped(flipped: Flips) -> str:
-    return (
-        f"{flipped.count:,} images get another answer than before: {len(flipped.lost)} that were right are wrong now, "
-        f"{len(flipped.gained)} that were wrong are right."
-    )
+    return _(
+        "{count:,} images get another answer than before: {lost} that were right are wrong now, {gained} that were "
+        "wrong are right."
+    ).format(count=flipped.count, lost=len(flipped.lost), gained=len(flipped.gained))
 
 
 def _worth(found: Sizes, whole: Size, small: Size) -> str:
     """What its outputs are worth, against what they were worth before."""
     assert small.drop is not None
-    change, images = changes.paired(small.drop), f"{small.accuracy.images:,} test images"
-    end = f"{change.delta}, {change.interval}, {change.verdict}."
-    if found.of_classes:
-        return (
-            f"It gets {measured.text(small.accuracy)} of {images} right, against {measured.text(whole.accuracy)} "
-            f"before: {end}"
+    change, key = changes.paired(small.drop), small.accuracy.measure
+    words = (
+        _("It gets {value} of {n:,} test images right, against {before} before: {delta}, {interval}, {verdict}.")
+        if found.of_classes
+        else _(
+            "{measure} on {n:,} test images: {value}, against {before} before; {way}: {delta}, {interval}, {verdict}."
         )
-    key = small.accuracy.measure
-    return (
-        f"{measured.measure(key).title} on {images}: {measured.text(small.accuracy)}, against "
-        f"{measured.text(whole.accuracy)} before; {measured.way(key)}: {end}"
     )
+    return words.format(
+        measure=said(measured.measure(key).title), value=measured.text(small.accuracy), n=small.accuracy.images,
+        before=measured.text(whole.accuracy), way=measured.way(key), delta=change.delta, interval=change.interval,
+        verdict=change.verdict,
+    )  # fmt: skip
 
 
 def _summary(found: Sizes, whole: Size, small: Size) -> list[str]:
-    said = [
-        f"The smaller network does {numbers.percent(small.macs / max(1, whole.macs), 0)} of the work for an image and "
-        f"is {numbers.fold(whole.size_bytes, small.size_bytes)} smaller.",
-        _worth(found, whole, small),
-    ]
     first, last = whole.latency, small.latency
-    times = f"{numbers.milliseconds(first.median_ms)} before, {numbers.milliseconds(last.median_ms)} after"
-    if latencies.indistinct(first, last):
-        said.append(f"Time for {last.batch_size} images: {times}; on this machine no difference can be told.")
-    else:
-        said.append(
-            f"Time for {last.batch_size} images: {times}, {first.median_ms / last.median_ms:.2f}× as fast, measured on "
-            f"{last.device}."
-        )
-    return said
+    told = (
+        _("Time for {n} images: {before} before, {after} after; on this machine no difference can be told.")
+        if latencies.indistinct(first, last)
+        else _("Time for {n} images: {before} before, {after} after, {fold:.2f}× as fast, measured on {device}.")
+    )
+    return [
+        _("The smaller network does {share} of the work for an image and is {fold} smaller.").format(
+            share=numbers.percent(small.macs / max(1, whole.macs), 0),
+            fold=numbers.fold(whole.size_bytes, small.size_bytes),
+        ),
+        _worth(found, whole, small),
+        told.format(
+            n=last.batch_size, before=numbers.milliseconds(first.median_ms), device=last.device,
+            after=numbers.milliseconds(last.median_ms), fold=first.median_ms / last.median_ms,
+        ),
+    ]  # fmt: skip
 
 
 def _facts(found: Sizes, whole: Size, small: Size) -> list[Fact]:
-    worth, latency = small.accuracy, small.latency
-    judged = measured.measure(worth.measure)
-    name = "Accuracy" if found.of_classes else judged.title
-    source = found.measured.facts if judged.decides else f"{found.measured.facts} {measured.sentence(judged.key)}"
+    worth, latency, counted = small.accuracy, small.latency, _(COUNTED)
+    judged, facts = measured.measure(worth.measure), said(found.measured.facts)
+    name = _("Accuracy") if found.of_classes else said(judged.title)
+    source = facts if judged.decides else f"{facts} {measured.sentence(judged.key)}"
+    of, before = _("of {whole}"), numbers.milliseconds(whole.latency.median_ms)
     return [
-        Fact(name, measured.value(worth), f"95 %: {measured.bounds(worth)}, before {measured.value(whole.accuracy)}",
-             "measured", source),
-        Fact("MACs of one image", numbers.count(small.macs), f"of {numbers.count(whole.macs)}", "derived",
-             COUNTED),
-        Fact("Parameters", numbers.count(small.parameters), f"of {numbers.count(whole.parameters)}", "derived",
-             COUNTED),
-        Fact("Size", numbers.size_bytes(small.size_bytes), f"of {numbers.size_bytes(whole.size_bytes)}", "derived",
-             COUNTED),
-        Fact(f"Time for {latency.batch_size} images", numbers.milliseconds(latency.median_ms),
-             f"{latency.p10_ms:.3g}–{latency.p90_ms:.3g} ms, before {numbers.milliseconds(whole.latency.median_ms)}",
-             "measured", found.timed.facts),
+        Fact(name, measured.value(worth),
+             _("95 %: {bounds}, before {before}").format(bounds=measured.bounds(worth),
+                                                         before=measured.value(whole.accuracy)), "measured", source),
+        Fact(_("MACs of one image"), numbers.count(small.macs), of.format(whole=numbers.count(whole.macs)), "derived",
+             counted),
+        Fact(_("Parameters"), numbers.count(small.parameters), of.format(whole=numbers.count(whole.parameters)),
+             "derived", counted),
+        Fact(_("Size"), numbers.size_bytes(small.size_bytes), of.format(whole=numbers.size_bytes(whole.size_bytes)),
+             "derived", counted),
+        Fact(_("Time for {n} images").format(n=latency.batch_size), numbers.milliseconds(latency.median_ms),
+             _("{low:.3g}–{high:.3g} ms, before {before}").format(low=latency.p10_ms, high=latency.p90_ms,
+                                                                  before=before),
+             "measured", said(found.timed.facts)),
     ]  # fmt: skip
 
 
@@ -142,10 +157,11 @@ def _layer_table(layers: Any) -> Table:
     names = ("channels", "parameters", "macs")
     rows = [
         (clip(row["layer"]), row["kind"], *(f"{row[f'{name}_before']:,} → {row[f'{name}_after']:,}" for name in names))
-        for _, row in changed.iterrows()
+        for at, row in changed.iterrows()
     ]
-    title = f"Layers before and after: {len(changed)} of {len(layers)} changed"
-    return Table(title, ("Layer", "Kind", "Channels out", "Parameters", "MACs"), rows, "derived", COUNTED)
+    title = _("Layers before and after: {n} of {all} changed").format(n=len(changed), all=len(layers))
+    head = (_("Layer"), _("Kind"), _("Channels out"), _("Parameters"), "MACs")
+    return Table(title, head, rows, "derived", _(COUNTED))
 
 
 def _made(pictured: Pictures, images: int) -> Gallery:
@@ -153,18 +169,18 @@ def _made(pictured: Pictures, images: int) -> Gallery:
     found = []
     for at, number in enumerate(pictured.numbers):
         for kind, drawn, text in (
-            ("input", pictured.inputs, f"image {number}"),
-            ("before", pictured.before, "before"),
-            ("after", pictured.after, f"after: {pictured.apart[at]:.3g} apart"),
+            (_("input"), pictured.inputs, _("image {number}").format(number=number)),
+            (_("before"), pictured.before, _("before")),
+            (_("after"), pictured.after, _("after: {apart:.3g} apart").format(apart=pictured.apart[at])),
         ):
-            found.append(Picture(pictures.uri(torch.from_numpy(drawn[at])), f"test image {number}, {kind}",
-                                 [(text, None)]))  # fmt: skip
-    note = (
-        f"The {len(pictured.numbers)} of {images:,} test images for which the two networks make the most different "
-        "pictures, the furthest first: what goes in, what the network made of it before, and what it makes of it now. "
-        "How far apart they are is the root of the mean squared difference, in the unit of the outputs."
-    )
-    return Gallery("Pictures that changed most", note, found, together=3)
+            alt = _("test image {number}, {kind}").format(number=number, kind=kind)
+            found.append(Picture(pictures.uri(torch.from_numpy(drawn[at])), alt, [(text, None)]))
+    note = _(
+        "The {n} of {images:,} test images for which the two networks make the most different pictures, the furthest "
+        "first: what goes in, what the network made of it before, and what it makes of it now. How far apart they are "
+        "is the root of the mean squared difference, in the unit of the outputs."
+    ).format(n=len(pictured.numbers), images=images)
+    return Gallery(_("Pictures that changed most"), note, found, together=3)
 
 
 def _answers(test: Dataset, answers: tuple[Answers, Answers], flipped: Flips) -> Gallery:
@@ -174,34 +190,39 @@ def _answers(test: Dataset, answers: tuple[Answers, Answers], flipped: Flips) ->
         lines = [
             (f"{when} {pictures.class_name(test, int(each.predicted[at]))} ({100 * each.confidence[at]:.0f}\u00a0%)",
              bool(each.right[at]))
-            for when, each in (("before:", before), ("after:", after))
+            for when, each in ((_("before:"), before), (_("after:"), after))
         ]  # fmt: skip
         right = pictures.class_name(test, int(test.labels[at]))
-        found.append(Picture(pictures.uri(test.images[at]), f"test image {at}, {right}", lines))
-    note = _note(flipped.count, len(flipped.lost), len(flipped.gained), len(test))
-    return Gallery("Images whose prediction flipped", note, found)
+        alt = _("test image {number}, {name}").format(number=at, name=right)
+        found.append(Picture(pictures.uri(test.images[at]), alt, lines))
+    return Gallery(_("Images whose prediction flipped"), _note(flipped, len(test)), found)
 
 
-def _note(count: int, lost: int, gained: int, images: int) -> str:
-    if not count:
-        return f"None of {images:,} test images: both networks give the same answer to all of them."
-    shown = f" The first {PICTURES} are shown." if count > PICTURES else ""
-    return (
-        f"{count:,} of {images:,} test images: {lost} right to wrong, {gained} wrong to right, "
-        f"{count - lost - gained} from one wrong answer to another.{shown} In brackets: how sure the network is."
+def _note(flipped: Flips, images: int) -> str:
+    if not flipped.count:
+        return _("None of {images:,} test images: both networks give the same answer to all of them.").format(
+            images=images
+        )
+    told = _(
+        "{count:,} of {images:,} test images: {lost} right to wrong, {gained} wrong to right, {other} from one wrong "
+        "answer to another. In brackets: how sure the network is."
+    ).format(
+        count=flipped.count, images=images, lost=len(flipped.lost), gained=len(flipped.gained), other=len(flipped.other)
     )
+    shown = _(" The first {shown} are shown.").format(shown=PICTURES) if flipped.count > PICTURES else ""
+    return f"{told}{shown}"
 
 
 def _loading(name: str, shape: Sequence[int]) -> list[tuple[str, str]]:
     sizes = ", ".join(map(str, shape[1:]))
     return [
         (
-            "The exported program, wherever PyTorch runs, without PruneScope and without the network's own code:",
+            _("The exported program, wherever PyTorch runs, without PruneScope and without the network's own code:"),
             f'import torch\n\nmodel = torch.export.load("{name}.pt2").module()\n'
             f"outputs = model(torch.zeros(1, {sizes}))",
         ),
         (
-            "In ONNX Runtime:",
+            _("In ONNX Runtime:"),
             "import numpy as np\nimport onnxruntime\n\n"
             f'session = onnxruntime.InferenceSession("{name}.onnx")\n'
             f"images = np.zeros((1, {sizes}), np.float32)\n"

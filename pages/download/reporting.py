@@ -12,7 +12,7 @@ from pages.download.files import Built
 from pages.ui import jobs, made, numbers, standing, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.language import N_, _, ngettext
+from pages.ui.language import N_, _, current, ngettext, said
 from pages.ui.literal import code
 from pruning_core.export.lineage import Cut
 from pruning_core.measuring.measure import Against
@@ -46,7 +46,7 @@ def told(desk: Desk, cut: Cut) -> list[str]:
         _("How they were chosen: {told}.").format(told=files.told(how))
         if how
         else _("How they were chosen is not known here."),
-        proof.unproven
+        said(proof.unproven)
         or _("The removal was compared with the original whose channels were silenced, on {seen}: {apart}.").format(
             seen=seen, apart=apart
         ),
@@ -69,7 +69,7 @@ def section(desk: Desk, told: Sequence[str] = ()) -> None:
 
 def _offer(desk: Desk, told: Sequence[str], words: DeltaGenerator, button: DeltaGenerator) -> None:
     """Written once, then kept as a file: it holds a drawing library of some megabytes."""
-    place = f"{desk.model.key} {desk.data.key}"
+    place = f"{desk.model.key} {desk.data.key} {current()}"
     kept: tuple[str, str, int, str] | None = st.session_state.get(KEPT)
     if kept is None or kept[0] != place:
         built = _built(desk, told)
@@ -100,7 +100,7 @@ def _built(desk: Desk, told: Sequence[str]) -> Built | None:
         return None
     test = state.splits(desk.data)[1]
     networks = (state.network(desk.model.origin), state.network(desk.model))
-    sentences = [_("What was done: {made}.").format(made=standing.made(desk.model)), *told]
+    sentences = [_("What was done: {made}.").format(made=_(standing.made(desk.model))), *told]
     pictured = _pictured(views[-1]) if painting else None
     return report.built(desk.model, found, test, networks, sentences, pictured)
 

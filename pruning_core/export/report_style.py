@@ -1,7 +1,9 @@
 """How a report looks, on screen and on paper, and the few lines of script that draw its charts."""
 
 # Nothing may be fetched, whatever stands in the file.
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+)
 
 STYLE = """
 :root{color-scheme:light dark;--paper:#fff;--ink:#1b2425;--soft:#5b6668;--line:#dce3e1;--tint:#f3f6f5;
@@ -34,10 +36,11 @@ figure,.fact,tr,pre{break-inside:avoid}.wide,.plot{overflow:visible}pre{white-sp
 """
 
 DRAWING = """
+const lettering = getComputedStyle(document.body).fontFamily;
 const ink = () => getComputedStyle(document.body).color;
 const plots = [...document.querySelectorAll('script[type="application/json"]')].map(source => {
   const place = document.getElementById(source.dataset.for), figure = JSON.parse(source.textContent);
-  figure.layout.font = {...figure.layout.font, color: ink()};
+  figure.layout.font = {...figure.layout.font, color: ink(), family: lettering};
   Plotly.newPlot(place, figure.data, figure.layout, {responsive: true, displaylogo: false, displayModeBar: false});
   return place;
 });

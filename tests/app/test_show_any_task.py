@@ -35,9 +35,9 @@ def cut_desk(kind, unit, **arrays) -> Desk:
     return desk
 
 
-def reported(desk, monkeypatch) -> str:
+def reported(desk, monkeypatch, **session) -> str:
     monkeypatch.setattr(state, "owner", lambda: ME)
-    app = opened("download", monkeypatch, desk=desk)
+    app = opened("download", monkeypatch, desk=desk, **session)
     app.button(key="download.report.make").click().run()
     for view in state.jobs().of(ME):
         ended = state.jobs().wait(view.id, 100)
