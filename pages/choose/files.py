@@ -60,13 +60,13 @@ def draw(take: Callable[[ModelRef], None]) -> None:
     sent = inbox.receive(
         _("A network as a file: ") + ", ".join(SUFFIXES),
         SLOT,
-        help=_("State dicts, also inside a checkpoint; exported programs; ONNX. Nothing in the file is ever run."),
+        help=_("State dicts, also inside a checkpoint; exported programs; ONNX; Keras 3. Nothing in the file is ever run."),
     )
     if sent is None:
         st.caption(
             _(
                 "The architecture is recognised from the names and shapes of the weights where it is "
-                "torchvision's or one of ours. A .pt2 or .onnx brings its own. {of_networks}"
+                "torchvision's or one of ours. A .pt2, .onnx or .keras brings its own. {of_networks}"
             ).format(of_networks=limits.of_networks())
         )
         return

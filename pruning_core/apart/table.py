@@ -17,6 +17,7 @@ TABLE: Mapping[str, Task] = {TASK: running(PRODUCT), OPEN: opening, IMPORT: impo
 
 def prepare() -> None:
     """Before the first child: what they would all import, and machine code that takes seconds to make."""
+    import h5py  # noqa: F401
     import onnx2torch  # noqa: F401  (imported late elsewhere, because the server does not need it to start)
     import sklearn.datasets  # noqa: F401
 

@@ -20,7 +20,7 @@ def as_brought(loaded: LoadedModel) -> tuple[nn.Module, tuple[Tensor, ...], Name
     model = restored(loaded.model)
     if model is loaded.model and (told.packed or told.measured):  # what is no graph any more
         model = around(model, told.inputs, told.measured, told.packed)
-    named = loaded.ref.origin.architecture == "onnx"
+    named = loaded.ref.origin.architecture in ("onnx", "keras")
     inputs = tuple(each.name for each in told.inputs) if named or len(told.inputs) > 1 else ()
     outputs = tuple(each.name for each in told.outputs) if named else ()
     return model, tuple(_example(each) for each in told.inputs), Names(inputs, outputs)

@@ -22,6 +22,7 @@ class Kind(Enum):
     SAFETENSORS = "safetensors"
     EXPORTED = "exported program"
     ONNX = "ONNX"
+    KERAS = "Keras"
 
 
 def kind_of(path: Path, name: str) -> Kind:
@@ -46,6 +47,11 @@ def kind_of(path: Path, name: str) -> Kind:
         raise UserError(f"{name!r} is a tar file, torch's oldest format, which cannot be read safely. {WAY_OUT}")
     if Path(name).suffix.lower() == ".onnx" and start[0] == 0x08:
         return Kind.ONNX
+    if start[:8] == b"\x89HDF\r\n\x1a\n":
+        raise UserError(
+            f"{name!r} is a file of HDF5, as Keras wrote its networks before, or weights alone. Load the network in "
+            "Keras 3 and save it with model.save('model.keras')."
+        )
     if start[:1] == b"\x80":
         raise UserError(f"{name!r} is a plain pickle, which would run code when read. {WAY_OUT}")
     what = "a text file" if _is_text(start) else "no file that holds a network, or it is damaged"
@@ -62,6 +68,8 @@ def _zip_kind(path: Path, name: str) -> Kind:
                 f"{WAY_OUT}"
             )
         return Kind.TORCH
+    if "config.json" in inside and "metadata.json" in inside:
+        return Kind.KERAS
     if "archive_format" in inside:
         return Kind.EXPORTED
     if "serialized_exported_program.json" in archive.namelist():

@@ -26,10 +26,12 @@ from pruning_core.zoo.exported import read_exported
 from pruning_core.zoo.factory import factory_model
 from pruning_core.zoo.finite import check_finite
 from pruning_core.zoo.interface import Interface, Wanted
+from pruning_core.zoo.keras_files.reading import read_keras
 from pruning_core.zoo.meaning import Outputs, told_by
 from pruning_core.zoo.onnx_files import compared_note, read_onnx
 from pruning_core.zoo.origin import Changed, Cut, Made, Origin, cuts_of, recut, scores_of
 from pruning_core.zoo.output import look
+from pruning_core.zoo.programs.program import Program
 from pruning_core.zoo.rebuilt import EDITS, edits_of
 from pruning_core.zoo.ref import PROGRAMS, ModelRef, Source
 from pruning_core.zoo.titles import PRUNED, REBUILT
@@ -162,8 +164,7 @@ def _whole(ref: ModelRef, path: Path) -> LoadedModel:
     """A file that holds the network itself, not only its weights."""
     known = dict(ref.options)
     wanted = Wanted(dict(known.get("sizes", ())), ref.input_size, known.get("measured"))
-    read = read_exported if ref.architecture == "exported" else read_onnx
-    program = read(path, ref.name, wanted)
+    program = READERS[ref.architecture](path, ref.name, wanted)
     check_finite(program.model.state_dict(), ref.name)
     model, way = program.for_any_batch(known.get("batch", ""))
     note = compared_note(known) if ref.architecture == "onnx" else program.note
@@ -211,6 +212,11 @@ def _factory(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedMode
     return LoadedModel(model, ref, ref.name, True, size, looks.width, notes=notes, looks=looks)
 
 
+READERS: dict[str, Callable[[Path, str, Wanted], Program]] = {
+    "exported": read_exported,
+    "onnx": read_onnx,
+    "keras": read_keras,
+}
 LOADERS: dict[Source, Callable[[ModelRef, Root | None, Progress], LoadedModel]] = {
     "demo": _demo,
     "torchvision": _torchvision,

@@ -9,7 +9,7 @@ from pruning_core.errors import UserError
 from pruning_core.storage.codec import Codec, UnknownClass, digest, dump
 
 Source = Literal["demo", "torchvision", "upload", "pruned", "rebuilt", "factory"]
-PROGRAMS = ("exported", "onnx")  # architectures of uploads that bring their own
+PROGRAMS = ("exported", "onnx", "keras")  # architectures of uploads that bring their own
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class ModelRef:
     source, name: where it comes from; ``name`` is a demo, a torchvision builder, the file name of an upload or
     the ``package.module:factory`` given at the start.
     weights: "demo", "pretrained", "random", or the sha256 of the stored weights.
-    architecture, options: of an upload: what builds it and with which arguments; "exported" and "onnx" need none.
+    architecture, options: of an upload: what builds it and with which arguments; those in PROGRAMS need none.
     num_classes: of a torchvision network with random weights. seed: of random weights.
     input_size: (C, H, W) where it differs from the usual one.
     base, plan: of a pruned network: what was cut, and the plan's JSON. Of uploaded weights that say how their network

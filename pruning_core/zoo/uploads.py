@@ -23,8 +23,9 @@ from pruning_core.zoo.recognise import Recognised, Shapes, as_chosen, compare, f
 from pruning_core.zoo.ref import ModelRef
 from pruning_core.zoo.snippet import FACTORY, MODULE
 
-SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".th", ".tar", ".safetensors", ".pt2", ".onnx")
+SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".th", ".tar", ".safetensors", ".pt2", ".onnx", ".keras")
 """What a file chooser should offer; what a file is, is told from its bytes."""
+WHOLE = {Kind.EXPORTED: "exported", Kind.ONNX: "onnx", Kind.KERAS: "keras"}  # files that hold the network itself
 
 
 def import_model(
@@ -61,7 +62,7 @@ def _judged(
     sizes: Mapping[str, int] | None,
 ) -> LoadedModel:  # fmt: skip
     kind = kind_of(path, name)
-    if kind in (Kind.EXPORTED, Kind.ONNX):
+    if kind in WHOLE:
         return _whole(path, name, kind, root, size, sizes or {})
     return _weights(path, name, kind, root, architecture, size, weights)
 
@@ -70,7 +71,7 @@ def _whole(
     path: Path, name: str, kind: Kind, root: Root, size: tuple[int, ...] | None, sizes: Mapping[str, int]
 ) -> LoadedModel:
     """A file that holds the network itself; one from ONNX is compared with ONNX's own arithmetic, once."""
-    architecture = "exported" if kind is Kind.EXPORTED else "onnx"
+    architecture = WHOLE[kind]
     with keeping(root, path) as (digest,):
         said = (("sizes", tuple(sizes.items())),) if sizes else ()
         loaded = load_model(ModelRef("upload", name, digest, architecture, said, input_size=size), root)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pruning_core.zoo import import_model
-from tests.core import hostile_onnx, hostile_programs
+from tests.core import hostile_keras, hostile_onnx, hostile_programs
 from tests.core.bounded import Came, Shared
 
 SECONDS, BYTES = 10.0, 1500 << 20
@@ -36,13 +36,14 @@ def child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     for name, data in (
         ("good.pt2", hostile_programs.honest()),
         ("good.onnx", hostile_onnx.flat(hostile_onnx.t("Relu", "x"))),
+        ("good.keras", hostile_keras.file(hostile_keras.HONEST)),
     ):
         (folder / name).write_bytes(data)
         assert not shared(opened, str(folder / name), str(folder / "kept")).sentence, (
             "and what is imported late is here"
         )
     yield shared
-    for name in ("good.pt2", "good.onnx"):
+    for name in ("good.pt2", "good.onnx", "good.keras"):
         assert not shared(opened, str(folder / name), str(folder / "kept")).sentence, "good files load afterwards too"
     shared.close()
 
@@ -52,7 +53,7 @@ def opened(path: str, folder: str) -> None:
 
 
 def tried(child: Shared, tmp_path: Path, data: bytes, suffix: str, name: str) -> Came:
-    assert len(data) < SMALL or name in LONG, len(data)
+    assert len(data) < (1 << 20 if suffix == ".keras" else SMALL) or name in LONG, len(data)
     path = tmp_path / f"hostile{suffix}"
     path.write_bytes(data)
     came = child(opened, str(path), str(tmp_path / "kept"), patience=3 * SECONDS)
@@ -78,6 +79,12 @@ def test_a_program_that_would_do_harm(child, tmp_path, name):
 def test_an_onnx_file_that_would_do_harm(child, tmp_path, name):
     came = tried(child, tmp_path, hostile_onnx.FILES[name](), ".onnx", name)
     assert came.sentence or name in HARMLESS
+
+
+@pytest.mark.parametrize("name", hostile_keras.FILES)
+def test_a_file_of_keras_that_would_do_harm(child, tmp_path, name):
+    came = tried(child, tmp_path, hostile_keras.FILES[name](), ".keras", name)
+    assert bool(came.sentence) == (name not in hostile_keras.HARMLESS)
 
 
 HARMLESS = {  # they load, and are what they look like

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from pruning_core.zoo.interface import Input
 from pruning_core.zoo.programs.packing import Unpack
@@ -45,8 +45,11 @@ def _rows(program: fx.GraphModule, tried: Tried, start: fx.Node) -> int:
     for node in program.graph.nodes:
         if node in reached or not reached.intersection(node.all_input_nodes):
             continue
+        layer = _layer(program, node) if node.op == "call_module" else None
         table, numbers, dim = _lookup(program, node)
-        if table is not None and reached.intersection(numbers):
+        if isinstance(layer, nn.Embedding):
+            found.append(layer.num_embeddings)
+        elif table is not None and reached.intersection(numbers):
             shapes = tried.shapes(table)
             if shapes:
                 found.append(shapes[0][dim])
