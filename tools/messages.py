@@ -32,6 +32,10 @@ PLACE = re.compile(r"\{\w*\}")
 KNOBS = {"Choice", "Range", "Toggle"}
 # What a run says on its way -> which argument is words.
 ADVANCES = {"Stage": 0, "Progress": 2, "staged_as": 1}
+# What a method is made of, called by its name.
+PHASES = {"Train", "Cut", "Apply", "Recover", "Mend", "Snapshot", "Rewind", "Mask", "Judge", "FindWidths", "Diversify"}
+PHASES |= {"Rebuild", "Reinitialise"}
+PARTS = {"named", "reason", "NO_RULE", "BY_DATA"}  # variables: the end of a phase's name; why a channel stays
 TITLES, WORDS = {"name", "title", "says"}, {"NAMES", "UNITS"}  # of classes; dictionaries of modules
 PHRASES = {"text", "told"}  # functions and properties whose few words stand inside sentences of pages
 OURS = {"ValueError", "TypeError", "RuntimeError", "AssertionError", "KeyError", "NotImplementedError"}
@@ -141,7 +145,15 @@ def _of_a_call(node: ast.Call) -> Iterator[str]:
     if name == "Card":
         yield from (form(each.value) for each in node.keywords if each.arg in ("name", "cost") and form(each.value))
     elif name in KNOBS:
-        yield from filter(None, map(form, [*node.args, *(each.value for each in node.keywords)]))
+        options = [each for given in node.args if isinstance(given, ast.Tuple) for each in given.elts]
+        said = [*node.args, *options, *(each.value for each in node.keywords)]
+        yield from filter(_has_words, map(form, said))
+    elif name == "pin" and len(node.args) > 1:  # why a channel stays
+        yield from filter(_has_words, _either(node.args[1]))
+    elif name == "Watch":
+        yield from filter(_has_words, map(form, node.args[1:]))
+    elif name in PHASES:
+        yield from (form(each.value) for each in node.keywords if each.arg == "name" and _has_words(form(each.value)))
     elif (name == "UserError" and node.args and (text := form(node.args[0]))) or (
         name in ADVANCES and len(node.args) > ADVANCES[name] and _has_words(text := form(node.args[ADVANCES[name]]))
     ):
@@ -155,8 +167,19 @@ def _of_a_statement(node: ast.stmt) -> Iterator[str]:
         yield from filter(_has_words, returned)
     named = {target.id for target in _targets(node) if isinstance(target, ast.Name)}
     value = getattr(node, "value", None)
+    if value is not None and named & PARTS:
+        yield from filter(_has_words, _either(value))
     if named & WORDS and isinstance(value, ast.Dict):
         yield from filter(_has_words, map(form, value.values))
+
+
+def _either(node: ast.AST) -> Iterator[str]:
+    """A literal, or the two between which a condition chooses."""
+    if isinstance(node, ast.IfExp):
+        yield from _either(node.body)
+        yield from _either(node.orelse)
+    else:
+        yield form(node)
 
 
 def _has_words(text: str) -> bool:

@@ -8,7 +8,7 @@ from pages.choose import judging, layout, meaning, outputs, reading
 from pages.ui import notes, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.language import _, about
+from pages.ui.language import _, about, said
 from pages.ui.literal import literal, named
 from pruning_core.datasets import Dataset
 from pruning_core.datasets.targets import Labels
@@ -75,7 +75,7 @@ def why_not(model: LoadedModel, data: Dataset, measure: str = "") -> str:
 def _with(data: Dataset) -> str:
     """What came with the images."""
     if data.classes:
-        return f"{len(data.classes):,} classes"
+        return _("{n:,} classes").format(n=len(data.classes))
     if not data.labelled:
         return _("no labels")
     sides = " × ".join(map(str, data.labels.shape[-2:]))
@@ -96,7 +96,7 @@ def _gives(model: LoadedModel) -> str:
     return (
         _("tells {num_classes:,} classes apart").format(num_classes=model.num_classes)
         if plain
-        else f"gives {model.outputs}"
+        else _("gives {outputs}").format(outputs=said(str(model.outputs)))
     )
 
 

@@ -7,6 +7,7 @@ from types import TracebackType
 
 import streamlit as st
 
+from pages.ui.language import _, said
 from pages.ui.numbers import size_bytes
 
 EVERY_S = 0.2  # more often nobody can read, and each costs a message to the browser
@@ -31,7 +32,6 @@ class Bar:
         if time.monotonic() - self._shown < EVERY_S and done < total:
             return
         self._shown = time.monotonic()
-        many = (
-            f"{size_bytes(done)} of {size_bytes(total)}" if what.startswith("downloading") else f"{done:,} of {total:,}"
-        )
-        self._place.progress(min(1.0, done / max(total, 1)), f"{what}: {many}")
+        many = size_bytes if what.startswith("downloading") else "{:,}".format
+        share = _("{part} of {whole}").format(part=many(done), whole=many(total))
+        self._place.progress(min(1.0, done / max(total, 1)), _("{what}: {share}").format(what=said(what), share=share))

@@ -55,7 +55,7 @@ def _masked(data: Dataset, order: str) -> None:
         for at in range(shown):
             st.image(
                 _enlarged(overlaid(_pixels(data, at, order), data.labels[at]), PAIR_PX),
-                caption=f"image {at}", width=PAIR_PX,
+                caption=_("image {n}").format(n=at), width=PAIR_PX,
             )  # fmt: skip
     marks = " ".join(f":small[{square(number)} {number}]" for number in there[: len(COLOURS)])
     st.markdown(_("Classes of the masks: {marks}").format(marks=marks), unsafe_allow_html=True)
@@ -65,9 +65,9 @@ def _beside(data: Dataset, order: str) -> None:
     with st.container(horizontal=True, gap="medium"):
         for at in range(min(PAIRS // 2, len(data))):
             target = (255 * data.labels[at]).round().clamp(0, 255).byte()
-            for pixels, what in ((_pixels(data, at, order), "image"), (target, "target")):
+            for pixels, what in ((_pixels(data, at, order), _("image {n}")), (target, _("target {n}"))):
                 sides = " × ".join(map(str, pixels.shape[1:]))
-                st.image(_enlarged(pixels, PAIR_PX), caption=f"{what} {at}, {sides}", width=PAIR_PX)
+                st.image(_enlarged(pixels, PAIR_PX), caption=f"{what.format(n=at)}, {sides}", width=PAIR_PX)
 
 
 def overlaid(pixels: Tensor, mask: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def overlaid(pixels: Tensor, mask: Tensor) -> Tensor:
 def _numbers(data: Dataset, at: int) -> str:
     """What came with an image, as far as there is room for it."""
     if data.kind is not Labels.NUMBERS:
-        return f"image {at}"
+        return _("image {n}").format(n=at)
     first = [f"{value:.3g}" for value in data.labels[at].flatten()[:3].tolist()]
     return ", ".join(first) + (" …" if data.labels[at].numel() > 3 else "")
 

@@ -40,7 +40,8 @@ def layers(one: Row, two: Row) -> None:
     with left:
         plots.show(differences.widths(changed, what, title), "compare.widths")
     with right:
-        st.dataframe(changed.drop(columns="changed").rename(columns=differences.HEADINGS), hide_index=True)
+        headings = {key: _(words) for key, words in differences.HEADINGS.items()}
+        st.dataframe(changed.drop(columns="changed").rename(columns=headings), hide_index=True)
     cards.source_line(COUNTED)
 
 

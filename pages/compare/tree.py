@@ -96,7 +96,7 @@ def _steps() -> Iterator[Made]:
         shrunk = {(each.way, each.step): each for each in seen.all(Shrunk)}
         for way, reached in last.items():
             if cut := shrunk.get((way, reached.step)):
-                yield Made(spec.reference(cut, reached), spec.model, _("cut and trained {way}").format(way=way))
+                yield Made(spec.reference(cut, reached), spec.model, _("cut and trained {way}").format(way=said(way)))
 
 
 def _methods() -> Iterator[Made]:

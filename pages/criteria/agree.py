@@ -44,6 +44,7 @@ def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> No
             list(named),
             default=next(iter(named)),
             required=True,
+            format_func=said,
             key="criteria.measure",
             wrap=True,
         )
@@ -78,7 +79,7 @@ def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> No
             _scatter(desk, network, found, (by_label[pair[0]], by_label[pair[1]]), layer)
     dearest = max(found.values(), key=lambda scores: scores.seconds)
     note = _("The dearest, {label}, took {duration}.").format(
-        label=dearest.criterion.label, duration=numbers.duration(dearest.seconds)
+        label=said(dearest.criterion.label), duration=numbers.duration(dearest.seconds)
     )
     most = max(found.values(), key=lambda scores: scores.images)
     cards.source_line(
@@ -106,9 +107,13 @@ def _scatter(desk: Desk, network: Network, found: Verdicts, pair: tuple[Criterio
     sides = [found[each] for each in pair]
     missing = next((each.missing[layer] for each in sides if layer in each.missing), None)
     if missing is not None:
-        st.info(_("One of the two cannot judge {layer}: {missing}").format(layer=code(layer), missing=literal(missing)))
+        st.info(
+            _("One of the two cannot judge {layer}: {missing}").format(
+                layer=code(layer), missing=literal(said(missing))
+            )
+        )
         return
-    names, values = [each.label for each in pair], [each.values[layer] for each in sides]
+    names, values = [said(each.label) for each in pair], [each.values[layer] for each in sides]
     rho = spearman(*values)
     note = _("rank correlation {rho:.2f}").format(rho=rho) if not math.isnan(rho) else _("one of them ranks nothing")
     group = network.group(layer)

@@ -43,7 +43,7 @@ def tradeoff(frame: pd.DataFrame, *, names: Sequence[str], origins: Mapping[str,
         figure.add_scatter(
             x=x,
             y=part["top1"],
-            name=str(name),
+            name=said(str(name)),
             legendgroup=str(name),
             showlegend=when == moments[0],
             mode="lines+markers",
@@ -65,7 +65,7 @@ def tradeoff(frame: pd.DataFrame, *, names: Sequence[str], origins: Mapping[str,
     if len(moments) > 1:
         for when in moments:
             figure.add_scatter(
-                x=[None], y=[None], mode="lines", name=when,
+                x=[None], y=[None], mode="lines", name=said(when),
                 line={"color": theme.NEUTRAL, "width": 2, "dash": theme.DASHES[moments.index(when)]},
             )  # fmt: skip
     for label, value in origins.items():
@@ -83,8 +83,8 @@ def _point_text(name: str, when: str, row: Mapping[str, Any], measure: str) -> s
         else _("95 % interval {span}").format(span=span)
     )
     return _("<b>{name}</b>, {when}<br>{name_2} {written} ({meaning})<br>{row:,} MACs, {row_2:,} parameters").format(
-        name=name,
-        when=when,
+        name=said(name),
+        when=said(when),
         name_2=said(measured.measure(measure).name),
         written=measured.written(measure, row["top1"]),
         meaning=meaning,
@@ -96,12 +96,12 @@ def _point_text(name: str, when: str, row: Mapping[str, Any], measure: str) -> s
 def _tradeoff_alt(frame: pd.DataFrame, names: Sequence[str], moments: Sequence[str], measure: str) -> str:
     found = measured.measure(measure)
     text = _("{name} against MACs for {n} criteria, {value}.").format(
-        name=said(found.name), n=len(names), value=", ".join(moments) or _("nothing measured yet")
+        name=said(found.name), n=len(names), value=", ".join(map(said, moments)) or _("nothing measured yet")
     )
     if len(frame):
         best = frame.loc[frame["top1"].idxmax() if found.rises else frame["top1"].idxmin()]
         text += _(" Best: {best} with {written} at {best_2:,} MACs.").format(
-            best=best["criterion"], written=measured.written(measure, best["top1"]), best_2=best["macs"]
+            best=said(best["criterion"]), written=measured.written(measure, best["top1"]), best_2=best["macs"]
         )
     return text
 
@@ -137,7 +137,9 @@ def agreement(
         selected={"marker": {"opacity": 0}},
         unselected={"marker": {"opacity": 0}},
         hovertext=[
-            f"{a}<br>{b}<br><b>{matrix[i, j]:.3f}</b>" for i, a in enumerate(names) for j, b in enumerate(names)
+            f"{said(a)}<br>{said(b)}<br><b>{matrix[i, j]:.3f}</b>"
+            for i, a in enumerate(names)
+            for j, b in enumerate(names)
         ],
         hovertemplate="%{hovertext}<extra></extra>",
         name=CELLS,
@@ -158,7 +160,7 @@ def agreement(
         bargap=0,
         dragmode=False,
     )
-    ticks = {"tickvals": list(range(count)), "ticktext": list(names), "showgrid": False}
+    ticks = {"tickvals": list(range(count)), "ticktext": list(map(said, names)), "showgrid": False}
     figure.update_xaxes(**ticks, range=[-0.5, count - 0.5], tickangle=-40)
     figure.update_yaxes(**ticks, range=[count - 0.5, -0.5])
     return figure

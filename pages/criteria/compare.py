@@ -174,6 +174,10 @@ def _reach(network: Network) -> Reach | None:
     return reachable(Uniform(), Pool.of(network, level))
 
 
+def _origin(when: str) -> str:
+    return _("unpruned, {when}").format(when=said(when)) if when == When.TUNED else _("unpruned")
+
+
 # -- results -----------------------------------------------------------------------------------------------------------
 
 
@@ -189,13 +193,14 @@ def _results(view: JobView, network: Network, run: CompareRun) -> None:
         moments,
         selection_mode="multi",
         default=moments[-1:],
+        format_func=said,
         key=f"criteria.moments.{len(moments)}",
         help=_("When the networks were measured: right after cutting, or after what was done to them since."),
         wrap=True,
     )
     shown = [when for when in moments if when in (shown or moments[-1:])]
     part, judged = cut[cut["when"].isin(shown)], frames.measure_of(cut)
-    origins = {f"unpruned, {when}" if when == When.TUNED else "unpruned": frames.origin(frame, when) for when in shown}
+    origins = {_origin(when): frames.origin(frame, when) for when in shown}
     names = list(dict.fromkeys(each.label for each in run.criteria))
     figure = charts.tradeoff(
         part,
@@ -222,6 +227,6 @@ def _results(view: JobView, network: Network, run: CompareRun) -> None:
     for told in view.all(OutOfReach)[:3]:
         st.caption(
             _(":orange-badge[left out] {criterion}, {budget:.0f} %: {sentence}").format(
-                criterion=told.criterion, budget=100 * told.budget, sentence=literal(said(told.sentence))
+                criterion=said(told.criterion), budget=100 * told.budget, sentence=literal(said(told.sentence))
             )
         )

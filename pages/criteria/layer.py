@@ -9,7 +9,7 @@ from pages.criteria import frames, layer_charts
 from pages.ui import cards, history, links, numbers, plots, provenance, state
 from pages.ui.charts import alt_text
 from pages.ui.desk import Desk
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pages.ui.literal import code, literal, named
 from pages.ui.stored import measured, verdicts
 from pruning_core.analysis.agreement import norm_conditions, separation
@@ -26,17 +26,17 @@ def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> No
         return
     first, second, third = st.columns(3, gap="medium")
     by_label = {each.label: scores for each, scores in found.items()}
-    name = first.selectbox(_("Criterion"), list(by_label), key="criteria.layer.criterion")
+    name = first.selectbox(_("Criterion"), list(by_label), format_func=said, key="criteria.layer.criterion")
     layer = second.selectbox(
         _("Layer"), [g.key for g in network.groups], key="criteria.layer.layer", persist_state="session"
     )
     ratio = third.slider(_("Ratio removed"), 0.0, 0.95, 0.5, 0.05, key="criteria.layer.ratio", persist_state="session")
-    scores = by_label[name]
+    scores, name = by_label[name], said(name)
     group = network.group(layer)
     if layer in scores.missing:
         st.info(
             _("{name} cannot judge {layer}: {missing}").format(
-                name=name, layer=code(layer), missing=literal(scores.missing[layer])
+                name=name, layer=code(layer), missing=literal(said(scores.missing[layer]))
             )
         )
         return

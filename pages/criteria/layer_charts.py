@@ -54,7 +54,7 @@ def ranked(frame: pd.DataFrame, *, name: str, layer: str, ratio: float) -> go.Fi
     )
     for color, symbol, label in (
         (theme.CUT, "circle", _("below the cut")),
-        (theme.ACCENT, "circle", "kept"),
+        (theme.ACCENT, "circle", _("kept")),
         (theme.NEUTRAL, "x", _("in the plan already")),
     ):
         figure.add_scatter(
@@ -72,12 +72,12 @@ def distribution(values: NDArray[np.float64], *, title: str, cut: float | None, 
     figure = charts.blank(alt, height=260, x_title=title, y_title=_("Channels"))
     figure.add_histogram(
         x=values, nbinsx=min(60, max(8, len(values) // 2)), marker={"color": theme.ACCENT, "line": {"width": 0}},
-        hovertemplate="%{x}: %{y} channels<extra></extra>", showlegend=False,
+        hovertemplate=_("{scores}: {n} channels").format(scores="%{x}", n="%{y}") + "<extra></extra>", showlegend=False,
     )  # fmt: skip
     if cut is not None:
         figure.add_vline(x=cut, line={"color": theme.CUT, "width": 2, "dash": "dash"})
         figure.add_annotation(  # in the margin, where no bar stands
-            text="cut", x=cut, y=1, yref="paper", yanchor="bottom", showarrow=False, font={"color": theme.CUT}
+            text=_("cut"), x=cut, y=1, yref="paper", yanchor="bottom", showarrow=False, font={"color": theme.CUT}
         )
         figure.update_layout(margin_t=30)
     figure.update_layout(bargap=0.05)
@@ -103,7 +103,7 @@ def norms(values: NDArray[np.float64], *, layer: str) -> go.Figure:
     figure.update_layout(margin_t=30)
     figure.add_vline(x=least, line={"color": theme.CUT, "width": 2})
     figure.add_annotation(  # left of every bar
-        text="smallest", x=least, xanchor="right", xshift=-14, y=0.5, yref="paper", showarrow=False,
+        text=_("smallest"), x=least, xanchor="right", xshift=-14, y=0.5, yref="paper", showarrow=False,
         font={"color": theme.CUT, "size": 12},
     )  # fmt: skip
     figure.update_xaxes(rangemode="tozero", range=[0, float(values.max()) * 1.05])

@@ -14,7 +14,7 @@ from pages.ui import (
     measured,
     provenance,
 )
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.points import ORIGIN, When
 
@@ -36,12 +36,12 @@ def table(frame: pd.DataFrame, run: CompareRun) -> None:
     table = pd.DataFrame(
         {
             "Criterion": [
-                _("{criterion} ({draws} repeats)").format(criterion=row.criterion, draws=row.draws)
+                _("{criterion} ({draws} repeats)").format(criterion=said(row.criterion), draws=row.draws)
                 if row.draws > 1
-                else row.criterion
+                else said(row.criterion)
                 for row in rows.itertuples()
             ],
-            "Measured": [_("as it is") if _as_it_is(row) else row.when for row in rows.itertuples()],
+            "Measured": [_("as it is") if _as_it_is(row) else said(row.when) for row in rows.itertuples()],
             "Value": [measured.with_interval(judged, row.top1, row.low, row.high) for row in rows.itertuples()],
             "Top-5": 100 * rows["top5"].astype(float).to_numpy(),
             "Change": [_lost(row) for row in rows.itertuples()],
@@ -57,7 +57,8 @@ def table(frame: pd.DataFrame, run: CompareRun) -> None:
         hide_index=True,
         key="criteria.table",
         column_config={
-            "Criterion": st.column_config.TextColumn(pinned=True, width="medium"),
+            "Criterion": st.column_config.TextColumn(_("Criterion"), pinned=True, width="medium"),
+            "Measured": _("When measured"),
             "Value": st.column_config.TextColumn(
                 measured.axis_title(judged),
                 help=_("With its 95 % interval; of several repeats the mean, with the worst and the best."),

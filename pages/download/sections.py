@@ -61,7 +61,7 @@ def whole(desk: Desk, model: LoadedModel) -> None:
             ).format(title=named(model.title))
         )
         reporting.section(desk)
-    _row("weights", "Weights", _weights_text(model), desk.model, lambda: files.weights(model))
+    _row("weights", _("Weights"), _weights_text(model), desk.model, lambda: files.weights(model))
     _row("pt2", _("Exported program"), _(PROGRAM), desk.model, lambda: files.program(model, _far(desk.model)))
     _row("onnx", "ONNX", _(ONNX), desk.model, lambda: files.onnx(model, _far(desk.model)))
 
@@ -72,7 +72,7 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
     st.markdown(
         _("**{title}**, {made}: {parameters} parameters, {macs} MACs per image.").format(
             title=named(model.title),
-            made=standing.made(desk.model),
+            made=_(standing.made(desk.model)),
             parameters=numbers.count(after.parameters),
             macs=numbers.count(after.macs),
         )
@@ -89,7 +89,7 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
     _row("pt2", _("Exported program"), _(PROGRAM), ref, lambda: files.program(model, _far(ref)))
     _row("onnx", "ONNX", _(ONNX), ref, lambda: files.onnx(model, _far(ref)))
     st.subheader(_("To build on it"))
-    _row("weights", "Weights", _weights_text(model), ref, lambda: files.weights(model))
+    _row("weights", _("Weights"), _weights_text(model), ref, lambda: files.weights(model))
     _masks(desk, model)
     if not cut.plan:
         st.caption(
@@ -123,7 +123,7 @@ def _masks(desk: Desk, model: LoadedModel) -> None:
             "Which weights are not zero ({percent} of them), as booleans of their shapes: beside the "
             "weights, for pipelines that keep masks."
         ).format(percent=numbers.percent(1 - sparsity.zeros / sparsity.weights))
-        _row("masks", "Masks", text, desk.model, lambda: files.masks(model, state.network(desk.model)))
+        _row("masks", _("Masks"), text, desk.model, lambda: files.masks(model, state.network(desk.model)))
 
 
 def _weights_text(model: LoadedModel) -> str:
@@ -184,8 +184,8 @@ def _plan_rows(ref: ModelRef, cut: Cut, figures: tuple[Figure, ...], made: str) 
             else _("How the plan was made is not known here.")
         )
         rows = (
-            ("plan", "Plan", files.plan(cut, content), _(PLAN)),
-            ("recipe", "Recipe", files.recipe(cut, content), _(RECIPE)),
+            ("plan", _("Plan"), files.plan(cut, content), _(PLAN)),
+            ("recipe", _("Recipe"), files.recipe(cut, content), _(RECIPE)),
         )
         for kind, title, built, text in rows:
             words, button = _frame(title, text)

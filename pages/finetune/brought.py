@@ -28,7 +28,7 @@ def table(results: tuple[frames.Brought, ...], view: JobView, spec: FineTuneRun)
         rows,
         hide_index=True,
         column_config={
-            "network": "Network",
+            "network": _("Network"),
             "before": st.column_config.TextColumn(
                 _("Before (95 % interval)"),
                 help=_("{title} on the test images.").format(
@@ -46,7 +46,10 @@ def table(results: tuple[frames.Brought, ...], view: JobView, spec: FineTuneRun)
     )
     cards.source_line(
         provenance.measured(
-            f"{spec.data.name} (test)", images=results[0].images, device=view.device.upper(), seed=spec.config.seed
+            _("{name}, test images").format(name=spec.data.name),
+            images=results[0].images,
+            device=view.device.upper(),
+            seed=spec.config.seed,
         )
     )
 

@@ -43,6 +43,7 @@ def chart(courses: pd.DataFrame, *, chosen: str, steps: int) -> go.Figure:
         float=100 * float(mine["last"].iloc[-1]),
     )
     figure = charts.blank(alt, height=330, x_title=_("Share of the steps"), y_title=_("Share removed"))
+    hover = _("after {share} of the steps: {removed} removed").format(share="%{x:.0%}", removed="%{y:.1%}")
     for index, (name, part) in enumerate(courses.groupby("name", sort=False)):
         own = name == chosen
         hue = theme.ACCENT if own else theme.NEUTRAL
@@ -63,7 +64,7 @@ def chart(courses: pd.DataFrame, *, chosen: str, steps: int) -> go.Figure:
                 "shape": "hv" if own else "linear",
             },
             marker={"color": hue, "size": 8},
-            hovertemplate=f"{name}<br>after %{{x:.0%}} of the steps: %{{y:.1%}} removed<extra></extra>",
+            hovertemplate=f"{name}<br>{hover}<extra></extra>",
         )
     figure.update_xaxes(tickformat=theme.PERCENT)
     figure.update_yaxes(tickformat=theme.PERCENT, rangemode="tozero")

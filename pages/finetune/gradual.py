@@ -8,7 +8,7 @@ from pages.finetune import courses, stairs
 from pages.ui import jobs, layouts, links, plots, recovery, shortcuts, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.language import _, said
+from pages.ui.language import _, ngettext, said
 from pages.ui.literal import literal
 from pages.ui.ranking import choose_criterion
 from pages.ui.widgets import knob_widget, knob_widgets
@@ -110,9 +110,13 @@ def _start(desk: Desk, model: ModelRef, whole: Plan, network: Network) -> None:
             help=_("One cut to the same widths by the same criterion, then as many epochs in all."), wrap=True,
         )  # fmt: skip
         spec = GradualRun(model, desk.data, plan.to_json(), criterion, schedule, int(wanted), config, control, after)
-        pace = f"{steps} step" + ("s" if steps > 1 else "")
+        pace = ngettext("{n} step", "{n} steps", steps).format(n=steps)
         shares = shared_out(config, [1.0] * steps)
-        each = f"{min(shares)}" if min(shares) == max(shares) else f"{min(shares)} to {max(shares)}"
+        each = (
+            f"{min(shares)}"
+            if min(shares) == max(shares)
+            else _("{low} to {high}").format(low=min(shares), high=max(shares))
+        )
         groups = _("1 group loses") if len(plan) == 1 else _("{n} groups lose").format(n=len(plan))
         st.caption(
             _("{pace} of {each} epochs to the widths of the plan: {groups} channels.").format(

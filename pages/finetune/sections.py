@@ -24,7 +24,7 @@ from pages.ui import (
 )
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.language import N_, _, said
+from pages.ui.language import N_, _, ngettext, said
 from pages.ui.literal import literal, named
 from pruning_core.measuring.measure import Measure
 from pruning_core.methods.recoveries import Distilling, JustCut, Mending, Recovery, Tuning
@@ -154,7 +154,8 @@ def _without_weights(ref: ModelRef) -> ModelRef:
 
 def _label(spec: FineTuneRun) -> str:
     config = spec.config
-    length = f"{config.epochs} epochs" if config.epochs else f"{config.minutes:g} min"
+    epochs = ngettext("{n} epoch", "{n} epochs", config.epochs).format(n=config.epochs)
+    length = epochs if config.epochs else f"{config.minutes:g} min"
     beside = _(", with control") if spec.control else ""
     ways = _(" then ").join(said(each.card.name) for each in spec.recoveries)
     layout = f", {_(layouts.NAMES[config.layout])}" if config.layout != CONTIGUOUS else ""
@@ -170,8 +171,8 @@ def _live(view: JobView, spec: FineTuneRun) -> None:
     judged = _judged(view)
     places = st.columns(2)
     until = _until(spec, loss)
-    nats = " (nats)" if judged.decides else ""
-    figure = charts.curves(loss, y="loss", y_title=_("Training loss{nats}").format(nats=nats), alt=alt.loss(view))
+    title = _("Training loss{nats}").format(nats=" (nats)" if judged.decides else "")
+    figure = charts.curves(loss, y="loss", y_title=title, alt=alt.loss(view))
     figure.update_yaxes(rangemode="tozero")
     figure.update_xaxes(range=[0, until])
     figure.update_layout(showlegend=True)  # with one line as with two, so that the plot keeps its place
@@ -220,9 +221,8 @@ def _figures(view: JobView, spec: FineTuneRun) -> None:
     step = _newest(view)
     epochs = [event for event in view.events if isinstance(event, Epoch)]
     device = view.device.upper()
-    on = provenance.measured(
-        _("{name} (training images)").format(name=spec.data.name), device=device, seed=spec.config.seed
-    )
+    images = _("{name} (training images)").format(name=spec.data.name)
+    on = provenance.measured(images, device=device, seed=spec.config.seed)
     waits = jobs.waiting(view)
     if step is None:
         cards.pending(_("Training loss"), waits, help=_(LOSS_HELP), container=places[0])
@@ -236,18 +236,17 @@ def _figures(view: JobView, spec: FineTuneRun) -> None:
         speed = _("{n} images/s").format(n=numbers.count(step.images_per_s))
         cards.number(_("Throughput"), speed, on, detail=f"{device}, {who}", container=places[1])
         _time(view, spec, step, places[2])
-    best_of = (
-        _("Best test {lower}").format(lower=measured.named_in(epochs[0].measure))
-        if epochs
-        else _("Best on the test images")
-    )
-    if not epochs:
+    best_of = _("Best on the test images")
+    if epochs:
+        best_of = _("Best test {lower}").format(lower=measured.named_in(epochs[0].measure))
+    else:
         cards.pending(best_of, waits, help=_(brought.CHOICE_HELP), container=places[3])
         return
     # While it runs the network in training, at the end the one this is about.
     newest = epochs[-1].tag if view.active else epochs[0].tag
     best = next(each for each in reversed(epochs) if each.tag == newest and each.improved)
-    tested = provenance.measured(f"{spec.data.name} (test)", images=best.images, device=device, seed=spec.config.seed)
+    images = _("{name}, test images").format(name=spec.data.name)
+    tested = provenance.measured(images, images=best.images, device=device, seed=spec.config.seed)
     cards.number(
         best_of,
         measured.value(best),

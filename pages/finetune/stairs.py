@@ -73,7 +73,7 @@ def table(events: Iterable[Event], called: dict[str, str]) -> list[dict[str, obj
         rows.append(
             {
                 "way": called[cut.way],
-                "step": f"{cut.step} of {cut.steps}",
+                "step": _("{n} of {total}").format(n=cut.step, total=cut.steps),
                 "ratio": cut.ratio,
                 "macs": cut.macs,
                 "epochs": cut.epochs,
@@ -97,7 +97,7 @@ def draw(view: JobView, spec: GradualRun) -> None:
         return
     frame = accuracies(view.events, called)
     key = frames.judged_by(view.events)
-    said = "; ".join(f"{row['way']}, step {row['step']}: {row['before']} to {row['after']}" for row in rows)
+    said = "; ".join(_("{way}, step {step}: {before} to {after}").format(**row) for row in rows)
     figure = charts.lines(
         frame, x="epoch", y="top1", by="run", low="low", high="high", height=330,
         y_percent=measured.measure(key).unit == "share",
@@ -115,12 +115,12 @@ def draw(view: JobView, spec: GradualRun) -> None:
         key="gradual.table",
         column_config={
             "way": st.column_config.TextColumn(_("Way"), pinned=True),
-            "step": "Step",
+            "step": _("Step"),
             "ratio": st.column_config.NumberColumn(
                 _("Removed"), format="percent", help=_("Share of the channels of the planned groups that is gone.")
             ),
             "macs": st.column_config.NumberColumn(_("MACs"), format="localized"),
-            "epochs": "Epochs",
+            "epochs": _("Epochs"),
             "before": st.column_config.TextColumn(
                 before(spec), help=_("On the test images, with its 95 % interval, before training.")
             ),

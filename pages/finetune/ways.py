@@ -27,9 +27,9 @@ def choose() -> str:
 def announce(desk: Desk, chosen: str) -> None:
     """One line about the newest run of the way that is not in view; nothing where there is none."""
     other = AT_ONCE if chosen == IN_STEPS else IN_STEPS
-    runs = [view for view, _ in sections.trainings(desk)] if other == AT_ONCE else gradual.runs(desk)
+    runs = [view for view, _spec in sections.trainings(desk)] if other == AT_ONCE else gradual.runs(desk)
     if runs:
-        st.caption(_("{other}: {said}. Its results stand there.").format(other=other, said=_said(runs[0])))
+        st.caption(_("{other}: {said}. Its results stand there.").format(other=_(other), said=_said(runs[0])))
 
 
 def _said(view: JobView) -> str:

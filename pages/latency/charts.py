@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from pages.ui import charts, theme
-from pages.ui.language import _
+from pages.ui.language import _, ngettext
 from pages.ui.literal import plotted
 from pruning_core.analysis.widths import Cliff
 from pruning_core.studies.conditions import Condition
@@ -67,7 +67,7 @@ def widths(found: Sequence[Width], cliffs: Sequence[Cliff], *, layer: str, whole
             x=[each.more for each in cliffs],
             y=[at[each.more] for each in cliffs],
             mode="markers",
-            name="step",
+            name=_("step"),
             marker={"color": theme.CUT, "size": 13, "symbol": "diamond-open", "line": {"width": 2}},
             customdata=[
                 _("{fewer} to {more} channels: {low_ms:+.3g} to {high_ms:+.3g} ms").format(
@@ -99,7 +99,9 @@ def conditions(timed: Sequence[Condition]) -> go.Figure:
     for each in timed:
         lines.setdefault((each.threads, each.compile), []).append(each)
     for index, ((threads, compiled), own) in enumerate(lines.items()):
-        name = f"{threads} thread{'' if threads == 1 else 's'}, {way(compiled)}"
+        name = _("{threads}, {way}").format(
+            threads=ngettext("{n} thread", "{n} threads", threads).format(n=threads), way=way(compiled)
+        )
         for latencies, dash, suffix in (
             ([(each.batch_size, each.latency) for each in own], "solid", ""),
             ([(each.batch_size, each.other) for each in own], "dot", _(", before")),

@@ -41,8 +41,8 @@ def section(found: list[tuple[JobView, MethodRun]]) -> None:
                 "began": st.column_config.TextColumn(
                     _("Began with"), help=_("What the network was; its budget is of that.")
                 ),
-                "budget": "Budget",
-                "state": "State",
+                "budget": _("Budget"),
+                "state": _("State"),
                 "before": st.column_config.TextColumn(_("Before"), help=_("On the test images: what it began with.")),
                 "cut": st.column_config.TextColumn(_("After the last cut")),
                 "after": st.column_config.TextColumn(
@@ -57,7 +57,7 @@ def section(found: list[tuple[JobView, MethodRun]]) -> None:
                     _("Weights not zero"), help=_("Of the layers that multiply, where a method sets weights to zero.")
                 ),
                 "latency": st.column_config.TextColumn(_("Latency"), help=_("One image at a time, median.")),
-                "seconds": "Time",
+                "seconds": _("Time"),
             },
         )
 
@@ -99,7 +99,7 @@ def _row(view: JobView, spec: MethodRun, several: bool) -> dict[str, str]:
     end = view.last(Treated)
     row = {
         "method": chance.title(spec.method),
-        **({"began": str(standing.made(spec.model))} if several else {}),
+        **({"began": _(standing.made(spec.model))} if several else {}),
         "budget": _("{budget}, {epochs} epochs").format(budget=labels.budget(spec), epochs=spec.config.epochs),
         "state": str(view.state) if not view.active else jobs.advance(view).text,
     }

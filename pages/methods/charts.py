@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from pages.methods.frames import Seen
 from pages.ui import charts, measured, theme
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pruning_core.measuring.measures import TOP1, Accuracy
 
 HEIGHT = 240
@@ -35,7 +35,11 @@ def beside(points: Sequence[Point]) -> go.Figure:
         if ordered
         else ""
     )
-    span = f"{measured.written(key, min(lucky))} to {measured.written(key, max(lucky))}" if lucky else ""
+    span = (
+        _("{low} to {high}").format(low=measured.written(key, min(lucky)), high=measured.written(key, max(lucky)))
+        if lucky
+        else ""
+    )
     band = _("; cuts by chance reached {span}").format(span=span) if lucky else ""
     figure = charts.blank(
         _("Test {named_in} of {n} runs{best}{band}.").format(
@@ -77,10 +81,10 @@ def watch(seen: Seen) -> go.Figure:
     first, last = seen.values[0], seen.values[-1]
     figure = charts.blank(
         _("{title} during “{phase}”: a histogram at epoch {epochs} over that at epoch {epochs_2}.").format(
-            title=seen.watch.title, phase=seen.phase, epochs=seen.epochs[-1], epochs_2=seen.epochs[0]
+            title=said(seen.watch.title), phase=said(seen.phase), epochs=seen.epochs[-1], epochs_2=seen.epochs[0]
         ),
         height=HEIGHT,
-        x_title=f"{seen.watch.title} ({seen.watch.unit})",
+        x_title=f"{said(seen.watch.title)} ({said(seen.watch.unit)})",
         y_title=_("Count"),
     )
     for values, epoch, color in (
@@ -94,7 +98,7 @@ def watch(seen: Seen) -> go.Figure:
             y=values.values,
             width=width,
             marker={"color": color, "line": {"width": 0}},
-            name=f"epoch {epoch}",
+            name=_("epoch {n}").format(n=epoch),
             hovertemplate="%{x:.3g}: %{y:.0f}",
         )
     figure.update_layout(barmode="overlay", showlegend=True)
@@ -106,8 +110,8 @@ def _line(seen: Seen) -> go.Figure:
     values = [each.values[0] for each in seen.values]
     figure = charts.blank(
         _("{title} during “{phase}”: {values:.3g} at epoch {epochs}, {values_2:.3g} at epoch {epochs_2}.").format(
-            title=seen.watch.title,
-            phase=seen.phase,
+            title=said(seen.watch.title),
+            phase=said(seen.phase),
             values=values[0],
             epochs=seen.epochs[0],
             values_2=values[-1],
@@ -115,7 +119,7 @@ def _line(seen: Seen) -> go.Figure:
         ),
         height=HEIGHT,
         x_title=_("Epoch of this training"),
-        y_title=f"{seen.watch.unit}",
+        y_title=said(seen.watch.unit),
     )
     figure.add_scatter(
         x=seen.epochs,

@@ -94,7 +94,9 @@ def _card(method: Method) -> None:
         st.caption(_(":material/tune: It keeps to no budget: its own settings say how much is left."))
     if method.scaled_down:
         st.caption(
-            _(":material/compress: **Smaller than in the paper:** {scaled_down}").format(scaled_down=method.scaled_down)
+            _(":material/compress: **Smaller than in the paper:** {scaled_down}").format(
+                scaled_down=said(method.scaled_down)
+            )
         )
 
 
@@ -150,7 +152,9 @@ def _timeline(method: Method, goal: Goal, config: FineTune, obstacle: str) -> No
         own = configs[number].epochs if number in configs else 0
         epochs = ngettext(", {n} epoch", ", {n} epochs", own).format(n=own) if own else ""
         what = frames.what(phase)
-        lines.append(f"{number + 1}. **{phase.name}**" + (f": {what}" if what != phase.name else "") + epochs)
+        name = said(phase.name)
+        told = _("**{name}**: {what}").format(name=name, what=what) if what != name else f"**{name}**"
+        lines.append(f"{number + 1}. {told}{epochs}")
     st.markdown(_("What will be done:\n") + "\n".join(lines))
     if not method.budgeted:
         st.caption(_("How much is left is what its own knobs say; it does not look at the budget."))

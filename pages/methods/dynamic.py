@@ -113,19 +113,20 @@ def images(model: ModelRef, data: DataRef, dense: int) -> None:
                     with st.container(width=SIDE + 16, gap="xxsmall"):
                         st.image(_picture(seen, image), width=SIDE)
                         st.caption(f"{place}: {literal(_label(seen, image))} · {share}")
-        names = {f"least {place}": image for place, image in enumerate(least, 1)}
-        names |= {f"most {place}": image for place, image in enumerate(most, 1)}
+        names = {_("least {n}").format(n=place): image for place, image in enumerate(least, 1)}
+        names |= {_("most {n}").format(n=place): image for place, image in enumerate(most, 1)}
+        first = next(iter(names))
         wanted = st.segmented_control(
             _("Channels that ran for"),
             list(names),
-            default=_("least 1"),
+            default=first,
             required=True,
             key="methods.gates.image",
             wrap=True,
         )
-        image = names[wanted or "least 1"]
+        image = names[wanted or first]
         rows = {layer.name: layer.ran[image].tolist() for layer in seen.gates.layers}
-        of = _("the image “{label}” ({value})").format(label=_label(seen, image), value=wanted or _("least 1"))
+        of = _("the image “{label}” ({value})").format(label=_label(seen, image), value=wanted or first)
         plots.show(gate_charts.channels(rows, of), "methods.gates.channels")
         if any(layer.always for layer in seen.gates.layers):
             st.caption(
@@ -133,7 +134,7 @@ def images(model: ModelRef, data: DataRef, dense: int) -> None:
             )
         cards.source_line(
             provenance.measured(
-                f"{seen.data.name} (test)",
+                _("{name}, test images").format(name=seen.data.name),
                 images=len(macs),
                 device="CPU",
                 note=_(
@@ -162,13 +163,13 @@ def _right_and_wrong(gates: Gates, dense: int) -> None:
         _(
             "Of the dense network's MACs, {join} were needed on average; the easiest image took {least}, "
             "the hardest {most}."
-        ).format(join=" and ".join(parts), least=least, most=most)
+        ).format(join=_(" and ").join(parts), least=least, most=most)
     )
 
 
 def _label(seen: Seen, image: int) -> str:
     if not seen.data.classes:
-        return f"image {int(seen.gates.indices[image]) + 1}"
+        return _("image {n}").format(n=int(seen.gates.indices[image]) + 1)
     return seen.data.classes[int(seen.data.labels[seen.gates.indices[image]])]
 
 

@@ -67,7 +67,7 @@ def what(phase: Phase) -> str:
             return (
                 _("train{longer_than}, with a part of the method in every step").format(longer_than=longer_than)
                 if hooks
-                else f"train{longer_than}"
+                else _("train{longer_than}").format(longer_than=longer_than)
             )
         case Cut(by=by):
             return _("remove channels by {criterion}").format(

@@ -40,7 +40,10 @@ def channels(rows: Mapping[str, Sequence[float]], of: str) -> go.Figure:
         ygap=2,
         hoverongaps=False,
         colorbar={"title": {"text": "ran"}, "tickformat": ".0%", "thickness": 12},
-        hovertemplate="%{y}, channel %{x}: ran at %{z:.0%} of the positions<extra></extra>",
+        hovertemplate=_("{layer}, channel {n}: ran at {share} of the positions").format(
+            layer="%{y}", n="%{x}", share="%{z:.0%}"
+        )
+        + "<extra></extra>",
     )
     charts.rows(figure, names)
     figure.update_xaxes(showgrid=False)

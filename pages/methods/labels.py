@@ -11,12 +11,12 @@ from pruning_core.measuring.measures import Accuracy
 from pruning_core.runs.view import JobView
 from pruning_core.studies.method import MethodRun
 
-NAMED = {"macs": "MACs", "parameters": "parameters"}
+NAMED = {"macs": N_("MACs"), "parameters": N_("parameters")}
 COUNTED = provenance.derived(N_("MACs and parameters counted in closed form from the shapes that remain"))
 
 
 def run(spec: MethodRun) -> str:
-    began = "" if spec.model.base is None else _(" · of a network {made}").format(made=standing.made(spec.model))
+    began = "" if spec.model.base is None else _(" · of a network {made}").format(made=_(standing.made(spec.model)))
     kept = "" if isinstance(spec.shortcuts, Coupled) else f" · {said(spec.shortcuts.card.name).lower()}"
     title, config = chance.title(spec.method), spec.config
     return _("{title} · {budget}{kept}{began} · {epochs} epochs · seed {seed}").format(
@@ -28,7 +28,7 @@ def budget(spec: MethodRun) -> str:
     if not spec.method.budgeted:
         return _("no budget")
     return _("{value:.0f} % of the {named}").format(
-        value=100 * (spec.budget.fraction or 0), named=NAMED[spec.budget.kind]
+        value=100 * (spec.budget.fraction or 0), named=_(NAMED[spec.budget.kind])
     )
 
 
@@ -37,5 +37,5 @@ def measured(accuracy: Accuracy, view: JobView, spec: MethodRun) -> provenance.P
         accuracy.dataset, images=accuracy.images, device=view.device.upper(), seed=spec.config.seed,
         note=_(
 "{title}. Weights were chosen on held-out images, where a phase chooses."
-).format(title=measures.measure(accuracy.measure).title),
+).format(title=said(measures.measure(accuracy.measure).title)),
     )  # fmt: skip

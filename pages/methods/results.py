@@ -100,7 +100,7 @@ def _live(view: JobView, spec: MethodRun, program: Program) -> None:
     seen = frames.watched(program.phases, view.events)
     for start in range(0, len(seen), 2):
         for place, each in zip(st.columns(2), seen[start : start + 2]):
-            place.markdown(f"**{each.watch.title}** · {each.phase}")
+            place.markdown(f"**{said(each.watch.title)}** · {said(each.phase)}")
             plots.show(own.watch(each), f"methods.watch.{each.phase}.{each.watch.key}", place)
     st.dataframe(rows, hide_index=True, key="methods.phases", column_config=frames.done_columns())
     done = view.last(PhaseDone)
@@ -139,7 +139,8 @@ def _finish(view: JobView, spec: MethodRun, desk: Desk) -> None:
             (places[2], _("Parameters"), end.before.cost.parameters, end.after.cost.parameters),
         ):
             cards.number(
-                name, numbers.count(new), COUNTED, container=place, detail=f"of {numbers.count(old)}",
+                name, numbers.count(new), COUNTED, container=place,
+                detail=_("of {whole}").format(whole=numbers.count(old)),
                 delta=None if old == new else numbers.percent(new / max(old, 1) - 1), delta_color="inverse",
             )  # fmt: skip
     latencies.card(_("Latency"), end.after.latency, end.before.latency, places[3])

@@ -45,7 +45,7 @@ def cards_of(found: Sparsity, places: Sequence[DeltaGenerator]) -> None:
 def explain(before: Standing, after: Standing) -> None:
     """Whether it is faster, by what was timed."""
     assert after.sparsity is not None
-    saved = f"{numbers.count(after.sparsity.macs)} of {numbers.count(after.cost.macs)}"
+    saved = _("{part} of {whole}").format(part=numbers.count(after.sparsity.macs), whole=numbers.count(after.cost.macs))
     dense, first = numbers.milliseconds(after.latency.median_ms), numbers.milliseconds(before.latency.median_ms)
     if after.compressed is None:
         timed = _("PyTorch has no kernel that skips them for these layers on this device.")

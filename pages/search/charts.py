@@ -82,11 +82,11 @@ def front(
         hovertemplate="%{hovertext}<extra></extra>",
     )
     if origin is not None:
-        charts.add_baseline(figure, origin, "unpruned", "bottom left")
+        charts.add_baseline(figure, origin, _("unpruned"), "bottom left")
     if limit is not None:
         figure.add_vline(x=limit, line={"color": theme.CUT, "width": 1.5, "dash": "dash"})
         figure.add_annotation(
-            x=limit, y=0, yref="paper", text="budget", showarrow=False, xanchor="right", yanchor="bottom", xshift=-4,
+            x=limit, y=0, yref="paper", text=_("budget"), showarrow=False, xanchor="right", yanchor="bottom", xshift=-4,
             font={"color": theme.CUT, "size": 12},
         )  # fmt: skip
     figure.update_xaxes(tickformat=None if timed else ".1~%")
@@ -103,16 +103,17 @@ def progress(frame: pd.DataFrame, *, names: Sequence[str], uniform: float | None
         named_in=measured.named_in(measure), reached=reached
     )
     figure = charts.blank(alt, height=280, x_title=_("Trials made"), y_title=_("Best so far"))
+    hover = _("after {n} trials: {value}").format(n="%{x}", value="%{text}")
     for name, part in groups:
         index = list(names).index(str(name)) % 2
         figure.add_scatter(
             x=part["trial"], y=part["best"], mode="lines", name=str(name),
             line={"color": HUES[index], "width": 2, "dash": theme.DASHES[index], "shape": "hv"},
             text=[measured.written(measure, best) for best in part["best"]],
-            hovertemplate=f"{name}<br>after %{{x}} trials: %{{text}}<extra></extra>",
+            hovertemplate=f"{name}<br>{hover}<extra></extra>",
         )  # fmt: skip
     if uniform is not None:
-        charts.add_baseline(figure, uniform, "uniform")
+        charts.add_baseline(figure, uniform, _("uniform"))
     figure.update_yaxes(tickformat=measured.ticks(measure))
     figure.update_layout(showlegend=True)
     return figure

@@ -70,7 +70,7 @@ def source(view: JobView, spec: SearchRun, images: int) -> Provenance:
         note=_(
             "Channels ranked by {label}; {name} on {looks_at} images of the fitted part. Bars on the "
             "front are 95 % intervals of one measurement; the best of many is partly luck."
-        ).format(label=spec.criterion.label, name=said(spec.recovery.card.name), looks_at=spec.recovery.looks_at),
+        ).format(label=said(spec.criterion.label), name=said(spec.recovery.card.name), looks_at=spec.recovery.looks_at),
     )
 
 
@@ -79,7 +79,9 @@ def _cards(view: JobView, spec: SearchRun, found: dict[frames.Place, Tried]) -> 
     on = source(view, spec, next(iter(found.values())).images)
     origin = view.last(Accuracy)
     if origin is not None:
-        title = "Unpruned" if origin.measure == TOP1 else f"Unpruned {measured.named_in(origin.measure)}"
+        title = _("Unpruned")
+        if origin.measure != TOP1:
+            title = _("Unpruned {named_in}").format(named_in=measured.named_in(origin.measure))
         cards.number(
             title, measured.value(origin), on, detail=measured.bounds(origin), container=places[0],
             help=f"{measured.sentence(origin.measure)} {measured.interval_help(origin.measure)}",

@@ -36,8 +36,8 @@ def show(view: JobView, spec: SearchRun) -> None:
         hide_index=True,
         key="search.finalists",
         column_config={
-            "network": "Network",
-            "trial": "Trial",
+            "network": _("Network"),
+            "trial": _("Trial"),
             "top1": st.column_config.TextColumn(
                 _("Test {named_in} (95 % interval)").format(named_in=measured.named_in(first.measure))
             ),
@@ -75,7 +75,7 @@ def table(view: JobView, spec: SearchRun, network: Network) -> None:
     frame = frames.spreadsheet(found, network)
     with st.expander(_("All {n} trials as a table").format(n=len(frame)), icon=":material/table:"):
         judged = frames.measure_of(found.values())
-        values = {"top1": measured.axis_title(judged), "low": "from", "high": "to"}
+        values = {"top1": measured.axis_title(judged), "low": _("from"), "high": _("to")}
         written = "percent" if measured.measure(judged).unit == "share" else "%.4g"
         columns = {group.key: f"group {at}" for at, group in enumerate(network.groups)}  # a key may be of any length
         st.dataframe(
@@ -85,7 +85,7 @@ def table(view: JobView, spec: SearchRun, network: Network) -> None:
             key="search.table",
             column_config={
                 "name": st.column_config.TextColumn(_("Search"), pinned=True),
-                "number": "Trial",
+                "number": _("Trial"),
                 **{name: st.column_config.NumberColumn(title, format=written) for name, title in values.items()},
                 "share": st.column_config.NumberColumn(_("MACs left"), format="percent"),
                 "macs": st.column_config.NumberColumn(_("MACs"), format="localized"),

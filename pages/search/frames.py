@@ -8,7 +8,7 @@ from math import inf
 import pandas as pd
 
 from pages.ui import measured
-from pages.ui.language import _, said
+from pages.ui.language import _, ngettext, said
 from pages.ui.literal import plotted
 from pruning_core.allocation.budget import told as told_of
 from pruning_core.allocation.search import EXPLORERS
@@ -164,14 +164,14 @@ def label(spec: SearchRun) -> str:
     parts = [
         said(spec.search.explorer.card.name),
         told_of(spec.budgets),
-        f"{spec.search.trials} trials",
-        spec.criterion.label,
-        f"seed {spec.search.seed}",
+        ngettext("{n} trial", "{n} trials", spec.search.trials).format(n=spec.search.trials),
+        said(spec.criterion.label),
+        _("seed {n}").format(n=spec.search.seed),
     ]
     if spec.limits.multiple > 1:
         parts.append(_("multiples of {multiple}").format(multiple=spec.limits.multiple))
     if not isinstance(spec.limits.shortcuts, Coupled):
         parts.append(said(spec.limits.shortcuts.card.name).lower())
     if spec.limits.protected:
-        parts.append(f"{len(spec.limits.protected)} protected")
+        parts.append(_("{n} protected").format(n=len(spec.limits.protected)))
     return " · ".join(parts)

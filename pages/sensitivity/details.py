@@ -209,7 +209,7 @@ def _curve(cells: Cells, group: str, base: Baseline, way: str, other: beside.Oth
         y_title=said(measured.measure(base.measure).name),
         x_percent=True,
         y_percent=measured.measure(base.measure).unit == "share",
-        baseline=(base.top1, "unpruned"),
+        baseline=(base.top1, _("unpruned")),
         height=230,
         alt=_("{name} of the network when only {group} is cut. ").format(
             name=said(measured.measure(base.measure).name), group=clip(group)

@@ -204,8 +204,8 @@ def _table(view: JobView, spec: SensitivityRun, network: Network) -> None:
             column_config={
                 "group": st.column_config.TextColumn(_("Group"), pinned=True),
                 "ratio": st.column_config.NumberColumn(_("Ratio"), format="percent"),
-                "channels": "Channels",
-                "removed": "Removed",
+                "channels": _("Channels"),
+                "removed": _("Removed"),
                 "top1": st.column_config.NumberColumn(said(measure.name), format=number),
                 "low": st.column_config.NumberColumn(_("from"), format=number, help=_("95 % interval of the value")),
                 "high": st.column_config.NumberColumn(_("to"), format=number),
@@ -220,7 +220,7 @@ def _table(view: JobView, spec: SensitivityRun, network: Network) -> None:
                 "within_noise": _("Inside the noise"),
                 "lost": _("Right before, wrong after") if measure.decides else None,
                 "gained": _("Wrong before, right after") if measure.decides else None,
-                "images": "Images",
+                "images": _("Images"),
                 "exact": _("All images"),
                 "estimated": st.column_config.CheckboxColumn(
                     _("Estimated"), help=_("From measured cells of the same group")

@@ -20,7 +20,7 @@ from babel.messages.pofile import read_po
 
 LOCALES = Path(__file__).parents[2] / "assets" / "locale"
 PLACE = re.compile(r"\{(\d+)\}")
-SURE = 6  # letters that a form must have outside of its places, or nearly any text would be of that form
+SURE = 5  # letters that a form must have outside of its places, or nearly any text would be of that form
 
 
 @dataclass(frozen=True)
@@ -76,5 +76,9 @@ def translations(locale: str) -> Translations:
 def form_of(text: str, translation: str) -> Form:
     """What finds a filled-in ``text`` with places {0}, {1} ... again. Each place is there once, in order."""
     parts = PLACE.split(text)[::2]
-    pattern = re.compile("(.*?)".join(map(re.escape, parts)), re.DOTALL)
+    # A network may be called after its data: of "Accuracy of ResNet on digits on digits" the last "on" is the form's.
+    places = ("(.*)" if part == " on " else "(.*?)" for part in parts[1:])
+    pattern = re.compile(
+        re.escape(parts[0]) + "".join(place + re.escape(part) for place, part in zip(places, parts[1:])), re.DOTALL
+    )
     return Form(pattern, translation, sum(letter.isalpha() for part in parts for letter in part))

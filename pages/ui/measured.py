@@ -107,8 +107,10 @@ def tolerance(key: str, share: float) -> str:
     same, else a share of what the targets differ by."""
     found = measure(key)
     if found.unit == "share":
-        return f"± {100 * share:g} points"
-    return f"± {share * found.scale:g} dB" if found.unit == "dB" else f"± {100 * share:g} % of the targets' spread"
+        return _("± {n:g} points").format(n=100 * share)
+    if found.unit == "dB":
+        return f"± {share * found.scale:g} dB"
+    return _("± {n:g} % of the targets' spread").format(n=100 * share)
 
 
 def lost(key: str) -> str:
@@ -136,7 +138,7 @@ def named_in(key: str) -> str:
 def axis_title(key: str) -> str:
     """What stands beside an axis of values: `Accuracy`, `PSNR (dB)`."""
     found = measure(key)
-    return f"{found.title} (dB)" if found.unit == "dB" else found.title
+    return f"{said(found.title)} (dB)" if found.unit == "dB" else said(found.title)
 
 
 def ticks(key: str) -> str | None:

@@ -61,7 +61,7 @@ def _cut(desk: Desk) -> None:
     made = standing.made(desk.model)
     tuned = made.trained
     st.success(
-        _("{called} is on the desk ({made}). ").format(called=standing.called(desk.model), made=made)
+        _("{called} is on the desk ({made}). ").format(called=standing.called(desk.model), made=_(made))
         + (_("Download it") if tuned else _("Fine-tune it to make up for what it lost, or download it"))
         + _("; the sliders above would cut it further."),
         icon=":material/check:",
@@ -85,7 +85,7 @@ def _result(found: Pruned, view: JobView, desk: Desk) -> None:
     _compared(found, view)
     st.markdown(_("Put the smaller network on the desk to fine-tune and download it; the sliders then cut it further."))
     recovered = found.recovered is not None and st.toggle(
-        _("As it is after: {recovery}").format(recovery=found.recovered.recovery),
+        _("As it is after: {recovery}").format(recovery=said(found.recovered.recovery)),
         True,
         key="whatif.recovered",
         persist_state="session",
@@ -114,7 +114,7 @@ def _measures(found: Pruned, view: JobView) -> None:
         (_("{what} after").format(what=said(measured.measure(after.measure).name)), after, found.drop),
     ]
     if recovered is not None:
-        shown.append((recovered.recovery, recovered.accuracy, recovered.drop))
+        shown.append((said(recovered.recovery), recovered.accuracy, recovered.drop))
     places = cards.row(len(shown) + 2)
     for (name, accuracy, drop), place in zip(shown, places):
         cards.number(
@@ -138,7 +138,7 @@ def _measures(found: Pruned, view: JobView) -> None:
         weights = _("weights refitted") if recovered.trained else _("no weight changed")
         st.markdown(
             _("{recovery} on {images:,} training-part images, {weights}, {duration}: {change}").format(
-                recovery=recovered.recovery,
+                recovery=said(recovered.recovery),
                 images=recovered.images,
                 weights=weights,
                 duration=numbers.duration(recovered.seconds),
@@ -159,7 +159,7 @@ def _change(drop: Drop) -> str:
     text = f"**{found.delta}** ({found.interval}), {found.verdict}"
     if not measured.measure(drop.measure).decides:
         return f"{text}; {measured.way(drop.measure)}."
-    right, wrong = ("right", "wrong") if drop.measure == TOP1 else (_("decided alike"), "otherwise")
+    right, wrong = (_("right"), _("wrong")) if drop.measure == TOP1 else (_("decided alike"), _("otherwise"))
     return _("{text}; {lost} images were {right} before and are {wrong} after, {gained} the other way round.").format(
         text=text, lost=drop.lost, right=right, wrong=wrong, gained=drop.gained
     )
@@ -217,12 +217,16 @@ def _layers(found: Pruned) -> None:
         )
         shown = (frame if every else frame[frame["changed"]]).drop(columns="changed")
         counts = {
-            f"{name}_{when}": st.column_config.NumberColumn(f"{title} {when}", format="localized")
-            for name, title in (("macs", "MACs"), ("parameters", _("Parameters")))
-            for when in ("before", "after")
+            "macs_before": _("MACs before"),
+            "macs_after": _("MACs after"),
+            "parameters_before": _("Parameters before"),
+            "parameters_after": _("Parameters after"),
         }
         shapes = {
-            f"{name}_{when}": f"{name.title()} {when}" for name in ("input", "output") for when in ("before", "after")
+            "input_before": _("Input before"),
+            "input_after": _("Input after"),
+            "output_before": _("Output before"),
+            "output_after": _("Output after"),
         }
         st.dataframe(
             shown,
@@ -230,9 +234,9 @@ def _layers(found: Pruned) -> None:
             height=min(600, 38 + 35 * max(1, len(shown))),
             column_config={
                 "layer": st.column_config.TextColumn(_("Layer"), pinned=True),
-                "kind": "Kind",
+                "kind": _("Kind"),
                 **shapes,
-                **counts,
+                **{name: st.column_config.NumberColumn(title, format="localized") for name, title in counts.items()},
             },
         )
         cards.source_line(figures.COUNTED)

@@ -62,7 +62,7 @@ def overview(
 def _channels(frame: pd.DataFrame, left: pd.Series, measured: pd.Series) -> Iterator[dict[str, Any]]:
     lossy = {"color": frame["lost"][measured], "coloraxis": "coloraxis"}
     for known, name, marker in (
-        (measured, "kept", lossy),
+        (measured, _("kept"), lossy),
         (~measured, _("kept, effect not measured"), {"color": theme.ACCENT}),
     ):
         if known.any():
@@ -72,7 +72,7 @@ def _channels(frame: pd.DataFrame, left: pd.Series, measured: pd.Series) -> Iter
             }  # fmt: skip
     pattern = {"shape": "/", "fgcolor": theme.CUT, "size": 6, "solidity": 0.35}
     yield {
-        "type": "bar", "x": list(range(len(frame))), "y": 1 - left, "base": left, "name": "cut", "hoverinfo": "skip",
+        "type": "bar", "x": list(range(len(frame))), "y": 1 - left, "base": left, "name": _("cut"), "hoverinfo": "skip",
         "marker": {"color": theme.faded(theme.CUT, 0.35), "line": {"width": 0}, "pattern": pattern},
     }  # fmt: skip
 

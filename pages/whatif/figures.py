@@ -72,7 +72,7 @@ def row(network: Network, desk: Desk) -> tuple[DeltaGenerator, bool]:
             name,
             written(new),
             COUNTED,
-            detail=f"of {written(old)}",
+            detail=_("of {whole}").format(whole=written(old)),
             delta=None if old == new else numbers.percent(new / max(old, 1) - 1),
             delta_color="inverse",
             help=help,
@@ -92,8 +92,8 @@ def requested(network: Network) -> None:
         height=min(640, 38 + 35 * len(found)),
         column_config={
             "group": st.column_config.TextColumn(_("Group"), pinned=True),
-            "channels": "Channels",
-            "kept": "Kept",
+            "channels": _("Channels"),
+            "kept": _("Kept"),
             "asked": st.column_config.NumberColumn(_("Requested"), format="percent"),
             "actual": st.column_config.NumberColumn(
                 _("Actual"), format="percent", help=_("Whole channels only, rounded down; one is always kept.")

@@ -140,7 +140,7 @@ def _measured(slider: Slider | FarSlider, found: Measured, slot: DeltaGenerator)
 def _estimated(estimate: Estimate, desk: Desk, slot: DeltaGenerator) -> None:
     off = record.mean_error(desk)
     source = provenance.estimated(
-        _(FIRST_ORDER).format(images=estimate.images), None if off is None else f"{100 * off:.1f} points"
+        _(FIRST_ORDER).format(images=estimate.images), None if off is None else _("{n:.1f} points").format(n=100 * off)
     )
     cards.number(
         said(measured.measure(estimate.measure).name),

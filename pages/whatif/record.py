@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.ui import cards, history, numbers, provenance
 from pages.ui.desk import Desk
-from pages.ui.language import _
+from pages.ui.language import _, ngettext
 from pruning_core.analysis.slider import Estimate, Measured
 from pruning_core.graph import Network, Plan
 
@@ -62,7 +62,7 @@ def described(network: Network, before: Plan, after: Plan) -> str:
     """What was moved, in a few words."""
     moved = [g for g in network.groups if before.get(g.key, ()) != after.get(g.key, ())]
     if len(moved) != 1:
-        return f"{len(moved)} groups"
+        return _("{n} groups").format(n=len(moved))
     (group,) = moved
     return _("{key}: {n} of {size} removed").format(key=group.key, n=len(after.get(group.key, ())), size=group.size)
 
@@ -79,7 +79,7 @@ def section(desk: Desk) -> None:
     if mean is None:
         return
     last = checked[-1]
-    moves = f"{len(checked)} move{'' if len(checked) == 1 else 's'}"
+    moves = ngettext("{n} move", "{n} moves", len(checked)).format(n=len(checked))
     st.caption(
         _(
             ":material/compare_arrows: The last estimate was {estimate}, measured {measured}: "

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.ui.jobs import CALLED
-from pages.ui.language import N_, _, ngettext
+from pages.ui.language import N_, _, ngettext, said
 from pages.yours import chosen
 from pruning_core.errors import clip
 from pruning_core.runs.jobs import Jobs
@@ -30,7 +30,7 @@ def draw(jobs: Jobs, owner: str) -> None:
         return
     rows = pd.DataFrame(
         {
-            _("Run"): [clip(view.title, CALLED) for view in found],
+            _("Run"): [clip(said(view.title), CALLED) for view in found],
             _("State"): [_(STATES[view.state]) for view in found],
         }
         | chosen.facts([takes.get(view.id, 0) for view in found], [view.created for view in found])

@@ -70,7 +70,9 @@ class LatencyRun(RunSpec):
 
     @property
     def title(self) -> str:
-        return f"Latency{', compiled,' if self.compile else ''} of {called(self.model)}"
+        if self.compile:
+            return f"Latency, compiled, of {called(self.model)}"
+        return f"Latency of {called(self.model)}"
 
     def queue(self) -> str:
         return choose_device(self.device)

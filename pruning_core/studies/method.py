@@ -67,7 +67,7 @@ class MethodRun(RunSpec):
 
     @property
     def title(self) -> str:
-        return f"{self.method.card.name} on {called(self.model)}"
+        return f"Pruning {called(self.model)}: {self.method.card.name}"
 
     def queue(self) -> str:
         return choose_device(self.config.device)

@@ -63,7 +63,9 @@ class SensitivityRun(RunSpec):
 
     @property
     def title(self) -> str:
-        return f"Sensitivity of {called(self.model)} on {self.data.name}{', mended' if self.recovery.looks_at else ''}"
+        if self.recovery.looks_at:
+            return f"Sensitivity of {called(self.model)} on {self.data.name}, mended"
+        return f"Sensitivity of {called(self.model)} on {self.data.name}"
 
     def queue(self) -> str:
         return choose_device(self.device)

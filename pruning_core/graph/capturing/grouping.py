@@ -192,6 +192,7 @@ def find_blocked(places: Places, units: Units, unit: NDArray[np.int64], unused: 
         operator = note.operator if note else ""
         reason = note.reason if note else "all of it lives or dies together, so nothing can be removed"
         if name in unused:
-            operator, reason = "", "the network does not use it"
+            operator = ""
+            reason = "the network does not use it"
         blocked.append(Blocked(name, dim, count, operator, reason))
     return tuple(blocked)
