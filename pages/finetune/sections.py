@@ -67,7 +67,10 @@ def start(desk: Desk, model: LoadedModel) -> None:
     """Settings, control, and the button. A fragment: turning a knob redraws no curve."""
     pruned = desk.model.base is not None
     with st.container(border=True):
-        recoveries = _recoveries() if pruned else (Tuning(),)
+        stands_in = measured.measure(measured.key_of(desk)).stands_in
+        recoveries = _recoveries(Distilling if stands_in else Tuning) if pruned else (Tuning(),)
+        if stands_in:
+            st.caption(said(stands_in))
         config = _config(desk)
         left, right = st.columns([3, 1], vertical_alignment="bottom")
         control = pruned and left.toggle(
@@ -85,13 +88,9 @@ def start(desk: Desk, model: LoadedModel) -> None:
         if misfit:
             st.error(literal(misfit), icon=":material/error:")
         pressed = right.button(
-            _("Start"),
-            type="primary",
-            width="stretch",
-            disabled=config is None or bool(misfit),
-            key="finetune.start",
+            _("Start"), type="primary", width="stretch", disabled=config is None or bool(misfit), key="finetune.start",
             wrap=True,
-        )
+        )  # fmt: skip
     if pressed and config is not None:
         spec = FineTuneRun(desk.model, desk.data, config, control, recoveries, keep)
         with plain_errors():
@@ -100,8 +99,8 @@ def start(desk: Desk, model: LoadedModel) -> None:
             started.submit(spec, CHOSEN)
 
 
-def _recoveries() -> tuple[Recovery, ...]:
-    """What the training starts from, and what it follows."""
+def _recoveries(usual: type[Recovery]) -> tuple[Recovery, ...]:
+    """What the training starts from, and what it follows; ``usual`` is proposed."""
     left, right = st.columns([3, 2], gap="medium")
     with left:
         first = recovery.choose("finetune.first", default=JustCut)
@@ -115,7 +114,7 @@ def _recoveries() -> tuple[Recovery, ...]:
                 else said(first.card.idea)
             )
     with right:
-        training = recovery.choose("finetune.recovery", trains=True, default=Tuning)
+        training = recovery.choose("finetune.recovery", trains=True, default=usual)
         if isinstance(training, Distilling):
             st.caption(_("It follows the network that this one was cut from; the control is trained as usual."))
     return (training,) if isinstance(first, JustCut) else (first, training)

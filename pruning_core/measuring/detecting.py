@@ -32,11 +32,13 @@ class AveragePrecision(Measure):
         "precision at 101 recalls, the mean over classes and over overlaps (IoU) of 0.5 to 0.95, as COCO has it"
     )
     against: ClassVar = Against.BOXES
+    stands_in: ClassVar = (
+        "A training with these boxes cannot minimise the detector's own loss, which its outputs do not tell: a loss "
+        "that stands in for it is minimised, the cross-entropy of classes and 1 − GIoU of boxes. Distillation needs "
+        "none: it follows the unpruned network."
+    )
     overlaps: ClassVar[int] = len(average_precision.OVERLAPS)
     decoder: Decoder | None = None
-
-    def reads(self, width: int, places: tuple[int, ...], of_classes: bool) -> bool:
-        return len(places) == 1
 
     def read_by(self, decoder: Decoder | None) -> Measure:
         return replace(self, decoder=decoder)
@@ -66,6 +68,14 @@ class AveragePrecision(Measure):
             given += taken.numel()
         said = F.binary_cross_entropy(scores.clamp(TINY, 1 - TINY), wanted, reduction="sum")
         return (said + apart) / max(1, given)
+
+    def apart(self, outputs: Tensor, wanted: Tensor) -> Tensor | None:
+        """Squared distance as a share of the squares that are wanted. A box in pixels would outweigh every score: boxes
+        are compared as shares of the sides, and as much as there is something in them."""
+        (boxes, scores), (right, sure) = self._decoder.candidates(outputs), self._decoder.candidates(wanted)
+        there = sure.amax(2, keepdim=True)
+        away = (there * (boxes - right).square()).sum() + (scores - sure).square().sum()
+        return away / ((there * right.square()).sum() + sure.square().sum()).clamp_min(TINY)
 
     @property
     def _decoder(self) -> Decoder:

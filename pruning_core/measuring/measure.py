@@ -50,7 +50,8 @@ class Measure(ABC):
     ``key``: as it is stored. ``name``: as a page calls it; ``says``: what it means, a half sentence. ``rises``: whether
     a higher value is better. ``scale``: the difference that counts as a whole, where it is the same for all images.
     ``decides``: the largest output is a decision that is right or wrong, so that a value is a share of images.
-    ``joins``: all outputs of a network are compared, behind one another; else the main one alone.
+    ``joins``: all outputs of a network are compared, behind one another; else the main one alone. ``stands_in``: the
+    sentence that says so where ``loss`` cannot be what the network was trained with.
     """
 
     key: ClassVar[str]
@@ -62,6 +63,7 @@ class Measure(ABC):
     against: ClassVar[Against]
     decides: ClassVar[bool] = False
     joins: ClassVar[bool] = False
+    stands_in: ClassVar[str] = ""
 
     def reads(self, width: int, places: tuple[int, ...], of_classes: bool) -> bool:
         """Whether outputs of ``width`` numbers, at each of ``places`` where there are any, can be judged by it.
@@ -100,6 +102,11 @@ class Measure(ABC):
 
         Computed in the precision of ``outputs``, which must not be less than float32.
         """
+
+    def apart(self, outputs: Tensor, wanted: Tensor) -> Tensor | None:
+        """How far ``outputs`` are from those ``wanted`` of another network that a training follows: a scalar with a
+        gradient. None where numbers of outputs mean alike, so that their plain distance says it."""
+        return None
 
     def of(self, rows: Tensor) -> tuple[float, float, float]:
         """(value, low, high) over the images of ``rows`` (N, k): the bounds hold 95 % of bootstrap samples of them."""
@@ -150,6 +157,11 @@ class Decided(Measure):
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(outputs, targets)
+
+    def apart(self, outputs: Tensor, wanted: Tensor) -> Tensor | None:
+        """How far ``outputs`` are from those ``wanted`` of another network that a training follows: a scalar with a
+        gradient. None where numbers of outputs mean alike, so that their plain distance says it."""
+        return None
 
     def of(self, rows: Tensor) -> tuple[float, float, float]:
         """With Wilson's interval instead of a bootstrap."""

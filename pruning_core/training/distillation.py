@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pruning_core.graph.modules import set_mode_if_able
 from pruning_core.knobs import Range
 from pruning_core.measuring.forward import joined, main_output
+from pruning_core.measuring.measure import Against, Measure
 from pruning_core.training.loss import Forward, Objective, ObjectiveSpec, training_loss
 
 ORIGIN = "origin"  # the name under which a program offers the network that it began with
@@ -32,18 +33,23 @@ class Distillation(ObjectiveSpec):
     """Follow the class scores of ``teacher`` at ``temperature``, and its features where both networks' shapes agree.
 
     ``features`` weighs the relative squared distance of what convolutions and products write, averaged over the layers
-    that kept their width. ``labels`` weighs the cross-entropy with the labels; 0 needs none.
+    that kept their width. ``labels`` weighs the cross-entropy with the labels; 0 needs none. ``measure``: what judges
+    the result, where it says how far outputs are apart.
     """
 
     temperature: Temperature = 4.0
     features: FeatureWeight = 1.0
     labels: LabelWeight = 0.0
     teacher: str = ORIGIN
+    measure: Measure | None = None
 
     @property
     def needs_classes(self) -> bool:
         """Whether labels must name the class of each image."""
         return self.labels > 0
+
+    def judged_by(self, measure: Measure) -> ObjectiveSpec:
+        return replace(self, measure=measure) if measure.against is Against.BOXES else self
 
     def begin(self, model: nn.Module, others: Mapping[str, nn.Module]) -> Objective:
         """Raises ValueError when there is no network of the teacher's name."""
@@ -69,14 +75,16 @@ class _Following(Objective):
         spec = self.spec
         shared = _layers(self.teacher).keys() & _layers(self.model).keys() if spec.features else set[str]()
         decided = not y.is_floating_point()  # for one of the classes, of each image or each of its places
-        followed = main_output if decided else joined
+        followed = main_output if decided or spec.measure is not None else joined
         with torch.no_grad(), _noting(self.teacher, shared) as aims:
             wanted = followed(self.teacher(x)).float()
         with _noting(self.model, shared) as made:
             output = forward(x)
         scores = followed(output).float()
-        main = divergence(scores, wanted, spec.temperature) if decided else relative_error(scores, wanted)
-        total = main
+        apart = None if spec.measure is None else spec.measure.apart(scores, wanted)
+        if apart is None:
+            apart = divergence(scores, wanted, spec.temperature) if decided else relative_error(scores, wanted)
+        main = total = apart
         distances = [
             (made[name].float() - aim.float()).square().sum() / aim.float().square().sum().clamp_min(1e-12)
             for name, aim in aims.items()

@@ -62,7 +62,8 @@ def fine_tune(
     classes); ``others`` are the networks that it may ask for by name.
     Raises UserError, while iterating, for what cannot be trained on these data.
     """
-    objective = usual(measure_of(train), config.label_smoothing) if objective is None else objective
+    measure = measure_of(train)
+    objective = usual(measure, config.label_smoothing) if objective is None else objective.judged_by(measure)
     company = Company(tuple(hooks), network, objective, others or {})
     return Training(model, (train, held_out, test), config, company, start, keep)
 

@@ -46,6 +46,10 @@ class ObjectiveSpec(Knobbed, ABC):
         """Whether labels must name the class of each image."""
         return False
 
+    def judged_by(self, measure: Measure) -> ObjectiveSpec:
+        """The same for a training whose result ``measure`` judges; itself where that changes nothing."""
+        return self
+
     @abstractmethod
     def begin(self, model: nn.Module, others: Mapping[str, nn.Module]) -> Objective:
         """Called when a training begins. ``model`` is its own copy, on its device.

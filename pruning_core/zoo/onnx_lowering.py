@@ -201,6 +201,15 @@ def _split(node: NodeProto, constants: Constants) -> Iterable[NodeProto]:
     return [_without(node, "num_outputs")]
 
 
+def _resize(node: NodeProto, constants: Constants) -> Iterable[NodeProto]:
+    """Opset 18 gave names to what was so before: no anti-aliasing, and every side stretched."""
+    told = {a.name: a for a in node.attribute}
+    stretched = "keep_aspect_ratio_policy" not in told or told["keep_aspect_ratio_policy"].s == b"stretch"
+    if ("antialias" in told and told["antialias"].i) or not stretched or "axes" in told:
+        return [node]
+    return [_without(_without(node, "antialias"), "keep_aspect_ratio_policy")]
+
+
 def _average_pool(node: NodeProto, constants: Constants) -> Iterable[NodeProto]:
     """Opset 19 added ``dilations``; all ones say nothing."""
     dilated = any(a.name == "dilations" and any(n != 1 for n in a.ints) for a in node.attribute)
@@ -313,6 +322,7 @@ REWRITES: dict[str, Rewrite] = {
     "Reshape": _reshape,
     "Split": _split,
     "AveragePool": _average_pool,
+    "Resize": _resize,
     "Gelu": _gelu,
     "CumSum": _cumsum,
     "Trilu": _trilu,

@@ -199,3 +199,20 @@ def test_a_training_towards_it_pulls_boxes_to_what_is_there():
     assert measure.of(measure.rows(given.detach(), wanted))[0] > 0.9
     found = measure.decoder.detections(given.detach())
     assert found.scores[1].max() < 0.1, "nothing is said of an image with nothing in it"
+
+
+def test_a_distillation_compares_boxes_where_something_is_and_in_no_unit():
+    boxes = torch.tensor([[box(10.0, 10.0, 20.0), box(0.0, 0.0, 50.0)]])
+    scores = torch.tensor([[[0.8, 0.0], [0.0, 0.0]]])
+    measure = BY_KEY["ap"].read_by(Decoder(Layout(corners=True), (100, 100), 2))
+    wanted = raw(boxes, scores)
+    assert measure.apart(wanted, wanted) == 0
+    elsewhere, unsure = boxes.clone(), scores.clone()
+    elsewhere[0, 1] += 30
+    assert measure.apart(raw(elsewhere, scores), wanted) == 0, "nothing is there"
+    elsewhere[0, 0, 2] += 10
+    unsure[0, 0, 0] = 0.5
+    size = 0.8 * (0.01 + 0.01 + 0.09 + 0.09) + 0.64
+    assert measure.apart(raw(elsewhere, scores), wanted) == pytest.approx(0.8 * 0.01 / size)
+    assert measure.apart(raw(boxes, unsure), wanted) == pytest.approx(0.09 / size)
+    assert BY_KEY["mse"].apart(wanted, wanted) is None, "the plain distance says it"
