@@ -34,6 +34,7 @@ class Visitor:
     redirected: str = ""
     _values: dict[str, dict[str, Any]] = field(default_factory=dict)
     _page: str = ""
+    _query: str = ""
     _socket: ClientConnection | None = None
 
     def __enter__(self) -> Visitor:
@@ -52,9 +53,9 @@ class Visitor:
         if self._socket is not None:
             self._socket.close()
 
-    def open(self, page: str = "") -> None:
-        """Go to a page by its address."""
-        self._page = self.pages.get(page, "")
+    def open(self, page: str = "", query: str = "") -> None:
+        """Go to a page by its address; ``query``: what stands there after the question mark."""
+        self._page, self._query = self.pages.get(page, ""), query
         self._values.clear()
         self._run(page if not self._page else "")
 
@@ -93,7 +94,7 @@ class Visitor:
         message = BackMsg()
         wanted = message.rerun_script
         wanted.page_script_hash, wanted.page_name = self._page, url_page
-        wanted.context_info.url = f"{self.address}/{url_page}"
+        wanted.query_string, wanted.context_info.url = self._query, f"{self.address}/{url_page}"
         for name, value in self._values.items():
             state = wanted.widget_states.widgets.add(id=name)
             match value:

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from pages.ui.cookie import USER_COOKIE
 from pages.ui.language import N_, _
 from pages.ui.literal import literal
+from pages.ui.returning import CALLBACK, leave, place
 from pages.ui.settings import Settings
 from pruning_core.errors import UserError, quoted
 
 SHARED = ("redirect_uri", "cookie_secret")
 OWN = ("client_id", "client_secret", "server_metadata_url")  # of each provider
-CALLBACK = "/oauth2callback"
 LEAST_SECRET = 32  # characters
 SESSIONS_KEPT = 10_000
 NOBODY = N_(
@@ -140,12 +141,18 @@ def _head() -> None:
 def _ask(auth: Mapping[str, Any]) -> None:
     _head()
     here, there = urlsplit(str(st.context.url or "")), urlsplit(str(auth["redirect_uri"]))
+    back = place(here.path, urlencode(st.query_params.to_dict()))
     if here.netloc and here.netloc != there.netloc and "{port}" not in there.netloc:
         home = f"{there.scheme}://{there.netloc}"
         said = _("People sign in to this server under another name: {address}.")
-        st.markdown(said.format(address=f"[{literal(home)}]({home})"))
+        st.markdown(said.format(address=f"[{literal(home)}]({home}{back})"))
         return
-    st.markdown(_("Sign in to go on. If you came by a link, open it again afterwards."))
+    st.markdown(_("Sign in to go on."))
     for each in providers(auth):
         label = _("Sign in") if each is None else _("Sign in with {provider}").format(provider=literal(each))
-        st.button(label, key=f"oidc.{each}", type="primary", on_click=st.login, args=(each,), wrap=True)
+        st.button(label, key=f"oidc.{each}", type="primary", on_click=_leave, args=(each, back), wrap=True)
+
+
+def _leave(provider: str | None, back: str) -> None:
+    leave(st.context.cookies.get(USER_COOKIE), back)
+    st.login(provider)

@@ -10,13 +10,13 @@ import streamlit as st
 from pages.ui import state
 from pages.ui.language import N_, _, said
 from pages.ui.literal import literal, named
+from pages.ui.returning import DESK
 from pruning_core.errors import UserError, clip
 
 if TYPE_CHECKING:
     from pages.ui.desk import Desk
     from pruning_core.export.link import Shared
 
-PARAMETER = "desk"
 FAULT, ASKED, UPLOADS = "sharing.fault", "sharing.asked", "sharing.uploads"
 LARGEST_MB = 32
 BROKEN = N_("What this link names could not be opened here. Ask whoever sent it for the plan's file.")
@@ -26,8 +26,8 @@ def receive() -> None:
     """Open the link that the visitor came by, once. Where a plan of theirs would be lost they are asked first."""
     from pruning_core.export.link import from_token
 
-    if (text := st.query_params.get(PARAMETER)) is not None:
-        del st.query_params[PARAMETER]  # a reload must not bring back what was changed since
+    if (text := st.query_params.get(DESK)) is not None:
+        del st.query_params[DESK]  # a reload must not bring back what was changed since
         try:
             found = from_token(text)
             found.check(_known)
@@ -115,7 +115,7 @@ def address(desk: Desk, page: str | None) -> str:
 
     parts = urlsplit(page or "http://localhost:8501/")
     text = token(Shared(desk.model, desk.data, desk.plan))
-    return urlunsplit((parts.scheme, parts.netloc, parts.path, f"{PARAMETER}={text}", ""))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, f"{DESK}={text}", ""))
 
 
 def _link(desk: Desk) -> None:

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from pages.ui.cookie import header
+from pages.ui.returning import place
 
 COOKIE = "prunescope_signed_in"
 LASTS_S = 7 * 24 * 3600
@@ -70,8 +71,7 @@ class Door:
             if not hmac.compare_digest(typed, self._password):
                 await asyncio.sleep(PAUSE_S)
                 return HTMLResponse(PAGE.format(wrong=WRONG), 401)
-        # Back to where the form stood, and nowhere else: "//" would begin another server's name.
-        answer = RedirectResponse("/" + request.url.path.lstrip("/\\"), 303)
+        answer = RedirectResponse(place(request.scope["path"], request.url.query), 303)  # where the form stood
         until = str(int(time.time()) + LASTS_S)
         answer.set_cookie(
             COOKIE, f"{until}.{self._signature(until)}", max_age=LASTS_S, httponly=True, samesite="lax",

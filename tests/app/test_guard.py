@@ -40,7 +40,9 @@ async def behind(scope, receive, send):
     await send({"type": "http.response.body", "body": b"inside"})
 
 
-def ask(asked, path="/", host="localhost:8501", client="127.0.0.1", kind="http", method="GET", body=b"", **headers):
+def ask(
+    asked, path="/", host="localhost:8501", client="127.0.0.1", kind="http", method="GET", body=b"", query="", **headers
+):  # fmt: skip
     """One request, as the server hands it on."""
     sent = []
     told = iter([{"type": "websocket.connect"}] if kind == "websocket" else [{"type": "http.request", "body": body}])
@@ -53,8 +55,8 @@ def ask(asked, path="/", host="localhost:8501", client="127.0.0.1", kind="http",
 
     given = {"host": host, "accept": "text/html", **headers}
     scope = {
-        "type": kind, "path": path, "raw_path": path.encode(), "query_string": b"", "method": method, "scheme": "http",
-        "client": (client, 5000), "server": ("127.0.0.1", 8501), "root_path": "",
+        "type": kind, "path": path, "raw_path": path.encode(), "query_string": query.encode(), "method": method,
+        "scheme": "http", "client": (client, 5000), "server": ("127.0.0.1", 8501), "root_path": "",
         "headers": [(key.encode(), value.encode()) for key, value in given.items()],
     }  # fmt: skip
     asyncio.run(asked(scope, receive, send))
@@ -165,6 +167,10 @@ def test_a_sign_in_ends_and_leads_to_no_other_server(monkeypatch):
     door = guarded(password=PASSWORD)
     body = urlencode({"password": PASSWORD}).encode()
     assert ask(door, "//evil.example/x", method="POST", body=body).headers["location"] == "/evil.example/x"
+    link = ask(door, "/whatif", query="desk=eJw-_1&next=//evil.example&lang=zh", method="POST", body=body)
+    assert link.headers["location"] == "/whatif?desk=eJw-_1&lang=zh", "where the link pointed, with what is ours"
+    for path, location in (("/\\evil.example", "/evil.example"), ("/\t/evil.example", "/%09/evil.example")):
+        assert ask(door, path, query="next=1", method="POST", body=body).headers["location"] == location
     assert ask(door, method="POST", body=body, origin="http://evil.example").status == 401
     assert ask(door, method="POST", body=body, origin="http://localhost:8501").status == 303
     pair = ask(door, method="POST", body=body).headers["set-cookie"].partition(";")[0]

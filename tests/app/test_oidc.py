@@ -196,6 +196,22 @@ def test_whose_things_they_are_is_what_the_issuer_says(address, provider):
     assert "Sign in to go on" in seen(address, again)
 
 
+def test_a_link_leads_on_after_the_sign_in_to_what_is_ours_and_to_no_other_server(address, provider):
+    provider.person = ANN
+    with Visitor(address) as visitor:
+        for page, query, landing in (
+            ("other", "desk=eJw-_1&lang=en", "/other?desk=eJw-_1&lang=en"),
+            ("other", "next=http://evil.example&desk=a%0D%0Ab", "/other?desk=a%0D%0Ab"),
+            ("", "next=//evil.example", "/"),
+        ):
+            visitor.open(page, query)
+            visitor.press("Sign in")
+            went = visitor.http.get(address + visitor.redirected)
+            assert str(went.url) == address + landing
+            assert visitor.http.get(f"{address}/oauth2callback").url == f"{address}/", "once"
+            visitor.http.get(f"{address}/auth/logout")
+
+
 @pytest.mark.parametrize(
     "person",
     [BOB, {**ANN, "email_verified": False}, {**ANN, "email": "ann@example.org.evil.net"}],

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.ui import sharing, state
 from pages.ui.desk import first_desk, remember
+from pages.ui.returning import DESK
 from pruning_core.errors import UserError
 from pruning_core.export.link import DAMAGED, Shared, token
 from pruning_core.graph import Plan
@@ -28,7 +29,7 @@ def arrives(monkeypatch):
     def open_app(text, owner, page=None):
         monkeypatch.setattr(state, "owner", lambda: owner)
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
-        app.query_params[sharing.PARAMETER] = text
+        app.query_params[DESK] = text
         app.run()
         assert not app.exception
         return app
@@ -44,10 +45,10 @@ def test_somebody_elses_browser_finds_the_same_plan(arrives):
     address = sharing.address(desk, "https://prune.example/whatif?x=1")
     parts = urlsplit(address)
     assert (parts.netloc, parts.path) == ("prune.example", "/whatif")
-    app = arrives(parse_qs(parts.query)[sharing.PARAMETER][0], "you")
+    app = arrives(parse_qs(parts.query)[DESK][0], "you")
     found = app.session_state["desk"]
     assert (found.model, found.data, found.plan) == (desk.model, desk.data, desk.plan)
-    assert not app.error and sharing.PARAMETER not in app.query_params
+    assert not app.error and DESK not in app.query_params
 
 
 @pytest.mark.parametrize("text", ["x", "<script>", "A" * 9000])
