@@ -7,10 +7,12 @@ is done, and a run that is made of pieces ends as if it had been done here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from pruning_core import __version__
 from pruning_core.errors import UserError
@@ -26,6 +28,7 @@ ATTEMPTS = 4  # at one piece, before it is taken for what ends the workers
 CLUSTER = "cluster"  # the queue of runs that a crew does
 NAME = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")  # how a file of the store is named
 
+T = TypeVar("T")
 Task = Callable[..., Brought]  # of an Asked, and the bytes of files
 Split = Callable[[Workspace, tuple[Event, ...], "Crew"], Iterator[Event]]  # as RunSpec.run, by a crew
 
@@ -57,11 +60,14 @@ def queue_of(spec: RunSpec, crew: Crew | None) -> str:
 
 
 class Hands:
-    """What one run has given to a crew. A context: what is not done when it ends is called off."""
+    """What one run has given to a crew. A context: what is not done when it ends is called off.
+
+    Whatever may wait for a network happens in a thread of its own, so that the run hears of a cancel meanwhile.
+    """
 
     def __init__(self, crew: Crew, workspace: Workspace) -> None:
-        self._crew, self._workspace = crew, workspace
-        self._executor = crew.open()
+        self._crew, self._workspace, self._over = crew, workspace, False
+        self._executor: Executor | None = None
         self._waiting: dict[Future[Brought], RunSpec] = {}
         self._attempts: dict[RunSpec, int] = {}
         self._shared: dict[str, Any] = {}
@@ -71,10 +77,20 @@ class Hands:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for future in self._waiting:
+        self._over = True
+        for future in list(self._waiting):
             future.cancel()
         self._waiting.clear()
         self._shared.clear()
+
+    def reach(self) -> Generator[None, None, int]:
+        """Meet the crew: None while it is not there, a few times a second; returns how many pieces it does at once."""
+
+        def reached() -> int:
+            self._executor = self._executor or self._crew.open()
+            return max(1, self._crew.size())
+
+        return (yield from _aside(reached))
 
     def give(self, piece: RunSpec) -> None:
         """Have it done. The same piece twice is done once."""
@@ -107,12 +123,12 @@ class Hands:
                 try:
                     brought = future.result()
                 except self._lost as loss:
-                    if problem := self._again(piece):
+                    if problem := (yield from self._again(piece)):
                         problem.__cause__ = loss
                         yield piece, problem
                     continue
                 if brought.lacking:
-                    self._submit(piece, brought.lacking)
+                    yield from _aside(partial(self._submit, piece, brought.lacking))
                 else:
                     yield piece, UserError(brought.problem) if brought.problem else self._received(brought)
 
@@ -124,12 +140,15 @@ class Hands:
 
     def _submit(self, piece: RunSpec, lacking: tuple[str, ...] = ()) -> None:
         asked, sent = self._asked(piece), [self._file(name) for name in lacking]
+        self._executor = self._executor or self._crew.open()
         try:
             future = self._executor.submit(self._crew.task, asked, *sent)
         except BrokenExecutor:
             self._executor = self._crew.open()
             future = self._executor.submit(self._crew.task, asked, *sent)
         self._waiting[future] = piece
+        if self._over:  # in the meantime
+            future.cancel()
 
     def _asked(self, piece: RunSpec) -> Asked:
         text, workspace = dump(piece), self._workspace
@@ -145,7 +164,7 @@ class Hands:
             self._shared[name] = self._crew.share(self._workspace.artifacts.read(name))
         return self._shared[name]
 
-    def _again(self, piece: RunSpec) -> UserError | None:
+    def _again(self, piece: RunSpec) -> Generator[None, None, UserError | None]:
         self._attempts[piece] += 1
         if self._attempts[piece] >= ATTEMPTS:
             return UserError(
@@ -153,10 +172,26 @@ class Hands:
                 "their logs, then resume the run."
             )
         self._shared.clear()  # it may have lain with the worker that is gone
-        self._submit(piece)
+        yield from _aside(partial(self._submit, piece))
         return None
 
     def _received(self, brought: Brought) -> tuple[Event, ...]:
         for data in brought.files:
             self._workspace.artifacts.put(data)
         return tuple(self._crew.catalogue.event(text) for text in brought.events)
+
+
+def _aside(call: Callable[[], T]) -> Generator[None, None, T]:
+    """What ``call`` returns or raises; None a few times a second until it does."""
+    done: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=work, name="to a crew", daemon=True).start()
+    while not wait((done,), EVERY).done:
+        yield None
+    return done.result()

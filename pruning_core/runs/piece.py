@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,13 +13,15 @@ from typing import Any, TypeVar
 from pruning_core import __version__
 from pruning_core.errors import UserError
 from pruning_core.runs.catalogue import Catalogue
-from pruning_core.runs.events import Progress
+from pruning_core.runs.events import Event, Progress
 from pruning_core.storage.artifacts import Artifacts
 from pruning_core.storage.codec import dump
 from pruning_core.storage.workspace import Borrowed, default_root
+from pruning_core.work import told
 
 ONE = threading.RLock()  # a worker of several threads does one piece at a time: torch has one generator for all
 T = TypeVar("T")
+ALIVE = Progress(0, 1, "pieces")  # what a piece says in between, where it can be called off
 _kept: dict[str, Any] = {}
 
 
@@ -49,8 +52,13 @@ class Asked:
     files: tuple[str, ...] = ()
 
 
-def do(catalogue: Catalogue, asked: Asked, sent: tuple[bytes, ...]) -> Brought:
-    """Run a spec to its end and send back its events, but for how far it had come; ``sent``: files lacked here."""
+def do(
+    catalogue: Catalogue, asked: Asked, sent: tuple[bytes, ...], unwanted: Callable[[], bool] = lambda: False
+) -> Brought:
+    """Run a spec to its end and send back its events, but for how far it had come; ``sent``: files lacked here.
+
+    ``unwanted``: whether nobody waits for it any more; asked at every event, and then it ends there.
+    """
     version = asked.version
     if version != __version__:
         return Brought(
@@ -65,12 +73,22 @@ def do(catalogue: Catalogue, asked: Asked, sent: tuple[bytes, ...]) -> Brought:
         if lacking := tuple(name for name in asked.files if not own.has(name)):
             return Brought(lacking=lacking)
         workspace = _Passing(home, Path(outbox) / "artifacts")
+        events = []
         try:
-            events = tuple(dump(e) for e in catalogue.spec(asked.spec).run(workspace) if not isinstance(e, Progress))
+            with closing(_running(catalogue, asked, workspace)) as work:
+                for event in work:
+                    if unwanted():
+                        return Brought(problem="Nobody waits for this any more.")
+                    if not isinstance(event, Progress):
+                        events.append(dump(event))
         except UserError as error:
             return Brought(problem=str(error))
         made = sorted(path for path in workspace.artifacts.folder.rglob("*") if path.is_file())
-        return Brought(events, tuple(path.read_bytes() for path in made))
+        return Brought(tuple(events), tuple(path.read_bytes() for path in made))
+
+
+def _running(catalogue: Catalogue, asked: Asked, workspace: Borrowed) -> Generator[Event, None, None]:
+    yield from catalogue.spec(asked.spec).run(workspace)
 
 
 class _Passing(Borrowed):
@@ -82,10 +100,16 @@ class _Passing(Borrowed):
         return folder
 
 
-def kept(key: str, make: Callable[[], T]) -> T:
-    """``make()``, or what it made for the same ``key``: of the last one only, since a worker's pieces come in rows."""
+def quietly(work: Generator[Any, Any, T]) -> Generator[Event, None, T]:
+    """What ``work`` returns. Of what it says nothing is told but that it goes on, so that it can be called off."""
+    return told(work, lambda _: (ALIVE,))
+
+
+def kept(key: str, make: Callable[[], Generator[Any, Any, T]]) -> Generator[Event, None, T]:
+    """What ``make()`` returns, or has for this ``key``: of the last one only, since a worker's pieces come in rows."""
     if key not in _kept:
         _kept.clear()
-        _kept[key] = make()
+        made = yield from quietly(make())
+        _kept[key] = made
     found: T = _kept[key]
     return found

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from pruning_core.runs.crew import Crew, Hands
 from pruning_core.runs.events import Event, Progress, Stage
-from pruning_core.runs.piece import kept
+from pruning_core.runs.piece import ALIVE, kept
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.compare import CompareRun, Comparison, Ground
 from pruning_core.studies.points import ORIGIN, OutOfReach, Point, Scored, When
 from pruning_core.studies.scores import Draw, draws, read_scores
-from pruning_core.work import finished
 
 UNPRUNED = -1  # stands for the network that no criterion has cut
 
@@ -27,9 +26,9 @@ class ComparedScores(RunSpec):
     whole: CompareRun
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
-        ground = _ground(self.whole, workspace)
-        events = self.whole.scored(ground, _draws(self.whole), workspace, ())
-        yield from (event for event in events if isinstance(event, Scored))
+        ground = yield from _ground(self.whole, workspace)
+        for event in self.whole.scored(ground, _draws(self.whole), workspace, ()):
+            yield event if isinstance(event, Scored) else ALIVE
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class ComparedDraw(RunSpec):
     scores: str = ""
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
-        ground = _ground(self.whole, workspace)
+        ground = yield from _ground(self.whole, workspace)
         if self.number == UNPRUNED:
             ground.base.clear()  # measured again, because it is asked for
         draw = None if self.number == UNPRUNED else _draws(self.whole)[self.number]
@@ -53,12 +52,16 @@ class ComparedDraw(RunSpec):
                     yield event
                 case OutOfReach():
                     yield event
+                case _:
+                    yield ALIVE
 
 
 def spread_comparison(whole: CompareRun, workspace: Workspace, past: tuple[Event, ...], crew: Crew) -> Iterator[Event]:
     """The events of ``whole`` with its criteria done by ``crew``: the same points, times apart."""
     told = {_place(event) for event in past if isinstance(event, Point | OutOfReach)}
     with Hands(crew, workspace) as hands:
+        for _ in hands.reach():
+            yield _progress(whole, told)
         wanted, scored = _draws(whole), {(e.criterion, e.draw): e for e in past if isinstance(e, Scored)}
         if any((draw.label, draw.number) not in scored for draw in wanted):
             yield Stage("scoring channels")
@@ -104,5 +107,5 @@ def _draws(whole: CompareRun) -> tuple[Draw, ...]:
     return draws(whole.criteria, whole.random_seeds)
 
 
-def _ground(whole: CompareRun, workspace: Workspace) -> Ground:
-    return kept(whole.key, lambda: finished(whole.ground(workspace)))
+def _ground(whole: CompareRun, workspace: Workspace) -> Generator[Event, None, Ground]:
+    return kept(whole.key, lambda: whole.ground(workspace))

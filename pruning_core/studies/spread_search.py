@@ -16,14 +16,14 @@ from pruning_core.allocation.search import foreseen
 from pruning_core.graph import Plan
 from pruning_core.measuring.measures import Accuracy
 from pruning_core.runs.crew import Crew, Hands
-from pruning_core.runs.events import Event
-from pruning_core.runs.piece import kept
+from pruning_core.runs.events import Event, Progress
+from pruning_core.runs.piece import kept, quietly
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.codec import digest
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.scores import read_scores, write_scores
 from pruning_core.studies.search import Contest, Ground, SearchRun
-from pruning_core.work import finished
+from pruning_core.work import told
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class JudgedPlan(RunSpec):
     plan: str
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
-        ground = kept(digest((self.whole, self.scores)), lambda: self._ground(workspace))
-        yield finished(Contest(self.whole, ground, ()).judged(Plan.from_json(self.plan)))
+        ground = yield from kept(digest((self.whole, self.scores)), lambda: self._ground(workspace))
+        yield (yield from quietly(Contest(self.whole, ground, ()).judged(Plan.from_json(self.plan))))
 
-    def _ground(self, workspace: Workspace) -> Ground:
+    def _ground(self, workspace: Workspace) -> Generator[Event, None, Ground]:
         scores = {key: torch.as_tensor(each) for key, each in read_scores(workspace, self.scores).items()}
-        return finished(self.whole.ground(workspace, scores))
+        return self.whole.ground(workspace, scores)
 
 
 def spread_search(whole: SearchRun, workspace: Workspace, past: tuple[Event, ...], crew: Crew) -> Iterator[Event]:
@@ -49,7 +49,8 @@ def spread_search(whole: SearchRun, workspace: Workspace, past: tuple[Event, ...
     ground = yield from whole.ground(workspace)
     scores = write_scores(workspace, dict(ground.pool.values))
     with Hands(crew, workspace) as hands:
-        yield from _Spread(whole, ground, past, hands=hands, scores=scores, size=max(1, crew.size())).run()
+        size = yield from told(hands.reach(), lambda _: (Progress(0, 1, "trials"),))
+        yield from _Spread(whole, ground, past, hands=hands, scores=scores, size=size).run()
 
 
 @dataclass

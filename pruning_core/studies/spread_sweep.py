@@ -14,14 +14,14 @@ from pruning_core.analysis.sensitivity import LeftOut, NotMended
 from pruning_core.measuring.measures import Accuracy, Cell
 from pruning_core.runs.crew import Crew, Hands
 from pruning_core.runs.events import Event, Progress, Stage
-from pruning_core.runs.piece import kept
+from pruning_core.runs.piece import ALIVE, kept, quietly
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.codec import digest
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.in_pieces import Ranked, RowsDone
 from pruning_core.studies.scores import read_scores, write_scores
 from pruning_core.studies.sensitivity import Ground, SensitivityRun, remark
-from pruning_core.work import finished
+from pruning_core.work import told
 
 PER_WORKER = 3  # pieces: each runs the whole network once more, and with too few the last worker is waited for
 
@@ -34,7 +34,7 @@ class SweepBasis(RunSpec):
     whole: SensitivityRun
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
-        ground = finished(self.whole.ground(workspace))
+        ground = yield from quietly(self.whole.ground(workspace))
         without = set[str]()
         for event in self.whole.cells(ground, only=()):
             match event:
@@ -45,6 +45,8 @@ class SweepBasis(RunSpec):
                     yield remark(event)
                 case Accuracy():
                     yield event
+                case _:
+                    yield ALIVE
         scores = {key: each.double().cpu().numpy() for key, each in ground.scores.items()}
         yield Ranked(write_scores(workspace, scores), tuple(key for key in scores if key not in without))
 
@@ -59,26 +61,30 @@ class SweepRows(RunSpec):
     groups: tuple[str, ...]
 
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
-        ground = kept(digest((self.whole, self.scores)), lambda: self._ground(workspace))
-        events = [e for e in self.whole.cells(ground, only=self.groups) if isinstance(e, Accuracy | Cell)]
+        ground = yield from kept(digest((self.whole, self.scores)), lambda: self._ground(workspace))
+        events = []
+        for event in self.whole.cells(ground, only=self.groups):
+            events.append(event)
+            yield ALIVE
         yield from [event for event in events if isinstance(event, Accuracy)][-1:]
         yield from self.whole.keep(workspace, tuple(events))
 
-    def _ground(self, workspace: Workspace) -> Ground:
+    def _ground(self, workspace: Workspace) -> Generator[Event, None, Ground]:
         scores = {key: torch.as_tensor(each) for key, each in read_scores(workspace, self.scores).items()}
-        return finished(self.whole.ground(workspace, scores))
+        return self.whole.ground(workspace, scores)
 
 
 def spread_sweep(whole: SensitivityRun, workspace: Workspace, past: tuple[Event, ...], crew: Crew) -> Iterator[Event]:
     """The events of ``whole`` with its rows measured by ``crew``: in the end the very cells of a sweep in one go."""
     whole.check_recovery()
     with Hands(crew, workspace) as hands:
+        size = yield from told(hands.reach(), lambda _: (Progress(0, 1, "cells"),))
         ranked = next((e for e in past if isinstance(e, Ranked) and workspace.artifacts.has(e.digest)), None)
         if ranked is None:
             yield Stage("ranking channels on another machine" if not crew.near else "ranking channels")
             ranked = yield from _basis(whole, hands)
         rows = _Rows(whole, ranked, past)
-        for groups in dealt(rows.left, PER_WORKER * max(1, crew.size())):
+        for groups in dealt(rows.left, PER_WORKER * size):
             hands.give(SweepRows(whole, ranked.digest, groups))
         yield Stage("measuring")
         yield rows.progress()

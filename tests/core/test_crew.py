@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from pruning_core import __version__
 from pruning_core.errors import UserError
 from pruning_core.runs import piece
 from pruning_core.runs.catalogue import Catalogue
@@ -22,6 +24,7 @@ from pruning_core.runs.jobs import Jobs
 from pruning_core.runs.piece import Asked, Brought
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import State
+from pruning_core.storage.codec import dump
 from pruning_core.storage.workspace import Workspace
 
 
@@ -57,6 +60,8 @@ class Words(RunSpec):
 
     def spread(self, workspace: Workspace, past: tuple[Event, ...], crew: Crew) -> Iterator[Event]:
         with Hands(crew, workspace) as hands:
+            for _ in hands.reach():
+                yield Stage("reaching")
             for word in self.words:
                 hands.give(Word(word))
             for found in hands.results():
@@ -157,6 +162,37 @@ def test_whoever_stops_waiting_calls_off_what_has_not_begun(workspace: Workspace
             (future,) = hands._waiting
         free.set()
         assert future.cancelled()
+
+
+def test_a_cancel_is_answered_while_the_crew_is_out_of_reach(threads: Executor, workspace: Workspace) -> None:
+    there, asked = threading.Event(), threading.Event()
+
+    def opened() -> Executor:
+        asked.set()
+        there.wait(30)
+        return threads
+
+    jobs = Jobs(workspace, FAKES, threads=1, crew=replace(crew_of(threads), open=opened))
+    try:
+        job = jobs.submit(Words(("a",)), "ann")
+        assert asked.wait(20)
+        began = time.monotonic()
+        jobs.cancel(job)
+        assert jobs.wait(job, 10).state is State.CANCELLED and time.monotonic() - began < 1.0
+        there.set()
+        jobs.resume(job)
+        seen = jobs.wait(job, 20)
+        assert seen.state is State.DONE and [e.name for e in seen.events if isinstance(e, Artifact)] == ["a"]
+    finally:
+        there.set()
+        jobs.close()
+
+
+def test_a_piece_that_nobody_wants_any_more_ends_at_its_next_event(workspace: Workspace) -> None:
+    asked = Asked(dump(Words(("a", "b"))), __version__, str(workspace.root))
+    assert piece.do(FAKES, asked, ()).events
+    off = piece.do(FAKES, asked, (), unwanted=lambda: True)
+    assert off.problem and not off.events
 
 
 def test_runs_that_can_be_split_have_a_queue_of_their_own(threads: Executor, workspace: Workspace) -> None:
