@@ -20,6 +20,7 @@ from typing import Any
 from pruning_core.errors import UserError, quoted
 
 LEAST_PASSWORD = 10  # characters
+CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")  # of the cluster, and the server's own
 
 
 class SignIn(StrEnum):
@@ -67,7 +68,10 @@ class Settings:
     scheduler: str = _setting(
         "",
         "SCHEDULER",
-        "tcp://host:8786 of a Dask cluster that does sweeps, comparisons and searches",
+        "tcp://host:8786 or tls://host:8786 of a Dask cluster that does sweeps, comparisons and searches",
+    )
+    certificates: str = _setting(
+        "", "PRUNESCOPE_CLUSTER_CERTIFICATES", "folder with the ca.pem, cert.pem and key.pem for a tls:// scheduler"
     )
     stored_gb: float = _setting(
         50.0, "PRUNESCOPE_STORED_GB", "gigabytes that the uploads and results of one visitor may take"
@@ -106,6 +110,10 @@ class Settings:
             settings = Settings(**{**given, "password": _from_file(settings.password_file)})
         if settings.password and len(settings.password) < LEAST_PASSWORD:
             raise UserError(f"The password is too short: choose one of {LEAST_PASSWORD} characters or more.")
+        if settings.certificates:
+            lacking = [name for name in CERTIFICATES if not (Path(settings.certificates) / name).is_file()]
+            if lacking:
+                raise UserError(f"PRUNESCOPE_CLUSTER_CERTIFICATES names a folder without {' and '.join(lacking)}.")
         if settings.log not in ("text", "json"):
             raise UserError(f"PRUNESCOPE_LOG is text or json, not {quoted(settings.log)}.")
         return settings

@@ -177,7 +177,7 @@ def _make_jobs(root: str) -> Jobs:
     if settings.scheduler:
         from pruning_core.studies.cluster import dask_crew
 
-        crew = dask_crew(settings.scheduler)
+        crew = dask_crew(settings.scheduler, settings.certificates)
     return Jobs(_workspace(root), PRODUCT, elsewhere=household.elsewhere(), rules=rules, crew=crew)
 
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from dask_workers import start_worker
 from distributed import Client, LocalCluster
 from test_spreading import SWEEP as LARGE
 from test_spreading import base, heatmap
 
 from pruning_core.errors import UserError
 from pruning_core.runs.events import Event, Progress, Stage
+from pruning_core.runs.jobs import Jobs
+from pruning_core.runs.view import State
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.cluster import dask_crew
 from pruning_core.studies.in_pieces import Ranked, RowsDone
+from pruning_core.studies.specs import PRODUCT
 
 SWEEP = replace(LARGE, ratios=(0.5,), images=100)
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -34,15 +36,8 @@ def scheduler() -> Iterator[str]:
 @pytest.fixture
 def workers(scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     """By their data directory, which each has to itself."""
-    started = {}
-    for name in ("a", "b"):
-        home = tmp_path_factory.mktemp(name)
-        command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--no-nanny", "--nthreads", "1"]
-        started[str(home)] = subprocess.Popen(
-            [*command, "--no-dashboard", "--name", name, "--local-directory", str(home)],
-            cwd=ROOT, stderr=subprocess.DEVNULL,
-            env={**os.environ, "PRUNESCOPE_DATA": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+    homes = [tmp_path_factory.mktemp(name) for name in ("a", "b")]
+    started = {str(home): start_worker(scheduler, home) for home in homes}
     with Client(scheduler, set_as_default=False) as client:
         client.wait_for_workers(2, timeout=60)
     yield started
@@ -71,6 +66,41 @@ def test_a_sweep_survives_a_killed_worker_and_is_that_of_one_machine(
     (ranked,) = (event for event in together if isinstance(event, Ranked))
     held = [list(Path(home, "artifacts").rglob(ranked.digest)) for home in workers]
     assert all(len(files) == 1 for files in held), "each was sent the scores, and keeps them"
+
+
+def test_a_cancel_is_answered_at_once_ends_the_pieces_and_what_is_resumed_is_right(
+    scheduler: str, workers: dict[str, subprocess.Popen[bytes]], workspace: Workspace
+) -> None:
+    long = replace(LARGE, ratios=tuple(n / 80 for n in range(1, 76)), images=450)
+    jobs = Jobs(workspace, PRODUCT, threads=1, crew=dask_crew(scheduler))
+    try:
+        job = jobs.submit(long, "ann")
+        with Client(scheduler, set_as_default=False) as client:
+            _until(lambda: measuring(jobs, job) and busy(client) == 2)
+            began = time.monotonic()
+            jobs.cancel(job)
+            assert jobs.wait(job, 10).state is State.CANCELLED and time.monotonic() - began < 1.0
+            _until(lambda: busy(client) == 0, 1.0)  # a piece by itself takes several seconds
+        short = jobs.wait(jobs.submit(SWEEP, "ann"), 60)
+        assert short.state is State.DONE and heatmap(list(short.events)) == heatmap(list(SWEEP.run(workspace)))
+    finally:
+        jobs.close()
+
+
+def busy(client: Client) -> int:
+    """Workers that are at work."""
+    return sum(client.run(lambda dask_worker: dask_worker.state.executing_count).values())
+
+
+def measuring(jobs: Jobs, job: str) -> bool:
+    return Stage("measuring") in jobs.snapshot(job).events
+
+
+def _until(what: Callable[[], bool], seconds: float = 180.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_cluster_that_is_not_there_is_said(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
