@@ -90,8 +90,8 @@ class _Cluster:
                 if self._certificates or self._address.startswith("tls:"):
                     raise UserError(
                         f"The cluster at {quoted(self._address)} does not answer, has no workers, or wants other "
-                        "certificates. Look at its log; for tls:// name your certificates in PRUNESCOPE_CLUSTER_CERTIFICATES, for "
-                        "tcp:// none (docs/trust.md). Then resume the run."
+                        "certificates. Look at its log; for tls:// name your certificates in "
+                        "PRUNESCOPE_CLUSTER_CERTIFICATES, for tcp:// none (docs/trust.md). Then resume the run."
                     ) from error
                 raise UserError(
                     f"The cluster at {quoted(self._address)} does not answer, or has no workers. Start its scheduler "
