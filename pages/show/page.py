@@ -16,8 +16,8 @@ if desk.model.base is not None:
 else:
     run = sources.front(desk)
     found = sections.several(desk, run)
-    if found is None and sizes.is_prepared(desk):
-        found = sizes.prepared()
+    if found is None:
+        found = sizes.prepared_of(desk)
     if found is not None:
         sections.screen(desk, found)
     sections.offer(desk, run, prepared=found is not None)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pages.ui.desk import Desk
     from pruning_core.zoo import ModelRef
 
-PATH = Path(__file__).resolve().parents[2] / "assets" / "prepared.json"  # written by tools/prepared.py
+FOLDER = Path(__file__).resolve().parents[2] / "assets" / "prepared"  # written by tools/prepared.py
+FIRST = "digits_resnet"  # the demo that the first page tells of
 SHOWN_FIRST = 0.4  # share of the MACs that the first page tells of
 
 
@@ -65,15 +66,15 @@ class Sizes:
         return self.whole.accuracy.measure == TOP1
 
 
-def prepared() -> Sizes:
-    """The first demo as it was measured when this copy of the dashboard was made."""
-    return _prepared(current())
+def prepared(name: str = FIRST) -> Sizes:
+    """A demo as it was measured when this copy of the dashboard was made."""
+    return _prepared(name, current())
 
 
-@lru_cache(maxsize=len(LANGUAGES))
-def _prepared(language: str) -> Sizes:
+@lru_cache(maxsize=4 * len(LANGUAGES))
+def _prepared(name: str, language: str) -> Sizes:
     """``language``: what its texts are in."""
-    stored = json.loads(PATH.read_text(encoding="utf-8"))
+    stored = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     when = _("Measured on {date}, when this was prepared, by {command}; torch {version}.").format(
         date=stored["date"], command=stored["command"], version=stored["torch"]
     )
@@ -94,11 +95,12 @@ def _prepared(language: str) -> Sizes:
     )
 
 
-def is_prepared(desk: Desk) -> bool:
-    """Whether it is the network and the data that were measured beforehand."""
+def prepared_of(desk: Desk) -> Sizes | None:
+    """What was measured beforehand of the network on the desk, with the data there; None of all but the demos."""
     from pages.ui.desk import DEMOS
 
-    return (desk.model, desk.data) == (DEMOS[0].ref, DEMOS[0].data)
+    name = next((each.name for each in DEMOS if (each.ref, each.data) == (desk.model, desk.data)), None)
+    return prepared(name) if name and (FOLDER / f"{name}.json").is_file() else None
 
 
 def timing(latency: Latency, note: str = "") -> Provenance:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -82,10 +83,14 @@ class FrontRun(RunSpec):
             images = yield from fit_sample(self.data, loaded, workspace, seed=self.seed)
         scores = yield from ranked(loaded.model, network, self.criterion, images, self.seed)
         known = {event.share for event in past if isinstance(event, FrontPoint)}
-        batch = batch_of(network.cost().macs)
-        before = yield from self._answered(self.model, workspace)
-        for done, share in enumerate(sorted(self.shares, reverse=True)):
-            yield Progress(done, len(self.shares), "sizes")
+        batch, clock = batch_of(network.cost().macs), _Clock(1 + len(self.shares))
+        yield clock.progress()
+        before = yield from self._answered(self.model, workspace, clock)
+        if 1.0 not in known:
+            latency = yield from self._timed(self.model, batch, workspace, clock)
+            yield FrontPoint(1.0, self.model, Plan().to_json(), network.cost(), before, latency, None)
+        for share in sorted(self.shares, reverse=True):
+            clock.next()
             if share in known:
                 continue
             try:
@@ -93,43 +98,58 @@ class FrontRun(RunSpec):
             except UserError as error:
                 yield Stage(f"{share:.0%} of the MACs: {error}")
                 continue
-            found = yield from self._cut(plan, workspace)
-            if 1.0 not in known:
-                known.add(1.0)
-                latency = yield from self._timed(self.model, batch, workspace)
-                yield FrontPoint(1.0, self.model, Plan().to_json(), found.before.cost, before, latency, None)
+            found = yield from self._cut(plan, workspace, clock)
             model = found.recovered.model if found.recovered else found.model
-            after = yield from self._answered(model, workspace)
+            after = yield from self._answered(model, workspace, clock)
             drop = worse(workspace, before, after, loaded.num_classes)
-            latency = yield from self._timed(model, batch, workspace)
+            latency = yield from self._timed(model, batch, workspace, clock)
             yield FrontPoint(share, model, plan.to_json(), found.after.cost, after, latency, drop)
-        yield Progress(len(self.shares), len(self.shares), "sizes")
+        clock.next()
+        yield clock.progress()
 
-    def _cut(self, plan: Plan, workspace: Workspace) -> Generator[Event, None, Pruned]:
+    def _cut(self, plan: Plan, workspace: Workspace, clock: _Clock) -> Generator[Event, None, Pruned]:
         run = PruneRun(self.model, self.data, plan.to_json(), None, self.seed, self.device, self.recovery)
         for event in run.run(workspace):
             if isinstance(event, Pruned):
                 return event
-            if isinstance(event, Stage):
-                yield event
-            else:
-                yield Stage("measuring")
+            yield clock.progress()
         raise AssertionError("a removal ends with what it came to")
 
-    def _timed(self, model: ModelRef, batch: int, workspace: Workspace) -> Generator[Event, None, Latency]:
+    def _timed(
+        self, model: ModelRef, batch: int, workspace: Workspace, clock: _Clock
+    ) -> Generator[Event, None, Latency]:
         latency: Latency | None = None
         for event in LatencyRun(model, batch, PASSES, self.device).run(workspace):
             latency = event if isinstance(event, Latency) else latency
-            yield Stage("timing")
+            yield clock.progress()
         assert latency is not None
         return latency
 
-    def _answered(self, model: ModelRef, workspace: Workspace) -> Generator[Event, None, Answered]:
+    def _answered(self, model: ModelRef, workspace: Workspace, clock: _Clock) -> Generator[Event, None, Answered]:
         for event in AnswersRun(model, self.data, self.device).run(workspace):
             if isinstance(event, Answered):
                 return event
-            yield Stage("what it says of every image")  # several a second, so that a cancel is noticed
+            yield clock.progress()  # several a second, so that a cancel is noticed
         raise AssertionError("every network answers")
+
+
+class _Clock:
+    """How many of so many sizes are done, and how long the rest will take if each takes as long as those."""
+
+    def __init__(self, sizes: int) -> None:
+        self._sizes, self._done = sizes, 0
+        self._start = self._last = time.monotonic()
+
+    def next(self) -> None:
+        self._done += 1
+        self._last = time.monotonic()
+
+    def progress(self) -> Progress:
+        if not self._done:
+            return Progress(0, self._sizes, "sizes")
+        each = (self._last - self._start) / self._done
+        left = max(0.0, each * (self._sizes - self._done) - (time.monotonic() - self._last))
+        return Progress(self._done, self._sizes, "sizes", left)
 
 
 def batch_of(macs: int) -> int:

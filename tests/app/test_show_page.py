@@ -1,6 +1,7 @@
 """The page for a meeting: numbers that were measured, at every size, and the images behind them."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -64,7 +65,7 @@ def test_the_images_are_those_whose_answer_changed(monkeypatch):
 
 
 def test_another_network_is_measured_when_asked_and_then_shown(monkeypatch, one_thread):  # noqa: F811
-    desk = state.desk().with_model(DEMOS[1].ref, DEMOS[1].data)
+    desk = state.desk().with_model(DEMOS[1].ref, replace(DEMOS[1].data, measure="top1"))  # not what was prepared
     remember(state.workspace(), ME, desk)
     monkeypatch.chdir(ROOT)
     page = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()

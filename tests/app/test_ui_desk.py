@@ -1,5 +1,6 @@
 """What a visitor chose is found again; what cannot be read is not a crash."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -14,7 +15,8 @@ from pruning_core.graph import Plan
 from pruning_core.storage import Workspace
 from pruning_core.storage.opening import noted
 from pruning_core.zoo import DEMOS, ModelRef
-from tools.prepared import PATH
+from pruning_core.zoo.demos import available_demos
+from tools.prepared import FOLDER
 
 OTHER = ModelRef("torchvision", "resnet18", weights="random", num_classes=10)
 
@@ -30,8 +32,18 @@ def test_a_new_visitor_finds_the_first_demo(workspace):
 
 
 def test_the_first_paint_shows_that_same_demo():
-    assert sizes.PATH == PATH and sizes.prepared().title == DEMOS[0].title and sizes.is_prepared(first_desk())
-    assert not sizes.is_prepared(first_desk().with_model(OTHER, DEMOS[0].data))
+    assert sizes.FOLDER == FOLDER and DEMOS[0].name == sizes.FIRST
+    assert sizes.prepared().title == DEMOS[0].title and sizes.prepared_of(first_desk()) == sizes.prepared()
+    assert sizes.prepared_of(first_desk().with_model(OTHER, DEMOS[0].data)) is None
+
+
+def test_every_demo_that_is_here_was_measured_beforehand():
+    for each in available_demos():
+        found = sizes.prepared_of(first_desk().with_model(each.ref, each.data))
+        assert found is not None and found.title == each.title and len(found.sizes) > 4
+        stored = json.loads((FOLDER / f"{each.name}.json").read_text(encoding="utf-8"))
+        shown = json.loads(each.provenance_path.read_text(encoding="utf-8"))
+        assert stored["weights_sha256"] == shown["weights_sha256"], "of the weights that are shipped"
 
 
 def test_a_desk_survives_the_server(workspace):

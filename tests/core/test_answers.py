@@ -10,12 +10,13 @@ from pruning_core.datasets import DIGITS, load_data
 from pruning_core.errors import UserError
 from pruning_core.measuring.answers import Answers, compared, confusion, damage, flips
 from pruning_core.measuring.evaluate import evaluate
+from pruning_core.runs.events import Progress
 from pruning_core.storage.codec import dump
 from pruning_core.studies.answers import Answered, AnswersRun, read_answers, write_answers
 from pruning_core.studies.front import FrontPoint, FrontRun, batch_of
 from pruning_core.studies.specs import PRODUCT
 from pruning_core.zoo import DEMOS, load_model
-from tools.prepared import PATH, prepared
+from tools.prepared import FOLDER, prepared
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -70,21 +71,22 @@ def test_every_size_is_a_network_that_is_there_and_does_what_is_said(workspace):
     assert cut.drop.drop == pytest.approx(whole.answered.accuracy.top1 - cut.answered.accuracy.top1)
     again = [e for e in run.run(workspace, run.keep(workspace, tuple(events))) if isinstance(e, FrontPoint)]
     assert not again, "what was measured is not measured again"
+    told = [each for each in events if isinstance(each, Progress) and each.unit == "sizes"]
+    assert (told[0].done, told[-1].done, told[-1].total) == (0, 3, 3) and told[0].seconds_left is None
+    assert any(each.seconds_left for each in told if 0 < each.done < 3), "how long the rest will take is said"
     assert batch_of(763_520) == 64 and batch_of(4_000_000_000) == 1
 
 
-def test_the_prepared_result_is_repeated(workspace):
+@pytest.mark.parametrize("chosen", [DEMOS[0], DEMOS[1]], ids=lambda each: each.name)
+def test_the_prepared_result_is_repeated(chosen, workspace):
     """MACs to the last one; images within two: another processor rounds otherwise."""
-    stored = json.loads(PATH.read_text(encoding="utf-8"))
+    stored = json.loads((FOLDER / f"{chosen.name}.json").read_text(encoding="utf-8"))
     share = stored["points"][4]["share"]
-    whole, cut = prepared(workspace, (share,))["points"]
-    assert (stored["weights_sha256"], stored["images"]) == (prepared_weights(), 450)
+    whole, cut = prepared(workspace, chosen, (share,))["points"]
+    shipped = json.loads(chosen.provenance_path.read_text(encoding="utf-8"))["weights_sha256"]
+    assert (stored["weights_sha256"], stored["images"]) == (shipped, 450)
     for now, then in ((whole, stored["points"][0]), (cut, stored["points"][4])):
         assert now["cost"] == then["cost"] and now["plan"] == then["plan"]
         assert abs(now["accuracy"]["top1"] - then["accuracy"]["top1"]) <= 2 / 450
         said = [int(each) for each in then["predicted"].split()]
         assert then["accuracy"]["top1"] == pytest.approx(np.mean(np.array(said) == load_data(DIGITS).labels.numpy()))
-
-
-def prepared_weights():
-    return json.loads(DEMOS[0].provenance_path.read_text(encoding="utf-8"))["weights_sha256"]
