@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.download import files, report
 from pages.download.files import Built
-from pages.ui import jobs, made, numbers, standing, state
+from pages.ui import jobs, made, numbers, outbox, standing, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.language import N_, _, current, ngettext, said
@@ -79,10 +79,7 @@ def _offer(desk: Desk, told: Sequence[str], words: DeltaGenerator, button: Delta
         st.session_state[KEPT] = kept
     digest, size, name = kept[1:]
     words.caption(f"{code(name)} · {numbers.size_bytes(size)}")
-    button.download_button(
-        _("Download"), lambda: state.workspace().artifacts.read(digest), name, "text/html", key="download.report",
-        on_click="ignore", icon=":material/download:", width="stretch", wrap=True,
-    )  # fmt: skip
+    outbox.button(digest, name, "text/html", key="download.report", container=button)
 
 
 def _built(desk: Desk, told: Sequence[str]) -> Built | None:

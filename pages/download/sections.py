@@ -12,7 +12,7 @@ import streamlit as st
 from pages.download import files, reporting
 from pages.download.figures import figures_of
 from pages.download.files import Built
-from pages.ui import links, numbers, standing, state, zeros
+from pages.ui import links, numbers, outbox, standing, state, zeros
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.language import N_, _
@@ -160,17 +160,7 @@ def _row(kind: str, title: str, text: str, ref: ModelRef, build: Callable[[], Bu
         return
     kept = stored
     words.caption(" · ".join((code(kept.name), numbers.size_bytes(kept.size), *map(literal, kept.notes))))
-    button.download_button(
-        _("Download"),
-        lambda: state.workspace().artifacts.read(kept.digest),
-        kept.name,
-        kept.media,
-        key=f"download.{kind}",
-        on_click="ignore",
-        icon=":material/download:",
-        width="stretch",
-        wrap=True,
-    )
+    outbox.button(kept.digest, kept.name, kept.media, key=f"download.{kind}", container=button)
 
 
 def _plan_rows(ref: ModelRef, cut: Cut, figures: tuple[Figure, ...], made: str) -> None:

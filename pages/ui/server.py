@@ -21,6 +21,7 @@ from pages.ui.errors import LOG, report
 from pages.ui.guard import Guard, refusal
 from pages.ui.language import _
 from pages.ui.literal import literal
+from pages.ui.outbox import Outbox
 from pages.ui.returning import Returning
 from pages.ui.settings import Settings
 from pruning_core.errors import UserError
@@ -48,7 +49,7 @@ def middleware() -> list[Middleware]:
     logs.speak(settings.log)
     name = str(st.get_option("browser.serverAddress") or "")
     guard = Middleware(Guard, settings=settings, address=address, public_name=name)
-    return [guard, Middleware(UserCookie), Middleware(Returning)]
+    return [guard, Middleware(UserCookie), Middleware(Outbox), Middleware(Returning)]
 
 
 class WarmUp:

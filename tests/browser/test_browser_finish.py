@@ -74,13 +74,14 @@ def row(page, title):
 def take(page, title, folder):
     """Prepare a file, download it, and return its path."""
     place = row(page, title)
-    expect(place.get_by_role("button", name=re.compile("Prepare|Download"))).to_be_visible()
+    ready = place.get_by_role("link", name="Download").or_(place.get_by_role("button", name="Download"))
+    expect(place.get_by_role("button", name="Prepare").or_(ready)).to_be_visible()
     settle(page)
     prepare = place.get_by_role("button", name="Prepare")
     if prepare.count():
         prepare.click()
     with page.expect_download() as caught:
-        place.get_by_role("button", name="Download").click()
+        ready.click()
     path = folder / caught.value.suggested_filename
     caught.value.save_as(path)
     return path

@@ -42,7 +42,7 @@ def test_a_method_from_choice_to_download(method, server, visitor, shoot, tmp_pa
     page.get_by_role("button", name="Keep this network").click()
     page.get_by_test_id("stMain").get_by_role("link", name="Take it home").click()
     page.locator(".st-key-download-pt2-make button").click()
-    ready = page.locator(".st-key-download-pt2 button")
+    ready = page.locator(".st-key-download-pt2 a")
     expect(ready).to_be_visible(timeout=120_000)
     with page.expect_download() as got:
         ready.click()

@@ -19,7 +19,7 @@ def main(page):
 def download(page, kind, folder):
     """Prepare it where it has to be, and take it."""
     make = page.locator(f".st-key-download-{kind}-make button")
-    ready = page.locator(f".st-key-download-{kind} button")
+    ready = page.locator(f".st-key-download-{kind} :is(a, button)")
     expect(make.or_(ready)).to_be_visible()
     if make.is_visible():
         make.click()
