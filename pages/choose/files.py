@@ -60,7 +60,9 @@ def draw(take: Callable[[ModelRef], None]) -> None:
     sent = inbox.receive(
         _("A network as a file: ") + ", ".join(SUFFIXES),
         SLOT,
-        help=_("State dicts, also inside a checkpoint; exported programs; ONNX; Keras 3. Nothing in the file is ever run."),
+        help=_(
+            "State dicts, also inside a checkpoint; exported programs; ONNX; Keras 3. Nothing in the file is ever run."
+        ),
     )
     if sent is None:
         st.caption(

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from pages.lessons import training_runs
 from pages.lessons.lesson import Lesson, Step
 from pages.lessons.training_runs import EPOCHS, SEEDS, Trained
-from pages.ui import bars, changes, numbers, provenance
+from pages.ui import bars, changes, measured, numbers, provenance
 from pages.ui.changes import Change
 from pages.ui.demo import HALF, Demo, Shown
 from pages.ui.language import N_, _, said
@@ -113,7 +113,7 @@ def _settings() -> dict[str, str]:
 
 
 def _with_interval(found: Accuracy) -> str:
-    return numbers.accuracy_text(found.top1, found.low, found.high)
+    return measured.text(found)
 
 
 def _bars(found: Mapping[str, Accuracy], alt: str) -> go.Figure:
