@@ -166,7 +166,7 @@ def row(key: str, method: Method, ground: Ground, seed: int, workspace: Workspac
             continue
         (end,) = [event for event in events if isinstance(event, Treated)]
         return described(key, method, end, time.perf_counter() - began)
-    return {"key": key, "name": method.card.name, "family": method.card.family, "why": why}
+    return {"key": key, "name": method.card.name, "family": _family(key, method), "why": why}
 
 
 def spec_of(method: Method, ground: Ground, seed: int, share: float) -> MethodRun:
@@ -186,12 +186,19 @@ def rows_by(
             method = left[at]
             if isinstance(events, UserError):
                 if share == LESS:
-                    named = {"key": key, "name": method.card.name, "family": method.card.family}
+                    named = {"key": key, "name": method.card.name, "family": _family(key, method)}
                     yield named | {"why": str(events), "seed": seed}
                 continue
             (end,) = [event for event in events if isinstance(event, Treated)]
             del left[at]
             yield described(key, method, end, end.seconds) | {"seed": seed}
+
+
+def _family(key: str, method: Method) -> str:
+    """Of a cut with the usual training it is that of the criterion."""
+    if key == CHANCE:
+        return "control"
+    return method.criterion.card.family if isinstance(method, CutAndTrain) else method.card.family
 
 
 def described(key: str, method: Method, end: Treated, seconds: float) -> dict[str, Any]:
@@ -200,7 +207,7 @@ def described(key: str, method: Method, end: Treated, seconds: float) -> dict[st
     return {
         "key": key,
         "name": NAMED.get(key, method.card.name),
-        "family": "control" if key == CHANCE else method.card.family,
+        "family": _family(key, method),
         "ends": SHORT[method.outcome],
         "macs": macs / full.macs,
         "parameters": parameters / full.parameters,
@@ -258,7 +265,7 @@ def table(rows: list[dict[str, Any]], ground: Ground) -> str:
             f"# {'Methods on' if ground.keys else 'Every method on'} {ground.name}",
             "",
             f"`python -m benchmarks.methods`, {datetime.date.today()}, {platform.machine()}, {os.cpu_count()} cores, "
-            f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f} at the end; "
+            f"{torch.get_num_threads()} thread(s), load {os.getloadavg()[0]:.1f} at the end; "
             f"{sum(each['seconds'] for each in measured) / 60:.0f} minutes for all. {ground.said} "
             f"{100 * measured[0]['before']:.1f} % before; at most {100 * SHARE:.0f} % of the MACs ({100 * LESS:.0f} "
             f"% where that is out of reach), {ground.config.epochs} epochs in all for each, "
