@@ -19,6 +19,7 @@ from pruning_core.sparsity.grains import Grain
 
 COUNTED = provenance.derived(N_("counted from the weights and the captured network."))
 STEPS = 20
+PICTURE_PX, EFFECT_PX = 560, 410  # side by side on a usual screen; on a narrow one the effects go below
 
 
 def show(desk: Desk, weights: Mapping[str, Tensor]) -> None:
@@ -29,12 +30,15 @@ def show(desk: Desk, weights: Mapping[str, Tensor]) -> None:
         st.info(said(why))
         return
     mask = grains.mask(grain, weight, ratio)
-    left, right = st.columns([3, 2], gap="large")
+    with st.container(horizontal=True, gap="small"):
+        left, right = st.container(width=PICTURE_PX), st.container(width=EFFECT_PX)
     with left:
         plots.show(charts.kernels(weight, mask, layer=layer, grain=grain.value), "granularity.kernels")
         st.caption(
             _(texts.ABOUT[grain]) + " " + _("The smallest go, by their absolute value; of a block, by its mean.")
         )
+        plots.show(charts.stored(one_layer.stored(weight, mask)), "granularity.stored", still=True)
+        cards.source_line(COUNTED)
     with right:
         asked = engine.unasked(state.network(desk.model)) or st.toggle(
             _("Measure the network and the time"), key="granularity.measure", wrap=True
@@ -44,8 +48,6 @@ def show(desk: Desk, weights: Mapping[str, Tensor]) -> None:
                 found = effects.effect(desk, layer, grain, ratio)
             _numbers(desk, found, judged)
             _speed(desk, layer, grain, ratio)
-        plots.show(charts.stored(one_layer.stored(weight, mask)), "granularity.stored")
-        cards.source_line(COUNTED)
     if asked:
         _all(desk, layer, weight, ratio, judged)
 
@@ -114,7 +116,7 @@ def _speed(desk: Desk, layer: str, grain: Grain, ratio: float) -> None:
     if not times:
         st.caption(_(effects.AWAY))
         return
-    plots.show(charts.speed(times), "granularity.speed")
+    plots.show(charts.speed(times), "granularity.speed", still=True)
     any_of = next(iter(times.values()))
     cards.source_line(
         provenance.measured(

@@ -40,9 +40,13 @@ def _timed_once(_demo: Demo, batch: int) -> dict[str, InTurns]:
 def _times(demo: Demo, batch: int) -> tuple[InTurns, ...]:
     """By ratio. What tells nothing is not kept."""
     found = _timed_once(demo, batch)
-    if any(each.noisy for each in found.values()):
+    if any(map(_loose, found.values())):
         _timed_once.clear()
     return tuple(found.values())
+
+
+def _loose(each: InTurns) -> bool:
+    return each.noisy or each.unsure
 
 
 def _frame(demo: Demo, times: Sequence[InTurns]) -> pd.DataFrame:
@@ -52,7 +56,7 @@ def _frame(demo: Demo, times: Sequence[InTurns]) -> pd.DataFrame:
     for ratio, each in zip(RATIOS, times):
         macs = demo.left(demo.cut(ranks, ratio))
         rows.append((ratio, macs, macs, macs, _("MACs")))
-        if not any(share.noisy for share in times):
+        if not any(map(_loose, times)):
             rows.append((ratio, each.share, each.low, each.high, _("time")))
     return pd.DataFrame(rows, columns=["ratio", "left", "low", "high", "of"])
 
@@ -80,7 +84,9 @@ def _whole(demo: Demo, batch: int) -> Shown:
         "time": latencies.share(half), "before": latencies.told(whole), "after": latencies.told(half),
         "fold_macs": f"{1 / macs:.1f}", "fold_time": f"{1 / half.share:.1f}",
     }  # fmt: skip
-    return Shown(figure, values, (COUNTED, _timed(whole)), latencies.unclear(*times))
+    unsure = max(times, key=lambda each: each.high / each.low)
+    unclear = latencies.unclear(*times) or latencies.unclear_share(unsure)
+    return Shown(figure, values, (COUNTED, _timed(whole)), unclear)
 
 
 def many(demo: Demo) -> Shown:

@@ -57,14 +57,14 @@ def time_and_macs(demo: Demo) -> Shown:
     x = torch.randn(64, *demo.network.example_shapes[0][1:], generator=torch.Generator().manual_seed(0))
     times = timed_in_turns(models, x)
     macs, cut = demo.left(plan), times["cut"]
-    time = (0.0, 0.0, 0.0) if cut.noisy else (cut.share, cut.low, cut.high)
+    time = (0.0, 0.0, 0.0) if cut.unsure else (cut.share, cut.low, cut.high)
     figure = bars.bars(
         [_("MACs"), _("time")], [macs, time[0]], low=[macs, time[1]], high=[macs, time[2]],
         alt=_("What is left when every layer loses half of its channels."), x_title=_("Left of the whole network"),
         percent=True, told=[numbers.percent(macs, 0), latencies.share(cut)],
     )  # fmt: skip
     values = {"macs": numbers.percent(macs, 0), "time": latencies.share(cut)}
-    return Shown(figure, values, (COUNTED, _timed(times["whole"])), latencies.unclear(cut))
+    return Shown(figure, values, (COUNTED, _timed(times["whole"])), latencies.unclear_share(cut))
 
 
 def _timed(each: Latency) -> provenance.Provenance:

@@ -9,6 +9,7 @@ from pages.taxonomy import frames, words
 from pages.ui.language import _, said
 
 OUTER, INNER = "data", "family"
+MEANINGS = 3  # words that a search may lead to
 AXES = "taxonomy.axes"  # the two axes of the picture
 OPEN, WORD = "taxonomy.card", "taxonomy.word"  # the card that is open; the word whose meaning is
 PART = "taxonomy.group"  # the group of the picture that was opened, until a card is
@@ -33,8 +34,26 @@ def section(table: pd.DataFrame, *, with_axes: bool) -> pd.DataFrame:
             )
     shown = frames.found(table, asked or "", wanted)
     if len(shown) < len(table):
-        st.caption(_("{n} of {n2} fit.").format(n=len(shown), n2=len(table)))
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+            st.caption(_("{n} of {n2} fit.").format(n=len(shown), n2=len(table)), width="content")
+            _meanings(asked or "")
     return shown
+
+
+def _meanings(asked: str) -> None:
+    """Ways to the words of the axes that are called as what is searched."""
+    found = [
+        (axis, str(value))
+        for axis, values in words.VALUES.items()
+        for value in values
+        if asked and asked.lower().strip() in (str(value).lower(), said(str(value)).lower())
+    ]
+    for axis, value in found[:MEANINGS]:
+        st.button(
+            _("What {word} means ({axis})").format(word=said(value), axis=_(words.AXES[axis])),
+            key=f"taxonomy.meaning.{axis}.{value}", type="tertiary", icon=":material/menu_book:", on_click=choose,
+            kwargs={"word": (axis, value)}, wrap=True,
+        )  # fmt: skip
 
 
 def _afresh() -> None:

@@ -40,18 +40,18 @@ def table(found: Iterable[Card]) -> pd.DataFrame:
 
 def _text(card: Card) -> str:
     paper = (card.paper.title, card.paper.authors, card.paper.venue, str(card.paper.year)) if card.paper else ()
-    prose = (card.name, card.idea, card.fails)
+    prose = (card.name, card.idea, card.fails, *(str(getattr(card, axis)) for axis in AXES))
     return " ".join((*prose, *map(said, prose), card.key, named_as(card.key), *paper)).lower()
 
 
 def found(frame: pd.DataFrame, words: str, wanted: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """Rows that hold every word, and on each axis one of the wanted values (an axis without any asks nothing).
 
-    Those whose names hold the words come first.
+    Those whose names, or values on the axes, hold the words come first.
     """
     keep = pd.Series(True, index=frame.index)
     named = keep.copy()
-    names = (frame["name"] + " " + frame["name"].map(said)).str.lower()
+    names = frame[["name", *AXES]].map(lambda each: f"{each} {said(each)}").agg(" ".join, axis=1).str.lower()
     for word in words.lower().split():
         by_name = names.str.contains(word, regex=False)
         named &= by_name

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from pages.taxonomy import drawings, finding, frames
+from pages.taxonomy import drawings, finding, frames, words
 from pages.taxonomy.frames import Inner, Outer
-from pages.ui.language import said
+from pages.ui.language import _, said
 
 NAME_PX, DRAWING_PX = 132, 84
 FEW = 30  # names that are shown at once, without groups
@@ -25,12 +25,15 @@ def show(shown: pd.DataFrame, opened: str) -> None:
     axes = finding.axes()
     rows = frames.grouped(shown, axes)
     part = _open_part(rows, opened)
-    for row in rows:
-        with _row(row, axes[0], drawn=len(rows) <= PICTURED):
-            if len(shown) <= FEW:
-                _names(row.inner, opened)
-            else:
-                _groups(row, axes, part, opened)
+    st.caption(f"**{_(words.AXES[axes[0]])}:** {_(words.QUESTIONS[axes[0]])}")
+    drawn = len(rows) <= PICTURED
+    with st.container(gap="small" if drawn else "xxsmall"):
+        for row in rows:
+            with _row(row, axes[0], drawn=drawn):
+                if len(shown) <= FEW:
+                    _names(row.inner, opened)
+                else:
+                    _groups(row, axes, part, opened)
 
 
 def _open_part(rows: Sequence[Outer], opened: str) -> tuple[str, str]:
@@ -75,10 +78,9 @@ def _open(key: str, outer: str, axis: str) -> None:
 
 
 def _names(groups: Sequence[Inner], opened: str) -> None:
-    for each in groups:
-        with st.container(horizontal=True, gap="xsmall"):
-            for name, label in each.names.items():
-                st.button(
-                    label, key=f"taxonomy.name.{name}", type="primary" if name == opened else "secondary",
-                    on_click=finding.choose, args=(name,), wrap=True,
-                )  # fmt: skip
+    with st.container(horizontal=True, gap="xsmall"):
+        for name, label in ((name, label) for each in groups for name, label in each.names.items()):
+            st.button(
+                label, key=f"taxonomy.name.{name}", type="primary" if name == opened else "secondary",
+                on_click=finding.choose, args=(name,), wrap=True,
+            )  # fmt: skip

@@ -37,7 +37,7 @@ QUESTIONS: Mapping[str, str] = {
 DEFINITIONS: Mapping[tuple[str, str], str] = {
     ("granularity", Granularity.ELEMENT): N_(
         "Single weights become zero, wherever they stand. Every tensor keeps its shape. N:M "
-        "sparsity also works on single weights, but so many in every few."
+        "sparsity also works on single weights, but so many in every few: of 4 in a row 2 stay (2:4)."
     ),
     ("granularity", Granularity.VECTOR): N_(
         "A row of a kernel, or one position of it in all filters (a column of the layer written as "
@@ -55,14 +55,15 @@ DEFINITIONS: Mapping[tuple[str, str], str] = {
         "Several layers in a row, mostly a residual block, whose shortcut then does its work alone."
     ),
     ("structure", Structure.STRUCTURED): N_(
-        "What goes leaves a smaller ordinary network. It needs no special software."
+        "What goes leaves a smaller ordinary network: less work for any processor, without special software."
     ),
     ("structure", Structure.SEMI): N_(
         "Zeros in a regular pattern inside tensors that keep their shape. It is faster only where "
         "a compiler or a chip knows the pattern."
     ),
     ("structure", Structure.UNSTRUCTURED): N_(
-        "Zeros anywhere. Smallest when stored, but ordinary kernels multiply by zeros as by any number."
+        "Zeros anywhere. Smallest when stored, but ordinary kernels multiply by zeros as by any number, so an ordinary "
+        "processor is no faster. The Granularity page measures both."
     ),
     ("time", Time.BEFORE): N_("On random weights, before anything was learnt."),
     ("time", Time.DURING): N_("While the network is trained: what goes may change, or come back, until the end."),
@@ -121,6 +122,12 @@ PARTS: Mapping[str, str] = {
         "The small square of weights, such as 3 × 3, with which a filter reads one channel."
     ),
     N_("kernel (on a machine)"): N_("The program that computes a layer. Whether zeros save time depends on it."),
+    N_("mask"): N_("A zero or a one for every weight: it says which stay. Pruning single weights puts one on a layer."),
+    N_("rewinding"): N_(
+        "The weights that survive a pruning get back the values that they had at the beginning, or early in the "
+        "training, and are trained again from there. So lottery tickets are found; fine-tuning goes on from the "
+        "trained values instead."
+    ),
     N_("batch norm"): N_(
         "A layer that brings each channel to a usual size, by statistics that it kept from training, and then scales "
         "and shifts it. After a cut those statistics no longer fit."

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from pages.ui import charts, theme
 
 TITLE, NAME = 30, 26  # characters in a line, of a title below bars, and of the name of one
-FAR, ROOM = 1.6, 1.28  # of the longest other bar: how far the axis goes; and what it has for words behind a bar
+FAR, ROOM = 1.6, 1.4  # of the longest other bar: how far the axis goes; and what it has for words behind a bar
 
 
 def bars(

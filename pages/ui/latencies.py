@@ -31,6 +31,16 @@ def unclear(*found: InTurns) -> str:
     )  # fmt: skip
 
 
+def unclear_share(each: InTurns) -> str:
+    """The same for its part of the first one's time."""
+    if not each.unsure:
+        return ""
+    return _(
+        "**Too noisy to tell.** In equal rounds the time that is left may lie anywhere from {low} to {high}: something "
+        "else is at work on this machine. Measure again when it is quiet."
+    ).format(low=numbers.percent(each.low, 0), high=numbers.percent(each.high, 0))
+
+
 def told(each: InTurns) -> str:
     """The median, or that there is none to tell."""
     return _(TOO_NOISY) if each.noisy else numbers.milliseconds(each.median_ms)
@@ -38,7 +48,7 @@ def told(each: InTurns) -> str:
 
 def share(each: InTurns) -> str:
     """Its part of the first one's time, with its interval."""
-    if each.noisy:
+    if each.unsure:
         return _(TOO_NOISY)
     return f"{numbers.percent(each.share, 0)} ({100 * each.low:.0f}–{100 * each.high:.0f})"
 

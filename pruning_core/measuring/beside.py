@@ -62,19 +62,25 @@ class InTurns(Latency):
 
     @property
     def noisy(self) -> bool:
-        """Whether its median, or its share, is known so loosely that nothing should be told of it."""
-        return self.high_ms > NOISY * self.low_ms or self.high > NOISY * self.low
+        """Whether its median is known so loosely that it tells nothing."""
+        return self.high_ms > NOISY * self.low_ms
+
+    @property
+    def unsure(self) -> bool:
+        """Whether its share of the first one's time is."""
+        return self.high > NOISY * self.low
 
 
 def timed_in_turns(modules: Mapping[str, nn.Module], x: Tensor, rounds: int = ROUNDS) -> dict[str, InTurns]:
     """The time of one pass of each module on ``x`` (N, ...), by its name; see ``timing_in_turns``.
 
-    What came out ``noisy`` is timed again, ``GOES`` times at most, and the calmest go counts: it may be noisy still.
+    What came out ``noisy`` or ``unsure`` is timed again, ``GOES`` times at most, and the calmest go counts; that may
+    be so still.
     """
     goes = []
     for _ in range(GOES):
         goes.append(_against_first(finished(timing_in_turns(modules, x, rounds)), x))
-        if not any(each.noisy for each in goes[-1].values()):
+        if not any(each.noisy or each.unsure for each in goes[-1].values()):
             break
     return min(goes, key=lambda found: max(each.high_ms / each.low_ms for each in found.values()))
 

@@ -22,7 +22,7 @@ START = "start"
 
 @dataclass(frozen=True)
 class LotteryTicket(Method):
-    r"""Train, set the smallest weights to zero, give the others the values that they began with, and again.
+    r"""Train, set the smallest weights to zero, give the others the values that they began with (rewinding), and again.
 
     $f(x;\, m \odot \theta_0)$: a mask $m$ found by training is put on the weights $\theta_0$ from before it, the
     winning ticket; each round removes the same share of what is left. In deep networks the ticket is found only when

@@ -112,6 +112,26 @@ def test_lineage_names_cards_goes_forward_in_time_and_never_in_circles():
     assert not frames.lineage(cards.values(), ["fpgm"])
 
 
+def test_what_a_class_asks_for_is_found_by_its_word():
+    table = frames.table(registry.cards())
+
+    def first(asked, n=1):
+        return set(frames.found(table, asked, {})["key"].iloc[:n])
+
+    assert first("rewinding") == {"lth"} and first("N:M") == {"nm"}
+    assert first("dynamic", 2) == {c.key for c in registry.cards() if c.execution == "dynamic"}
+    assert "fpgm" in first("norm criteria conditions")
+    assert first("semi-structured", 4) == {c.key for c in registry.cards() if c.structure == "semi-structured"}
+
+
+def test_a_search_for_a_word_leads_to_its_meaning(page):
+    page.run()
+    page.text_input(key="taxonomy.search").set_value("static").run()
+    assert not page.exception
+    page.button(key="taxonomy.meaning.execution.static").click().run()
+    assert any(words.DEFINITIONS["execution", "static"] in text.value for text in page.markdown)
+
+
 def test_search_and_filters_narrow_what_is_in_view():
     table = frames.table(registry.cards())
     assert set(frames.found(table, "GEOMETRIC median", {})["key"]) >= {"fpgm", "fpgm-soft"}
