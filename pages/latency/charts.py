@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from pages.ui import charts, theme
 from pages.ui.language import _, ngettext
+from pages.ui.latencies import loose
 from pages.ui.literal import plotted
 from pruning_core.analysis.widths import Cliff
 from pruning_core.studies.conditions import Condition
@@ -122,7 +123,14 @@ def conditions(timed: Sequence[Condition]) -> go.Figure:
                 name=name + suffix,
                 mode="lines+markers",
                 line={"color": theme.color(index), "width": 2, "dash": dash},
-                marker={"color": theme.color(index), "size": 7, "symbol": theme.SYMBOLS[index % len(theme.SYMBOLS)]},
+                marker={
+                    "color": theme.color(index),
+                    "size": 8,
+                    "symbol": [
+                        theme.SYMBOLS[index % len(theme.SYMBOLS)] + ("-open" if loose(latency) else "")
+                        for _batch, latency in known
+                    ],
+                },
                 hovertemplate="%{x} images: %{y:.3g} ms each<extra>" + name + suffix + "</extra>",
             )
     batches = sorted({each.batch_size for each in timed})

@@ -14,6 +14,7 @@ from pages.ui.desk import Desk
 from pages.ui.language import N_, _
 from pages.ui.literal import literal
 from pruning_core.graph import Network
+from pruning_core.measuring.measures import Latency
 from pruning_core.runs.spec import RunSpec
 from pruning_core.runs.view import JobView
 from pruning_core.studies.conditions import BATCHES, Condition, ConditionsRun
@@ -33,7 +34,7 @@ def section(desk: Desk, network: Network) -> None:
     else:
         st.markdown(_("The smaller network and the one it is made from, in turns."))
     run = _choose(model, other)
-    started.button(run, "timing", key="latency.conditions.start", shown=SHOWN, forget="latency.conditions.none")
+    started.button(run, _("timing"), key="latency.conditions.start", shown=SHOWN, forget="latency.conditions.none")
     found = started.mine(ConditionsRun, lambda spec: (spec.model, spec.other) == (model, other))
     if not found:
         return
@@ -95,6 +96,8 @@ def _result(view: JobView, left: float | None) -> None:
     timed = [each for each in found if each.latency is not None]
     if timed:
         plots.show(charts.conditions(timed), "latency.conditions.chart")
+        if any(latencies.loose(each.latency) for each in timed if each.latency):
+            st.caption(_("Open marks: passes lie too far apart to tell. Something else is at work on this machine."))
         st.dataframe(frame(timed), hide_index=True)
     for reason in dict.fromkeys(each.refused for each in found if each.refused):
         st.warning(literal(reason), icon=":material/warning:")
@@ -123,6 +126,8 @@ def gain(each: Condition) -> str:
     """How the smaller network does; "" where it is held against none."""
     if each.latency is None or each.other is None:
         return ""
+    if latencies.loose(each.latency) or latencies.loose(each.other):
+        return latencies.TOO_NOISY
     if latencies.indistinct(each.other, each.latency):
         return SAME
     return FASTER if each.latency.median_ms < each.other.median_ms else SLOWER
@@ -133,14 +138,21 @@ def frame(timed: Sequence[Condition]) -> pd.DataFrame:
     rows = []
     for each in timed:
         assert each.latency is not None
+        quick = 1000 * each.batch_size / each.latency.median_ms
         row: dict[str, object] = {
-            "Images": each.batch_size, "Threads": each.threads, "Way": charts.way(each.compile),
-            "Time (ms)": round(each.latency.median_ms, 3),
-            "10th to 90th percentile": f"{each.latency.p10_ms:.3g}–{each.latency.p90_ms:.3g}",
-            "Images a second": round(1000 * each.batch_size / each.latency.median_ms),
+            _("Images"): each.batch_size, _("Threads"): each.threads, _("Way"): charts.way(each.compile),
+            _("Time"): _told(each.latency),
+            _("10th to 90th percentile"): f"{each.latency.p10_ms:.3g}–{each.latency.p90_ms:.3g} ms",
+            _("Images a second"): _(latencies.TOO_NOISY) if latencies.loose(each.latency) else numbers.count(quick),
         }  # fmt: skip
         if each.other is not None:
-            row["Before (ms)"] = round(each.other.median_ms, 3)
-            row["Against before"] = f"{each.other.median_ms / each.latency.median_ms:.2f}×, {_(gain(each))}"
+            row[_("Before")] = _told(each.other)
+            verdict = gain(each)
+            times = "" if verdict == latencies.TOO_NOISY else f"{each.other.median_ms / each.latency.median_ms:.2f}×, "
+            row[_("Against before")] = times + _(verdict)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _told(each: Latency) -> str:
+    return _(latencies.TOO_NOISY) if latencies.loose(each) else numbers.milliseconds(each.median_ms)

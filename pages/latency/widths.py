@@ -27,7 +27,7 @@ def section(desk: Desk, network: Network) -> None:
         st.info(_("No convolution or linear layer of this network has channels that can be cut."))
         return
     run = _choose(desk, network, layers)
-    started.button(run, "measurement", key="latency.widths.start", shown=SHOWN, forget="latency.widths.none")
+    started.button(run, _("measurement"), key="latency.widths.start", shown=SHOWN, forget="latency.widths.none")
     found = started.mine(WidthsRun, lambda spec: spec.model == desk.model)
     if not found:
         return

@@ -14,6 +14,7 @@ from pruning_core.measuring.beside import InTurns
 from pruning_core.measuring.measures import Latency
 
 TOO_NOISY = N_("too noisy to tell")
+LOOSE = 3.0  # times as long as a quick pass, a slow one: of passes by the hundred a few are always slow
 
 
 def unclear(*found: InTurns) -> str:
@@ -39,6 +40,11 @@ def unclear_share(each: InTurns) -> str:
         "**Too noisy to tell.** In equal rounds the time that is left may lie anywhere from {low} to {high}: something "
         "else is at work on this machine. Measure again when it is quiet."
     ).format(low=numbers.percent(each.low, 0), high=numbers.percent(each.high, 0))
+
+
+def loose(each: Latency) -> bool:
+    """Whether single passes lie so far apart that their median tells little: of times that know no interval."""
+    return each.p90_ms > LOOSE * each.p10_ms
 
 
 def told(each: InTurns) -> str:

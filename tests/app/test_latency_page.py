@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.latency import charts, conditions, widths
-from pages.ui import state
+from pages.ui import latencies, numbers, state
 from pruning_core.analysis.widths import Cliff
 from pruning_core.graph import Plan
 from pruning_core.measuring.measures import Latency
@@ -60,7 +60,18 @@ def test_a_condition_says_whether_the_smaller_network_gains(own, other, told):
     each = Condition(8, 1, False, latency(own), latency(other) if other else None)
     assert conditions.gain(each) == told
     row = conditions.frame([each]).iloc[0]
-    assert row["Images a second"] == 8000 / own and ("Before (ms)" in row) == (other is not None)
+    assert row["Images a second"] == numbers.count(8000 / own) and ("Before" in row) == (other is not None)
+    assert row["Time"] == numbers.milliseconds(own)
+
+
+def test_passes_that_lie_far_apart_are_too_noisy_to_tell():
+    loud = Condition(8, 1, False, latency(1.0, spread=0.7), latency(9.0))
+    assert conditions.gain(loud) == latencies.TOO_NOISY
+    row = conditions.frame([loud]).iloc[0]
+    assert row["Time"] == row["Images a second"] == row["Against before"] == latencies.TOO_NOISY
+    assert row["10th to 90th percentile"] == "0.3–1.7 ms" and row["Before"] == numbers.milliseconds(9.0)
+    marks = [list(trace.marker.symbol) for trace in charts.conditions([loud]).data]
+    assert marks == [["circle-open"], ["circle"]]
 
 
 def test_a_layer_is_chosen_timed_and_read(page, monkeypatch):
