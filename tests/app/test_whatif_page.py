@@ -384,6 +384,31 @@ def test_a_slider_is_written_only_where_the_plan_says_otherwise(page):
     assert page.slider(key=key).proto.set_value and page.slider(key=key).value == 0
 
 
+def test_what_a_fast_browser_still_says_of_other_sliders_is_no_move(page):
+    """It has pressed the key again before it has seen what the first press did to the other sliders."""
+    keys = [f"whatif.group.{group.key}" for group in network().groups if group.exact]
+    page.slider(key="whatif.all").set_value(20).run()
+    page.slider(key="whatif.all").set_value(40)
+    for key in keys:
+        page.slider(key=key).set_value(0)
+    page.run()
+    assert [page.slider(key=key).value for key in ("whatif.all", *keys)] == [40] * (1 + len(keys))
+    for key in keys:  # and once more, where nothing was pressed
+        page.slider(key=key).set_value(20)
+    page.run()
+    assert [page.slider(key=key).value for key in ("whatif.all", *keys)] == [40] * (1 + len(keys))
+
+
+def test_a_slider_can_be_moved_back_to_where_it_was(page):
+    key = f"whatif.group.{network().groups[0].key}"
+    page.slider(key="whatif.all").set_value(50).run()
+    page.slider(key=key).set_value(0).run()
+    assert network().groups[0].key not in desk(page).plan and len(desk(page).plan) > 1
+    page.button(key="whatif.undo").click().run()
+    page.slider(key=key).set_value(0).run()
+    assert network().groups[0].key not in desk(page).plan
+
+
 def test_a_move_whose_run_was_ended_in_its_midst_is_taken_by_the_next_one(page, monkeypatch):
     """The browser may send a value twice: the second message ends the first run, and changes nothing itself."""
     key = f"whatif.group.{network().groups[0].key}"

@@ -133,3 +133,20 @@ def test_a_slider_follows_the_keyboard_and_says_words(server, page):
     settle(page)
     expect(moved).to_have_value("30")
     expect(moved).to_be_focused()
+
+
+def test_the_slider_of_all_groups_loses_no_key(server, page):
+    page.goto(f"{server.url}/whatif")
+    expect(page.get_by_role("heading", name="What-if")).to_be_visible()
+    settle(page)
+    every = page.get_by_role("slider", name="exact groups")
+    for start in (0, 12):  # each press moves all other sliders too, which the browser learns late
+        every.focus()
+        for _ in range(12):
+            page.keyboard.press("ArrowRight")
+            page.wait_for_timeout(60)
+        settle(page)
+        expect(page.get_by_text(re.compile(r"^conv1: \d+ of 16 kept$"))).to_be_visible()
+        page.wait_for_timeout(1000)
+        settle(page)
+        expect(every).to_have_value(str(start + 12))
