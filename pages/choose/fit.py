@@ -139,5 +139,5 @@ def _size(size: tuple[int, ...]) -> str:
     if len(size) != 3:
         return " × ".join(f"{side:,}" for side in size) + " numbers"
     channels, height, width = size
-    kind = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
+    kind = {1: _("grey"), 3: _("colour")}.get(channels, f"{channels}-channel")
     return _("{kind} images of {height} × {width} pixels").format(kind=kind, height=height, width=width)

@@ -12,7 +12,7 @@ from pages.whatif import figures, outcome, plans
 from pruning_core.graph import Network
 from pruning_core.measuring.measures import TOP1, Accuracy, Drop
 from pruning_core.runs.view import JobView
-from pruning_core.studies.pruned import Pruned
+from pruning_core.studies.pruned import Apart, Pruned
 
 THOP = N_(
     "thop, the counter most papers use, also counts batch normalisation and pooling and knows only the layers it has a "
@@ -106,6 +106,21 @@ def _proof(found: Pruned) -> None:
         st.caption(literal(note))
 
 
+def _apart(outputs: tuple[Apart, ...]) -> None:
+    """One line on every output, such as the scales of a detector."""
+    said = []
+    for each in outputs:
+        after = numbers.percent(each.after)
+        shown = after if each.recovered is None else f"{after} → {numbers.percent(each.recovered)}"
+        said.append(f"{named(each.name)} {shown}")
+    st.markdown(
+        _(
+            "Output by output, distance from the original on {images:,} test images, as a share of its size (just cut, "
+            "and after a recovery): {outputs}."
+        ).format(images=outputs[0].images, outputs=", ".join(said))
+    )
+
+
 def _measures(found: Pruned, view: JobView) -> None:
     before, after, recovered = found.before.accuracy, found.after.accuracy, found.recovered
     source = outcome.source(view, after)
@@ -134,6 +149,8 @@ def _measures(found: Pruned, view: JobView) -> None:
             images=found.drop.images, change=_change(found.drop)
         )
     )
+    if found.apart:
+        _apart(found.apart)
     if recovered is not None:
         weights = _("weights refitted") if recovered.trained else _("no weight changed")
         st.markdown(

@@ -26,6 +26,7 @@ from pruning_core.methods.state import Setup, State
 from pruning_core.runs.events import Event, Progress, Stage
 from pruning_core.runs.spec import RunSpec
 from pruning_core.storage.workspace import Workspace
+from pruning_core.studies.by_output import apart
 from pruning_core.studies.inputs import fit_sample, fitted, the_model, the_split
 from pruning_core.studies.pruned import Figures, Pruned, Recovered
 from pruning_core.studies.sensitivity import captured
@@ -131,6 +132,7 @@ class PruneRun(RunSpec):
             )
             if seen
             else None,
+            apart=apart(networks, data, loaded),
         )
 
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:

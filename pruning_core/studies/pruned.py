@@ -36,11 +36,23 @@ class Recovered:
 
 
 @dataclass(frozen=True)
+class Apart:
+    """How far the output called ``name`` is from the original's for ``images`` test images, as a share of its size:
+    just cut, and after the recovery, None where there was none."""
+
+    name: str
+    images: int
+    after: float
+    recovered: float | None
+
+
+@dataclass(frozen=True)
 class Pruned:
     """The smaller network ``model``, its proof, and both networks on the same images.
 
     ``form`` and ``notes`` are the removal's. ``drop`` is paired, before against after. ``layers`` are the rows of the
-    layer table (before, after). ``recovered`` is None where the recovery does nothing to this network.
+    layer table (before, after). ``recovered`` is None where the recovery does nothing to this network. ``apart``: of
+    each output, where the network gives several.
     """
 
     model: ModelRef
@@ -52,3 +64,4 @@ class Pruned:
     drop: Drop
     layers: tuple[tuple[LayerCost, LayerCost], ...]
     recovered: Recovered | None
+    apart: tuple[Apart, ...] = ()

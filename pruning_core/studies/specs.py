@@ -35,7 +35,7 @@ from pruning_core.studies.method import MethodRun
 from pruning_core.studies.pictures import Pictured, PicturesRun
 from pruning_core.studies.points import OutOfReach, Point, Scored
 from pruning_core.studies.prune import PruneRun
-from pruning_core.studies.pruned import Figures, Pruned, Recovered
+from pruning_core.studies.pruned import Apart, Figures, Pruned, Recovered
 from pruning_core.studies.reached import Reached, Shrunk
 from pruning_core.studies.scores import ScoresRun
 from pruning_core.studies.search import SearchRun
@@ -115,6 +115,7 @@ EVENTS: tuple[type, ...] = (
     Shrunk,
     Reached,
     Pruned,
+    Apart,
     PhaseDone,
     Treated,
     Answered,

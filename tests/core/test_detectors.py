@@ -25,7 +25,7 @@ from pruning_core.graph import Plan, capture, remove
 from pruning_core.measuring.evaluate import evaluate
 from pruning_core.measuring.measures import Accuracy, Cell
 from pruning_core.measuring.registry import BY_KEY
-from pruning_core.methods.recoveries import Distilling, Mending
+from pruning_core.methods.recoveries import Distilling, JustCut, Mending
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.fine_tune import FineTuneRun
 from pruning_core.studies.inputs import fitted
@@ -93,6 +93,7 @@ def test_from_upload_to_a_smaller_detector(spotter, tmp_path):
     before, after = found.before.accuracy, found.after.accuracy
     assert before.top1 == pytest.approx(whole.top1) and after.measure == "ap" and after.top1 < before.top1
     assert found.recovered is not None and found.recovered.accuracy.top1 > after.top1, "mended"
+    assert found.apart == (), "of one output the measure says it"
 
     config = FineTune(epochs=4, lr=0.003, batch_size=16, optimizer="adamw")
     tuned = FineTuneRun(found.model, data, config, recoveries=(Distilling(),))
@@ -160,9 +161,20 @@ def test_grids_that_nobody_decoded_are_judged_by_their_distance_and_it_is_said_w
     assert possible(loaded, test)[0].key == "output_error"
     with pytest.raises(UserError, match="Export it so that one output holds all boxes decoded"):
         list(EvaluateRun(model, replace(data, measure="ap")).run(root))
-    plan = plan_of(model, root, 0.25)
-    (found,) = [e for e in PruneRun(model, data, plan.to_json()).run(root) if isinstance(e, Pruned)]
+    plan, bare = plan_of(model, root, 0.25).to_json(), JustCut()
+    (found,) = [e for e in PruneRun(model, data, plan, recovery=bare).run(root) if isinstance(e, Pruned)]
     assert found.proof.exact and found.after.accuracy.measure == "output_error" and found.after.accuracy.top1 > 0
+    assert len(found.apart) == 3 and all(each.after > 0 and each.recovered is None for each in found.apart)
+    small, images = load_model(found.model, root), fitted(test, data, loaded)
+    with torch.no_grad():
+        x = images.normalised(images.images)
+        pairs = list(zip(small.model(x), loaded.model(x)))
+    assert [each.after for each in found.apart] == pytest.approx(
+        [float((given - wanted).norm() / wanted.norm()) for given, wanted in pairs], rel=1e-4
+    )
+    mend = Mending(images=28)
+    (mended,) = [e for e in PruneRun(model, data, plan, recovery=mend).run(root) if isinstance(e, Pruned)]
+    assert all(each.recovered < each.after for each in mended.apart), "each scale comes back"
 
 
 def test_what_a_person_says_of_the_layout_counts_and_other_categories_are_refused(spotter, tmp_path):
