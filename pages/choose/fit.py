@@ -137,7 +137,7 @@ def _shape(data: Dataset) -> str:
 
 def _size(size: tuple[int, ...]) -> str:
     if len(size) != 3:
-        return " × ".join(f"{side:,}" for side in size) + " numbers"
+        return _("{sides} numbers").format(sides=" × ".join(f"{side:,}" for side in size))
     channels, height, width = size
-    kind = {1: _("grey"), 3: _("colour")}.get(channels, f"{channels}-channel")
+    kind = {1: _("grey"), 3: _("colour")}.get(channels, _("{n}-channel").format(n=channels))
     return _("{kind} images of {height} × {width} pixels").format(kind=kind, height=height, width=width)

@@ -32,7 +32,7 @@ def label(spec: GradualRun) -> str:
         name=said(spec.schedule.card.name),
         steps=spec.steps,
         epochs=spec.config.epochs,
-        label=spec.criterion.label,
+        label=said(spec.criterion.label),
         seed=spec.config.seed,
         after=after,
     )

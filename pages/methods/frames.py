@@ -104,7 +104,7 @@ def what(phase: Phase) -> str:
 def timeline(phases: Sequence[Phase], configs: Mapping[int, FineTune]) -> list[dict[str, str]]:
     return [
         {
-            "phase": f"{number + 1} · {phase.name}",
+            "phase": f"{number + 1} · {said(phase.name)}",
             "what": what(phase),
             "epochs": str(configs[number].epochs) if number in configs else NOT_YET,
         }

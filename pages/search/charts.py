@@ -45,7 +45,7 @@ def front(
         index = order.get(str(name), 0)
         best = part[part["front"]].sort_values("cost")
         figure.add_scatter(
-            x=best["cost"], y=best["top1"], mode="lines", name=f"front: {name}", hoverinfo="skip",
+            x=best["cost"], y=best["top1"], mode="lines", name=_("front: {name}").format(name=name), hoverinfo="skip",
             line={"color": HUES[index % 2], "width": 2.5 - index, "dash": theme.DASHES[index], "shape": "hv"},
             error_y={
                 "type": "data", "array": best["high"] - best["top1"], "arrayminus": best["top1"] - best["low"],

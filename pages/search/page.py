@@ -6,7 +6,7 @@ from pages.ui.language import _
 
 bench.page(
     _("Search"),
-    verb="search",
+    verb=_("search"),
     pointless=_("no width is better"),
     introduction=sections.introduction,
     start=sections.start,

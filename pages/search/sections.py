@@ -40,7 +40,7 @@ def introduction(bench: Bench) -> None:
 def start(bench: Bench) -> None:
     spec = settings.ask(bench.desk, bench.network, bench.available)
     if spec is not None:
-        started.button(spec, "search", key="search.start", shown=SHOWN, forget=chosen.CHOSEN)
+        started.button(spec, _("search"), key="search.start", shown=SHOWN, forget=chosen.CHOSEN)
 
 
 def results(bench: Bench) -> None:

@@ -6,7 +6,7 @@ from pages.ui.language import _
 
 bench.page(
     _("Sensitivity"),
-    verb="sweep",
+    verb=_("sweep"),
     pointless=_("no drop means anything"),
     introduction=sections.introduction,
     start=sections.start,

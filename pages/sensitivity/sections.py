@@ -60,7 +60,7 @@ def introduction(bench: Bench) -> None:
 
 def start(bench: Bench) -> None:
     spec = settings.ask(bench.desk, bench.network, bench.available)
-    started.button(spec, "sweep", key="sensitivity.start", shown=SHOWN, forget=CELL)
+    started.button(spec, _("sweep"), key="sensitivity.start", shown=SHOWN, forget=CELL)
 
 
 def results(bench: Bench) -> None:
@@ -167,7 +167,7 @@ def source(view: JobView, spec: SensitivityRun, images: int) -> provenance.Prove
         device=view.device.upper(),
         seed=spec.seed,
         note=_("Channels ranked by {label}. {mode}{fitted} Intervals are 95 %.").format(
-            label=spec.criterion.label, mode=mode, fitted=_fitted(spec)
+            label=said(spec.criterion.label), mode=mode, fitted=_fitted(spec)
         ),
     )
 

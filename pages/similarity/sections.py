@@ -40,7 +40,7 @@ def numbers_of(found: Clusters) -> None:
     cards.number(_("Clusters"), f"{found.count:,}", how, detail=_("at this cut"), container=places[1])
     value = silhouette(found.tree.distances, found.labels)
     cards.number(
-        _("Silhouette"), f"{value:.2f}", how, detail="−1 to 1", container=places[2],
+        _("Silhouette"), f"{value:.2f}", how, detail=_("−1 to 1"), container=places[2],
         help=_("How much nearer channels are to their own cluster than to the next one, on average."),
     )  # fmt: skip
     cards.number(_("Closest pair"), f"{nearest:.3g}", how, detail=_("apart"), container=places[3])

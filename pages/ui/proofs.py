@@ -14,7 +14,7 @@ def show(proof: Proof, of: str) -> None:
     difference = _("largest difference {most:.1e}, relative {relative:.1e}").format(
         most=proof.max_abs, relative=proof.max_rel
     )
-    seen = f"{proof.images} {of}, {proof.dtype}"
+    seen = _("{n} {of}, {dtype}").format(n=proof.images, of=of, dtype=proof.dtype)
     if proof.unproven:
         st.warning(f"**{literal(said(proof.unproven))}**", icon=":material/visibility_off:")
     elif proof.exact:

@@ -42,7 +42,8 @@ class Provenance:
     @property
     def sentence(self) -> str:
         """The tooltip."""
-        return _(HEADS[self.mark]).format(facts=said(self.facts))
+        facts = said(self.facts)
+        return _(HEADS[self.mark]).format(facts=facts.removesuffix(".") + _(".") if facts.endswith(".") else facts)
 
 
 def measured(
@@ -57,7 +58,10 @@ def measured(
     if seed is not None:
         facts.append(_("seed {seed}").format(seed=seed))
     brief = _images(images) if images is not None else on
-    return Provenance(Mark.MEASURED, _sentence(", ".join(facts), note), f"{brief}, {device}")
+    text = _(", ").join(facts) + _(".")
+    return Provenance(
+        Mark.MEASURED, _("{text} {note}").format(text=text, note=note).rstrip(), _(", ").join((brief, device))
+    )
 
 
 def processor(device: str, threads: int) -> str:
