@@ -31,7 +31,10 @@ def section(desk: Desk, one: Row, two: Row) -> None:
     test, key = state.splits(desk.data)[1], accuracy.measure
     lost = fallen(before, after)
     if lost is None:
-        told = _("{measure} is a value of many images together, so none of them has a score of its own.")
+        told = _(
+            "{measure} is a value of many images together, so none of them has a score of its own. Choose another "
+            "measure above to see which lost most."
+        )
         st.caption(told.format(measure=said(measured.measure(key).title)))
         return
     if len(test) != len(lost):

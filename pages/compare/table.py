@@ -12,6 +12,7 @@ from pages.ui import cards, measured, provenance, sizes
 from pages.ui.language import N_, _, said
 from pruning_core.export.table import Cell, csv_of, latex_of
 
+CHANGE_PX = 260  # a difference, its interval, and that it is inside the noise
 NETWORK = (N_("Network"), N_("Made from"), N_("By"), N_("MACs"), N_("Parameters"), N_("Bytes"), N_("Latency (ms)"))
 
 
@@ -76,7 +77,7 @@ def section(rows: Sequence[Row], key: str, data: str) -> None:
             "accuracy": st.column_config.TextColumn(
                 _("{measure} (95 %)").format(measure=said(measured.measure(key).name))
             ),
-            "change": st.column_config.TextColumn(_("Against the pinned one")),
+            "change": st.column_config.TextColumn(_("Against the pinned one"), width=CHANGE_PX),
             "front": st.column_config.CheckboxColumn(
                 _("Beaten by none"), help=_("In MACs and what they are judged by.")
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -35,7 +36,7 @@ from pruning_core.studies.front import FrontRun
 
 SHOWN = 12  # images
 AT, FROM, WHICH = "show.at", "show.from", "show.which"
-ANY, CHANGED = N_("Test images in order"), N_("Only where the answer changed")
+ANY, CHANGED = N_("Test images, mixed"), N_("Only where the answer changed")
 COUNTED = provenance.derived(N_("counted in the network."))
 
 
@@ -201,7 +202,7 @@ def _images(desk: Desk, found: Sizes, size: Size) -> None:
         wrap=True,
         label_visibility="collapsed",
     )
-    pool = changed if which == CHANGED else list(range(len(test)))
+    pool = changed if which == CHANGED else mixed(len(test))
     first = st.session_state.get(FROM, 0) if st.session_state.get(FROM, 0) < len(pool) else 0
     shown = pool[first : first + SHOWN]
     labels = test.labels.tolist()
@@ -229,6 +230,11 @@ def _images(desk: Desk, found: Sizes, size: Size) -> None:
             gained=size.drop.gained if size.drop else 0,
         )
     )
+
+
+def mixed(images: int) -> list[int]:
+    """Their numbers, the same at every visit: of a set that comes class by class one would see the first class."""
+    return [int(each) for each in np.random.RandomState(0).permutation(images)]
 
 
 def _next(count: int) -> None:

@@ -150,7 +150,7 @@ def span_of(key: str, low: float, high: float) -> str:
     """`96.2–98.9`: two values, in the unit of the measure."""
     unit = measure(key).unit
     if unit == "share":
-        return f"{100 * low:.1f}–{100 * high:.1f}"
+        return f"{100 * low:.1f}–{100 * high:.1f}".replace("-", "−")
     return f"{low:.1f}–{high:.1f}" if unit == "dB" else f"{low:.4g}–{high:.4g}"
 
 

@@ -208,7 +208,8 @@ def _sources(report: Report) -> str:
         for fact in report.facts
     )
     head = "".join(f"<th>{_text(each)}</th>" for each in words.columns)
+    title = f"<h2>{_text(words.sources)}</h2>"
     return (
-        f'<section><h2>{_text(words.sources)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f'<section>{title}<div class="wide"><table class="sources"><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div></section>"
     )

@@ -20,11 +20,12 @@ h1{font-size:1.9rem;margin:.2rem 0}h2{font-size:1.3rem;margin:2.2rem 0 .6rem}h3{
 .fact{border:1px solid var(--line);border-radius:.45rem;padding:.7rem .8rem}
 .value{font-size:1.7rem;font-weight:600}
 .badge{font-size:.78rem;border-radius:.3rem;padding:.05rem .35rem;border:1px solid currentColor;color:var(--soft)}
-.badge.measured{color:var(--good)}.badge.estimated{color:var(--bad)}
+.badge{white-space:nowrap}.badge.measured{color:var(--good)}.badge.estimated{color:var(--bad)}
 .chart{margin:0 0 1rem}.plot{width:100%;overflow-x:auto}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.86rem}
 th,td{text-align:left;padding:.25rem .6rem .25rem 0;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
 td{font-variant-numeric:tabular-nums}
+.sources td:nth-child(-n+3){white-space:nowrap}
 pre{background:var(--tint);padding:.7rem .8rem;border-radius:.45rem;overflow-x:auto;font-size:.86rem}
 .pictures{display:flex;flex-wrap:wrap;gap:.8rem}.picture{margin:0;width:124px;font-size:.8rem;overflow-wrap:anywhere}
 .picture img{width:124px;height:124px;object-fit:contain;image-rendering:pixelated;background:#000;display:block;
@@ -38,12 +39,16 @@ figure,.fact,tr,pre{break-inside:avoid}.wide,.plot{overflow:visible}pre{white-sp
 DRAWING = """
 const lettering = getComputedStyle(document.body).fontFamily;
 const ink = () => getComputedStyle(document.body).color;
-const plots = [...document.querySelectorAll('script[type="application/json"]')].map(source => {
+const plots = [];
+const draw = source => {
   const place = document.getElementById(source.dataset.for), figure = JSON.parse(source.textContent);
   figure.layout.font = {...figure.layout.font, color: ink(), family: lettering};
   Plotly.newPlot(place, figure.data, figure.layout, {responsive: true, displaylogo: false, displayModeBar: false});
-  return place;
-});
+  plots.push(place);
+};
+// A font of the file itself has to be read first, or what is drawn is measured with another.
+Promise.all(['', 'bold '].map(weight => document.fonts.load(`${weight}16px ${lettering}`, document.title))).finally(
+  () => document.querySelectorAll('script[type="application/json"]').forEach(draw));
 const repaint = color => plots.forEach(place => Plotly.relayout(place, {'font.color': color}));
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => repaint(ink()));
 addEventListener('beforeprint', () => repaint('#000'));

@@ -12,6 +12,7 @@ from pages.ui.desk import remember
 from pages.ui.sizes import prepared
 from pruning_core.runs.view import State
 from pruning_core.zoo import DEMOS
+from pruning_core.zoo.demos import available_demos
 from tests.app.page_under_test import ROOT, metrics, opened, text_of
 from tests.app.pruned_desk import pruned_desk
 from tests.app.test_finetune_page import one_thread  # noqa: F401 (a fixture)
@@ -89,3 +90,16 @@ def test_the_network_that_the_visitor_made_stands_beside_what_it_was_made_from(m
     after = state.network(desk.model).cost()
     assert metrics(page)["Work for one image"] == f"{after.macs:,}"
     assert page.title[0].value == "ResNet on digits, made smaller" and len(galleries(page)) == 2
+
+
+def test_the_first_screen_is_not_of_one_class(monkeypatch):
+    """The sample of CIFAR-10 comes class by class."""
+    chosen = next(each for each in available_demos() if each.name == "cifar_resnet20")
+    desk = state.desk().with_model(chosen.ref, chosen.data)
+    page = opened("show", monkeypatch, desk=desk)
+    before, after = galleries(page)
+    test = state.splits(desk.data)[1]
+    shown = [int(each) for each in re.findall(r"test image (\d+)", before)]
+    assert len(shown) == sections.SHOWN and re.findall(r"test image (\d+)", after) == [str(each) for each in shown]
+    assert len({int(test.labels[at]) for at in shown}) > 3
+    assert sorted(sections.mixed(50)) == list(range(50)), "each of them once"
