@@ -31,7 +31,7 @@ def ask(desk: Desk, model: LoadedModel, data: Dataset) -> None:
     now = model.outputs.layout or Layout()
     proposed = _("by what they look like for random images; look whether it is so")
     st.markdown(_(":small[:gray[Outputs as boxes]]  \nRead as below, {how}.").format(how=proposed))
-    first, second, third, fourth = st.columns(4)
+    first, second, third, fourth = st.columns([6, 4, 3, 4])
     key = f"choose.layout.{model.ref.key[:12]}"
     order = first.selectbox(
         _("Order"), ORDERS, 2 if now.finished else int(now.columns), format_func=_, key=f"{key}.order",
