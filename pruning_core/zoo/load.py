@@ -152,7 +152,7 @@ def origin_of(loaded: LoadedModel) -> Origin | None:
             name, options = ref.name, {"num_classes": loaded.num_classes}
             if ref.weights == "pretrained" and name in torchvision_models.AUXILIARY:
                 options["transform_input"] = True  # as the builder sets it beside published weights
-        case "upload" if ref.architecture not in ("exported", "onnx"):
+        case "upload" if ref.architecture not in PROGRAMS:
             name, options = ref.architecture, dict(ref.options)
         case _:
             return None

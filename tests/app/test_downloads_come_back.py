@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -26,6 +29,8 @@ from pruning_core.storage.weights import store_weights
 from pruning_core.zoo import LoadedModel, ModelRef, import_model, load_model
 from pruning_core.zoo.rebuilt import EDITS, told
 from pruning_core.zoo.resnet import CifarResNet
+from tests.core.keras_nets import CASES
+from tests.core.test_keras_files import shuffled
 from tests.core.upload_files import exported
 
 
@@ -104,6 +109,13 @@ def onnx(root: Path) -> LoadedModel:
     return import_model(io.BytesIO(files.onnx(program(root)).data), "tokens.onnx", root)
 
 
+def keras(root: Path) -> LoadedModel:
+    os.environ["KERAS_BACKEND"] = "torch"
+    library: Any = importlib.import_module("keras")
+    shuffled(CASES["squeeze and excite"](library)).save(root / "net.keras")
+    return import_model(root / "net.keras", "net.keras", root)
+
+
 BASES: dict[str, Callable[[Path], LoadedModel]] = {
     "digits_resnet": demo("digits_resnet"),
     "digits_vgg": demo("digits_vgg"),
@@ -114,11 +126,12 @@ BASES: dict[str, Callable[[Path], LoadedModel]] = {
     "shufflenet": torchvision("shufflenet_v2_x0_5"),
     "tokens.pt2": program,
     "tokens.onnx": onnx,
+    "net.keras": keras,
 }
 # A few seconds each, because each file is written, read and run; more of the same is slow.
 OUTCOMES = [
     ("digits_resnet", 1, True), ("padded", 2, True), ("tokens.pt2", 1, True),
-    ("projected", 1, True),
+    ("projected", 1, True), ("net.keras", 1, True),
     *(
         pytest.param(*each, marks=pytest.mark.slow)
         for each in (
@@ -176,7 +189,7 @@ def test_every_download_comes_back(tmp_path, monkeypatch, base, times, tuned):
     whole = BASES[base](tmp_path)
     small = outcome(whole, times, tuned, tmp_path)
     wanted = scores(small.model, small.input_size)
-    rebuilt = base not in ("tokens.pt2", "tokens.onnx")
+    rebuilt = base not in ("tokens.pt2", "tokens.onnx", "net.keras")
 
     written = {"pt2": files.program(small), "onnx": files.onnx(small), "safetensors": files.weights(small)}
     for kind, built in written.items():
