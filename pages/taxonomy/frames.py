@@ -40,7 +40,7 @@ def table(found: Iterable[Card]) -> pd.DataFrame:
 
 def _text(card: Card) -> str:
     paper = (card.paper.title, card.paper.authors, card.paper.venue, str(card.paper.year)) if card.paper else ()
-    prose = (card.name, card.idea, card.fails, *(str(getattr(card, axis)) for axis in AXES))
+    prose = (card.name, card.idea, card.fails)
     return " ".join((*prose, *map(said, prose), card.key, named_as(card.key), *paper)).lower()
 
 
