@@ -134,7 +134,7 @@ class FrontRun(RunSpec):
 
 
 class _Clock:
-    """How many of so many sizes are done, and how long the rest will take if each takes as long as those."""
+    """How many networks are done, the whole one among them, and how long the rest will take if each takes as long."""
 
     def __init__(self, sizes: int) -> None:
         self._sizes, self._done = sizes, 0
@@ -146,10 +146,10 @@ class _Clock:
 
     def progress(self) -> Progress:
         if not self._done:
-            return Progress(0, self._sizes, "sizes")
+            return Progress(0, self._sizes, "networks")
         each = (self._last - self._start) / self._done
         left = max(0.0, each * (self._sizes - self._done) - (time.monotonic() - self._last))
-        return Progress(self._done, self._sizes, "sizes", left)
+        return Progress(self._done, self._sizes, "networks", left)
 
 
 def batch_of(macs: int) -> int:

@@ -71,7 +71,7 @@ def test_every_size_is_a_network_that_is_there_and_does_what_is_said(workspace):
     assert cut.drop.drop == pytest.approx(whole.answered.accuracy.top1 - cut.answered.accuracy.top1)
     again = [e for e in run.run(workspace, run.keep(workspace, tuple(events))) if isinstance(e, FrontPoint)]
     assert not again, "what was measured is not measured again"
-    told = [each for each in events if isinstance(each, Progress) and each.unit == "sizes"]
+    told = [each for each in events if isinstance(each, Progress) and each.unit == "networks"]
     assert (told[0].done, told[-1].done, told[-1].total) == (0, 3, 3) and told[0].seconds_left is None
     assert any(each.seconds_left for each in told if 0 < each.done < 3), "how long the rest will take is said"
     assert batch_of(763_520) == 64 and batch_of(4_000_000_000) == 1
