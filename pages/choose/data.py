@@ -12,6 +12,7 @@ from pages.ui import numbers, state
 from pages.ui.errors import plain_errors
 from pages.ui.language import N_, _, about
 from pages.ui.literal import literal, named
+from pages.ui.nouns import IMAGE
 from pruning_core.datasets import CIFAR_SAMPLE, DIGITS, SETS, DataRef, import_data, load_splits
 from pruning_core.errors import UserError
 
@@ -31,6 +32,14 @@ HELP = N_("""
 
 
 def draw() -> None:
+    with about(IMAGE):  # whatever lies on the desk now
+        _sources()
+    st.subheader(_("On the desk"))
+    with plain_errors():
+        details.draw(state.desk().data)
+
+
+def _sources() -> None:
     source = st.segmented_control(
         _("Where from"),
         (BUNDLED, SAMPLE, CLASSIC, FILE),
@@ -64,11 +73,6 @@ def draw() -> None:
             _classic()
         case _:
             _file()
-    st.subheader(_("On the desk"))
-    with plain_errors():
-        data = state.desk().data
-        with about(state.splits(data)[1].called):
-            details.draw(data)
 
 
 def take(data: DataRef) -> None:

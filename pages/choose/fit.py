@@ -8,7 +8,7 @@ from pages.choose import judging, layout, meaning, outputs, reading
 from pages.ui import notes, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.language import _, about, said
+from pages.ui.language import _, said
 from pages.ui.literal import literal, named
 from pruning_core.datasets import Dataset
 from pruning_core.datasets.targets import Labels
@@ -23,7 +23,7 @@ def standing(desk: Desk) -> None:
     """What is on the desk, and one line on whether it fits."""
     with plain_errors():
         model, (train, test) = state.loaded(desk.model), state.splits(desk.data)
-        with about(test.called), st.container(border=True):
+        with st.container(border=True):
             left, right = st.columns(2)
             purpose = _("train") if train.trainable else _("choose by")
             untrained = "" if model.trained else f" :orange-badge[{_('untrained')}]"
@@ -80,6 +80,9 @@ def _with(data: Dataset) -> str:
         return _("no labels")
     sides = " × ".join(map(str, data.labels.shape[-2:]))
     match data.kind:
+        case Labels.MASKS if not data.pictures:
+            places = " × ".join(map(str, data.labels.shape[1:]))
+            return _("a class at each of {places} places").format(places=places)
         case Labels.MASKS:
             return _("a mask of {sides} pixels for each").format(sides=sides)
         case Labels.BOXES:
@@ -103,8 +106,13 @@ def _gives(model: LoadedModel) -> str:
 def _changes(model: LoadedModel, data: Dataset) -> str:
     """What has to be done to the images for this network."""
     if not data.pictures:
-        still = set(data.mean) == {0.0} and set(data.std) == {1.0}
-        return _("The numbers go in as they are.") if still else _("Each column goes in with mean 0 and deviation 1.")
+        if set(data.mean) == {0.0} and set(data.std) == {1.0}:
+            return _("The numbers go in as they are.")
+        if model.interface is not None and any(each.whole for each in model.interface.inputs):
+            return _(
+                "Each column goes in with mean 0 and deviation 1, but whole numbers that are looked up as they are."
+            )
+        return _("Each column goes in with mean 0 and deviation 1.")
     if data.size == model.input_size:
         return _("The images go in as they are.")
     steps = []

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import streamlit as st
 import torch
 from torch import Tensor
 
 from pages.choose import series
 from pages.choose.colours import COLOURS, square
+from pages.choose.pixels import enlarged, overlaid
 from pages.ui.language import _
 from pages.ui.literal import named
 from pruning_core.datasets import Dataset
@@ -17,7 +17,6 @@ from pruning_core.datasets.targets import NOBODY, Labels
 SHOWN = 10  # thumbnails, one per class
 PAIRS = 6  # images with what belongs to each
 THUMB_PX, PAIR_PX = 72, 112
-SEEN = 0.5  # how much of an image shows through its mask
 
 
 def draw(data: Dataset, order: str) -> None:
@@ -45,7 +44,7 @@ def _plain(data: Dataset, order: str) -> None:
     ] or [(_numbers(data, at), at) for at in range(min(SHOWN, len(data)))]
     with st.container(horizontal=True, gap="small"):
         for name, at in found:
-            st.image(_enlarged(_pixels(data, at, order), THUMB_PX), caption=named(name), width=THUMB_PX)
+            st.image(enlarged(_pixels(data, at, order), THUMB_PX), caption=named(name), width=THUMB_PX)
 
 
 def _masked(data: Dataset, order: str) -> None:
@@ -54,7 +53,7 @@ def _masked(data: Dataset, order: str) -> None:
     with st.container(horizontal=True, gap="small"):
         for at in range(shown):
             st.image(
-                _enlarged(overlaid(_pixels(data, at, order), data.labels[at]), PAIR_PX),
+                enlarged(overlaid(_pixels(data, at, order), data.labels[at]), PAIR_PX),
                 caption=_("image {n}").format(n=at), width=PAIR_PX,
             )  # fmt: skip
     marks = " ".join(f":small[{square(number)} {number}]" for number in there[: len(COLOURS)])
@@ -67,15 +66,7 @@ def _beside(data: Dataset, order: str) -> None:
             target = (255 * data.labels[at]).round().clamp(0, 255).byte()
             for pixels, what in ((_pixels(data, at, order), _("image {n}")), (target, _("target {n}"))):
                 sides = " × ".join(map(str, pixels.shape[1:]))
-                st.image(_enlarged(pixels, PAIR_PX), caption=f"{what.format(n=at)}, {sides}", width=PAIR_PX)
-
-
-def overlaid(pixels: Tensor, mask: Tensor) -> Tensor:
-    """uint8 (C, H, W) and class numbers (H, W) -> uint8 (3, H, W): the mask in colours over the image in grey."""
-    table = torch.zeros(NOBODY + 1, 3)
-    table[:NOBODY] = torch.tensor(COLOURS, dtype=torch.float32).repeat(32, 1)[:NOBODY]
-    colours = table[mask.long()].permute(2, 0, 1)
-    return (SEEN * pixels.float().mean(0) + (1 - SEEN) * colours).byte()
+                st.image(enlarged(pixels, PAIR_PX), caption=f"{what.format(n=at)}, {sides}", width=PAIR_PX)
 
 
 def _numbers(data: Dataset, at: int) -> str:
@@ -88,11 +79,3 @@ def _numbers(data: Dataset, at: int) -> str:
 
 def _pixels(data: Dataset, at: int, order: str) -> Tensor:
     return data.images[at].flip(0) if order == "BGR" and data.size[0] == 3 else data.images[at]
-
-
-def _enlarged(pixels: Tensor, side: int) -> np.ndarray:
-    """(C, H, W) -> (H', W') or (H', W', 3), so large that pixels stay square: no blur."""
-    picture = pixels.permute(1, 2, 0).numpy()
-    scale = max(1, side // picture.shape[0])
-    large = picture.repeat(scale, axis=0).repeat(scale, axis=1)
-    return large[:, :, 0] if large.shape[2] == 1 else large

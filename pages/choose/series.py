@@ -5,22 +5,28 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from pages.choose.pixels import enlarged, overlaid
 from pages.ui import charts, plots
 from pages.ui.language import _
 from pages.ui.literal import named
 from pruning_core.datasets import Dataset
 from pruning_core.datasets.findings.numbers import Table
+from pruning_core.datasets.targets import Labels
 from pruning_core.errors import clip
 
 ROWS, COLUMNS = 6, 40  # of the head of a table
 CURVES, POINTS = 4, 600
+VOLUMES, SLICE_PX = 6, 112
 
 
 def draw(data: Dataset) -> None:
-    if len(data.size) == 1:
-        _head(data)
-    else:
-        _curves(data)
+    match len(data.size):
+        case 1:
+            _head(data)
+        case 4:
+            _slices(data)
+        case _:
+            _curves(data)
 
 
 def _head(data: Dataset) -> None:
@@ -49,6 +55,19 @@ def _curves(data: Dataset) -> None:
         with place:
             plots.show(figure, f"choose.series.{at}")
             st.caption(named(label_of(data, at)))
+
+
+def _slices(data: Dataset) -> None:
+    """The middle slice of volumes (C, D, H, W), its first channel, with the classes of its places over it."""
+    middle, shown = data.size[1] // 2, data.images[:VOLUMES, 0]
+    low, high = float(shown.min()), float(shown.max())
+    with st.container(horizontal=True, gap="small"):
+        for at, volume in enumerate(shown):
+            pixels = (255 * (volume[middle] - low) / ((high - low) or 1)).byte()[None]
+            if data.kind is Labels.MASKS:
+                pixels = overlaid(pixels, data.labels[at, middle])
+            caption = _("volume {n}, slice {middle} of {all}").format(n=at, middle=middle + 1, all=data.size[1])
+            st.image(enlarged(pixels, SLICE_PX), caption=caption, width=SLICE_PX)
 
 
 def label_of(data: Dataset, at: int) -> str:

@@ -29,6 +29,7 @@ from pruning_core.measuring.answers import Answers, Flips, damage, flips
 from pruning_core.measuring.measures import TOP1
 from pruning_core.studies.pictures import Pictures
 from pruning_core.zoo import ModelRef
+from pruning_core.zoo.interface import Input
 
 PICTURES = 24
 COUNTED = N_("counted in the captured networks, exactly")
@@ -36,10 +37,10 @@ COUNTED = N_("counted in the captured networks, exactly")
 
 def built(
     ref: ModelRef, found: Sizes, test: Dataset, networks: tuple[Network, Network], made: Sequence[str],
-    pictured: Pictures | None = None,
+    inputs: Sequence[Input], pictured: Pictures | None = None,
 ) -> Built:  # fmt: skip
-    """``networks``: before and after; ``made``: how it was made, in sentences; ``pictured``: of a network that makes
-    pictures, those that changed most."""
+    """``networks``: before and after; ``made``: how it was made, in sentences; ``inputs``: what the files read;
+    ``pictured``: of a network that makes pictures, those that changed most."""
     whole, small = found.sizes
     layers, counted = differences.layers(*networks), _(COUNTED)
     channels, work = (differences.widths(layers, *each) for each in (("channels", _("Channels")), ("macs", "MACs")))
@@ -67,7 +68,7 @@ def built(
         tables=(_layer_table(layers),),
         gallery=gallery,
         made=made,
-        loading=_loading(stem(ref), networks[1].example_shapes[0]),
+        loading=_loading(stem(ref), inputs),
         words=lettering.words(),
     )
     return Built(f"{stem(ref)}.report.html", "text/html", html_of(report, get_plotlyjs()).encode())
@@ -213,19 +214,25 @@ def _note(flipped: Flips, images: int) -> str:
     return f"{told}{shown}"
 
 
-def _loading(name: str, shape: Sequence[int]) -> list[tuple[str, str]]:
-    sizes = ", ".join(map(str, shape[1:]))
+def _loading(name: str, inputs: Sequence[Input]) -> list[tuple[str, str]]:
+    """``inputs``: those of the files."""
+    given = [f"torch.zeros({_sizes(each)}{f', dtype=torch.{each.type}' if each.whole else ''})" for each in inputs]
+    arrays = [f"np.zeros(({_sizes(each)}{',' * (not each.shape)}), np.{each.type})" for each in inputs]
     return [
         (
             _("The exported program, wherever PyTorch runs, without PruneScope and without the network's own code:"),
-            f'import torch\n\nmodel = torch.export.load("{name}.pt2").module()\n'
-            f"outputs = model(torch.zeros(1, {sizes}))",
+            f'import torch\n\nmodel = torch.export.load("{name}.pt2").module()\noutputs = model({", ".join(given)})',
         ),
         (
             _("In ONNX Runtime:"),
             "import numpy as np\nimport onnxruntime\n\n"
             f'session = onnxruntime.InferenceSession("{name}.onnx")\n'
-            f"images = np.zeros((1, {sizes}), np.float32)\n"
-            "outputs = session.run(None, {session.get_inputs()[0].name: images})",
+            f"inputs = [{', '.join(arrays)}]\n"
+            "names = [each.name for each in session.get_inputs()]\n"
+            "outputs = session.run(None, dict(zip(names, inputs)))",
         ),
     ]
+
+
+def _sizes(each: Input) -> str:
+    return ", ".join(map(str, (1, *each.shape)))

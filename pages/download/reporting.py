@@ -19,6 +19,7 @@ from pruning_core.measuring.measure import Against
 from pruning_core.runs.view import JobView
 from pruning_core.studies.judging import judge
 from pruning_core.studies.pictures import Pictured, Pictures, PicturesRun, makes_pictures, read_pictures
+from pruning_core.zoo.interface import Input
 
 ASKED, KEPT = "download.report.asked", "download.report.kept"
 TEXT = N_(
@@ -99,7 +100,9 @@ def _built(desk: Desk, told: Sequence[str]) -> Built | None:
     networks = (state.network(desk.model.origin), state.network(desk.model))
     sentences = [_("What was done: {made}.").format(made=_(standing.made(desk.model))), *told]
     pictured = _pictured(views[-1]) if painting else None
-    return report.built(desk.model, found, test, networks, sentences, pictured)
+    interface = state.loaded(desk.model).interface
+    inputs = interface.inputs if interface is not None else (Input("images", state.loaded(desk.model).input_size),)
+    return report.built(desk.model, found, test, networks, sentences, inputs, pictured)
 
 
 def _painting(desk: Desk) -> list[str]:

@@ -15,12 +15,15 @@ from pruning_core.errors import UserError
 Labelled = tuple[list[Tensor], tuple[str, ...], tuple[Finding, ...]]  # of each part; the classes; what was done
 
 
-def labelled(given: Sequence[np.ndarray], names: list[str] | None, name: str) -> Labelled:
-    """``given``: of each part; ``names``: of the classes, where the file gives them. Raises UserError."""
+def labelled(given: Sequence[np.ndarray], names: list[str] | None, name: str, sides: tuple[int, ...] = ()) -> Labelled:
+    """``given``: of each part; ``names``: of the classes, where the file gives them; ``sides`` as in ``targets``.
+    Raises UserError."""
     if are_targets(given[0]):
-        found = [targets(each, name) for each in given]
+        found = [targets(each, name, sides) for each in given]
         if len({each.shape[1:] for each in found}) > 1:
             raise UserError(f"Training and test labels of {name!r} differ in shape. Store both in one shape.")
+        if len({each.dtype for each in found}) > 1:  # of one part a byte tells the classes apart, of the other not
+            found = [each.long() for each in found]
         return found, (), (labels.Targets(tuple(found[0].shape[1:])),)
     numbers, classes, said = numbered(given[0], names, name)
     return [numbers, *(matched(each, classes, names is not None, name) for each in given[1:])], classes, said

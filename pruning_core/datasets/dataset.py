@@ -96,7 +96,7 @@ class Dataset:
             return Labels.CLASSES
         if not self.labelled:
             return Labels.NOTHING
-        if self.labels.ndim == 3 and self.labels.dtype == torch.uint8:
+        if self.labels.ndim > 1 and self.labels.dtype in (torch.uint8, torch.int64):
             return Labels.MASKS
         if self.labels.shape[2:] == (NUMBERS,) and self.categories:
             return Labels.BOXES
@@ -217,7 +217,7 @@ class Dataset:
     def places_at(self, *sides: int) -> tuple[int, ...]:
         """The sides of what labels say of places, once images have these: labels of places follow their images."""
         if not self._of_places or not self.pictures:
-            return tuple(self.labels.shape[2:])
+            return tuple(self.labels.shape[1 if self.kind is Labels.MASKS else 2 :])
         (height, width), (_, own_height, own_width) = sides, self.size
         above, beside = self.labels.shape[-2:]
         return max(1, round(above * height / own_height)), max(1, round(beside * width / own_width))

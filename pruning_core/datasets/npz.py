@@ -109,7 +109,9 @@ def _of_inputs(opened: zipfile.ZipFile, keys: list[list[str]], name: str, progre
     found, told = npz_inputs.joined(opened, parts, name)
     counts = [len(each) for each in found]
     labels, classes, said = (
-        labelled([npy.values(opened, each, name) for each in given], names, name) if given else unlabelled(counts)
+        labelled([npy.values(opened, each, name) for each in given], names, name, npz_inputs.sides(found[0], told))
+        if given
+        else unlabelled(counts)
     )
     progress("reading numbers", len(parts), len(parts))
     findings = (told, *_left_out(opened, [*(each for part in parts for each in part), *given]), *said)

@@ -50,6 +50,13 @@ def joined(opened: zipfile.ZipFile, parts: Sequence[Sequence[Array]], name: str)
     return found, numbers.Arrays(names, tuple(" × ".join(map(str, tail)) or "1" for tail in tails[0]))
 
 
+def sides(inputs: Tensor, told: numbers.Arrays) -> tuple[int, ...]:
+    """Those of one input (N, C, …), or the length of a row of tokens; () where there are no places."""
+    if len(told.names) > 1:
+        return ()
+    return tuple(inputs.shape[2:] if inputs.ndim > 2 else inputs.shape[1:])
+
+
 def _key(array: Array) -> str:
     """What comes after ``inputs/``, or the whole name."""
     whole = array.member.filename.removesuffix(".npy")

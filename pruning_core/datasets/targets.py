@@ -16,6 +16,7 @@ MOST_CLASSES = 256  # at every place, so that a place takes a byte
 BOXES = "boxes"  # as annotations are read
 NUMBERS = 6  # of a box among labels: corners as shares of the sides, its class (-1: none) and 1 for a crowd
 NOBODY = 255  # the label of a place that nobody labelled, as in Pascal VOC
+NO_TOKEN = -100  # the same where there may be more classes, as PyTorch's losses have it
 
 
 class Labels(Enum):
@@ -47,12 +48,20 @@ def are_targets(given: np.ndarray) -> bool:
     return not bool(((given == 0) | (given == 1)).all() and (given.sum(1) == 1).all())
 
 
-def targets(given: np.ndarray, name: str) -> Tensor:
+def nobody(labels: Tensor) -> int:
+    """What stands among ``labels`` (N, …), classes at places, where nobody labelled a place."""
+    return NOBODY if labels.dtype == torch.uint8 else NO_TOKEN
+
+
+def targets(given: np.ndarray, name: str, sides: tuple[int, ...] = ()) -> Tensor:
     """float32 (N, …); of whole numbers at places uint8 (N, H, W), a class each; of pictures float32 (N, C, H, W) in
-    [0, 1].
+    [0, 1]. ``sides``: those of inputs that are no pictures; whole numbers at these places are classes, int64 where a
+    byte does not tell them apart.
 
     Raises UserError for numbers that are not finite, and for more classes than a byte tells apart.
     """
+    if sides and given.dtype.kind in "iu" and given.shape[1:] == sides and (given.ndim > 2 or given.max() > 1):
+        return _at_places(given, name)
     if given.ndim == 2 and given.shape[1] == 1:
         given = given[:, 0]
     if given.dtype.kind == "f":
@@ -72,3 +81,14 @@ def targets(given: np.ndarray, name: str) -> Tensor:
             given = given.transpose(0, 3, 1, 2)
         return torch.from_numpy(np.ascontiguousarray(given, dtype=np.float32) / np.float32(BYTE))
     return torch.from_numpy(np.ascontiguousarray(given, dtype=np.float32))
+
+
+def _at_places(given: np.ndarray, name: str) -> Tensor:
+    low, high = int(given.min()), int(given.max())
+    if low < 0 and (low != NO_TOKEN or bool(((given < 0) & (given != NO_TOKEN)).any())):
+        raise UserError(
+            f"The labels of {name!r} run from {low} to {high}. A label at every place is the number of a class from 0 "
+            f"on, or {NO_TOKEN} where nobody labelled it."
+        )
+    byte = low >= 0 and high < (MOST_CLASSES if given.ndim > 2 else NOBODY)
+    return torch.from_numpy(np.ascontiguousarray(given, dtype=np.uint8 if byte else np.int64))

@@ -11,6 +11,7 @@ from pruning_core.measuring.measure import Measure
 from pruning_core.measuring.picturing import SignalToNoise, Similarity
 from pruning_core.measuring.regressing import AbsoluteError, Explained, NormalisedError, SquaredError
 from pruning_core.measuring.segmenting import MeanOverlap, PlacesRight
+from pruning_core.measuring.sequences import Perplexity, PositionsRight
 from pruning_core.measuring.yes_or_no import AnsweredRight, Precision, RankedRight
 
 MEASURES: tuple[Measure, ...] = (
@@ -21,6 +22,8 @@ MEASURES: tuple[Measure, ...] = (
     HalfPrecision(),
     MeanOverlap(),
     PlacesRight(),
+    PositionsRight(),
+    Perplexity(),
     SignalToNoise(),
     Similarity(),
     RankedRight(),

@@ -9,23 +9,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pruning_core.datasets.targets import NOBODY
+from pruning_core.datasets.targets import nobody
 from pruning_core.measuring.measure import Against, Summed
 
 
 @dataclass(frozen=True)
-class _OfPlaces(Summed):
+class OfPlaces(Summed):
+    """A class at every place."""
+
     against: ClassVar = Against.PLACES
 
     def reads(self, width: int, places: tuple[int, ...], of_classes: bool) -> bool:
-        return bool(places) and width > 1
+        return len(places) > 1 and width > 1
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(outputs, targets.long(), ignore_index=NOBODY)
+        return F.cross_entropy(outputs, targets.long(), ignore_index=nobody(targets))
 
 
 @dataclass(frozen=True)
-class MeanOverlap(_OfPlaces):
+class MeanOverlap(OfPlaces):
     """Mean intersection over union: of each class over all images, then the mean over the classes that occur."""
 
     key: ClassVar = "miou"
@@ -33,7 +35,7 @@ class MeanOverlap(_OfPlaces):
     says: ClassVar = "overlap of the places given to a class with those of it, the mean over classes"
 
     def rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        classes, known = outputs.shape[1], targets != NOBODY
+        classes, known = outputs.shape[1], targets != nobody(targets)
         given = F.one_hot(torch.where(known, outputs.argmax(1), classes), classes + 1)[..., :classes]
         wanted = F.one_hot(torch.where(known, targets.long(), classes), classes + 1)[..., :classes]
         both = (given & wanted).flatten(1, -2).sum(1)
@@ -47,7 +49,7 @@ class MeanOverlap(_OfPlaces):
 
 
 @dataclass(frozen=True)
-class PlacesRight(_OfPlaces):
+class PlacesRight(OfPlaces):
     """Share of the labelled places, over all images, that are put into the right class."""
 
     key: ClassVar = "pixel_accuracy"
@@ -55,7 +57,7 @@ class PlacesRight(_OfPlaces):
     says: ClassVar = "share of labelled pixels that are put into the right class"
 
     def rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        known = targets != NOBODY
+        known = targets != nobody(targets)
         right = (outputs.argmax(1) == targets) & known
         return torch.stack([right.flatten(1).sum(1), known.flatten(1).sum(1)], 1).double()
 

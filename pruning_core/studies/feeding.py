@@ -98,4 +98,6 @@ def _reads(told: Interface) -> str:
 
 def _way_out(told: Interface) -> str:
     names = ", ".join(f"inputs/{clip(each.name)}" for each in told.inputs)
-    return f"Send an .npz with an array for each: {names}."
+    if all(each.numbers > 1 for each in told.inputs):
+        return f"Send an .npz with an array for each: {names}."
+    return f"Send an .npz with an array for each: {names}. Or send a table with columns of these names."

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning_core.datasets import Dataset
-from pruning_core.datasets.targets import NOBODY, Labels
+from pruning_core.datasets.targets import Labels, nobody
 from pruning_core.errors import UserError
 from pruning_core.measuring.classifying import TopOne
 from pruning_core.measuring.device import choose_device
@@ -58,7 +58,7 @@ def _no_classes(loaded: LoadedModel, data: Dataset) -> str:
 
 def _no_places(loaded: LoadedModel, data: Dataset) -> str:
     outputs = loaded.outputs
-    if data.classes or data.labels.dtype != torch.uint8 or data.labels.ndim < 3:
+    if data.kind is not Labels.MASKS:
         return f"{data.name!r} names no class for each place of an image."
     if data.places_at(*loaded.input_size[1:]) != outputs.places:
         return f"The labels are {_shape(data)} numbers for an image, and the network gives {outputs}."
@@ -115,7 +115,7 @@ def _shape(data: Dataset) -> str:
 
 def _highest(labels: Tensor) -> int:
     """The highest class among (N, …) labels of places; -1 where nobody labelled any."""
-    known = labels[labels != NOBODY]
+    known = labels[labels != nobody(labels)]
     return int(known.max()) if len(known) else -1
 
 

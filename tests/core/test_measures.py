@@ -25,7 +25,8 @@ def outputs(measure, images=200, seed=0):
     """(outputs, targets) that ``measure`` can judge: something like what it compares them with, and noise."""
     generator = torch.Generator().manual_seed(seed)
     pictures, places = measure.key in ("psnr", "ssim"), not measure.reads(8, (), True)
-    shape = (images, 3, 12, 12) if pictures else (images, 8, 3, 3) if places else (images, 8)
+    sides = () if not places else (3, 3) if measure.reads(8, (3, 3), False) else (9,)
+    shape = (images, 3, 12, 12) if pictures else (images, 8, *sides)
     first = torch.rand(shape, generator=generator) if pictures else torch.randn(shape, generator=generator)
     noise = (0.05 if pictures else 0.5) * torch.randn(shape, generator=torch.Generator().manual_seed(seed + 1))
     match measure.against:
@@ -100,6 +101,14 @@ def test_by_hand():
     places = BY_KEY["place_agreement"]
     scores = torch.eye(2).view(1, 2, 2, 1)  # class 0 at the first place, class 1 at the second
     assert places.rows(scores, torch.tensor([[[0], [0]]])).item() == 0.5
+    told = torch.tensor([[[0.5, 0.9, 0.2], [0.5, 0.1, 0.8]]]).log()  # shares of two tokens at each of three positions
+    right, open_to = BY_KEY["positions_right"], BY_KEY["perplexity"]
+    wanted = torch.tensor([[1, 0, -100]])
+    assert open_to.of(open_to.rows(told, wanted))[0] == pytest.approx((1 / (0.5 * 0.9)) ** 0.5)
+    assert right.of(right.rows(told, torch.tensor([[1, 1, 1]])))[0] == pytest.approx(1 / 3)
+    assert open_to.whole(torch.tensor([[0, 1], [0, 1]])) == pytest.approx(1), (
+        "two as likely as each other, less the one"
+    )
     alike = BY_KEY["agreement"]
     drop = alike.drop(torch.ones(10, 1), torch.tensor([[1.0]] * 7 + [[0.0]] * 3))
     assert isinstance(drop, Drop) and (drop.lost, drop.gained, drop.images) == (3, 0, 10)

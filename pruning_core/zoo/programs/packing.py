@@ -55,7 +55,8 @@ def _as(part: Tensor, each: Input) -> Tensor:
 
 def pack(inputs: Sequence[Tensor], dtype: torch.dtype = torch.float32) -> Tensor:
     """What ``Unpack`` takes apart: (N, …) each -> (N, all numbers of an example)."""
-    return torch.cat([each.reshape(len(each), -1).to(dtype) for each in inputs], 1)
+    flat = (each.reshape(each.shape[0], -1) for each in inputs)  # a length would be followed as that very number
+    return torch.cat([each.to(dtype) for each in flat], 1)
 
 
 class Order(nn.Module):
