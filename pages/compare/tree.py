@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pages.ui import standing, started, state
 from pages.ui.desk import Desk
-from pages.ui.language import _, said
+from pages.ui.language import N_, _, said
 from pages.ui.literal import numbered
 from pages.ui.numbers import percent
 from pruning_core.errors import clip
@@ -19,12 +19,13 @@ from pruning_core.studies.gradual import GradualRun
 from pruning_core.studies.method import MethodRun
 from pruning_core.studies.prune import PruneRun
 from pruning_core.studies.pruned import Pruned
-from pruning_core.studies.reached import Reached, Shrunk
+from pruning_core.studies.reached import AT_ONCE, SCHEDULED, Reached, Shrunk
 from pruning_core.studies.treated import Treated
 from pruning_core.zoo import ModelRef
 from pruning_core.zoo.titles import called
 
 MOST = 40  # networks of one family
+WAYS = {SCHEDULED: N_("in steps"), AT_ONCE: N_("at once")}
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,9 @@ def _steps() -> Iterator[Made]:
         shrunk = {(each.way, each.step): each for each in seen.all(Shrunk)}
         for way, reached in last.items():
             if cut := shrunk.get((way, reached.step)):
-                yield Made(spec.reference(cut, reached), spec.model, _("cut and trained {way}").format(way=said(way)))
+                yield Made(
+                    spec.reference(cut, reached), spec.model, _("cut and trained {way}").format(way=_(WAYS[way]))
+                )
 
 
 def _methods() -> Iterator[Made]:

@@ -77,7 +77,7 @@ def distribution(values: NDArray[np.float64], *, title: str, cut: float | None, 
     if cut is not None:
         figure.add_vline(x=cut, line={"color": theme.CUT, "width": 2, "dash": "dash"})
         figure.add_annotation(  # in the margin, where no bar stands
-            text=_("cut"), x=cut, y=1, yref="paper", yanchor="bottom", showarrow=False, font={"color": theme.CUT}
+            text=_("the cut"), x=cut, y=1, yref="paper", yanchor="bottom", showarrow=False, font={"color": theme.CUT}
         )
         figure.update_layout(margin_t=30)
     figure.update_layout(bargap=0.05)

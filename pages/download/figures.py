@@ -35,8 +35,10 @@ def figures_of(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
             (places[1], _("Parameters"), before.parameters, after.parameters),
             (places[2], "MACs", before.macs, after.macs),
         ):
-            cards.number(label, numbers.count(last), counted, detail=_fold(first, last, "fewer"), container=place)
-        smaller = _fold(before.size_bytes, after.size_bytes, "smaller")
+            cards.number(
+                label, numbers.count(last), counted, detail=_fold(first, last, _("{fold} fewer")), container=place
+            )
+        smaller = _fold(before.size_bytes, after.size_bytes, _("{fold} smaller"))
         cards.number(_("Size"), numbers.size_bytes(after.size_bytes), counted, detail=smaller, container=places[3])
         jobs.faults(views, key="download.figures")
 
@@ -55,7 +57,7 @@ def figures_of(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
 
 
 def _fold(first: float, last: float, less: str) -> str:
-    return _("as before") if first == last else f"{numbers.fold(first, last)} {less}"
+    return _("as before") if first == last else less.format(fold=numbers.fold(first, last))
 
 
 def _accuracy(label: str, views: tuple[JobView, ...], place: Any) -> None:

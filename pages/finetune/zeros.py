@@ -14,7 +14,7 @@ def lost(desk: Desk) -> str:
     """What the network on the desk lost when it was pruned."""
     if desk.model.source == "rebuilt":
         return _("some of its build")
-    return "channels" if Plan.from_json(desk.model.plan) else "weights"
+    return _("channels") if Plan.from_json(desk.model.plan) else _("weights")
 
 
 def stay(desk: Desk) -> bool:

@@ -101,7 +101,7 @@ def _row(view: JobView, spec: MethodRun, several: bool) -> dict[str, str]:
         "method": chance.title(spec.method),
         **({"began": _(standing.made(spec.model))} if several else {}),
         "budget": _("{budget}, {epochs} epochs").format(budget=labels.budget(spec), epochs=spec.config.epochs),
-        "state": str(view.state) if not view.active else jobs.advance(view).text,
+        "state": _(jobs.LOOKS[view.state][2]) if not view.active else jobs.advance(view).text,
     }
     if end is None:
         return row | dict.fromkeys(
