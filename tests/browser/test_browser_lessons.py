@@ -19,7 +19,8 @@ def test_each_lesson_is_walked_to_its_end(server, visitor, shoot):
             onward = page.get_by_role("button", name="Finish" if last else "Next", exact=True)
             expect(onward).to_be_visible(timeout=180_000)
             expect(page.locator(".js-plotly-plot").first).to_be_visible()
-            expect(page.get_by_text("Measured:").first).to_be_visible()
+            told = page.get_by_text("Measured:").or_(page.get_by_text("Too noisy to tell."))  # times, beside other work
+            expect(told.first).to_be_visible()
             onward.click()
         expect(page.get_by_role("heading", name=f"That was: {lesson.title}")).to_be_visible()
         shoot(page, f"lesson-{lesson.key}")
