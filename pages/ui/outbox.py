@@ -99,15 +99,11 @@ def button(digest: str, name: str, media: str, *, key: str, container: DeltaGene
     # Relative, because the server may stand below another address; a page's own has no folder.
     address = html.escape(f"{FOLDER}/{token}/{quote(name)}", quote=True)
     with container.container(key=key):
-        st.html(f'{_STYLE}<a class="ps-take" href="{address}" download>{_ARROW}{html.escape(_("Download"))}</a>')
+        st.html(f'{_STYLE}<a class="ps-take" href="{address}" download>{html.escape(_("Download"))}</a>')
 
 
-_ARROW = (
-    '<svg viewBox="0 0 24 24" width="18" height="18" fill="currentColor" aria-hidden="true">'
-    '<path d="M11 4h2v8.2l3.1-3.1 1.4 1.4L12 16l-5.5-5.5 1.4-1.4 3.1 3.1zM5 18h14v2H5z"/></svg>'
-)
 _STYLE = (
-    "<style>.ps-take,.ps-take:visited{display:flex;gap:.4rem;align-items:center;justify-content:center;color:inherit;"
+    "<style>.ps-take,.ps-take:visited{display:flex;align-items:center;justify-content:center;color:inherit;font-size:.95rem;"
     "min-height:2.5rem;padding:.25rem .75rem;border:1px solid color-mix(in srgb,currentColor 20%,transparent);"
     "border-radius:.45rem;text-decoration:none;overflow-wrap:anywhere}"
     f".ps-take:hover,.ps-take:focus-visible{{color:{theme.ACCENT};border-color:{theme.ACCENT};text-decoration:none}}"
