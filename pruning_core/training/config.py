@@ -55,8 +55,8 @@ class FineTune:
     precision: Annotated[
         str, Choice(("auto", "float32", "bfloat16"), "Precision", help="auto: bfloat16 on a GPU, float32 on a CPU")
     ] = "auto"
-    device: str = "auto"
     layout: Annotated[str, Choice(LAYOUTS, "Memory layout", help="the same but for rounding")] = CONTIGUOUS
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         try:

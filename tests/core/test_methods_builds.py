@@ -278,7 +278,8 @@ def test_a_rebuilt_network_is_measured_stored_and_comes_back(ended: tuple) -> No
     _, test = finished(both_splits(DIGITS, workspace))
     assert evaluate(again.model, fitted(test, DIGITS, again), device="cpu").top1 == end.after.accuracy.top1
     assert sum(p.numel() for p in again.model.parameters()) == end.after.cost.parameters
-    assert origin_of(again) is None and again.title.endswith("(rebuilt)")
+    told = origin_of(again)
+    assert told is not None and len(told.cuts) == 1 and again.title.endswith("(rebuilt)")
     for event in events:
         assert PRODUCT.checked_event(dump(event)) == event
 
