@@ -29,6 +29,7 @@ from pruning_core.storage.weights import store_weights
 from pruning_core.zoo import LoadedModel, ModelRef, import_model, load_model
 from pruning_core.zoo.rebuilt import EDITS, told
 from pruning_core.zoo.resnet import CifarResNet
+from tests.core.detector_nets import SIDE, Spotter, as_program
 from tests.core.keras_nets import CASES
 from tests.core.test_keras_files import shuffled
 from tests.core.upload_files import exported
@@ -116,6 +117,11 @@ def keras(root: Path) -> LoadedModel:
     return import_model(root / "net.keras", "net.keras", root)
 
 
+def spotter(root: Path) -> LoadedModel:
+    """A detector of three scales, decoded: anchors, strides and categories are part of the program."""
+    return import_model(as_program(lively(Spotter())), "spotter.pt2", root, input_size=(3, SIDE, SIDE))
+
+
 BASES: dict[str, Callable[[Path], LoadedModel]] = {
     "digits_resnet": demo("digits_resnet"),
     "digits_vgg": demo("digits_vgg"),
@@ -127,6 +133,7 @@ BASES: dict[str, Callable[[Path], LoadedModel]] = {
     "tokens.pt2": program,
     "tokens.onnx": onnx,
     "net.keras": keras,
+    "spotter.pt2": spotter,
 }
 # A few seconds each, because each file is written, read and run; more of the same is slow.
 OUTCOMES = [
@@ -137,7 +144,8 @@ OUTCOMES = [
         for each in (
             ("digits_resnet", 0, False), ("digits_resnet", 1, False), ("digits_resnet", 2, True),
             ("digits_vgg", 1, True), ("padded", 1, False), ("padded", 1, True), ("padded", 2, False),
-            ("tokens.onnx", 1, False), ("resnet18", 1, True), ("mobilenet_v3_small", 1, True), ("shufflenet", 1, True),
+            ("tokens.onnx", 1, False), ("spotter.pt2", 1, True), ("resnet18", 1, True),
+            ("mobilenet_v3_small", 1, True), ("shufflenet", 1, True),
         )
     ),
 ]  # fmt: skip
@@ -189,7 +197,7 @@ def test_every_download_comes_back(tmp_path, monkeypatch, base, times, tuned):
     whole = BASES[base](tmp_path)
     small = outcome(whole, times, tuned, tmp_path)
     wanted = scores(small.model, small.input_size)
-    rebuilt = base not in ("tokens.pt2", "tokens.onnx", "net.keras")
+    rebuilt = base not in ("tokens.pt2", "tokens.onnx", "net.keras", "spotter.pt2")
 
     written = {"pt2": files.program(small), "onnx": files.onnx(small), "safetensors": files.weights(small)}
     for kind, built in written.items():
