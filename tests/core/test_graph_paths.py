@@ -8,13 +8,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pruning_core.errors import UserError
-from pruning_core.graph import Network, Plan, capture, remove, silence
+from pruning_core.graph import Network, Plan, capture, pointwise, register_rule, remove, silence
 from tests.core.graph_checks import Net, check_exact, difference, head, image, outputs, owners
 
 Decision = Callable[[Tensor], bool]
@@ -288,6 +289,35 @@ def test_dice_that_another_thread_throws_meanwhile_are_not_the_networks() -> Non
     finally:
         over.set()
         other.join()
+
+
+def test_dice_that_another_thread_throws_all_the_time_are_not_the_networks() -> None:
+    """And those of the network are found all the same, also in an operator of its own that has a rule."""
+    register_rule(shaken, pointwise)
+    quiet = nn.Sequential(*(nn.Conv2d(8 if i else 3, 8, 3, padding=1) for i in range(12)), head(8)).eval()
+    noisy = Net(lambda m, x: m.end(m.a(x) * (1 + random.random())), a=nn.Conv2d(3, 8, 3), end=head(8)).eval()
+    inside = Net(lambda m, x: m.end(shaken(m.a(x))), a=nn.Conv2d(3, 8, 3), end=head(8)).eval()
+    over = threading.Event()
+
+    def throwing() -> None:
+        while not over.wait(0.002):
+            random.random()
+
+    other = threading.Thread(target=throwing)
+    other.start()
+    try:
+        found = [capture(quiet, image()) for _ in range(5)]
+        drawing = [capture(each, image()) for each in (noisy, inside)]
+    finally:
+        over.set()
+        other.join()
+    assert all(group.exact for network in found for group in network.groups)
+    assert [owners(each) for each in drawing] == [{"a": (8, False)}] * 2
+
+
+@torch.library.custom_op("tests::shaken", mutates_args=())
+def shaken(x: Tensor) -> Tensor:
+    return x * (1 + float(np.random.rand()))
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")

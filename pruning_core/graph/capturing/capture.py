@@ -24,6 +24,7 @@ from pruning_core.graph.capturing.numbers import remember_places
 from pruning_core.graph.capturing.record import Recording, start
 from pruning_core.graph.capturing.recurrent import link_recurrent_layers, plain_recurrence
 from pruning_core.graph.capturing.remarks import Act, Remark, sentences
+from pruning_core.graph.capturing.throws import Throws
 from pruning_core.graph.copies import aliased, copied
 from pruning_core.graph.labelling.labels import Note
 from pruning_core.graph.layout import Layout
@@ -31,7 +32,7 @@ from pruning_core.graph.modules import named_tensors, set_mode, switch
 from pruning_core.graph.network import Network
 from pruning_core.graph.undisturbed import alone, dice, steady_world
 
-LOOKS = 4  # code that is not ours and draws in another thread during each of so many looks draws all the time
+LOOKS = 8  # what is drawn before the same operator in each of so many is drawn by the network
 
 
 def capture(model: nn.Module, example: Tensor | tuple[Any, ...]) -> Network:
@@ -55,15 +56,18 @@ def capture(model: nn.Module, example: Tensor | tuple[Any, ...]) -> Network:
 
 
 def _looked(model: nn.Module, arguments: tuple[Any, ...]) -> _Take:
-    """Random numbers of Python and NumPy are the process's: who drew them shows only when it happens each time."""
-    for _ in range(LOOKS):
-        take = _look_once(model, arguments)
+    """Random numbers of Python and NumPy are the process's: once somebody has drawn some, more looks say who it was."""
+    take = _look_once(model, arguments, None)
+    suspects = None
+    for _ in range(1, LOOKS):
         if not take.drew:
             break
+        throws = Throws(suspects)
+        take, suspects = _look_once(model, arguments, throws), throws.seen
     return take
 
 
-def _look_once(model: nn.Module, arguments: tuple[Any, ...]) -> _Take:
+def _look_once(model: nn.Module, arguments: tuple[Any, ...], throws: Throws | None) -> _Take:
     hollow = lent = True
     originals = named_tensors(model)
     memory = frozenset(map(address, originals.values())) - {0}
@@ -71,7 +75,7 @@ def _look_once(model: nn.Module, arguments: tuple[Any, ...]) -> _Take:
     while True:
         seen = _Shadow(aliased(model) if lent else copied(model), memory, outside)
         try:
-            return _look(seen, arguments, hollow=hollow)
+            return _look(seen, arguments, throws, hollow=hollow)
         except Overwrites as error:  # so it needs parameters of its own
             if not lent:
                 raise UserError(
@@ -100,10 +104,10 @@ class _Take:
     tensors: dict[str, Tensor]
     notes: tuple[str, ...]
     trail: tuple[str, ...]  # of the evaluated pass
-    drew: bool  # somebody, meanwhile, from Python's or NumPy's random numbers
+    drew: bool  # the network, as far as is known, from Python's or NumPy's random numbers
 
 
-def _look(seen: _Shadow, arguments: tuple[Any, ...], *, hollow: bool) -> _Take:
+def _look(seen: _Shadow, arguments: tuple[Any, ...], throws: Throws | None, *, hollow: bool) -> _Take:
     model = seen.model
     with Guard(seen.memory):
         switch(model, False)
@@ -111,7 +115,7 @@ def _look(seen: _Shadow, arguments: tuple[Any, ...], *, hollow: bool) -> _Take:
     recording, tensors = start(model)
     recording.outside.update(seen.outside)
     link_recurrent_layers(model, recording)
-    drawn, layers = dice(), KnownLayers()
+    drawn, layers, recording.throws = dice(), KnownLayers(), throws
     try:
         follow(model, _copies(arguments), recording, tensors, hollow=hollow, memory=seen.memory, layers=layers)
     except (UserError, NeedsValues, Overwrites):
@@ -121,8 +125,9 @@ def _look(seen: _Shadow, arguments: tuple[Any, ...], *, hollow: bool) -> _Take:
             f"The network does not run on an input of shape {_shapes(arguments)}: {_first_line(error)} "
             "Check the input size and the number of input channels."
         ) from error
-    drew = dice() != drawn  # by Python or NumPy: nobody knows for what
-    if drew:
+    drew = bool(throws.seen) if throws else dice() != drawn
+    recording.throws = None
+    if drew:  # by Python or NumPy: nobody knows for what
         remark = Remark(Act.DRAWS, "", "Python's or NumPy's", training=False)
         recording.remarks.append(remark)
         recording.universe.inexact.append(Note(np.arange(recording.universe.size), remark.spoken, remark.reason))

@@ -49,8 +49,12 @@ def follow(
         for value in tree_leaves(example):
             if isinstance(value, Tensor):
                 mode.mark(value, Labelled(tuple(value.shape), (), Origin.ACTIVATION), True)
+        if recording.throws:
+            recording.throws.begin()
         try:
             out = model(*example)
+            if recording.throws:
+                recording.throws.enter(len(recording.trail))
         finally:
             if mode.stopped is not None:  # it ends the run, whatever the network's own code made of it
                 raise mode.stopped

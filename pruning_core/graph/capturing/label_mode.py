@@ -85,8 +85,15 @@ class LabelMode(TorchDispatchMode):
 
     # -- one operator -------------------------------------------------------------------------------------------------
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        with torch._C.DisableTorchFunction():  # what is asked of tensors here is not the network's asking
-            return self._follow(func, args, kwargs or {})
+        throws = self.recording.throws
+        if throws:
+            throws.enter(len(self.recording.trail))
+        try:
+            with torch._C.DisableTorchFunction():  # what is asked of tensors here is not the network's asking
+                return self._follow(func, args, kwargs or {})
+        finally:
+            if throws:
+                throws.leave()
 
     def _follow(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         facts = _known(func)
@@ -99,7 +106,12 @@ class LabelMode(TorchDispatchMode):
         if facts.written and self.guarded and is_overwritten(facts.written, args, kwargs, self.guarded):
             self._stop(Overwrites(name))
         hollow = self.hollow and data and name in HEAVY and (not facts.mutable or self.follows_data(args[0]))
+        throws = self.recording.throws if facts.namespace != "aten" else None  # others may be code of the network's
+        if throws:
+            throws.leave()
         out = run_hollow(func, name, args, kwargs, self.memory) if hollow else func(*args, **kwargs)
+        if throws:
+            throws.enter(len(self.recording.trail))
         self.recording.operators += 1
         self.recording.trail.append(name)
         results = self._labels(facts, func, args, kwargs, out, data)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pruning_core.graph.capturing.passage import Passage
 from pruning_core.graph.capturing.remarks import Remark
+from pruning_core.graph.capturing.throws import Throws
 from pruning_core.graph.labelling.contract import Ledger
 from pruning_core.graph.labelling.labels import Labelled, Origin
 from pruning_core.graph.labelling.rules import Call
@@ -36,6 +37,7 @@ class Recording:
     remarks: list[Remark] = field(default_factory=list)
     operators: int = 0
     trail: list[str] = field(default_factory=list)  # the operators by name, as they were called
+    throws: Throws | None = None  # where it is watched who draws random numbers
 
     @cached_property
     def role_flags(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
