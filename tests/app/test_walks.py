@@ -89,7 +89,7 @@ def test_from_the_files_of_a_task_to_those_that_are_taken_home(walk, tmp_path, r
     small = load_model(dataclasses.replace(found.model, weights=kept.digest), root)
     opened = take_home(walk, small, fitted(test, data, small).images[:EXAMPLES], tmp_path, root)
     exact = sum(group.exact for group in network.groups)
-    row = {"task": walk.task, "called": test.called, "measure": named(walk.measure).title, "exact": exact}
+    row = {"task": walk.task, "called": test.called.value, "measure": named(walk.measure).title, "exact": exact}
     row |= {"approximate": len(network.groups) - exact, "apart": found.proof.max_rel, "files": opened}
     record_property("walked", row)  # for docs/support.md
 
