@@ -62,7 +62,7 @@ def moves() -> Iterator[tuple[str | None, int]]:
         moved = echoing
     elif not moved:
         known.update({key: replace(mine[key], doubted=True) for key in echoing})
-    if moved or not echoing:
+    if moved or (seen and not echoing):  # never before it is confirmed: the sliders may not even have been drawn
         _moving().clear()
     _moving().update(moved)
     known.update({key: Agreed(model, mine[key].target, told[key]) for key in seen})

@@ -11,7 +11,7 @@ from pages.ui import engine, history, links, state, stored
 from pages.ui.desk import Desk
 from pages.ui.numbers import percent
 from pages.ui.ranking import ranking
-from pages.whatif import charts, frames, groups, live, plans, timing
+from pages.whatif import agreed, charts, frames, groups, live, plans, timing
 from pruning_core.allocation.lowest import lowest
 from pruning_core.criteria import CRITERIA, TaylorGate, score
 from pruning_core.datasets import hold_out
@@ -395,6 +395,25 @@ def test_what_a_fast_browser_still_says_of_other_sliders_is_no_move(page):
     assert [page.slider(key=key).value for key in ("whatif.all", *keys)] == [40] * (1 + len(keys))
     for key in keys:  # and once more, where nothing was pressed
         page.slider(key=key).set_value(20)
+    page.run()
+    assert [page.slider(key=key).value for key in ("whatif.all", *keys)] == [40] * (1 + len(keys))
+
+
+def test_nor_is_it_where_the_run_of_the_press_ended_before_it_drew_them(page, monkeypatch):
+    keys = [f"whatif.group.{group.key}" for group in network().groups if group.exact]
+    draw = agreed.show
+
+    def ended(*_):
+        raise RerunException(RerunData())
+
+    monkeypatch.setattr(agreed, "show", ended)
+    with pytest.raises((AssertionError, RuntimeError, RerunException)):
+        page.slider(key="whatif.all").set_value(20).run(timeout=1)
+    monkeypatch.setattr(agreed, "show", draw)
+    page.run()  # the browser said the same once more
+    page.slider(key="whatif.all").set_value(40)
+    for key in keys:
+        page.slider(key=key).set_value(0)
     page.run()
     assert [page.slider(key=key).value for key in ("whatif.all", *keys)] == [40] * (1 + len(keys))
 
