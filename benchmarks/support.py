@@ -1,9 +1,11 @@
 """What is exact, approximate or refused, from what really ran: writes docs/support.md.
 
-    .venv/bin/python -m benchmarks.support
+    .venv/bin/python -m benchmarks.support             everything
+    .venv/bin/python -m benchmarks.support --brought   what people bring alone; the rest stays
 
-Runs the pattern tests of the heart with a recorder around ``capture``, ``remove`` and ``check_exact``, and reads the
-tables of whole networks in benchmarks/results. A test holds the page to the sources of those tests and to the tables.
+Runs the pattern tests of the heart with a recorder around ``capture``, ``remove`` and ``check_exact``, the tests of
+what people bring with another one (support_doors.py), and reads the tables of whole networks in benchmarks/results. A
+test holds the page to the sources of the pattern tests, to the tables, to the walks, and to sentences that are said.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any
+
+from benchmarks.support_doors import DOORS, Doors
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "support.md"
@@ -159,7 +163,8 @@ def _count(cell: str) -> int:
     return int(found[0]) if found else 0
 
 
-def page(seen: dict[str, Seen]) -> str:
+def page(seen: dict[str, Seen], brought: str = "") -> str:
+    """``brought``: the part about what people bring."""
     tally = Counter(each.verdict for each in seen.values() if each.says)
     parts = [
         "# What is supported",
@@ -173,6 +178,7 @@ def page(seen: dict[str, Seen]) -> str:
         "Patterns: " + ", ".join(f"{count} {verdict}" for verdict, count in tally.most_common()) + ".",
         "",
         networks(),
+        brought,
     ]
     for name, tests in patterns().items():
         parts += [
@@ -192,6 +198,12 @@ def page(seen: dict[str, Seen]) -> str:
     return "\n".join([*parts, sources()]) + "\n"
 
 
+def _renewed(brought: str) -> str:
+    """The page with another part about what people bring."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(networks())
+    return f"{before}{networks()}\n{brought}\n## Patterns{rest.partition('## Patterns')[2]}"
+
+
 def _cell(text: str) -> str:
     text = re.sub(r"\s+", " ", text).replace("|", "\\|")
     return text if len(text) <= WORDS else text[: WORDS - 1].rstrip() + "…"
@@ -200,11 +212,13 @@ def _cell(text: str) -> str:
 def main() -> int:
     import pytest
 
-    recorder = Recorder()
-    status = pytest.main(["-q", "-n0", "-p", "no:cacheprovider", *map(str, FILES)], plugins=[recorder])
+    recorder, doors = Recorder(), Doors()
+    only = "--brought" in sys.argv[1:]
+    tests = [*([] if only else map(str, FILES)), *map(str, DOORS)]
+    status = pytest.main(["-q", "-n0", "-p", "no:cacheprovider", *tests], plugins=[recorder, doors])
     if status or recorder.failed:
         return 1  # a page of failures would be no contract
-    PAGE.write_text(page(recorder.seen), encoding="utf-8")
+    PAGE.write_text(_renewed(doors.text()) if only else page(recorder.seen, doors.text()), encoding="utf-8")
     return 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 
 from benchmarks.support import FILES, PAGE, Seen, networks, page, patterns, sources
+from benchmarks.support_doors import Doors, form_of
+from tests.core.walk_nets import WALKS
 
 TEXT = PAGE.read_text(encoding="utf-8")
 AGAIN = "run python -m benchmarks.support, which takes some minutes"
@@ -46,3 +48,31 @@ def test_a_verdict_is_what_was_seen() -> None:
     seen[first] = Seen(proven=7, refused=["A sentence."])
     (row,) = [line for line in page(seen).splitlines() if "A sentence." in line]
     assert first.removeprefix("test_").replace("_", " ") in row and "| exact | 7 |" in row
+
+
+def rows_of(title: str) -> list[list[str]]:
+    part = TEXT.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    table = [line for line in part.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.replace("\\|", "\0").strip("|").split("|")] for line in table[1:]]
+
+
+def test_every_task_is_walked() -> None:
+    assert [row[0] for row in rows_of("Tasks walked from end to end")] == [walk.task for walk in WALKS], AGAIN
+    assert all(float(row[4]) < 1e-5 and row[5] == "7" for row in rows_of("Tasks walked from end to end"))
+
+
+def test_what_is_refused_is_still_said() -> None:
+    sentences = [row[1].replace("\0", "|") for row in rows_of("Refused by a page, with its sentence")]
+    assert len(sentences) > 40
+    assert [each for each in sentences if not form_of(each)] == [], AGAIN
+
+
+def test_only_what_went_through_a_door_is_listed() -> None:
+    doors = Doors()
+    doors.data[".csv", "row", "one or more numbers"] += 2
+    doors.networks[".onnx", "onnx"] += 3
+    text = doors.text()
+    assert "| .csv | row | one or more numbers | 2 |" in text and "| .onnx | onnx | 3 |" in text
+    assert form_of("Training needs at least two images. Choose a larger data set.") and not form_of("Nobody says so.")
+    assert {row[0] for row in rows_of("Data forms")} == {".npz", ".zip", ".csv", ".tsv", ".parquet"}
+    assert {row[0] for row in rows_of("Network files")} >= {".pt2", ".onnx"}
