@@ -39,7 +39,7 @@ run: $(RUN_READY)
 
 test: lint
 	@$(BIN)/python -m tests.browser.chromium
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # What a plain pytest leaves out, because it takes minutes and memory.
 test-zoo: $(TEST_READY)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from pages.ui import charts, measured, theme
+from pages.ui import changes, charts, measured, theme
 from pages.ui.changes import INSIDE
 from pages.ui.language import N_, _
 from pages.ui.literal import distinct
@@ -79,14 +79,15 @@ def damage(rows: Sequence[PartLoss], key: str) -> go.Figure:
     figure = charts.blank(alt, height=90 + charts.ROW_PX * len(rows), x_title=axis, y_title="")
     names, scale = distinct(each.name for each in ordered), measured.factor(key)
     drops = [each.drop for each in ordered]
+    noise = [changes.paired(each).within_noise for each in drops]
     figure.add_scatter(
         x=[scale * each.drop for each in drops],
         y=names,
         mode="markers",
         marker={
             "size": 9,
-            "color": [theme.NEUTRAL if each.within_noise else theme.CUT for each in drops],
-            "symbol": ["circle-open" if each.within_noise else "circle" for each in drops],
+            "color": [theme.NEUTRAL if each else theme.CUT for each in noise],
+            "symbol": ["circle-open" if each else "circle" for each in noise],
         },
         error_x={
             "type": "data",
@@ -100,8 +101,8 @@ def damage(rows: Sequence[PartLoss], key: str) -> go.Figure:
             _("{n} images: {before} before, {after} after").format(
                 n=each.drop.images, before=measured.written(key, each.before), after=measured.written(key, each.after)
             )
-            + (f", {_(INSIDE)}" if each.drop.within_noise else "")
-            for each in ordered
+            + (f", {_(INSIDE)}" if inside else "")
+            for each, inside in zip(ordered, noise)
         ],
         hovertemplate="%{y}: %{x:.3~g}<br>%{customdata}<extra></extra>",
         showlegend=False,

@@ -112,7 +112,7 @@ def test_rows_of_a_table_by_their_error(monkeypatch):
     desk = of_a_table()
     page, (one, two) = compared(monkeypatch, desk)
     assert one.accuracy.measure == "r2" and two.change is not None
-    assert "R² is a value of many images together" in text_of(page)
+    assert "R² is a value of many examples together" in text_of(page)
     page, (one, two) = compared(monkeypatch, desk, "mae")
     (frame,) = [each.value for each in page.dataframe if "Target" in each.value.columns]
     lost = two.marks.rows[:, 0] - one.marks.rows[:, 0]

@@ -167,7 +167,7 @@ def test_a_new_criterion_is_offered_without_another_line(visit, monkeypatch):
 def test_the_word_at_the_cut_stands_above_the_bars():
     figure = layer_charts.distribution(np.arange(20.0), title="score", alt="", cut=3.0)
     (word,) = figure.layout.annotations
-    assert (word.text, word.x, word.y, word.yref, word.yanchor) == ("cut", 3.0, 1, "paper", "bottom")
+    assert (word.text, word.x, word.y, word.yref, word.yanchor) == ("the cut", 3.0, 1, "paper", "bottom")
     assert (
         figure.layout.margin.t
         > layer_charts.distribution(np.arange(20.0), title="score", alt="", cut=None).layout.margin.t

@@ -8,6 +8,7 @@ from pages.ui.desk import first_desk
 from pages.ui.sizes import Sizes
 from pruning_core.graph import Plan
 from pruning_core.zoo import ModelRef
+from pruning_core.zoo.interface import Input
 
 WORST = "<img src=//evil/x>$x$<b>"
 
@@ -21,7 +22,7 @@ def made() -> bytes:
     both = Sizes(WORST, chosen, found.measured, provenance.measured(WORST), WORST)
     networks = (state.network(desk.model), state.network(ref))
     assert Plan.from_json(ref.plan)
-    return report.built(ref, both, test, networks, [WORST]).data
+    return report.built(ref, both, test, networks, [WORST], [Input("images", (1, 8, 8))]).data
 
 
 def test_the_report_opens_offline_and_prints(visitor, tmp_path, monkeypatch):

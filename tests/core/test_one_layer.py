@@ -10,6 +10,7 @@ from pruning_core.analysis import one_layer
 from pruning_core.analysis.slider import Slider
 from pruning_core.datasets import DIGITS, hold_out, load_splits
 from pruning_core.graph import capture
+from pruning_core.measuring.beside import ROUNDS
 from pruning_core.sparsity import grains
 from pruning_core.sparsity.grains import Grain
 from pruning_core.zoo import DEMOS, load_model
@@ -89,7 +90,7 @@ def test_what_is_timed_computes_the_same_as_the_layer_with_its_zeros(monkeypatch
 def test_every_module_is_timed_as_often_and_medians_lie_between_their_bounds():
     found = one_layer.timed(nn.Linear(16, 8), (16,), torch.ones(8, 16, dtype=torch.bool), macs=128)
     assert set(found) == {one_layer.DENSE, one_layer.MASKED, one_layer.SKIPPED}
-    assert all(0 < each.p10_ms <= each.median_ms <= each.p90_ms and each.runs == 30 for each in found.values())
+    assert all(0 < each.p10_ms <= each.median_ms <= each.p90_ms and each.runs == ROUNDS for each in found.values())
 
 
 @pytest.fixture(scope="module")
