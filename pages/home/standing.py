@@ -35,7 +35,7 @@ def following(desk: Desk, can_be_cut: bool) -> tuple[str, Callable[[], None]]:
     """The next step in words, and what draws the way to it."""
     if not can_be_cut:
         return _("Nothing in this network can be cut; choose another one."), links.to_load
-    if desk.plan and standing.applied(desk) is None:
+    if desk.plan and not standing.was_applied(desk):
         return _("The plan is made and not applied yet: apply it, and both networks are measured."), links.to_what_if
     if desk.plan:
         return _("The plan was applied: take the smaller network on the desk."), links.to_what_if

@@ -90,6 +90,11 @@ def applied(desk: Desk) -> tuple[JobView, Pruned] | None:
     return (view, found) if view and found else None
 
 
+def was_applied(desk: Desk) -> bool:
+    """Whether the plan was applied to its end, with this recovery or another."""
+    return bool(desk.plan) and bool(applied(desk) or _cuts(desk.model, desk.plan.to_json()))
+
+
 def came_from(ref: ModelRef) -> tuple[JobView, Pruned] | None:
     """What cutting this network measured: the cut that ended in these very weights, else the newest of this plan."""
     if ref.base is None:
@@ -105,8 +110,7 @@ def plan(desk: Desk) -> str:
         return f":gray[{_('nothing planned') if desk.model.base is None else _('nothing more planned')}]"
     network = state.network(desk.model)
     before, after = network.cost(), network.cost(desk.plan)
-    done = applied(desk) or _cuts(desk.model, desk.plan.to_json())
-    stands = _("applied, the smaller network waits on What-if") if done else _("not applied yet")
+    stands = _("applied, the smaller network waits on What-if") if was_applied(desk) else _("not applied yet")
     return (
         _("**{n}** of {all} groups planned, **{share}** fewer MACs").format(
             n=len(desk.plan), all=len(network.groups), share=percent(1 - after.macs / max(1, before.macs), 0)

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from pages.home.standing import following
-from pages.ui import links, state
+from pages.ui import links, standing, state
 from pages.ui.sizes import prepared
 from pruning_core.graph import Plan
 from tests.app.page_under_test import text_of
@@ -40,3 +40,11 @@ def test_the_next_step_follows_what_is_on_the_desk(monkeypatch):
     desk = pruned_desk(state.workspace(), "me")
     assert following(desk, True)[1] is links.to_fine_tune
     assert desk.model == replace(desk.model)
+
+
+def test_a_plan_that_another_recovery_was_applied_with_is_applied_everywhere(monkeypatch):
+    monkeypatch.setattr(state, "owner", lambda: "me")
+    planned = state.desk().with_plan(Plan({"layer1.0.conv1": (0, 1)}))
+    assert "not applied yet" in standing.plan(planned)
+    monkeypatch.setattr(standing, "_cuts", lambda base, plan: ["one"] if plan == planned.plan.to_json() else [])
+    assert "not applied yet" not in standing.plan(planned) + following(planned, True)[0]
