@@ -84,11 +84,15 @@ def follow(network: Network, desk: Desk, slot: DeltaGenerator, about: DeltaGener
     if standing.applied(desk):
         return
     try:
+        waited = _key(desk) not in _ready()
         with about.container():
             slider = engine.of(desk, network)
         _ready().add(_key(desk))
         plan = desk.plan
-        if slider.measured(plan) is None:
+        known = slider.measured(plan)
+        if known and waited:  # by another visitor, or before this one's page was loaded anew: it is not on the card yet
+            _measured(slider, known, slot)
+        if known is None:
             estimate = slider.estimate(plan)
             for found in slider.measuring(plan):
                 _measured(slider, found, slot)

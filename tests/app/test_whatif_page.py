@@ -184,6 +184,15 @@ def test_a_move_is_estimated_then_measured_and_the_record_says_how_far_off(page)
     assert "Mean over 2 moves" in text_of(page)  # known already: nothing was estimated
 
 
+def test_what_was_measured_for_somebody_else_stands_on_the_card(page):
+    page.slider(key="whatif.all").set_value(30).run()
+    found = metrics(page)["Accuracy"]
+    assert "%" in found
+    del page.session_state[live.READY]  # as in a visit that has not waited for anything yet
+    page.run()
+    assert metrics(page)["Accuracy"] == found
+
+
 def test_a_large_network_is_measured_when_asked_and_then_estimated(page, monkeypatch):
     monkeypatch.setattr(engine, "UNASKED_MACS", 0)
     monkeypatch.setattr(engine, "FEW", 48)
