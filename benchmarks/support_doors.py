@@ -35,6 +35,7 @@ DOORS = (
         )
     ),
 )
+PATH = re.compile(r"/[^\s'\"]*pytest-of[^\s'\"]*")  # where the test ran, on whichever machine
 # Which page says what these floors refuse; the first that fits.
 PAGES = {
     "datasets": "Load, data", "zoo": "Load, network", "studies/judging": "Load, what is judged",
@@ -86,7 +87,7 @@ class Doors:
         page = _page()
         if page is None or not (form := form_of(sentence)):
             return
-        first, count = self.refused.get((page, form), (sentence, 0))
+        first, count = self.refused.get((page, form), (PATH.sub("…", sentence), 0))
         self.refused[page, form] = first, count + 1
 
     # -- as text -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from pages.ui import state
+from pages.choose.restating import restate
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.language import N_, _
@@ -54,12 +54,4 @@ def ask(desk: Desk, model: LoadedModel, data: Dataset) -> None:
         if model.outputs.layout is None and not st.button(_("They are boxes so"), key=f"{key}.say", wrap=True):
             return
         with plain_errors():
-            _say(desk, said)
-
-
-def _say(desk: Desk, layout: Layout) -> None:
-    """The same network with its outputs read otherwise; the plan that was made for it stays with it."""
-    plan, made = desk.plan, desk.made_by(desk.model, desk.plan)
-    if state.choose_model(laid_out(desk.model, layout)) and plan:
-        state.choose_plan(plan, made)
-    st.rerun()
+            restate(desk, laid_out(desk.model, said))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import state
+from pages.choose.restating import restate
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.language import N_, _
@@ -48,12 +48,4 @@ def ask(desk: Desk, model: LoadedModel) -> None:
     )
     if chosen is not None and chosen is not found.meaning:
         with plain_errors():
-            _say(desk, chosen)
-
-
-def _say(desk: Desk, meaning: Meaning) -> None:
-    """The same network with another meaning; the plan that was made for it stays with it."""
-    plan, made = desk.plan, desk.made_by(desk.model, desk.plan)
-    if state.choose_model(said_of(desk.model, meaning)) and plan:
-        state.choose_plan(plan, made)
-    st.rerun()
+            restate(desk, said_of(desk.model, chosen))

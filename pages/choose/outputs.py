@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import state
+from pages.choose.restating import restate
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.language import _
@@ -37,17 +37,9 @@ def ask(desk: Desk, model: LoadedModel) -> None:
     )
     if chosen is not None and chosen != told.measured:
         with plain_errors():
-            _say(desk, chosen)
+            restate(desk, measured_of(desk.model, chosen))
 
 
 def _called(each: Output) -> str:
     shape = " × ".join(map(str, each.shape)) or "1"
     return f"{each.name} ({shape})" if each.name else shape
-
-
-def _say(desk: Desk, at: int) -> None:
-    """The same network with another output in front; the plan that was made for it stays with it."""
-    plan, made = desk.plan, desk.made_by(desk.model, desk.plan)
-    if state.choose_model(measured_of(desk.model, at)) and plan:
-        state.choose_plan(plan, made)
-    st.rerun()

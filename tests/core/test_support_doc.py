@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from benchmarks.support import FILES, PAGE, Seen, networks, page, patterns, sources
-from benchmarks.support_doors import Doors, form_of
+from benchmarks.support_doors import PATH, Doors, form_of
 from tests.core.walk_nets import WALKS
 
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -65,6 +65,10 @@ def test_what_is_refused_is_still_said() -> None:
     sentences = [row[1].replace("\0", "|") for row in rows_of("Refused by a page, with its sentence")]
     assert len(sentences) > 40
     assert [each for each in sentences if not form_of(each)] == [], AGAIN
+
+
+def test_no_place_of_a_machine_is_on_the_page() -> None:
+    assert not PATH.search(TEXT) and PATH.sub("…", "mkdir('/tmp/pytest-of-me/pytest-1/made')") == "mkdir('…')"
 
 
 def test_only_what_went_through_a_door_is_listed() -> None:
