@@ -61,7 +61,7 @@ if __name__ == "__main__":
     if not oidc.signed_in():
         st.stop()
     sidebar.draw_navigation(sections)
-    with server.first_paint_until_warm():
+    with server.first_paint_until_warm(page):
         sharing.receive()
         plan = sidebar.draw_desk()
     with plain_errors():

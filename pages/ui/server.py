@@ -106,10 +106,11 @@ WARM_UP = WarmUp()
 
 
 @contextmanager
-def first_paint_until_warm() -> Iterator[None]:
+def first_paint_until_warm(page: st.Page) -> Iterator[None]:
     """Around what needs the core but draws elsewhere; only the first seconds of a server have anything to wait for.
 
-    They are not empty either: the demo's figures stay until the block is left and the page draws its own.
+    They are not empty either: Home's first figures stay until the block is left and the page draws its own. Whoever
+    opened a link to another page sees that page's name, lest it look as if the link had led to Home.
     """
     place = st.empty()  # also when nothing is waited for: else all below it moves up, and a slider loses the keyboard
     if WARM_UP.done:
@@ -117,7 +118,10 @@ def first_paint_until_warm() -> Iterator[None]:
         return
     WARM_UP.start()
     with place.container():
-        first_paint.draw()
+        if page.url_path:
+            st.title(page.title)
+        else:
+            first_paint.draw()
         with st.spinner(_("Starting up: loading PyTorch. This happens once."), show_time=True):
             WARM_UP.wait()
     yield

@@ -137,6 +137,11 @@ def page(visitor: Callable[..., BrowserContext]) -> Page:
     return visitor().new_page()
 
 
+def crowd() -> float:
+    """Runnable threads per core, at least 1: by this much a promise of seconds stretches where others compute too."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def settle(page: Page) -> None:
     """Wait until the script has run to its end. Wait for the text that is expected as well: it may start again."""
     page.wait_for_selector(IDLE, timeout=SLOW_MS)

@@ -6,9 +6,14 @@ import time
 from playwright.sync_api import expect
 
 from pages.ui.cookie import USER_COOKIE
-from tests.browser.conftest import figure, settle
+from tests.browser.conftest import crowd, figure, settle
 
 FIRST_FIGURE_S = 10.0
+NOTE_TITLES = """
+    window.titles = []
+    new MutationObserver(() => document.querySelectorAll("h1").forEach(each => titles.push(each.innerText)))
+        .observe(document, {childList: true, subtree: true})
+"""
 
 
 def test_a_cold_server_shows_the_demos_figures_within_ten_seconds(own_server, visitor, record_property):
@@ -22,14 +27,19 @@ def test_a_cold_server_shows_the_demos_figures_within_ten_seconds(own_server, vi
     record_property("first figure, s", round(first, 2))
     record_property("all figures, s", round(time.monotonic() - opened, 2))
     print(f"first figure {first:.1f} s, all {time.monotonic() - opened:.1f} s")
-    assert first < FIRST_FIGURE_S
+    assert first < FIRST_FIGURE_S * crowd(), f"{crowd():.1f} runnable threads per core"
 
 
 def test_a_deep_link_to_a_cold_server_finds_its_page(own_server, page):
     """Without `server.lifespan` Streamlit would answer "Page not found", because there is a folder named `pages`."""
+    page.add_init_script(NOTE_TITLES)
     own_server.start()
     page.goto(f"{own_server.url}/sensitivity")
+    expect(page.get_by_text("Starting up")).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Sensitivity")
+    expect(page.get_by_text("Starting up")).to_have_count(0)
+    settle(page)
+    assert set(page.evaluate("titles")) == {"Sensitivity"}, "what it showed while it started was this page"
     expect(page).to_have_title("Sensitivity · PruneScope")
     assert page.get_by_role("dialog").count() == 0
 
