@@ -3,17 +3,16 @@
     python -m benchmarks.load --visitors 20 --minutes 10
 
 Each visitor is a web socket that speaks as a browser does (`tools/visitor.py`) and draws nothing: what Chromium itself
-would take of this machine is not in the figures. Everybody opens What-if, starts a sweep of the small demo of their own
-on Sensitivity, and moves the slider over all groups about once a second; in the end every sweep must be done.
+would take of this machine is not in the figures; with `--browsers` it is. Everybody opens What-if, starts a sweep of
+the small demo of their own on Sensitivity, and moves the slider over all groups about once a second; in the end every
+sweep must be done.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import os
-import random
 import socket
 import sqlite3
 import statistics
@@ -22,50 +21,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
 
+from benchmarks import load_browsers, visits
+from benchmarks.visits import Seen
 from tools.visitor import Visitor
 
 ROOT = Path(__file__).parents[1]
-BETWEEN_S = 1.0  # clicks, in the mean
-OWN = [[f"{100 * each:.0f} %" for each in some] for some in itertools.combinations((0.1, 0.3, 0.5, 0.7, 0.9), 3)] + [
-    [f"{100 * each:.0f} %" for each in some] for some in itertools.combinations((0.1, 0.3, 0.5, 0.7, 0.9), 2)
-]  # the ratios of each visitor's sweep
 START_S = 180.0
 MORE_S = 300.0  # for sweeps that wait after the last click
-
-
-@dataclass
-class Seen:
-    """What all visitors have met."""
-
-    clicks_s: list[float] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-
-def visit(address: str, number: int, until: float, seen: Seen) -> None:
-    dice = random.Random(number)
-    try:
-        with Visitor(address) as visitor:
-            visitor.open()
-            visitor.open("sensitivity")
-            visitor.choose(visitor.widget("button_group", "Ratios"), *OWN[number % len(OWN)])
-            visitor.press("Start the sweep")
-            visitor.open("whatif")
-            while time.monotonic() < until:
-                time.sleep(dice.uniform(0, 2 * BETWEEN_S))
-                slider = next(each for each in visitor.all("slider") if not each.options)
-                began = time.perf_counter()
-                visitor.slide(slider, dice.randrange(0, 90, 5))
-                seen.clicks_s.append(time.perf_counter() - began)
-                wrong = [each.body for each in visitor.all("alert") if each.format == 1] + visitor.all("exception")
-                seen.errors.extend(map(str, wrong))
-    except Exception as error:  # counted, not hidden
-        seen.errors.append(f"{type(error).__name__}: {error}"[:300])
 
 
 @contextlib.contextmanager
@@ -108,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--visitors", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--browsers", action="store_true", help="real ones: Chromium, on this machine")
     chosen = parser.parse_args()
     seen, at = Seen(), []
     with TemporaryDirectory() as name, server(Path(name)) as (address, pid):
@@ -115,15 +83,12 @@ def main() -> None:
             first.open("whatif")  # torch is loaded
         at.append(memory_mib(pid))
         until = time.monotonic() + 60 * chosen.minutes
-        crowd = [
-            threading.Thread(target=visit, args=(address, number, until, seen)) for number in range(chosen.visitors)
-        ]
-        for each in crowd:
-            each.start()
+        ways = load_browsers if chosen.browsers else visits
+        crowd = threading.Thread(target=ways.crowd, args=(address, chosen.visitors, until, seen))
+        crowd.start()
         time.sleep(max(0.0, until - time.monotonic()) / 2)
         at.append(memory_mib(pid))
-        for each in crowd:
-            each.join()
+        crowd.join()
         at.append(memory_mib(pid))
         deadline = time.monotonic() + MORE_S
         while any(state in ("queued", "running") for state, _ in sweeps(Path(name))) and time.monotonic() < deadline:
@@ -133,7 +98,8 @@ def main() -> None:
             print("the end of the server's log:", (Path(name) / "log").read_text("utf-8", "replace")[-5000:], sep="\n")
     ninth = statistics.quantiles(seen.clicks_s, n=10)[-1] if len(seen.clicks_s) > 1 else float("nan")
     middle = statistics.median(seen.clicks_s) if seen.clicks_s else float("nan")
-    print(f"{chosen.visitors} visitors, {chosen.minutes:g} minutes, load {os.getloadavg()[0]:.1f}")
+    kind = "browsers" if chosen.browsers else "visitors"
+    print(f"{chosen.visitors} {kind}, {chosen.minutes:g} minutes, load {os.getloadavg()[0]:.1f}")
     print(f"{len(seen.clicks_s)} clicks: median {middle:.2f} s, nine of ten within {ninth:.2f} s")
     print(f"{len(seen.errors)} errors", *dict.fromkeys(seen.errors), sep="\n  ")
     print(f"server's memory {' -> '.join(f'{each:.0f}' for each in at)} MiB (warm, half way, end)")
