@@ -18,9 +18,9 @@ import sqlite3
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -84,11 +84,11 @@ def main() -> None:
         at.append(memory_mib(pid))
         until = time.monotonic() + 60 * chosen.minutes
         ways = load_browsers if chosen.browsers else visits
-        crowd = threading.Thread(target=ways.crowd, args=(address, chosen.visitors, until, seen))
-        crowd.start()
-        time.sleep(max(0.0, until - time.monotonic()) / 2)
-        at.append(memory_mib(pid))
-        crowd.join()
+        with ThreadPoolExecutor(1) as beside:
+            crowd = beside.submit(ways.crowd, address, chosen.visitors, until, seen)
+            time.sleep(max(0.0, until - time.monotonic()) / 2)
+            at.append(memory_mib(pid))
+            crowd.result()
         at.append(memory_mib(pid))
         deadline = time.monotonic() + MORE_S
         while any(state in ("queued", "running") for state, _ in sweeps(Path(name))) and time.monotonic() < deadline:

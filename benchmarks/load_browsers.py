@@ -24,12 +24,12 @@ MACS = """() => [...document.querySelectorAll('[data-testid="stMetric"]')]
 
 def crowd(address: str, visitors: int, until: float, seen: Seen) -> None:
     """All of them, until ``time.monotonic()`` is ``until``."""
-    asyncio.run(_crowd(address, visitors, until, seen))
+    asyncio.run(_crowd(chromium.find(), address, visitors, until, seen))
 
 
-async def _crowd(address: str, visitors: int, until: float, seen: Seen) -> None:
+async def _crowd(path: str | None, address: str, visitors: int, until: float, seen: Seen) -> None:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium.find(), args=list(chromium.FLAGS))
+        browser = await playwright.chromium.launch(executable_path=path, args=list(chromium.FLAGS))
         await asyncio.gather(*(_visit(browser, address, number, until, seen) for number in range(visitors)))
         await browser.close()
 
