@@ -16,6 +16,7 @@ from pruning_core.errors import clip
 from pruning_core.export.as_brought import as_brought
 from pruning_core.export.builders import builder_of
 from pruning_core.export.document import Base, Figure, How, plan_document, to_json
+from pruning_core.export.keras_file import export_keras
 from pruning_core.export.lineage import Cut
 from pruning_core.export.onnx_file import export_onnx
 from pruning_core.export.program import Exported, export_pt2
@@ -26,6 +27,7 @@ from pruning_core.graph import Network
 from pruning_core.measuring.measures import Accuracy, Latency
 from pruning_core.measuring.registry import named
 from pruning_core.storage.codec import encode
+from pruning_core.storage.uploads import Root
 from pruning_core.zoo import LoadedModel, ModelRef
 from pruning_core.zoo.demos import demo
 from pruning_core.zoo.load import origin_of
@@ -34,18 +36,39 @@ SAFETENSORS, ZIP, ONNX = "application/x-safetensors", "application/zip", "applic
 
 
 @dataclass(frozen=True)
+class Checked:
+    """How far a file gives what the network gives, on batches of which sizes, and what else its maker says of it."""
+
+    batches: tuple[int, ...]
+    max_rel: float
+    notes: tuple[str, ...]
+
+    def told(self) -> list[str]:
+        """In the language of who reads it, who need not be who had it made."""
+        worst = (
+            _("largest difference {max_rel:.0e} of the largest output").format(max_rel=self.max_rel)
+            if self.max_rel
+            else _("no difference at all")
+        )
+        how = _("compared with the network on batches of {sizes}: {worst}").format(
+            sizes=", ".join(map(str, self.batches)), worst=worst
+        )
+        return [how, *map(said, self.notes)]
+
+
+@dataclass(frozen=True)
 class Built:
-    """A file's bytes, and what is to be said about it."""
+    """A file's bytes, and how they were checked."""
 
     name: str
     media: str
     data: bytes
-    notes: tuple[str, ...] = ()
+    checked: Checked | None = None
 
 
 def stem(ref: ModelRef) -> str:
     """The beginning of every file's name: letters, digits, dashes."""
-    name = re.sub(r"\.(pt2?|pth|th|tar|safetensors|onnx)$", "", ref.name)
+    name = re.sub(r"\.(pt2?|pth|th|tar|safetensors|onnx|keras)$", "", ref.name)
     plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower() or "network"
     return f"{plain}-pruned" if ref.source == "pruned" else plain
 
@@ -73,15 +96,15 @@ def onnx(model: LoadedModel, far: Far | None = None) -> Built:
     return _built(model, made, ".onnx", ONNX)
 
 
+def keras(model: LoadedModel, root: Root, far: Far | None = None) -> Built:
+    """Of a network that came as a file of Keras, which lies in the data directory; ``far`` as in ``program``."""
+    made = far.export("keras") if far else export_keras(model, root)
+    return _built(model, made, ".keras", ZIP)
+
+
 def _built(model: LoadedModel, made: Exported, suffix: str, media: str) -> Built:
-    sizes = ", ".join(f"{batch}" for batch in made.checked)
-    worst = (
-        _("largest difference {max_rel:.0e} of the largest output").format(max_rel=made.max_rel)
-        if made.max_rel
-        else _("no difference at all")
-    )
-    how = _("compared with the network on batches of {sizes}: {worst}").format(sizes=sizes, worst=worst)
-    return Built(f"{stem(model.ref)}{suffix}", media, made.data, (how, *made.notes))
+    checked = Checked(made.checked, made.max_rel, made.notes)
+    return Built(f"{stem(model.ref)}{suffix}", media, made.data, checked)
 
 
 # -- what was removed --------------------------------------------------------------------------------------------------

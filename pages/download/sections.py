@@ -11,15 +11,16 @@ import streamlit as st
 
 from pages.download import files, reporting
 from pages.download.figures import figures_of
-from pages.download.files import Built
+from pages.download.files import Built, Checked
 from pages.ui import links, numbers, outbox, standing, state, zeros
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, said
 from pages.ui.literal import code, literal, named
 from pruning_core.apart import household
 from pruning_core.apart.far import Far
 from pruning_core.export.document import Figure
+from pruning_core.export.keras_file import obstacle
 from pruning_core.export.lineage import Cut, cut_of
 from pruning_core.graph import Plan
 from pruning_core.zoo import LoadedModel, ModelRef
@@ -28,6 +29,7 @@ CUTS_KEPT = 3
 PROGRAM = N_("The whole network in one file: it runs wherever PyTorch does, without PruneScope and its own code.")
 PLAN = N_("What was removed from which network, and the figures with their provenance; with the weights, the network.")
 RECIPE = N_("The few lines that repeat the removal in a pipeline of your own.")
+KERAS = N_("As Keras 3 loads it: its own layers under their names, with the sizes and the weights that they have now.")
 ONNX = N_("The whole network for runtimes that are not PyTorch, such as ONNX Runtime, on phones or in browsers.")
 
 
@@ -39,7 +41,7 @@ class Stored:
     media: str
     digest: str
     size: int
-    notes: tuple[str, ...]
+    checked: Checked | None
 
 
 def whole(desk: Desk, model: LoadedModel) -> None:
@@ -64,6 +66,7 @@ def whole(desk: Desk, model: LoadedModel) -> None:
     _row("weights", _("Weights"), _weights_text(model), desk.model, lambda: files.weights(model))
     _row("pt2", _("Exported program"), _(PROGRAM), desk.model, lambda: files.program(model, _far(desk.model)))
     _row("onnx", "ONNX", _(ONNX), desk.model, lambda: files.onnx(model, _far(desk.model)))
+    _keras(desk.model, model)
 
 
 def pruned(desk: Desk, model: LoadedModel) -> None:
@@ -88,6 +91,7 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
     st.subheader(_("To run it"))
     _row("pt2", _("Exported program"), _(PROGRAM), ref, lambda: files.program(model, _far(ref)))
     _row("onnx", "ONNX", _(ONNX), ref, lambda: files.onnx(model, _far(ref)))
+    _keras(ref, model)
     st.subheader(_("To build on it"))
     _row("weights", _("Weights"), _weights_text(model), ref, lambda: files.weights(model))
     _masks(desk, model)
@@ -114,6 +118,16 @@ def pruned(desk: Desk, model: LoadedModel) -> None:
     if cut.base.ref.source == "demo" or files.codeless(cut.base.ref):
         what = _("The weights before pruning, which the script starts from.")
         _row("original", _("Original weights"), what, ref, lambda: _there(files.original(cut)))
+
+
+def _keras(ref: ModelRef, model: LoadedModel) -> None:
+    """Only of what came as a file of Keras."""
+    if ref.origin.architecture != "keras":
+        return
+    if why := obstacle(ref):
+        st.caption(literal(said(why)))
+        return
+    _row("keras", "Keras", _(KERAS), ref, lambda: files.keras(model, state.workspace(), _far(ref)))
 
 
 def _masks(desk: Desk, model: LoadedModel) -> None:
@@ -159,7 +173,8 @@ def _row(kind: str, title: str, text: str, ref: ModelRef, build: Callable[[], Bu
     if stored is None:
         return
     kept = stored
-    words.caption(" · ".join((code(kept.name), numbers.size_bytes(kept.size), *map(literal, kept.notes))))
+    told = kept.checked.told() if kept.checked else ()
+    words.caption(" · ".join((code(kept.name), numbers.size_bytes(kept.size), *map(literal, told))))
     outbox.button(kept.digest, kept.name, kept.media, key=f"download.{kind}", container=button)
 
 
@@ -202,7 +217,7 @@ def _frame(title: str, text: str) -> tuple[Any, Any]:
 
 def _store(built: Built) -> Stored:
     digest = state.workspace().artifacts.put(built.data)
-    return Stored(built.name, built.media, digest, len(built.data), built.notes)
+    return Stored(built.name, built.media, digest, len(built.data), built.checked)
 
 
 @st.cache_resource(show_spinner=False)

@@ -46,6 +46,8 @@ def introduction(model: LoadedModel) -> None:
     st.markdown(text)
     for note in model.notes:
         st.caption(literal(said(note)))
+    if model.ref.origin.architecture == "keras":
+        st.caption(_("It goes home as a file of Keras again, as an exported program (.pt2) or as ONNX, on Download."))
     if "command" in model.provenance:
         with st.popover(_("How it was trained"), icon=":material/history_edu:", type="tertiary", wrap=True):
             _training(model.provenance)

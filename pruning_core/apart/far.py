@@ -20,6 +20,7 @@ from pruning_core.criteria import CRITERIA, Criterion
 from pruning_core.datasets import DataRef, hold_out, load_splits
 from pruning_core.export.as_brought import as_brought
 from pruning_core.export.document import Base, plan_document
+from pruning_core.export.keras_file import export_keras
 from pruning_core.export.lineage import Cut, cut_of
 from pruning_core.export.onnx_file import export_onnx
 from pruning_core.export.program import Exported, export_pt2
@@ -102,8 +103,11 @@ def _cut(given: Given, folder: Path) -> Cut:
 def exporting(talk: Talk, given: Given, folder: Path) -> Any:
     """Leave the program as a file."""
     loaded = _loaded(given, folder)
-    model, example, names = as_brought(loaded)
-    made = export_pt2(model, example) if given["kind"] == "pt2" else export_onnx(model, example, names)
+    if given["kind"] == "keras":
+        made = export_keras(loaded, Borrowed(Path(given["root"]), folder / OUTBOX))
+    else:
+        model, example, names = as_brought(loaded)
+        made = export_pt2(model, example) if given["kind"] == "pt2" else export_onnx(model, example, names)
     (folder / MADE).write_bytes(made.data)
     return packed(Checked(made.any_batch, made.max_rel, made.checked, made.notes), {})
 
@@ -186,7 +190,7 @@ class Far:
         return asked(self.house, task, {"ref": self.ref.to_json(), **given}, self.workspace, self.ref.name, read)
 
     def export(self, kind: str) -> Exported:
-        """As ``export_pt2`` or ``export_onnx`` ("pt2", "onnx")."""
+        """As ``export_pt2``, ``export_onnx`` or ``export_keras`` ("pt2", "onnx", "keras")."""
 
         def read(result: Any, child: Child) -> Exported:
             told: Checked = unpacked(result, {}, Checked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -94,11 +94,13 @@ def difference(traced: Traced, other: nn.Module) -> float:
 
     Raises UserError when it is above the tolerance.
     """
-    gaps = []
+    return apart(traced.network, other, map(traced.of, traced.batches))
+
+
+def apart(network: nn.Module, other: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> float:
+    """As ``difference``, of ``network`` and what was written of it."""
     with torch.no_grad():
-        for batch in traced.batches:
-            x = traced.of(batch)
-            gaps.append(relative(outputs(other(*x)), outputs(traced.network(*x))))
+        gaps = [relative(outputs(other(*x)), outputs(network(*x))) for x in batches]
     worst = max(gaps)
     if not all(gap <= TOLERANCE for gap in gaps):  # a gap that is not a number is none either
         raise UserError(f"The written network differs from the pruned one by {worst:.1e} of the largest output.")

@@ -31,7 +31,7 @@ TYPES = {1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16"
 CARRIED = ("archive_format", "archive_version", "byteorder", ".data/version", ".data/serialization_id")
 MOST_JSON = 32 << 20  # bytes of the graph's description; a network of 2,000 operators has two million
 AGAIN = f"Export it again with {EXPORT}."
-NOTE = "an exported program: whatever behaves differently in train and eval mode is as it was when it was exported"
+NOTE = "An exported program: whatever behaves differently in train and eval mode is as it was when it was exported."
 
 _LOADING = threading.Lock()  # torch keeps the program being read in a global
 

@@ -43,9 +43,9 @@ ELSEWHERE = f"Or upload the network as {EXPORT}."
 def compared_note(options: Mapping[str, Any]) -> str:
     """What to say of a converted network; ``options`` as :func:`compared` gave them."""
     if "reference_difference" not in options:
-        return "converted from ONNX; not compared with another implementation, because none at hand runs this file"
+        return "Converted from ONNX; not compared with another implementation, because none at hand runs this file."
     difference, referee = options["reference_difference"], options.get("referee", "ONNX's reference")
-    return f"converted from ONNX; scores within {difference:.0e} of {referee}'s, relative to the largest"
+    return f"Converted from ONNX; scores within {difference:.0e} of {referee}'s, relative to the largest."
 
 
 def read_onnx(path: Path, name: str, wanted: Wanted = NOTHING) -> Program:
@@ -63,7 +63,7 @@ def read_onnx(path: Path, name: str, wanted: Wanted = NOTHING) -> Program:
     converted = _converted(model, name)
     plain_slopes(converted)
     outputs = [each.name for each in model.graph.output]
-    note = "converted from ONNX"
+    note = "Converted from ONNX."
     return Program.of(converted.eval(), inputs, batch, name, note, wanted, outputs, hold_sizes)
 
 

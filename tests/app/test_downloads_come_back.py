@@ -200,6 +200,8 @@ def test_every_download_comes_back(tmp_path, monkeypatch, base, times, tuned):
     rebuilt = base not in ("tokens.pt2", "tokens.onnx", "net.keras", "spotter.pt2")
 
     written = {"pt2": files.program(small), "onnx": files.onnx(small), "safetensors": files.weights(small)}
+    if base.endswith(".keras"):
+        written["keras"] = files.keras(small, tmp_path)
     for kind, built in written.items():
         if kind == "safetensors" and not rebuilt:
             with pytest.raises(UserError, match="fit no known architecture"):

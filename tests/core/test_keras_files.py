@@ -167,9 +167,17 @@ def test_sizes_that_are_left_open_are_asked_for(keras: Any, tmp_path: Path) -> N
     assert read_keras(path, "open.keras", Wanted({height: 12, width: 10})).interface.size == (3, 12, 10)
 
 
+def test_a_layer_that_is_used_thrice_is_read_as_often(keras: Any, tmp_path: Path) -> None:
+    def thrice(lib: Any, x: Any) -> Any:
+        same = lib.Dense(60)
+        return same(same(same(x)))
+
+    check_alike((model := one(thrice, (60,))(keras)), saved(model, tmp_path))
+
+
 def test_what_acts_in_training_alone_is_left_out_and_named(keras: Any, tmp_path: Path) -> None:
     program = read_keras(saved(CASES["a chain"](keras), tmp_path), "chain.keras")
-    assert program.note.endswith("left out, as they act in training alone: RandomFlip")
+    assert program.note.endswith("left out, as they act in training alone: RandomFlip.")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,17 @@ MOST_JSON = 32 << 20  # bytes of a description; a network of 500 layers has half
 AGAIN = "Save it again with model.save('model.keras')."
 
 
-def parts(path: Path, name: str) -> tuple[Any, bytes]:
-    """(description of the network, bytes of the file of weights). Raises UserError where one is missing or damaged."""
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The description of a network, the bytes of its file of weights, and the version of Keras that wrote them."""
+
+    said: Any
+    weights: bytes
+    version: str
+
+
+def parts(path: Path, name: str) -> Parts:
+    """What the file at ``path`` holds. Raises UserError where something is missing or damaged."""
     with open_zip(path, name, MAX_FILE_BYTES) as archive:
         members = {member.filename: member for member in archive.infolist()}
         missing = [part for part in (METADATA, CONFIG, WEIGHTS) if part not in members]
@@ -32,7 +42,8 @@ def parts(path: Path, name: str) -> tuple[Any, bytes]:
                 f"{quoted(name)} was saved by Keras {clip(version, 20)}; files of Keras 3 are read. Load it in Keras 3 "
                 "and save it again with model.save('model.keras')."
             )
-        return _json(read_member(archive, CONFIG, name), name), read_member(archive, WEIGHTS, name)
+        said = _json(read_member(archive, CONFIG, name), name)
+        return Parts(said, read_member(archive, WEIGHTS, name), version)
 
 
 def _version(metadata: Any) -> str:

@@ -8,7 +8,7 @@ layers that flatten, mostly once.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from pruning_core.errors import UserError, quoted
-from pruning_core.zoo.keras_files.config import Layer
+from pruning_core.zoo.keras_files.config import Layer, Source
 from pruning_core.zoo.keras_files.weights import Weights
 from pruning_core.zoo.programs.watch import MOST_STEPS
 
@@ -31,6 +31,10 @@ class Value:
     node: fx.Node
     rank: int
     first: bool = False
+
+    def shape(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """In Keras's order, of a node of such ``sizes``."""
+        return tuple(sizes[self.dim(axis)] for axis in range(self.rank))
 
     def dim(self, axis: int) -> int:
         """Where the dimension that Keras calls ``axis`` lies."""
@@ -50,6 +54,8 @@ class Builder:
         self._steps = 0
         self._scope: tuple[str, ...] = ()
         self._paths: dict[tuple[str, ...], str] = {(): ""}
+        # networks that a network lies in, it last -> what its layers give, as its first use has it
+        self.values: dict[tuple[str, ...], Mapping[Source, Any]] = {}
 
     @contextmanager
     def within(self, name: str) -> Iterator[None]:
@@ -62,6 +68,10 @@ class Builder:
             yield
         finally:
             self._scope = before
+
+    def keep(self, made: Mapping[Source, Any]) -> None:
+        """``made`` is what the layers of this network give."""
+        self.values.setdefault(self._scope, made)
 
     def input(self, rank: int, first: bool) -> Value:
         """The next input; what a file calls it would become an argument in Python."""

@@ -21,7 +21,7 @@ from pruning_core.zoo.keras_files.weights import Weights
 from pruning_core.zoo.programs.program import Program
 from pruning_core.zoo.programs.watch import RANK
 
-NOTE = "rebuilt from Keras, layer by layer, with channels first"
+NOTE = "Rebuilt from Keras, layer by layer, with channels first."
 OVER_STEPS = ("Conv1D", "SeparableConv1D", "DepthwiseConv1D", "Conv1DTranspose", "MaxPooling1D", "AveragePooling1D")
 
 
@@ -32,9 +32,43 @@ def read_keras(path: Path, name: str, wanted: Wanted = NOTHING) -> Program:
     the file runs. Raises UserError when it is damaged, hostile or too large, or holds a layer that is not read here,
     which is named; OpenSizes where sizes are open that ``wanted`` does not say.
     """
-    said, data = parts(path, name)
+    held = parts(path, name)
+    return program_of(held.said, Weights(held.weights, name), name, wanted)
+
+
+def program_of(said: Any, weights: Weights, name: str, wanted: Wanted = NOTHING) -> Program:
+    """As ``read_keras``, of a file whose description is ``said``."""
+    made = lowered(said, weights, name)
+    batch = batch_of(made.inputs, name)
+    note = NOTE
+    if made.without:
+        note = (
+            "Rebuilt from Keras, layer by layer, with channels first; left out, as they act in training alone: "
+            f"{', '.join(made.without)}."
+        )
+    return Program.of(made.model, wanted.closed(made.inputs, name), batch, name, note, wanted, made.outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A network of torch's layers, as it was described; ``model`` is called with ``inputs`` one by one.
+
+    outputs: what the layers are called that give them. without: classes that were left out. values: networks that a
+    network lies in, it last -> what its layers give.
+    """
+
+    model: fx.GraphModule
+    network: Network
+    inputs: tuple[Declared, ...]
+    outputs: tuple[str, ...]
+    without: tuple[str, ...]
+    values: Mapping[tuple[str, ...], Mapping[Source, Any]]
+
+
+def lowered(said: Any, weights: Weights, name: str) -> Lowered:
+    """What a file describes (``said``), of layers of torch with ``weights``. Raises UserError as ``read_keras``."""
     whole = network(said, name)
-    b = Builder(Weights(data, name), name)
+    b = Builder(weights, name)
     held = {layer.name: layer for layer in whole.layers}
     inputs = [held[source.layer] for source in whole.inputs if source.layer in held]
     turns, tokens = Turns.of(whole), _looked_up(whole)
@@ -48,13 +82,11 @@ def read_keras(path: Path, name: str, wanted: Wanted = NOTHING) -> Program:
             Declared(layer.name[:LONGEST_NAME], (*shape[:1], *shape[-1:], *shape[1:-1]) if turned else shape, kind)
         )
     check_types(tuple(declared), name)
-    batch = batch_of(tuple(declared), name)
     found = [b.first(v) if turns.of_rank(v.rank) else b.last(v) for v in _called(b, whole, values)]
     b.graph.output(found[0].node if len(found) == 1 else tuple(value.node for value in found))
     model = fx.GraphModule(b.root, b.graph).eval()
-    note = f"{NOTE}; left out, as they act in training alone: {', '.join(sorted(b.without))}" if b.without else NOTE
-    outputs = [source.layer for source in whole.outputs]
-    return Program.of(model, wanted.closed(tuple(declared), name), batch, name, note, wanted, outputs)
+    outputs = tuple(source.layer for source in whole.outputs)
+    return Lowered(model, whole, tuple(declared), outputs, tuple(sorted(b.without)), b.values)
 
 
 @dataclass(frozen=True)
@@ -125,6 +157,7 @@ def _called(b: Builder, network: Network, given: Sequence[Value]) -> list[Value]
     for use in order:
         if use in wants:
             made[use] = _used(b, layers[use.layer], layers[use.layer].calls[use.call], made)
+    b.keep(made)
     return [_found(b, made, source) for source in network.outputs]
 
 

@@ -83,7 +83,10 @@ def _steps(b: Builder, layer: Layer, part: str, said: Settings, below: str, x: V
             two = bias[0] if said.kind == "GRU" else torch.stack([bias[0], torch.zeros_like(bias[0])])
             tensors |= {"bias_ih_l0": _gates(two[0], gates), "bias_hh_l0": _gates(two[1], gates)}
         named = {} if gated else {"nonlinearity": said.word("activation", "tanh", "tanh", "relu")}
-        return filled(kind, len(weight), units, bias=biased, batch_first=True, tensors=tensors, **named)
+        made = filled(kind, len(weight), units, bias=biased, batch_first=True, tensors=tensors, **named)
+        if bias and said.kind != "GRU":  # Keras has one, which would be trained twice
+            made.get_parameter("bias_hh_l0").requires_grad_(False)
+        return made
 
     back = said.flag("go_backwards")
     node = b.call(torch.flip, x.node, [1]) if back else x.node

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,21 +13,24 @@ from pruning_core.errors import UserError, clip, quoted
 from pruning_core.zoo.keras_files.archive import AGAIN
 
 KINDS = ("float16", "float32", "float64", "int32", "int64")
+STATES = (*KINDS, "uint32", "uint8", "bool")  # beside weights: what a dropout draws from
 MOST_VARIABLES = 16  # of one layer
+MOST_PARTS = 100_000  # groups and arrays of a file
 
 
 class Weights:
     """The file of weights in ``data``; ``name`` is what the user calls the whole.
 
     Nothing but a hard link is followed, and nothing but an array that lies in this file whole and as it is is read:
-    no other files, no packed or virtual arrays, none whose numbers are not stored. Together no more is read than the
-    file holds, so that many links to one array do not fill the memory.
+    no other files, no packed or virtual arrays, none whose numbers are not stored. All arrays together are no more
+    than the file holds, so that many links to one array do not fill the memory.
     """
 
     def __init__(self, data: bytes, name: str) -> None:
         import h5py
 
         self._name, self._left, self._bytes = name, len(data), data
+        self._counted: set[str] = set()  # a layer that is used twice is read twice
         self._h5: Any = h5py
         try:
             self._file: Any = h5py.File.in_memory(data)
@@ -40,11 +44,33 @@ class Weights:
             number = 0 if group is None else len(group)
             if number > MOST_VARIABLES:
                 raise self._damaged()
-            return [self._read(group, str(at)) for at in range(number)]
+            return [self._value(f"{place}/vars/{at}", self._array(group, str(at), place)) for at in range(number)]
         except UserError:
             raise
         except Exception as error:  # as above
             raise self._damaged() from error
+
+    def every(self, place: str = "layers") -> Iterator[tuple[str, np.ndarray]]:
+        """(where it lies, numbers) of every array below ``place``, one at a time."""
+        found, seen = [place], 0
+        try:
+            while found and (seen := seen + 1):
+                group = self._group(place := found.pop())
+                if seen + len(found) + len(group or ()) > MOST_PARTS:  # a group may lie in itself
+                    raise self._damaged()
+                for part in group or ():
+                    if isinstance(self._linked(group, part), self._h5.Group):
+                        found.append(f"{place}/{part}")
+                    else:
+                        yield f"{place}/{part}", np.asarray(self._array(group, part, place, STATES)[()])
+        except UserError:
+            raise
+        except Exception as error:  # as above
+            raise self._damaged() from error
+
+    def _value(self, path: str, array: Any) -> Tensor:
+        """What the variable at ``path`` is read as."""
+        return torch.from_numpy(np.asarray(array[()]).astype(np.float32).reshape(array.shape))
 
     def _group(self, place: str) -> Any:
         """None where there is none."""
@@ -65,11 +91,12 @@ class Weights:
             )
         return group[part]
 
-    def _read(self, group: Any, part: str) -> Tensor:
+    def _array(self, group: Any, part: str, place: str, kinds: tuple[str, ...] = KINDS) -> Any:
+        """The array that is ``part`` of ``group`` at ``place``, after it was judged."""
         array = self._linked(group, part)
         if type(array) is not self._h5.Dataset:
             raise self._damaged()
-        if array.dtype.name not in KINDS or array.shape is None:
+        if array.dtype.name not in kinds or array.shape is None:
             raise UserError(
                 f"Weights of {quoted(self._name)} are of the type {quoted(clip(str(array.dtype), 40))}, which is not "
                 "read here. Save the network with weights of float32."
@@ -77,13 +104,15 @@ class Weights:
         plain = not array.is_virtual and array.external is None and array.chunks is None
         plain = plain and array.id.get_create_plist().get_nfilters() == 0
         size = int(np.prod(array.shape, dtype=object)) * array.dtype.itemsize
-        if not plain or array.id.get_storage_size() != size or size > self._left:
+        counted = 0 if f"{place}/{part}" in self._counted else size
+        if not plain or array.id.get_storage_size() != size or counted > self._left:
             raise UserError(
                 f"An array of weights of {quoted(self._name)} claims numbers that the file does not store as they are. "
                 f"It was not read. {AGAIN}"
             )
-        self._left -= size
-        return torch.from_numpy(np.asarray(array[()]).astype(np.float32).reshape(array.shape))
+        self._counted.add(f"{place}/{part}")
+        self._left -= counted
+        return array
 
     def _damaged(self) -> UserError:
         return UserError(f"The weights of {quoted(self._name)} are damaged. {AGAIN}")

@@ -16,10 +16,6 @@ from pruning_core.zoo.programs.sizes import Tried, follow_sizes
 from pruning_core.zoo.programs.trial import trial
 
 REWRITTEN, PIECES = "rewritten", "in pieces"
-SAID = {
-    REWRITTEN: "exported for exactly {} at a time; rewritten for any number, with the same scores",
-    PIECES: "exported for exactly {} at a time, so it runs in pieces of that many",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +78,12 @@ class Program:
 
     def said(self, way: str) -> str:
         """The same in words."""
-        return SAID[way].format(f"{self.batch_size} image(s)")
+        if way == REWRITTEN:
+            return (
+                f"Exported for exactly {self.batch_size} image(s) at a time; rewritten for any number, with the same "
+                "scores."
+            )
+        return f"Exported for exactly {self.batch_size} image(s) at a time, so it runs in pieces of that many."
 
 
 def _outputs(model: fx.GraphModule, tried: Tried, names: Sequence[str]) -> tuple[Output, ...]:
