@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.fx import GraphModule
 from torch.utils._pytree import tree_leaves
 
 from pruning_core.errors import UserError
@@ -68,7 +69,7 @@ def trace(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Traced:
         try:
             batch = Dim("batch", min=1)
             program = torch.export.export(network, two, dynamic_shapes=tuple({0: batch} for _ in two))
-            free = Traced(network, program, two, True, ())
+            free = Traced(network, _without_places(program), two, True, ())
             difference(free, program.module())
         except Exception:  # the network's own code, or a rule of torch.export, in any way
             return _fixed(network, inputs)
@@ -83,10 +84,20 @@ def _fixed(network: nn.Module, inputs: tuple[Tensor, ...]) -> Traced:
             f"This network cannot be written as an exported program: {_first_line(error)} "
             "Take the weights and the plan instead, and build it with its own code."
         ) from error
+    _without_places(program)
     batch = len(inputs[0])
     count = "1 image" if batch == 1 else f"{batch} images"
     note = f"It takes exactly {count} at a time: the network could not be followed for any number of them."
     return Traced(network, program, inputs, False, (note,))
+
+
+def _without_places(program: ExportedProgram) -> ExportedProgram:
+    """torch.export notes for every operator on which line of which file it stood: of this machine, and maybe of code
+    that nobody gives away."""
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, GraphModule) else ():
+            node.meta.pop("stack_trace", None)
+    return program
 
 
 def difference(traced: Traced, other: nn.Module) -> float:

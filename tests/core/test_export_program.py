@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -190,3 +191,18 @@ def test_an_exported_program_of_several_inputs_runs():
     model = Pair().eval()
     made = export_pt2(model, (torch.zeros(1, 1, 8, 8), torch.full((1, 5), 6)))
     assert made.any_batch and made.max_rel == 0
+
+
+class OneAtATime(nn.Module):
+    """Cannot be followed for any number of images."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1).sum(1) * len(x.tolist())
+
+
+@pytest.mark.parametrize("export", [export_pt2, export_onnx])
+@pytest.mark.parametrize("made", [lambda: cut(Residual).removal.model, OneAtATime], ids=["any batch", "one image"])
+def test_a_file_names_no_folder_and_no_line_of_code_of_where_it_was_written(export, made):
+    data = export(made(), torch.zeros(1, 1, 8, 8)).data
+    places = [str(Path(__file__).parent), str(Path(torch.__file__).parent), "x.flatten(1).sum(1)", ".py"]
+    assert not [each for each in places if each.encode() in data]
