@@ -28,6 +28,7 @@ LONGEST = 7000  # characters of a token: what servers and mail programs let thro
 UNPACKED = 1 << 20  # bytes
 DEEPEST = 8  # removals one after the other
 DAMAGED = "This link is damaged, or another program made it. Ask for it again, or open the plan's file instead."
+LATER = "This link was made by a later version of PruneScope. Update PruneScope, or ask for the plan's file instead."
 STRANGE_NETWORK = (
     "This names a network whose weights this server does not have, or was not asked to share: they lie on another one. "
     "Load the network's file here, then open the plan's file."
@@ -77,13 +78,15 @@ def token(shared: Shared) -> str:
 
 
 def from_token(text: str) -> Shared:
-    """Raises UserError for everything that ``token`` did not write."""
+    """Raises UserError for everything that ``token`` did not write, and for what a later version wrote."""
     try:
         if len(text) > LONGEST:
             raise ValueError("too long")
         content = json.loads(_unpacked(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)))
+        if isinstance(content["v"], int) and content["v"] > VERSION:
+            raise UserError(LATER)
         if content["v"] != VERSION:
-            raise ValueError("another version")
+            raise ValueError("no version of ours")
         plan = Plan({str(key): from_ranges(runs) for key, runs in content["plan"].items()})
         return shared(content["model"], content["data"], plan)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, zlib.error) as error:
