@@ -34,7 +34,7 @@ KNOBS = {"Choice", "Range", "Toggle"}
 ADVANCES = {"Stage": 0, "Progress": 2, "staged_as": 1}
 # What a method is made of, called by its name.
 PHASES = {"Train", "Cut", "Apply", "Recover", "Mend", "Snapshot", "Rewind", "Mask", "Judge", "FindWidths", "Diversify"}
-PHASES |= {"Rebuild", "Reinitialise"}
+PHASES |= {"Rebuild", "Reinitialise", "Absorb"}
 PARTS = {"named", "reason", "NO_RULE", "BY_DATA"}  # variables: the end of a phase's name; why a channel stays
 TITLES, WORDS = {"name", "title", "says"}, {"NAMES", "UNITS"}  # of classes; dictionaries of modules
 PHRASES = {"text", "told"}  # functions and properties whose few words stand inside sentences of pages

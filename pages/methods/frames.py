@@ -17,6 +17,7 @@ from pruning_core.measuring.measures import TOP1
 from pruning_core.methods.channel_gating import Gating
 from pruning_core.methods.feature_boosting import Boosting
 from pruning_core.methods.phases import (
+    Absorb,
     Apply,
     Cut,
     Diversify,
@@ -79,6 +80,8 @@ def what(phase: Phase) -> str:
             return _("renew batch-norm statistics")
         case Mend():
             return _("refit by least squares what reads the cut channels")
+        case Absorb():
+            return _("hand the mean of the cut channels to what reads them")
         case Snapshot():
             return _("remember the weights")
         case Rewind(zeros=zeros):

@@ -209,6 +209,15 @@ def fitted(fit: System, apart: System, old: Tensor, *, shift: bool = True, pulls
     return Fit(weight, constant, best, max(before, 0.0) / whole, max(after, 0.0) / whole)
 
 
+def shifted(x: Tensor, y: Tensor, old: Tensor, *, shift: bool = True) -> Fit:
+    """The old weights (K, O) float64, and the constant that is best for them: of rows x (M, K) and y (M, O)."""
+    left = (y - x @ old.to(x.dtype)).double()
+    constant = left.mean(0) if shift else torch.zeros_like(left[0])
+    spread = max(float((y.double() - y.mean(0, dtype=torch.float64)).square().sum()), 1e-300)
+    error = float((left - constant).square().sum()) / spread
+    return Fit(old, constant, float("inf"), error, error)
+
+
 def least(error: Callable[[float], float], pulls: Sequence[float]) -> tuple[float, float]:
     """The pull with the least error and that error, going down from the middle: few of them are tried."""
     known: dict[int, float] = {}

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan
 from pruning_core.graph.removing.attention import HeadAttention
-from pruning_core.mending.equations import Fit, System, fitted, system
+from pruning_core.mending.equations import Fit, System, fitted, shifted, system
 from pruning_core.mending.known import Known, Refit, Step, way
 from pruning_core.mending.looking import Looked, Report, look
 from pruning_core.mending.statistics import Moments, NormCalls, stretched
@@ -72,7 +72,8 @@ class Mender:
     """Refits every weight that reads a cut group, for one plan after the other; no labels and no gradients are needed.
 
     ``images`` (N, ...) are inputs of the network, normalised, on its device; at most ``positions`` output positions of
-    each are looked at. Plans cut only ``groups``, all of the network's where none are named. A walk holds, of all
+    each are looked at. Plans cut only ``groups``, all of the network's where none are named. Without ``weights`` these
+    stay as they are, and only biases and statistics of norms make good what was lost on average. A walk holds, of all
     images, the activations that are still needed where it stands. What is known from plans before is not done again:
     the walk through the unpruned network, and layers up to which nothing is cut otherwise. The caller's model is
     untouched, and must stay as it is. To be called by several threads. Raises UserError for fewer than two images.
@@ -87,10 +88,12 @@ class Mender:
         groups: Iterable[str] | None = None,
         positions: int = POSITIONS,
         seed: int = 0,
+        weights: bool = True,
     ) -> None:
         if len(images) < 2:
             raise UserError("Mending compares images with images set apart. Choose at least two.")
         self.model, self.network, self.images, self.positions = model, network, images, positions
+        self.weights = weights
         wanted = None if groups is None else set(groups)
         readers = {m.parameter: m.dim for group in network.groups for m in group.consumers}
         self.dice = {name: seed * 1_000_003 + number for number, name in enumerate(readers)}
@@ -223,7 +226,7 @@ class _Walk:
         for number, old in enumerate(layer.matrices(weight)):
             entries = layer.entries(layer.inputs(self.readers[name], self._kept(name), number))
             x = [parts[number].index_select(2, entries) for parts in seen]
-            fit = fitted(*self._systems(x, [parts[number] for parts in aims]), old[entries].double(), shift=free)
+            fit = self._fit(x, [parts[number] for parts in aims], old[entries].double(), free)
             whole = old.clone()
             whole[entries] = fit.weight.to(old.dtype)
             new.append(whole)
@@ -233,6 +236,11 @@ class _Walk:
         if isinstance(bias, Tensor):
             changed[name.removesuffix("weight") + "bias"] = torch.cat([fit.shift for fit in fits]).to(bias.dtype)
         return Step(changed, _told(name, fits))
+
+    def _fit(self, x: list[Tensor], y: list[Tensor], old: Tensor, shift: bool) -> Fit:
+        if self.by.weights:
+            return fitted(*self._systems(x, y), old, shift=shift)
+        return shifted(*(torch.cat([part.flatten(0, 1) for part in parts]) for parts in (x, y)), old, shift=shift)
 
     def _systems(self, x: list[Tensor], y: list[Tensor]) -> tuple[System, System]:
         """Of rows (n, P, ...) per batch: from images to fit, and from those set apart."""

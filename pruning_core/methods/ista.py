@@ -14,7 +14,7 @@ from pruning_core.graph import Network, Plan
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.in_paper import InPaper
-from pruning_core.methods.phases import Cut, Learnt, Phase, Train, Within
+from pruning_core.methods.phases import Absorb, Cut, Learnt, Phase, Train, Within
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import Slices, joined, scales, without_scales
 from pruning_core.taxonomy import Card, Data, Family, Paper, Published, Time
@@ -85,7 +85,8 @@ class SparseScales(Method):
 
     $\gamma \leftarrow \operatorname{sign}(v)\max(|v| - \eta\rho\lambda_l, 0)$ with
     $v = \gamma - \eta\,\partial\mathcal{L}/\partial\gamma$: a soft threshold after every step, instead of a penalty
-    whose gradient makes a scale jitter around zero. Layers whose channels cost more are pressed harder.
+    whose gradient makes a scale jitter around zero. Layers whose channels cost more are pressed harder. What channels
+    without a scale still add, a constant, is handed to the layers that read them.
 
     When it fails: without batch norms. With a strength that is too small for so short a training few scales reach
     zero, and the budget then takes the smallest of the others.
@@ -132,4 +133,5 @@ class SparseScales(Method):
     def phases(self, goal: Goal) -> Iterator[Phase]:
         yield Train(0.6, (ProximalScales(self.strength),), keep="last", name="scales towards zero")
         yield Cut(Learnt(), Within(GlobalThreshold(normalise="none"), staged(goal, 1)), name="zero and smallest scales")
+        yield Absorb(name="their shifts")
         yield Train(0.4, name="without the threshold")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -15,7 +15,7 @@ from pruning_core.graph import Network
 from pruning_core.knobs import Range
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.in_paper import InPaper
-from pruning_core.methods.phases import Cut, Phase, Train, Within
+from pruning_core.methods.phases import Absorb, Cut, Phase, Train, Within
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import Slices, scales, without_scales
 from pruning_core.taxonomy import Card, Data, Family, Time
@@ -25,7 +25,10 @@ from pruning_core.training.watch import Watch
 
 @dataclass(frozen=True)
 class ScalePenalty(HookSpec):
-    """``strength`` times the sum of the absolute scales of all batch norms whose channels can be cut."""
+    """``strength`` times the sum of the absolute scales of all batch norms whose channels can be cut.
+
+    No weight decay acts on these scales beside it: that shrinks the large ones most, and tells none apart.
+    """
 
     watches: ClassVar = (Watch("scales", "Batch-norm scales", "absolute value"),)
     strength: Annotated[float, Range(0.0, 0.1, "Penalty on scales")] = 1e-3
@@ -37,6 +40,9 @@ class ScalePenalty(HookSpec):
 class _ScalePenalty(Hook):
     def __init__(self, strength: float, found: list[Slices]) -> None:
         self._strength, self._scales = strength, found
+
+    def undecayed(self) -> Sequence[Tensor]:
+        return [each.tensor for each in self._scales]
 
     def penalty(self, moment: Moment) -> Tensor:
         return self._strength * torch.stack([each.rows().abs().sum() for each in self._scales]).sum()
@@ -51,11 +57,11 @@ class NetworkSlimming(Method):
 
     $\mathcal{L} + \lambda \sum_l \|\gamma_l\|_1$: the penalty pulls the scales of channels that the task does not need
     towards zero; one threshold through the whole network then decides, so that every layer finds its own width. With
-    several passes each one removes the same share of what is left.
+    several passes each one removes the same share of what is left. A channel with a small scale may still add a
+    constant, its shift: the layers that read it get it into their biases, or their norms' means.
 
     When it fails: networks without batch norms have no such scales. After a short training the scales are not yet two
-    heaps, small and large, and the threshold cuts through the middle. A channel with a small scale may still add a
-    constant, its shift, which the training after the cut has to make up for.
+    heaps, small and large, and the threshold cuts through the middle.
     """
 
     card: ClassVar = Card(
@@ -95,4 +101,5 @@ class NetworkSlimming(Method):
             yield Train(0.5 / self.passes, (ScalePenalty(self.strength),), keep="last", name=f"small scales{named}")
             budget = staged(goal, number / self.passes)
             yield Cut(BatchNormScale(), Within(GlobalThreshold(), budget), name=f"the smallest scales{named}")
+            yield Absorb(name=f"their shifts{named}")
             yield Train(0.5 / self.passes, name=f"without the penalty{named}")

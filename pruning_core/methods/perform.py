@@ -11,6 +11,7 @@ from pruning_core.methods.diversity import diversified
 from pruning_core.methods.finding import finding
 from pruning_core.methods.masking import masked, reinitialised, with_zeros_of
 from pruning_core.methods.phases import (
+    Absorb,
     Apply,
     Cut,
     Diversify,
@@ -108,7 +109,11 @@ def _step(phase: Phase, state: State, setup: Setup) -> Generator[Event, None, St
             model = yield from told(work, lambda share: (Progress(round(100 * share), 100, "%"),))
             return replace(state, model=model)
         case Mend():
-            return (yield from _mend(phase, state, setup))
+            return (
+                yield from _mend(phase, state, setup, staged_as(phase, "refitting the layers that read what is left"))
+            )
+        case Absorb():
+            return (yield from _mend(phase, state, setup, staged_as(phase, "handing on what was constant")))
         case Snapshot(key=key):
             return replace(state, snapshots={**state.snapshots, key: Snap(state.model, state.plan)})
         case Rewind():
@@ -140,11 +145,10 @@ def _judge(phase: Judge, state: State, setup: Setup) -> Generator[Event, None, S
     return replace(state, learnt=learnt)
 
 
-def _mend(phase: Mend, state: State, setup: Setup) -> Generator[Event, None, State]:
+def _mend(phase: Mend | Absorb, state: State, setup: Setup, said: str) -> Generator[Event, None, State]:
     if state.uncut is None:
         return state
-    stage = Stage(staged_as(phase, "refitting the layers that read what is left"))
-    yield stage
+    yield Stage(said)
     whole = State(state.origin, state.uncut.model, state.uncut.plan)
     plan = state.plan.since(whole.plan, state.origin.sizes)
     fit = needed(setup.fit, "images to fit")
@@ -157,6 +161,7 @@ def _mend(phase: Mend, state: State, setup: Setup) -> Generator[Event, None, Sta
         seed=setup.seed,
         device=setup.device,
         groups=plan,
+        weights=isinstance(phase, Mend),
     )
     work = mended(by, plan, setup.proof)
     removal = yield from told(work, lambda share: (Progress(round(100 * share), 100, "%"),))

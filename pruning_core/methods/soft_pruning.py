@@ -16,7 +16,7 @@ from pruning_core.graph import Network
 from pruning_core.knobs import Toggle
 from pruning_core.methods.base import Goal, Method, Outcome
 from pruning_core.methods.in_paper import InPaper
-from pruning_core.methods.phases import Cut, Phase, Recover, Train, Widths
+from pruning_core.methods.phases import Absorb, Cut, Phase, Recover, Train, Widths
 from pruning_core.methods.staged import staged
 from pruning_core.methods.units import joined, producers, uniform_counts
 from pruning_core.taxonomy import Card, Data, Family, Published, Time
@@ -94,11 +94,11 @@ class SoftFilterPruning(Method):
 
     $W_i \leftarrow 0$ for the $\lfloor P\,C \rfloor$ filters of smallest $\|W_i\|_2$, at the end of each epoch: a
     filter that was zeroed by mistake takes part in the next epoch and may come back. Every layer loses the same share,
-    and what is zero at the end is removed. No training follows.
+    and what is zero at the end is removed; its constant is handed on, statistics are renewed, and no training follows.
 
     When it fails: with a high learning rate every zeroing throws the network back, so the given one needs a low one. A
-    zeroed filter still passes the constant of its batch norm on; removing it takes that away too, and the statistics
-    are therefore renewed after the cut.
+    zeroed filter still passes the constant of its batch norm on; where padding ends such a constant, what reads it
+    cannot be given all of it.
     """
 
     card: ClassVar = Card(
@@ -138,6 +138,7 @@ class SoftFilterPruning(Method):
         hook = SoftZeros(counts, self.criterion, self.asymptotic)
         yield Train(1.0, (hook,), keep="last", name="zeros that may grow again")
         yield Cut(self.criterion, Widths(counts), name="what is zero")
+        yield Absorb(name="their shifts")
         yield Recover(name="statistics")
 
 

@@ -78,13 +78,17 @@ def mender(
     seed: int = 0,
     device: str = "auto",
     groups: Iterable[str] | None = None,
+    weights: bool = True,
 ) -> Mender:
-    """What mends any plan of ``groups`` (all) on ``images`` of ``fit``. Raises UserError for fewer than two of them."""
+    """What mends any plan of ``groups`` (all) on ``images`` of ``fit``: ``weights`` too, or constants alone.
+
+    Raises UserError for fewer than two images.
+    """
     where = choose_device(device)
     chosen = fit.subset(min(images, len(fit)), seed)
     inputs = chosen.normalised(chosen.images, precision(model)).to(where)
     source = copy.deepcopy(model).to(where)
-    return Mender(source, network, inputs, groups=groups, positions=positions, seed=seed)
+    return Mender(source, network, inputs, groups=groups, positions=positions, seed=seed, weights=weights)
 
 
 def mended(by: Mender, plan: Plan, proof: Dataset) -> Generator[float, None, Removal]:

@@ -58,6 +58,7 @@ class MethodRun(RunSpec):
     """
 
     kind: ClassVar[str] = "method"
+    version: ClassVar[int] = 2  # since constants of channels without a scale are handed on
     model: ModelRef
     data: DataRef
     method: Method = field(default_factory=CutAndTrain)

@@ -43,6 +43,7 @@ class Begun:
             stack.callback(hook.stop, model)
             self._hooks.append(hook)
         self._parameters = [list(hook.parameters()) for hook in self._hooks]
+        self.undecayed = [parameter for hook in self._hooks for parameter in hook.undecayed()]
         self._taking = {method: [h for h in self._hooks if _has(h, method)] for method in MOMENTS}
         self._names = _aliases(model) if self._taking[Hook.overrides] else {}
 

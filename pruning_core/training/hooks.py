@@ -77,6 +77,13 @@ class Hook:
         """
         return ()
 
+    def undecayed(self) -> Sequence[Tensor]:
+        """Parameters of the network that no weight decay acts on in this training; asked once, at the start.
+
+        What a penalty of its own draws to zero would be drawn twice.
+        """
+        return ()
+
     def overrides(self, moment: Moment) -> Mapping[str, Tensor]:
         """Parameter or buffer name -> the tensor that stands for it in this forward pass; gradients flow through it.
 

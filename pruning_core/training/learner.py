@@ -53,9 +53,13 @@ class Learner:
     def equip(self, hooks: Begun, objective: Objective) -> None:
         """Make the optimizer; what the hooks train is trained with the network."""
         self.hooks, self._objective = hooks, objective
-        groups: list[dict[str, Any]] = [{"params": self._trainable()}]
-        if hooks.parameters:
-            groups.append({"params": hooks.parameters, "weight_decay": 0.0})
+        spared = {id(parameter) for parameter in hooks.undecayed}
+        decayed, rest = [], list[nn.Parameter]()
+        for parameter in self._trainable():
+            (rest if id(parameter) in spared else decayed).append(parameter)
+        groups: list[dict[str, Any]] = [{"params": decayed}] if decayed else []
+        if rest or hooks.parameters:
+            groups.append({"params": [*rest, *hooks.parameters], "weight_decay": 0.0})
         self.optimizer = _optimizer(groups, self._config)
 
     def training_mode(self, on: bool) -> None:

@@ -15,6 +15,7 @@ from pruning_core.graph import Plan
 from pruning_core.methods import place as placing
 from pruning_core.methods.perform import Done, perform
 from pruning_core.methods.phases import (
+    Absorb,
     Apply,
     Cut,
     Diversify,
@@ -58,7 +59,7 @@ def program(state: State) -> tuple[Phase, ...]:
         Mask(Elements(), ConnectionSensitivity(), Budget("macs", fraction=0.3), rounds=2), Train(0.5, (ZerosStay(),)),
         Rewind("start", zeros=True), Reinitialise(), Judge(MapClusters(), 32),
         FindWidths(Learnt(), Search(trials=2), Budget("macs", fraction=0.3), 32, 32), Cut(Learnt(), Zeros()),
-        Diversify(0.2),
+        Absorb(64, 8), Diversify(0.2),
     )  # fmt: skip
 
 
@@ -76,7 +77,7 @@ def equal(one: Any, other: Any) -> bool:
 
 STOPS = [
     (Epoch, 1), (Done, 1), (Done, 2), (Step, 4), (Epoch, 4), (Done, 5), (Done, 6), (Step, 8), (Done, 8), (Done, 9),
-    (Step, 10), (Done, 12), (Done, 13), (Done, 14),
+    (Step, 10), (Done, 12), (Done, 13), (Done, 14), (Done, 15),
 ]  # fmt: skip
 
 
