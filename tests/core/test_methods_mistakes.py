@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from itertools import pairwise
 from typing import Any
 
@@ -16,19 +17,25 @@ from pruning_core.methods.gate_decorator import GateEffects
 from pruning_core.methods.ista import ProximalScales
 from pruning_core.methods.lottery_ticket import LotteryTicket
 from pruning_core.methods.magnitude_pruning import MagnitudePruning
-from pruning_core.methods.network_slimming import NetworkSlimming
+from pruning_core.methods.near_pattern import NearPattern
+from pruning_core.methods.network_slimming import NetworkSlimming, ScalePenalty
 from pruning_core.methods.patterned_kernels import PatDNN, PConv
 from pruning_core.methods.perform import Done, perform
-from pruning_core.methods.phases import Cut, Mask, Rewind, Snapshot, Train
+from pruning_core.methods.phases import Cut, Mask, Reinitialise, Rewind, Snapshot, Train
+from pruning_core.methods.pruning_at_start import GraspElements, SnipElements, SynFlowElements
 from pruning_core.methods.saliency import Flow
 from pruning_core.methods.soft_channels import switched_off
 from pruning_core.methods.soft_pruning import SoftZeros
+from pruning_core.methods.transfer_pruning import TransferPruning
 from pruning_core.sparsity.kernel_patterns import KernelPatterns
 from pruning_core.sparsity.weights import prunable
+from pruning_core.training.begun import Company
 from pruning_core.training.config import FineTune
 from pruning_core.training.distillation import ORIGIN, Distillation
 from pruning_core.training.hooks import Moment
+from pruning_core.training.learner import Learner
 from pruning_core.training.loop import fine_tune
+from pruning_core.training.loss import CrossEntropy
 from tests.core.small_programs import Parts, begun, network, setup
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -176,3 +183,73 @@ def test_flow_is_the_same_in_training_mode_and_moves_no_statistics() -> None:
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert model.training
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_no_decay_draws_scales_that_a_penalty_draws(optimizer: str, digits: Parts) -> None:
+    """netslim: without a task, a scale of 0.5 loses 0.1 times 1e-4 in a step, and other weights their decay."""
+    model = network()
+    with torch.no_grad():
+        model[1].weight.fill_(0.5)
+    config = FineTune(lr=0.1, momentum=0.0, weight_decay=0.01, optimizer=optimizer, device="cpu")
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    after = dict(one_step(model, (ScalePenalty(1e-4),), config).named_parameters())
+    if optimizer == "sgd":
+        assert torch.allclose(after["1.weight"], torch.full((8,), 0.49999), atol=1e-8)
+    else:  # Adam's first step is the rate, whatever the gradient
+        assert torch.allclose(after["1.weight"], torch.full((8,), 0.4), atol=1e-4)
+    for name in ("0.weight", "4.bias", "9.weight"):
+        assert torch.allclose(after[name], before[name] * (1 - 0.1 * 0.01)), "other weights decay"
+    with torch.no_grad():
+        bare = dict(one_step(model, (), config).named_parameters())["1.weight"]
+    assert torch.allclose(bare, torch.full((8,), 0.5 * (1 - 0.1 * 0.01))), "and scales that nothing else draws"
+
+
+class Idle(CrossEntropy):
+    """A task that asks nothing of the network."""
+
+    def loss(self, forward: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        nothing = 0.0 * forward(x).sum()
+        return nothing, nothing
+
+
+def one_step(model: nn.Module, hooks: tuple[Any, ...], config: FineTune) -> nn.Module:
+    with ExitStack() as stack:
+        learner = Learner(model, config, "cpu")
+        company = Company(hooks, capture(model, torch.zeros(1, 1, 8, 8)), Idle(), {})
+        learner.equip(*company.begin(learner.model, stack))
+        learner.learn(torch.randn(4, 1, 8, 8), torch.arange(4), moment(learner.model, config.lr), 0)
+    return learner.model
+
+
+def test_pruning_in_transfer_learning_freezes_nothing(digits: Parts) -> None:
+    """transfer-prune: with a frozen backbone no weight could adapt to the new data."""
+    state = begun()
+    phases = tuple(TransferPruning(rounds=2).phases(Goal(state.network, Budget("macs", fraction=0.9))))
+    assert [type(phase) for phase in phases] == [Train, Train, Cut, Train]
+    models = [state.model]
+    for event in perform(phases[:2], state, setup(digits)):
+        if isinstance(event, Done):
+            models.append(event.state.model)
+    for one, other in pairwise(models):
+        assert all(parameter.requires_grad for parameter in other.parameters())
+        for (name, was), value in zip(one.named_parameters(), other.parameters(), strict=True):
+            assert not torch.equal(was, value), f"{name} stood still"
+
+
+def test_the_penalty_of_admm_is_that_of_the_squared_distance() -> None:
+    """patdnn, admm: an unsquared norm has a gradient of length one, however far the weights are."""
+    model = network()
+    captured = capture(model, torch.zeros(1, 1, 8, 8))
+    hook: Any = NearPattern(KernelPatterns(), Budget("macs", fraction=0.5), rho=0.3).begin(model, captured)
+    hook.epoch_end(moment(model))  # the dual is no longer zero
+    z, u, rho = hook._sparse["3.weight"].clone(), hook._dual["3.weight"].clone(), hook._rho
+    hook.penalty(moment(model)).backward()
+    assert torch.allclose(model[3].weight.grad, rho * (model[3].weight.detach() - z + u)) and bool(u.any())
+
+
+@pytest.mark.parametrize("method", [SnipElements(), GraspElements(), SynFlowElements()], ids=lambda m: m.card.key)
+def test_before_training_means_weights_that_nobody_trained(method: Any) -> None:
+    """snip, grasp, synflow: judged are new weights, and the given ones only where somebody asks for that."""
+    phases = tuple(method.phases(Goal(begun().network, Budget("parameters", fraction=0.5))))
+    assert isinstance(phases[0], Reinitialise) and isinstance(phases[1], Mask)
