@@ -21,7 +21,7 @@ from pruning_core.graph.projected import Project
 from pruning_core.methods.projections import projections
 from pruning_core.storage.weights import store_weights
 from pruning_core.zoo import DEMOS, LoadedModel, ModelRef, import_model, load_model, origin
-from pruning_core.zoo.rebuilt import EDITS, told
+from pruning_core.zoo.rebuilt import EDITS, edits_of, told
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROWS = tuple(tuple(range(start, start + 8)) for start in (0, 8))
@@ -124,6 +124,37 @@ def test_what_a_file_says_of_changes_is_judged(tmp_path: Path, what: str) -> Non
     with pytest.raises(UserError, match=r"w\.safetensors|The plan in this file|cannot be changed"):
         import_model(io.BytesIO(weights_bytes(made.model, {KEY: json.dumps(said)})), "w.safetensors", tmp_path)
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == kept
+
+
+OF_OTHER_TYPES: dict[str, Any] = {
+    "no edit": 3,
+    "a name that is a number": {"$": "Drop", "block": 3},
+    "no name": {"$": "Drop", "block": None},
+    "a number that is text": {"$": "Project", "norm": "layer1.0.bn2", "channels": "16"},
+    "a number that is a truth": {"$": "GateChannels", "layer": "layer1.0.conv2", "parts": True, "threshold": 0.1},
+    "a share that is text": {"$": "Boost", "layer": "layer1.0.conv1", "norm": "layer1.0.bn1", "density": "0.5"},
+    "channels that are text": {"$": "Regroup", "layer": "layer1.0.conv2", "filters": [["0"]], "inputs": [[0]]},
+    "one row in place of rows": {"$": "Regroup", "layer": "layer1.0.conv2", "filters": [0, 1], "inputs": [[0]]},
+}
+
+
+@pytest.mark.parametrize("what", OF_OTHER_TYPES)
+def test_an_edit_whose_fields_are_of_other_types_is_none(what: str) -> None:
+    """Before anything is built by it: what an edit does with such a value is anybody's guess."""
+    assert edits_of(told((KINDS["Drop"],))) == (KINDS["Drop"],)
+    for edits in ([OF_OTHER_TYPES[what]], [{"$": "Drop", "block": "layer1.0"}, OF_OTHER_TYPES[what]]):
+        with pytest.raises(UserError, match="no stored change of a network"):
+            edits_of(json.dumps(edits))
+
+
+def test_a_change_has_no_more_edits_than_a_network_may_have_layers() -> None:
+    def said(count: int) -> list[dict[str, str]]:
+        return [{"edits": told((KINDS["Drop"],) * count)}]
+
+    (most,) = origin.cuts_of(said(origin.MOST_EDITS))
+    assert isinstance(most, origin.Changed) and len(most.edits) == origin.MOST_EDITS
+    with pytest.raises(ValueError, match="more changes than a network has layers"):
+        origin.cuts_of(said(origin.MOST_EDITS + 1))
 
 
 def test_changes_that_would_fill_the_memory_are_counted_before_they_are_made(
