@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 import torch
 
@@ -9,6 +11,7 @@ from pages.criteria import charts, frames, table
 from pages.ui import (
     cards,
     jobs,
+    layouts,
     measured,
     plots,
     provenance,
@@ -36,7 +39,7 @@ from pruning_core.studies.scores import is_random
 from pruning_core.training.config import FineTune
 
 OFFERED = tuple(round(share / 100, 2) for share in range(95, 5, -5))
-JOB = "criteria.job"
+JOB, LAYOUT = "criteria.job", "criteria"
 
 
 def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> None:
@@ -50,6 +53,8 @@ def _compared(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> 
     if spec is not None and known is None:
         text = ngettext("Compare {n} criterion", "Compare {n} criteria", len(criteria)).format(n=len(criteria))
         if st.button(text, type="primary", icon=":material/play_arrow:", key="criteria.start", wrap=True):
+            if spec.tune is not None:
+                spec = replace(spec, tune=layouts.settle(desk.model, desk.data, spec.tune, LAYOUT))
             started.submit(spec, JOB)
         st.caption(
             _("{points} measurements on really smaller networks; what is done is kept when you stop it.").format(
@@ -163,7 +168,9 @@ def _tune(desk: Desk) -> FineTune | None:
     rate = right.select_slider(
         _("Learning rate"), (0.001, 0.003, 0.01, 0.03, 0.1), 0.01, key="criteria.rate", persist_state="session"
     )
-    return FineTune(epochs=int(epochs), lr=float(rate))
+    config = layouts.so_far(desk.model, desk.data, FineTune(epochs=int(epochs), lr=float(rate)), LAYOUT)
+    layouts.caption(desk.model, desk.data, config)
+    return config
 
 
 def _reach(network: Network) -> Reach | None:

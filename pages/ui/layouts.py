@@ -56,20 +56,30 @@ def choose(key: str) -> None:
 
 def settled(spec: S, key: str) -> S:
     """``spec`` in the layout that was chosen under ``key``; measured where that is the faster one. Raises UserError."""
-    if _chosen(key) == FASTER:
-        name = _name(spec.model, spec.data, spec.config)
-        with st.spinner(_("Measuring in which memory layout it trains faster …")):
-            st.session_state.setdefault(SEEN, {})[name] = _measured(name)
-    return known(spec, key)
+    return replace(spec, config=settle(spec.model, spec.data, spec.config, key))
 
 
 def known(spec: S, key: str) -> S:
     """As ``settled`` gives it, without measuring: contiguous where nothing was measured yet."""
+    return replace(spec, config=so_far(spec.model, spec.data, spec.config, key))
+
+
+def settle(model: ModelRef, data: DataRef, config: FineTune, key: str) -> FineTune:
+    """``config`` of such a training as :func:`settled` has it. Raises UserError."""
+    if _chosen(key) == FASTER:
+        name = _name(model, data, config)
+        with st.spinner(_("Measuring in which memory layout it trains faster …")):
+            st.session_state.setdefault(SEEN, {})[name] = _measured(name)
+    return so_far(model, data, config, key)
+
+
+def so_far(model: ModelRef, data: DataRef, config: FineTune, key: str) -> FineTune:
+    """``config`` of such a training as :func:`known` has it."""
     chosen = _chosen(key)
     if chosen == FASTER:
-        found = _seen(spec.model, spec.data, spec.config)
+        found = _seen(model, data, config)
         chosen = found.name if found else CONTIGUOUS
-    return replace(spec, config=replace(spec.config, layout=chosen))
+    return replace(config, layout=chosen)
 
 
 def caption(model: ModelRef, data: DataRef, config: FineTune) -> None:

@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.finetune import ways
 from pages.ui import layouts, state
+from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.fine_tune import FineTuneRun
 from pruning_core.studies.method import MethodRun
 from pruning_core.training.config import CHANNELS_LAST, CONTIGUOUS
@@ -84,3 +85,21 @@ def test_a_layout_that_was_chosen_is_not_measured(opened):
     assert started(app, "methods").config.layout == CHANNELS_LAST and not asked
     app.segmented_control(key="methods.layout").set_value(CONTIGUOUS).run()
     assert started(app, "methods").config.layout == CONTIGUOUS and not asked
+
+
+def test_a_comparison_that_trains_takes_the_faster_layout_too(opened):
+    app, asked = opened("criteria", 1.31)
+    app.session_state["criteria.tab"] = "Accuracy"
+    app.session_state["criteria.chosen"] = ["l1"]
+    app.session_state["criteria.budgets"] = [0.5]
+    app.run()
+    app.toggle(key="criteria.mend").set_value(False)
+    app.toggle(key="criteria.tune").set_value(True).run()
+    app.slider(key="criteria.epochs").set_value(1).run()
+    assert not asked and "Memory layout:" not in words(app), "nobody has started anything"
+    app.button(key="criteria.start").click().run()
+    assert not app.exception, [each.stack_trace for each in app.exception]
+    (run,) = [spec for _, spec in state.jobs().listed("me", CompareRun.kind)]
+    assert run.tune.layout == CHANNELS_LAST and len(asked) == 1
+    assert "channels-last, measured 1.31 times as fast" in words(app)
+    assert not [each for each in app.button if each.key == "criteria.start"], "the page finds the run that it started"
