@@ -298,11 +298,11 @@ def written(path: Path, steps: list[Row], loops: list[Row]) -> None:
     both = {**rows_in(text, HEAD), **{row[0]: row for row in steps}}
     ordered = sorted(both.values(), key=lambda row: float(row[5]))
     speeds = list({**rows_in(text, LOOPS), **{row[0]: row for row in loops}}.values())
-    parts = ["# What hooks cost", "", ABOUT, "", *_table(HEAD, ordered), "", "## The loop", "", ABOUT_LOOP, ""]
-    path.write_text("\n".join([*parts, *_table(LOOPS, speeds), ""]), encoding="utf-8")
+    parts = ["# What hooks cost", "", ABOUT, "", *table(HEAD, ordered), "", "## The loop", "", ABOUT_LOOP, ""]
+    path.write_text("\n".join([*parts, *table(LOOPS, speeds), ""]), encoding="utf-8")
 
 
-def _table(head: Row, rows: list[Row]) -> list[str]:
+def table(head: Row, rows: list[Row]) -> list[str]:
     return [_line(head), "|" + "---|" * len(head), *map(_line, rows)]
 
 
