@@ -1,6 +1,6 @@
 """What a method's part in a training step costs, and what the training loop costs beside a plain one, in one run.
 
-    python -m benchmarks.bench_hooks [--pairs 9] [--only KEY ...]
+    python -m benchmarks.bench_hooks [--pairs 9] [--only KEY ...] [--wide]
 
 Every row is written as soon as it is measured, with the day and the load; without --only those that were measured today
 in quiet (a load of at most the number of cores) are left out, so that an interrupted run goes on.
@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -55,6 +56,7 @@ from pruning_core.zoo.demos import demo
 RESULT = Path(__file__).parent / "results" / "hooks.md"
 CONFIG = FineTune(epochs=1, lr=0.001, batch_size=64, device="cpu")
 PIXELS = 32
+WIDE = ", ResNet-18"  # behind the names of rows of --wide
 PLAIN = "a plain loop, float32"
 LIGHT, HEAVY = 1.05, 1.30  # the aims: of penalties and masks, of gates and overrides
 Step = Callable[[int], object]
@@ -68,13 +70,16 @@ class Ground:
     batch: tuple[Tensor, Tensor]
 
 
-def ground() -> Ground:
-    loaded = load_model(demo("cifar_resnet20").ref)
-    fit, test = digits(PIXELS)
+def ground(wide: bool = False) -> Ground:
+    """ResNet-20, or one with layers of 64 to 512 channels."""
+    pixels, size = (64, 16) if wide else (PIXELS, CONFIG.batch_size)
+    torch.manual_seed(0)
+    model = torchvision.models.resnet18(num_classes=10).eval() if wide else load_model(demo("cifar_resnet20").ref).model
+    fit, test = digits(pixels)
     held_out = fit.subset(64)
     setup = Setup(fit, fit, held_out, test, CONFIG, device="cpu")
-    batch = next(iter(shuffled(fit, CONFIG.batch_size, "none", 0, 1, "cpu")))
-    return Ground(loaded.model, capture(loaded.model, torch.zeros(1, *loaded.input_size)), setup, batch)
+    batch = next(iter(shuffled(fit, size, "none", 0, 1, "cpu")))
+    return Ground(model, capture(model, torch.zeros(1, 3, pixels, pixels)), setup, batch)
 
 
 @dataclass(frozen=True)
@@ -318,8 +323,9 @@ ABOUT = (
     "machine disturbs least), and the least and the most. The aims for its median: "
     f"{LIGHT:.2f} for penalties and masks, {HEAVY:.2f} for gates and exchanged weights. What happens once an epoch or "
     "once a round is not in a step. Every row says when it was measured and how much else ran: at a load above the "
-    "number of cores a few hundredths are noise. Channel gating computes every convolution in two parts, with a batch "
-    "norm between them."
+    "number of cores a few hundredths are noise. Rows of ResNet-18 are at 64 pixels in batches of 16 (`--wide`). "
+    "Channel gating computes every convolution in two parts, with a batch norm between them: of 16 channels two parts "
+    "alone cost nearly two convolutions, of 256 hardly more than one."
 )
 ABOUT_LOOP = (
     "Whole epochs of 320 images, medians, in turns. Ours measures two images before and after it. Which layout ours "
@@ -333,19 +339,22 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", help=f"keys of methods, or {LOOP}; else all that were not measured today in quiet"
     )
+    parser.add_argument("--wide", action="store_true", help="ResNet-18 at 64 pixels, batches of 16, and no loops")
     parser.add_argument("--out", type=Path, default=RESULT)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    at = ground()
+    at = ground(asked.wide)
     text = asked.out.read_text(encoding="utf-8") if asked.out.exists() else ""
     done = {row[0] for head in (HEAD, LOOPS) for row in rows_in(text, head).values() if fresh(row)}
     for each in METHODS:
-        wanted = each.card.key in asked.only if asked.only is not None else each.card.name not in done
+        name = each.card.name + (WIDE if asked.wide else "")
+        wanted = each.card.key in asked.only if asked.only is not None else name not in done
         found = taken(each(), at, asked.pairs) if wanted else None
         if found is not None:
+            found = replace(found, name=name)
             written(asked.out, [row_of(found, asked.pairs)], [])
             print(f"{found.single:.2f}, of its passes {found.ratio:.2f}: {found.name}", flush=True)
-    if LOOP in asked.only if asked.only is not None else PLAIN not in done:
+    if not asked.wide and (LOOP in asked.only if asked.only is not None else PLAIN not in done):
         speeds = loops(at, 4)
         written(asked.out, [], loop_rows(speeds))
         print(*(f"{statistics.median(each):7.0f} images/s  {name}" for name, each in speeds.items()), sep="\n")

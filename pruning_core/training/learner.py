@@ -54,9 +54,8 @@ class Learner:
         """Make the optimizer; what the hooks train is trained with the network."""
         self.hooks, self._objective = hooks, objective
         spared = {id(parameter) for parameter in hooks.undecayed}
-        decayed, rest = [], list[nn.Parameter]()
-        for parameter in self._trainable():
-            (rest if id(parameter) in spared else decayed).append(parameter)
+        decayed = [parameter for parameter in self._trainable() if id(parameter) not in spared]
+        rest = [parameter for parameter in self._trainable() if id(parameter) in spared]
         groups: list[dict[str, Any]] = [{"params": decayed}] if decayed else []
         if rest or hooks.parameters:
             groups.append({"params": [*rest, *hooks.parameters], "weight_decay": 0.0})
