@@ -240,7 +240,8 @@ class _Walk:
     def _fit(self, x: list[Tensor], y: list[Tensor], old: Tensor, shift: bool) -> Fit:
         if self.by.weights:
             return fitted(*self._systems(x, y), old, shift=shift)
-        return shifted(*(torch.cat([part.flatten(0, 1) for part in parts]) for parts in (x, y)), old, shift=shift)
+        rows, wanted = (torch.cat([part.flatten(0, 1) for part in parts]) for parts in (x, y))
+        return shifted(rows, wanted, old, shift=shift)
 
     def _systems(self, x: list[Tensor], y: list[Tensor]) -> tuple[System, System]:
         """Of rows (n, P, ...) per batch: from images to fit, and from those set apart."""

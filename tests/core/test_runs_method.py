@@ -70,15 +70,15 @@ def test_every_phase_is_measured_and_the_network_comes_back(whole: tuple[Workspa
     loaded = load_model(DEMO, workspace)
     network = capture(loaded.model, torch.zeros(1, *loaded.input_size))
     full = network.cost()
-    assert [phase.number for phase in phases] == [0, 1, 2]
-    assert phases[0].macs == full.macs and phases[1].macs == phases[2].macs <= full.macs / 2
+    assert [phase.number for phase in phases] == [0, 1, 2, 3]
+    assert phases[0].macs == full.macs and phases[1].macs == phases[2].macs == phases[3].macs <= full.macs / 2
     plan = Plan.from_json(phases[-1].plan)
     assert network.cost(plan).macs == phases[-1].macs == end.after.cost.macs
     assert end.before.cost == full and end.proof is not None and end.proof.exact
     _, test = finished(both_splits(DIGITS, workspace))
     test = fitted(test, DIGITS, loaded)
     again = load_model(end.model, workspace).model
-    assert evaluate(again, test, device="cpu").top1 == end.after.accuracy.top1 == phases[2].accuracy.top1
+    assert evaluate(again, test, device="cpu").top1 == end.after.accuracy.top1 == phases[3].accuracy.top1
     assert evaluate(loaded.model, test, device="cpu").top1 == end.before.accuracy.top1
     assert end.drop.drop == pytest.approx(end.before.accuracy.top1 - end.after.accuracy.top1)
     assert end.cut is not None and end.cut.top1 == phases[1].accuracy.top1
@@ -98,7 +98,7 @@ def test_events_are_stored_and_come_back(whole: tuple[Workspace, list[Event]]) -
 
 def test_training_events_name_their_phase_and_the_whole(whole: tuple[Workspace, list[Event]]) -> None:
     steps = [event for event in whole[1] if isinstance(event, Step)]
-    assert {step.tag for step in steps} == {"0", "2"}
+    assert {step.tag for step in steps} == {"0", "3"}
     done = [step.done for step in steps]
     assert done == sorted(done) and max(s.done for s in steps if s.tag == "0") <= 0.5 < done[-1] <= 1.0
     assert all(e.watched for e in whole[1] if isinstance(e, Epoch) and e.tag == "0")
@@ -112,7 +112,7 @@ def test_a_stopped_method_goes_on_exactly(
     for event in run:
         seen.append(event)
         match stop, event:
-            case ("inside", Step(tag="2")) | ("between", PhaseDone(number=0)) | ("after the cut", PhaseDone(number=1)):
+            case ("inside", Step(tag="3")) | ("between", PhaseDone(number=0)) | ("after the cut", PhaseDone(number=1)):
                 break
     run.close()
     past = RUN.keep(workspace, tuple(seen))
