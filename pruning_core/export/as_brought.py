@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from pruning_core.export.onnx_file import NAMES, Names
 from pruning_core.zoo import LoadedModel
 from pruning_core.zoo.interface import Input
-from pruning_core.zoo.programs.packing import FEW, around, restored
+from pruning_core.zoo.programs.packing import FEW, around, restored, unpacked
 
 
 def as_brought(loaded: LoadedModel) -> tuple[nn.Module, tuple[Tensor, ...], Names]:
@@ -18,8 +18,9 @@ def as_brought(loaded: LoadedModel) -> tuple[nn.Module, tuple[Tensor, ...], Name
     if told is None:
         return loaded.model, (torch.zeros(1, *loaded.input_size),), NAMES
     model = restored(loaded.model)
-    if model is loaded.model and (told.packed or told.measured):  # what is no graph any more
-        model = around(model, told.inputs, told.measured, told.packed)
+    if model is loaded.model and (told.packed or told.measured):  # what was put into it is gone
+        bare = unpacked(model, told.inputs) if told.packed else model
+        model = around(bare, told.inputs, told.measured, told.packed and bare is model)
     named = loaded.ref.origin.architecture in ("onnx", "keras")
     inputs = tuple(each.name for each in told.inputs) if named or len(told.inputs) > 1 else ()
     outputs = tuple(each.name for each in told.outputs) if named else ()

@@ -7,7 +7,6 @@ and named in the refusal otherwise.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -91,6 +90,7 @@ def lowered(model: ModelProto) -> ModelProto:
     if not out.graph.node:
         out.CopyFrom(model)
     target = min(version_of(out), OPSET)
+    out = _spelled_out(out, target)
     graph = out.graph
     _fold_identities(graph)
     constants = _constants(graph)
@@ -121,6 +121,35 @@ def lowered(model: ModelProto) -> ModelProto:
     out.ir_version = max(out.ir_version, IR)
     _rename(graph)
     return out
+
+
+def _spelled_out(model: ModelProto, target: int) -> ModelProto:
+    """``model`` with operators that are neither converted nor rewritten put down as others, where ONNX defines them so.
+
+    So nobody has to list them: a definition is followed down to operators that are known.
+    """
+    from onnx import inliner
+    from onnx2torch.node_converters.registry import _CONVERTER_REGISTRY as converters
+
+    kept = {each.operation_type for each in converters if _converts(each.operation_type, target)} | set(REWRITES)
+    if all(node.op_type in kept for node in model.graph.node):
+        return model
+    ours = [(domain, operator) for operator in kept for domain in DOMAINS]
+    try:
+        return inliner.inline_selected_functions(model, ours, exclude=True, inline_schema_functions=True)
+    except RuntimeError:  # a definition that asks of what type a weight is; its operator will be refused by name
+        return model
+
+
+def _converts(operator: str, target: int) -> bool:
+    """Whether onnx2torch converts ``operator`` as it was in opset ``target``."""
+    from onnx2torch.node_converters import registry
+
+    try:
+        registry.get_converter(operator, target)
+    except NotImplementedError:
+        return False
+    return True
 
 
 def _exists(operator: str) -> bool:
@@ -197,7 +226,11 @@ def _reshape(node: NodeProto, constants: Constants) -> Iterable[NodeProto]:
 
 
 def _split(node: NodeProto, constants: Constants) -> Iterable[NodeProto]:
-    """``num_outputs`` repeats what the number of outputs says."""
+    """``num_outputs`` repeats what the number of outputs says; of one part, onnx2torch makes a tuple."""
+    from onnx import helper
+
+    if len(node.output) == 1:
+        return [helper.make_node("Identity", node.input[:1], node.output, name=node.name)]
     return [_without(node, "num_outputs")]
 
 
@@ -214,33 +247,6 @@ def _average_pool(node: NodeProto, constants: Constants) -> Iterable[NodeProto]:
     """Opset 19 added ``dilations``; all ones say nothing."""
     dilated = any(a.name == "dilations" and any(n != 1 for n in a.ints) for a in node.attribute)
     return [node if dilated else _without(node, "dilations")]
-
-
-def _gelu(node: NodeProto, constants: Constants) -> Iterable[NodeProto]:
-    """x / 2 * (1 + erf(x / sqrt 2)), or the tanh approximation."""
-    from onnx import helper
-
-    (x,), (y,) = node.input, node.output
-    approximate = any(a.name == "approximate" and a.s == b"tanh" for a in node.attribute)
-    one = constants.add("gelu_one", np.array(1, np.float32))
-    half = constants.add("gelu_half", np.array(0.5, np.float32))
-    steps: list[tuple[str, list[str], str]]
-    if approximate:
-        cubic = constants.add("gelu_cubic", np.array(0.044715, np.float32))
-        scale = constants.add("gelu_scale", np.array(math.sqrt(2 / math.pi), np.float32))
-        steps = [
-            ("Mul", [x, x], "square"), ("Mul", ["square", x], "cube"), ("Mul", ["cube", cubic], "part"),
-            ("Add", [x, "part"], "sum"), ("Mul", ["sum", scale], "inner"), ("Tanh", ["inner"], "curve"),
-        ]  # fmt: skip
-    else:
-        root = constants.add("gelu_root", np.array(1 / math.sqrt(2), np.float32))
-        steps = [("Mul", [x, root], "inner"), ("Erf", ["inner"], "curve")]
-    steps += [("Add", ["curve", one], "shifted"), ("Mul", [x, "shifted"], "scaled"), ("Mul", ["scaled", half], "end")]
-    own = {name: f"{y}_gelu_{name}" for _, _, name in steps} | {"end": y}
-    return [
-        helper.make_node(op, [own.get(i, i) for i in inputs], [own[name]], name=f"{node.name}_gelu_{name}")
-        for op, inputs, name in steps
-    ]
 
 
 def _cumsum(node: NodeProto, constants: Constants) -> Iterable[NodeProto]:
@@ -323,7 +329,6 @@ REWRITES: dict[str, Rewrite] = {
     "Split": _split,
     "AveragePool": _average_pool,
     "Resize": _resize,
-    "Gelu": _gelu,
     "CumSum": _cumsum,
     "Trilu": _trilu,
 }

@@ -120,7 +120,7 @@ def take_home(walk: Walk, small: LoadedModel, images: torch.Tensor, folder: Path
     kept = {"given": list(given), "packed": packed, "wanted": wanted, "cut": cut_only}
     torch.save(kept, folder / "kept.pt")
     known = {kind: each.name for kind, each in written.items()}
-    known |= {"root": str(root.root), "base": cut.base.ref.to_json(), "size": walk.size, "onnx_back": walk.onnx_back}
+    known |= {"root": str(root.root), "base": cut.base.ref.to_json(), "size": walk.size}
     (folder / "known.json").write_text(json.dumps(known))
     ended = subprocess.run(
         [sys.executable, "-m", "tests.core.fresh", str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=900,

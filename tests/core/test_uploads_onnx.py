@@ -104,6 +104,22 @@ LOWERED = {
         ],
         [],
     ),
+    "split into one part": (
+        [
+            helper.make_node("Split", ["x"], ["a"], axis=1, num_outputs=1),
+            helper.make_node("Abs", ["a"], ["b"]),
+            flat("b"),
+        ],
+        [],
+    ),
+    **{
+        f"what ONNX defines by others: {op}": (
+            [helper.make_node(op, ["x", "least"], ["m"]), helper.make_node("Cast", ["m"], ["n"], to=1), flat("n")],
+            [("least", np.array(0.3, np.float32))],
+        )
+        for op in ("GreaterOrEqual", "LessOrEqual")
+    },
+    "what ONNX defines by others: Mish": ([helper.make_node("Mish", ["x"], ["m"]), flat("m")], []),
     "gelu": ([helper.make_node("Gelu", ["x"], ["g"]), flat("g")], []),
     "gelu by tanh": ([helper.make_node("Gelu", ["x"], ["g"], approximate="tanh"), flat("g")], []),
     **{
@@ -171,7 +187,7 @@ def test_operators_that_cannot_be_converted_are_named(tmp_path):
     def one(op, opset=20, **attributes):
         return graph([helper.make_node(op, ["x"], ["m"], **attributes), flat("m")], opset)
 
-    check_refused(one("Mish"), tmp_path, "operator Mish is too new.*torch.export.save")
+    check_refused(one("BitwiseNot"), tmp_path, "operator BitwiseNot is too new.*torch.export.save")
     check_refused(one("Evil", domain="com.mine"), tmp_path, "operator com.mine.Evil is not ONNX's own")
     check_refused(one("LpNormalization"), tmp_path, "LpNormalization")
     pool = {"kernel_shape": [2, 2], "dilations": [2, 2]}

@@ -66,7 +66,6 @@ class Walk:
     names: Sequence[str] = ()
     plain: bool = False
     size: tuple[int, int, int] | None = None
-    onnx_back: bool = True  # whether the ONNX file that is taken home opens at the door; tokens are checked in it
 
     def made(self, seed: int = 0) -> nn.Module:
         """With random weights, and statistics of what goes in."""
@@ -174,7 +173,5 @@ WALKS = (
     ),
     Walk("masks", Painter, PICTURE, _masks, "miou", "image", plain=True, size=SIZE),
     Walk("enlarging", Enlarger, PICTURE, _small, "psnr", "image", plain=True, size=SIZE),
-    Walk(
-        "text", Decoder, (torch.zeros(12, dtype=torch.long),), _tokens, "positions_right", "sequence", onnx_back=False
-    ),
+    Walk("text", Decoder, (torch.zeros(12, dtype=torch.long),), _tokens, "positions_right", "sequence"),
 )  # fmt: skip

@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 from pruning_core.graph.copies import aliased
 from pruning_core.zoo.interface import Input
 
+aten = torch.ops.aten
 SPREAD = 997  # noise between two whole numbers stands for any of them, so that a proof on noise sees many
 FEW = 2  # where nothing says how many there are: zeros and ones, as in a mask
 
@@ -179,6 +180,49 @@ def _give_as_it_came(graph: fx.Graph, node: fx.Node, layer: Order) -> None:
         graph.erase_node(part)
     graph.erase_node(node)
     _specs(graph, None, layer.spec or pytree.tree_structure(tuple(range(len(parts)))))
+
+
+def unpacked(model: nn.Module, inputs: Sequence[Input]) -> nn.Module:
+    """``model``, which was recorded while its one input was taken apart as :class:`Unpack` does, with ``inputs`` in its
+    place; itself where that is not what its graph begins with. Tensors are shared."""
+    if not isinstance(model, fx.GraphModule):
+        return model
+    program: Any = aliased(model)
+    graph = program.graph
+    (x,) = (node for node in graph.nodes if node.op == "placeholder")
+    split = next((node for node in x.users if node.target is aten.split_with_sizes.default), None)
+    if split is None or split.args[1] != [each.numbers for each in inputs]:
+        return model
+    names: list[str] = []
+    for at, each in enumerate(inputs):
+        ends = [end for part in split.users if part.args[1] == at for end in _ends(part, each)]
+        with graph.inserting_before(x):
+            new = graph.placeholder(_word(each.name, at, names))
+        names.append(str(new.target))
+        for end in ends:
+            end.replace_all_uses_with(new)
+    first = next(iter(graph.nodes))
+    for node in list(x.users):
+        if node.target is aten.sym_size.int and node.args[1] == 0:
+            node.replace_input_with(x, first)
+    graph.eliminate_dead_code()
+    if x.users:
+        return model
+    graph.erase_node(x)
+    graph.lint()
+    program.recompile()
+    return program.train(model.training)
+
+
+def _ends(part: fx.Node, each: Input) -> list[fx.Node]:
+    """Where ``_as`` and the reshape after it end in a recording: of whole numbers, behind what chooses between a number
+    and what noise stands for."""
+    if each.whole:
+        chosen = [node for node in part.users if node.target is aten.where.self and node.args[1] is part]
+        found = [typed for node in chosen for typed in node.users if typed.target is aten._to_copy.default]
+    else:
+        found = [part]
+    return [node for typed in found for node in typed.users if node.target is aten.reshape.default]
 
 
 def around(network: nn.Module, inputs: Sequence[Input], first: int, packed: bool) -> nn.Module:
