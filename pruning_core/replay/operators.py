@@ -83,7 +83,8 @@ def _attention(step: Operation, fill: Fill, batch: int, alive: Alive) -> Any:
     scale = step.kwargs.get("scale")
     if scale is None:
         scale = (step.sizes[0][-1].fixed if step.sizes[0][-1].units is None else q.shape[-1]) ** -0.5
-    return (F.scaled_dot_product_attention(q, k, v, None if mask is None else fill(mask), 0.0, causal, scale=scale),)
+    mask, shared = None if mask is None else fill(mask), q.shape[-3] != k.shape[-3]
+    return (F.scaled_dot_product_attention(q, k, v, mask, 0.0, causal, scale=scale, enable_gqa=shared),)
 
 
 RUNS: dict[str, Run] = {

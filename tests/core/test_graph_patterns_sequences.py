@@ -348,3 +348,19 @@ def test_frozen_and_fully_frozen_attention_stays_frozen() -> None:
     done = check_plan(net, network, plan, (x,))
     assert not any(p.requires_grad for p in done.model.parameters())
     assert difference(outputs(done.model, (x,)), outputs(silence(net, network, plan), (x,))) < EXACT
+
+
+@pytest.mark.parametrize(("heads", "shared", "units"), [(4, 2, {2}), (6, 2, {2}), (4, 1, {4})])
+def test_heads_that_share_keys_and_values_leave_together(heads: int, shared: int, units: set[int]) -> None:
+    """Grouped queries: a key leaves with all the heads that ask for it; where all share one, each may leave alone."""
+
+    def body(m: Net, x: Tensor) -> Tensor:
+        t = m.a(x)
+        q, k, v = (p(t).unflatten(2, (-1, 4)).transpose(1, 2) for p in (m.q, m.k, m.v))
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=0.7, enable_gqa=True)
+        return m.f(m.o(mixed.transpose(1, 2).flatten(2))).mean(1)
+
+    layers = {"a": nn.Linear(12, 8), "q": nn.Linear(8, 4 * heads), "k": nn.Linear(8, 4 * shared)}
+    layers |= {"v": nn.Linear(8, 4 * shared), "o": nn.Linear(4 * heads, 8), "f": nn.Linear(8, 5)}
+    network = check_exact(Net(body, **layers), tokens())
+    assert {size for key, (size, exact) in owners(network).items() if key == "q" and exact} == units

@@ -189,12 +189,11 @@ def attention(e: Emitter, a: Call, b: Call) -> Any:
     q, k, v = (e.node(t) for t in a.args[:3])
     mask = a.arg(3, "attn_bias") if "efficient" in a.name else a.kwargs.get("attn_mask")
     causal = bool(a.kwargs.get("is_causal", a.args[4] if len(a.args) > 4 else False))
-    scale = a.kwargs.get("scale") or a.args[0].shape[-1] ** -0.5
-    return (
-        e.call(
-            F.scaled_dot_product_attention, q, k, v, None if mask is None else e.node(mask), 0.0, causal, scale=scale
-        ),
-    )
+    options = {"scale": a.kwargs.get("scale") or a.args[0].shape[-1] ** -0.5}
+    if a.args[0].shape[-3] != a.args[1].shape[-3]:
+        options["enable_gqa"] = True
+    mask = None if mask is None else e.node(mask)
+    return (e.call(F.scaled_dot_product_attention, q, k, v, mask, 0.0, causal, **options),)
 
 
 FACTORIES: dict[str, Special] = {

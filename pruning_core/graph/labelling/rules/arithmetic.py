@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
@@ -205,6 +207,7 @@ def attention(c: Call) -> Labelled | list[Labelled]:
     With a single head the positions of its width are free, for the keys and for the values.
     """
     q, k, v = (c.look(a) for a in c.args[:3])
+    k, v = _for_every_head(k, q), _for_every_head(v, q)
     last = len(q.shape) - 1
     names = "abcdefgh"[: last - 1]
     for t in (q, k, v):
@@ -216,6 +219,17 @@ def attention(c: Call) -> Labelled | list[Labelled]:
     scores = normalised(c.universe, scores, {last}, "softmax")
     result = product(c.universe, c.ledger, scores, names + "qk", v, names + "kd", names + "qd", c.shape)
     return c.with_extras(result)
+
+
+def _for_every_head(shared: Labelled, q: Labelled) -> Labelled:
+    """Keys or values that several heads next to each other share (grouped queries), once for each of them."""
+    axis = len(shared.shape) - 3
+    heads = q.shape[axis] if axis >= 0 else 1
+    if axis < 0 or shared.shape[axis] in (1, heads):
+        return shared
+    times = heads // shared.shape[axis]
+    planes = tuple(np.repeat(p, times, axis) if p.shape[axis] > 1 else p for p in shared.planes)
+    return replace(shared, shape=(*shared.shape[:axis], heads, *shared.shape[axis + 1 :]), planes=planes)
 
 
 def trilinear(c: Call) -> Labelled:
