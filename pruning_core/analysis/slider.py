@@ -70,7 +70,8 @@ class Slider:
 
     def __init__(self, model: nn.Module, network: Network, dataset: Dataset, *, device: str = "auto") -> None:
         self.device = choose_device(device)
-        self.model, self.network, self.dataset = ready(model, self.device), network, dataset
+        self.given, self.network, self.dataset = model, network, dataset
+        self.model = ready(model, self.device)
         macs = max(1, network.cost().macs)
         self.size = max(SMALLEST, min(LARGEST, int(BATCH_MACS / macs)))
         self.rows = torch.arange(len(dataset)).split(self.size)
@@ -96,7 +97,7 @@ class Slider:
 
     def _replays(self, example: Tensor) -> tuple[PlannedReplay | None, PlannedReplay | None]:
         """(one to be trusted, a fast one); the same where nothing is faster."""
-        given = (self.model, self.network, example)
+        given = (self.given, self.network, example)
         try:
             recorded = record_steps(*given, joins=self.measure.joins)
             full = PlannedReplay.trusted(*given, device=self.device, recorded=recorded)
@@ -216,8 +217,8 @@ class Slider:
 
     def _smaller(self, plan: Plan) -> nn.Module:
         if self.removed is None or self.removed[0] != plan:
-            smaller = remove(self.model, self.network, plan).model if plan else self.model
-            self.removed = plan, smaller.eval()
+            removed = remove(self.given, self.network, plan).model.eval().to(self.device) if plan else self.model
+            self.removed = plan, removed
         return self.removed[1]
 
     def _checked(self, plan: Plan, batch: int, rough: Tensor) -> Tensor:

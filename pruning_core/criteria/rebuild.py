@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Generator, Iterator
 
@@ -13,6 +12,8 @@ from pruning_core.criteria.base import Reconstructing
 from pruning_core.criteria.engine import ScoringStep
 from pruning_core.datasets import Dataset
 from pruning_core.graph import Group, Network, Plan
+from pruning_core.graph.copies import copied
+from pruning_core.graph.modules import write
 from pruning_core.probe.activity import Activity, Spot
 from pruning_core.probe.places import index_of, members_at
 from pruning_core.probe.samples import Samples, write_back
@@ -77,11 +78,8 @@ def rebuilding(
         with torch.no_grad():
             _mend(tensors, group, plan[group.key], criterion, before, now)
         yield ScoringStep("rebuild", done, len(groups))
-    result = copy.deepcopy(model)
-    with torch.no_grad():
-        for name, parameter in result.named_parameters():
-            if name in changed:
-                parameter.copy_(tensors[name])
+    result = copied(model)
+    write(result, {name: tensors[name] for name in changed if name in tensors})
     return result
 
 

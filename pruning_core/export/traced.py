@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch.fx import GraphModule
 from torch.utils._pytree import tree_leaves
 
 from pruning_core.errors import UserError
+from pruning_core.graph.copies import copied
 from pruning_core.graph.modules import set_mode_if_able
 from pruning_core.graph.removing.agreement import largest_difference
 
@@ -56,7 +56,7 @@ def trace(model: nn.Module, example: Tensor | tuple[Tensor, ...]) -> Traced:
     The batch size is left free; where that fails, it stays that of the example, and a note says so.
     Raises UserError when the network cannot be followed.
     """
-    network = copy.deepcopy(model).cpu()
+    network = copied(model).cpu()
     set_mode_if_able(network, False)
     reference = next((p for p in network.parameters() if p.is_floating_point()), torch.empty(0))
     given = (example,) if isinstance(example, Tensor) else example

@@ -19,7 +19,10 @@ def copied(model: nn.Module, exchanged: Mapping[int, Tensor] | None = None) -> n
     return new
 
 
-def aliased(model: nn.Module) -> nn.Module:
-    """A copy to be run, not to be changed: parameters of its own that lie in the memory of the original's."""
-    new: nn.Module = Copier({}, aliased=True).copied(model)
+def aliased(model: nn.Module, exchanged: Mapping[int, Tensor] | None = None) -> nn.Module:
+    """A copy to be run, not to be changed: parameters of its own that lie in the memory of the original's.
+
+    ``exchanged`` as for :func:`copied`.
+    """
+    new: nn.Module = Copier(exchanged or {}, aliased=True).copied(model)
     return new

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -74,9 +74,9 @@ def turn_over(model: nn.Module) -> None:
 
     Every module ends in the mode it was in. The network's own code runs, and may change its tensors.
     """
-    modules = modules_by_name(model).values()
-    if not _turns_in_its_own_way(modules):
+    if not turns_in_its_own_way(model):
         return
+    modules = modules_by_name(model).values()
     modes = [(module, module.training) for module in modules]
     training = model.training
     try:
@@ -90,13 +90,15 @@ def turn_over(model: nn.Module) -> None:
                 module.training = mode
 
 
-def _turns_in_its_own_way(modules: Iterable[nn.Module]) -> bool:
+def turns_in_its_own_way(model: nn.Module) -> bool:
+    """Whether a class of the network has code of its own for the change between training and evaluation."""
+    modules = modules_by_name(model).values()
     return any(type(module).train is not nn.Module.train or "train" in module.__dict__ for module in modules)
 
 
 def renew(model: nn.Module) -> None:
     """What a copy of our own keeps for its mode is made anew from its tensors; its parameters stay to the bit."""
-    if not _turns_in_its_own_way(modules_by_name(model).values()):
+    if not turns_in_its_own_way(model):
         return
     parameters = [(t, t.detach().clone()) for t in named_tensors(model).values() if isinstance(t, nn.Parameter)]
     turn_over(model)
@@ -104,6 +106,26 @@ def renew(model: nn.Module) -> None:
         for parameter, before in parameters:
             if not torch.equal(parameter, before):  # folded out and in again, and rounded
                 parameter.copy_(before)
+
+
+def write(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put numbers that it has in evaluation into a copy of our own, whatever its mode, which stays.
+
+    What it keeps for its mode, or folds into its weights, is made anew of them.
+    """
+    modes = [(module, module.training) for module in modules_by_name(model).values()]
+    training, peculiar = model.training, turns_in_its_own_way(model)
+    if peculiar:
+        switch(model, False)
+    with torch.no_grad():
+        for name, tensor in named_tensors(model).items():
+            if name in tensors:
+                tensor.copy_(tensors[name])
+    if peculiar:
+        set_mode(model, True) if training else renew(model)
+        for module, mode in modes:
+            if module.training is not mode:
+                module.training = mode
 
 
 def named_tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from pruning_core.errors import UserError
+from pruning_core.graph.copies import copied
 from pruning_core.graph.modules import set_mode_if_able
 from pruning_core.numeric.detections import as_rows
 from pruning_core.storage.memory import out_of_memory
@@ -27,7 +27,7 @@ def ready(model: nn.Module, device: str) -> nn.Module:
     tensors = [*model.parameters(), *model.buffers()]
     if not any(module.training for module in model.modules()) and all(t.device == target for t in tensors):
         return model
-    model = copy.deepcopy(model)
+    model = copied(model)
     set_mode_if_able(model, False)
     return model.to(target)
 

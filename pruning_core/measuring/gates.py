@@ -5,7 +5,6 @@ Dense PyTorch computes them all the same and multiplies by zero, so this is a co
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from torch import Tensor, nn
 
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.graph import Network
+from pruning_core.graph.copies import copied
 from pruning_core.graph.gated import Boosted, ChannelGated
+from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.evaluate import Batch, predicting
 from pruning_core.measuring.measures import AverageMacs
 from pruning_core.measuring.registry import measure_of
@@ -75,7 +76,7 @@ def counting(
     a channel-gated one, the first part always, and of the rest the share of outputs for which it was decided.
     Raises UserError for what ``predicting`` refuses, ValueError for a network without gates.
     """
-    watched = copy.deepcopy(model).eval()  # listened to, which others shall not notice
+    watched = copied(model).eval().to(choose_device(device))  # listened to where it runs, which others shall not notice
     by_layer = {layer.name: layer.macs for layer in network.layer_costs()}
     found: dict[str, _Counted] = {}
     with ExitStack() as stack:

@@ -8,7 +8,6 @@ a LASSO, here after any criterion, with the pull to the old weights chosen on im
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -20,6 +19,8 @@ from torch import Tensor, nn
 
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan
+from pruning_core.graph.copies import copied
+from pruning_core.graph.modules import write
 from pruning_core.graph.removing.attention import HeadAttention
 from pruning_core.mending.equations import Fit, System, fitted, shifted, system
 from pruning_core.mending.known import Known, Refit, Step, way
@@ -123,11 +124,8 @@ class Mender:
         stand_in = seen_through(shadow(self.model, change=lambda name, value: value.clone()))
         walk = _Walk(self, plan, looked, tensors_of(stand_in), report)
         walk.refit(stand_in)
-        result, tensors = copy.deepcopy(self.model), tensors_of(stand_in)
-        with torch.no_grad():
-            for name, tensor in tensors_of(result).items():
-                if name in walk.changed:
-                    tensor.copy_(tensors[name])
+        result, tensors = copied(self.model), tensors_of(stand_in)
+        write(result, {name: tensors[name] for name in walk.changed if name in tensors})
         return Mended(
             result,
             tuple(walk.layers),

@@ -6,7 +6,6 @@ once for every part of the groups that fits. After that a removal costs the solv
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from pruning_core.errors import UserError
 from pruning_core.graph import Network, Plan
+from pruning_core.graph.copies import copied
 from pruning_core.mending.collected import Collected, Reader, collect, seen
 from pruning_core.mending.looking import Report
 from pruning_core.mending.mend import seen_through, tensors_of
@@ -47,7 +47,7 @@ class Refits:
     ) -> None:
         if len(images) < 2:
             raise UserError("Mending compares images with images set apart. Choose at least two.")
-        there = model if device == "cpu" else copy.deepcopy(model).to(device)
+        there = model if device == "cpu" else copied(model).to(device)
         self.model, self.network, self.groups = seen_through(shadow(there)), network, tuple(groups)
         self.images, self.positions, self.walks = images.to(device), positions, 0
         self.tensors = {name: tensor.detach() for name, tensor in tensors_of(self.model).items()}

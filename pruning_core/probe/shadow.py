@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from pruning_core.errors import UserError
+from pruning_core.graph.copies import copied
+from pruning_core.graph.modules import renew, turns_in_its_own_way
 
 Change = Callable[[str, Tensor], Tensor]
 
@@ -17,20 +17,17 @@ def shadow(model: nn.Module, gradients: bool = False, change: Change | None = No
 
     ``gradients``: whether floating-point parameters require gradients in the copy.
     ``change`` maps the name and value of every parameter and buffer to the value the copy holds.
-    Raises UserError when the model holds something that cannot be copied.
+    Where a class has code of its own for the change into eval mode, which may write into them, they are copied too.
     """
-    memo: dict[int, object] = {}
+    lent = not turns_in_its_own_way(model)
+    exchanged: dict[int, Tensor] = {}
     for name, parameter in model.named_parameters():
-        value = parameter.detach()
+        value = parameter.detach() if lent else parameter.detach().clone()
         value = change(name, value) if change else value
-        memo[id(parameter)] = nn.Parameter(value, requires_grad=gradients and value.is_floating_point())
+        exchanged[id(parameter)] = nn.Parameter(value, requires_grad=gradients and value.is_floating_point())
     for name, buffer in model.named_buffers():
         value = buffer.detach().clone()
-        memo[id(buffer)] = change(name, value) if change else value
-    try:
-        return copy.deepcopy(model, memo).eval()
-    except (RuntimeError, TypeError) as error:  # a tensor in the middle of a graph, an open file, a lock
-        raise UserError(
-            f"This network cannot be copied, so it cannot be looked at without changing it: {error} "
-            "Remove what cannot be copied, or export the network and load the exported program."
-        ) from error
+        exchanged[id(buffer)] = change(name, value) if change else value
+    new = copied(model, exchanged).eval()
+    renew(new)  # what it kept of its tensors before
+    return new

@@ -57,6 +57,8 @@ class Program:
         self.unit_of, self.tensors = unit_of, tensors
         self.convolutions = {s.weight: s for s in self.steps if isinstance(s, FusedConvolution)}
         self.biased = {s.bias: s for s in self.convolutions.values()}
+        read = (s.args[1] for s in self.steps if isinstance(s, Operation) and s.name == "convolution")
+        self.kernels = {*self.convolutions, *(w.name for w in read if isinstance(w, Weight))}
         self.made_of = {name: s.sources[0] for name, s in self.convolutions.items()}
         self.base = {n: self.packed(n, t) for n, t in tensors.items()}
         self.input, self.result = recorded.inputs[0], recorded.result
@@ -95,7 +97,7 @@ class Program:
         """Convolution weights and biases in the layout of the kernels that run them."""
         if self.packs and name in self.biased:
             return self.biased[name].pack_bias(t)
-        if t.dim() != 4 or not t.is_floating_point():
+        if name not in self.kernels or t.dim() != 4:  # operators on other tensors may count on their order in memory
             return t
         t = t.contiguous(memory_format=torch.channels_last)
         user = self.convolutions.get(name)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from pruning_core.errors import UserError
-from pruning_core.graph import Network, Plan, remove, silenced_tensors
+from pruning_core.graph import Network, Plan, remove, silence, silenced_tensors
+from pruning_core.graph.removing.silent import holding, reaches_back
 from pruning_core.measuring.evaluate import default_batch_size
 from pruning_core.measuring.forward import outputs_for, ready
 from pruning_core.replay.recheck import error_of, rechecked
@@ -56,7 +58,7 @@ class WholeScorer:
         self, model: nn.Module, network: Network, device: str, refit: Refit = as_it_is, *, joins: bool = False
     ) -> None:
         self.model, self.network, self.device = ready(model, device), network, device
-        self.refit, self.joins = refit, joins
+        self._given, self.refit, self.joins = model, refit, joins
         self.x: Tensor = torch.empty(0)
         (shape,) = network.example_shapes[:1]
         self.at_once = min(256, default_batch_size(tuple(shape[1:]), device))
@@ -67,7 +69,7 @@ class WholeScorer:
     def refusal(self, group: str) -> str:
         """Found out by removing one channel: silencing works where removal does not."""
         try:
-            remove(self.model, self.network, Plan({group: (0,)}))
+            remove(self._given, self.network, Plan({group: (0,)}))
         except UserError as error:
             return str(error)
         return ""
@@ -81,23 +83,21 @@ class WholeScorer:
         plan = Plan({key: units})
         if self.network.group(key).exact:
             anew = {name: tensor.to(self.device) for name, tensor in self.refit(removal).items()}
-            changed = silenced_tensors(self.model, self.network, plan, anew)
-            pruned: nn.Module = _Substituted(self.model, changed)
+            pruned = self._silent(plan, anew)
         else:
-            pruned = remove(self.model, self.network, plan).model.eval()
+            pruned = remove(self._given, self.network, plan).model.eval().to(self.device)
         return outputs_for(pruned, self.x, joins=self.joins).float().cpu()
 
+    def _silent(self, plan: Plan, anew: Mapping[str, Tensor]) -> nn.Module:
+        """A copy, because networks may keep what they make of their weights."""
+        if self._bound:
+            return silence(self._given, self.network, plan, anew).to(self.device)
+        return holding(self.model, silenced_tensors(self.model, self.network, plan, anew), lent=True)
 
-class _Substituted(nn.Module):
-    """A network run with some tensors replaced, without copying the others."""
-
-    def __init__(self, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-        super().__init__()
-        self._call = (model, dict(tensors))  # in a tuple: not a submodule
-
-    def forward(self, x: Tensor) -> Any:
-        model, tensors = self._call
-        return torch.func.functional_call(model, tensors, (x,))
+    @cached_property
+    def _bound(self) -> bool:
+        """Whether code of the network holds on to the very object, so that copies run the original."""
+        return reaches_back(holding(self._given, {}), self._given, self.network)
 
 
 class ReplayScorer:

@@ -6,7 +6,6 @@ unpruned network's result, or that result with channels left out.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,8 +20,11 @@ from pruning_core.graph.capturing.follow import follow
 from pruning_core.graph.capturing.hollow import NeedsValues
 from pruning_core.graph.capturing.record import Recording, start
 from pruning_core.graph.capturing.recurrent import link_recurrent_layers, plain_recurrence
+from pruning_core.graph.capturing.remarks import Act
+from pruning_core.graph.copies import copied
 from pruning_core.graph.labelling.labels import Labelled, cover
 from pruning_core.graph.labelling.rules import Call
+from pruning_core.graph.modules import named_tensors, switch
 from pruning_core.measuring.forward import behind_one_another, every
 
 # operators whose numbers are rewritten from the sizes of their results
@@ -119,20 +121,25 @@ def record_steps(model: nn.Module, network: Network, example: Tensor, *, joins: 
 
     Raises NotReplayable for what steps cannot repeat: decisions on data, views changed in place.
     """
-    clone, example = copy.deepcopy(model).cpu().eval(), example.cpu()
-    one, out = _take(clone, torch.cat([example[:1]] * 2), hollow=False)
+    outside = {id(tensor): name for name, tensor in named_tensors(model).items()}
+    clone, example = copied(model).cpu(), example.cpu()
+    one, out = _take(clone, outside, torch.cat([example[:1]] * 2), hollow=False)
+    if any(remark.act in (Act.DECIDES, Act.LEAVES) for remark in one.remarks):
+        raise NotReplayable("what it does follows from numbers in the data")
     try:
-        two, _ = _take(clone, torch.cat([example[:1]] * 3), hollow=True)
+        two, _ = _take(clone, outside, torch.cat([example[:1]] * 3), hollow=True)
     except NeedsValues:
-        two, _ = _take(clone, torch.cat([example[:1]] * 3), hollow=False)
+        two, _ = _take(clone, outside, torch.cat([example[:1]] * 3), hollow=False)
     if len(one.calls) != len(two.calls):
         raise NotReplayable("another path is taken at another batch size")
     return _Writer(network, one, two, clone, out).write(joins)
 
 
-def _take(model: nn.Module, x: Tensor, *, hollow: bool) -> tuple[Recording, Any]:
+def _take(model: nn.Module, outside: dict[int, str], x: Tensor, *, hollow: bool) -> tuple[Recording, Any]:
+    switch(model, False)  # what it keeps of its weights while it evaluates is made anew, where it is seen
     with plain_recurrence(model):
         recording, tensors = start(model)
+        recording.outside.update(outside)  # code that looks the original up somewhere reads its tensors
         link_recurrent_layers(model, recording)
         out = follow(model, (x,), recording, tensors, keep_calls=True, hollow=hollow)
     recording.calls = [
@@ -148,9 +155,9 @@ def _take(model: nn.Module, x: Tensor, *, hollow: bool) -> tuple[Recording, Any]
 class _Writer:
     def __init__(self, network: Network, one: Recording, two: Recording, model: nn.Module, out: Any) -> None:
         self.network, self.one, self.two, self.out = network, one, two, out
-        self.names = {id(t): n for n, t in {**dict(model.named_parameters()), **dict(model.named_buffers())}.items()}
-        self.tensors: dict[str, Tensor] = {n: t.detach() for n, t in model.named_parameters()}
-        self.tensors |= {n: t.detach() for n, t in model.named_buffers()}
+        held = named_tensors(model)
+        self.names = {**one.outside, **{id(t): n for n, t in held.items()}}
+        self.tensors: dict[str, Tensor] = {n: t.detach() for n, t in held.items()}
         self.registers: dict[int, int] = {}
         self.storage: dict[int, set[int]] = {}
         self.stale: set[int] = set()  # tensors that another view has changed since

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from pruning_core.errors import UserError
+from pruning_core.graph.copies import copied
 from pruning_core.graph.modules import set_mode_if_able
 from pruning_core.storage.memory import out_of_memory
 from pruning_core.training.begun import Begun
@@ -40,7 +40,7 @@ class Learner:
     def __init__(self, model: nn.Module, config: FineTune, device: str) -> None:
         self.device, self._config = device, config
         self._mixed, self._last = config.mixed(device), config.channels_last(device)
-        self.model = copy.deepcopy(model).to(device)
+        self.model = copied(model).to(device)
         if self._last:
             self.model = self.model.to(memory_format=torch.channels_last)
         if not self._trainable():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pruning_core.datasets.dataset import Dataset
 from pruning_core.errors import UserError
-from pruning_core.graph import Network
+from pruning_core.graph import Network, copies
 from pruning_core.measuring.device import choose_device, device_title
 from pruning_core.measuring.evaluate import Tally, predicting
 from pruning_core.measuring.measures import Accuracy
@@ -105,7 +105,7 @@ class Training(Iterator[TrainEvent]):
 
     def best_model(self) -> nn.Module:
         """A new network with the best weights so far, on the CPU, in evaluation mode."""
-        network = copy.deepcopy(self._source).cpu()
+        network = copies.copied(self._source).cpu()
         if self.best is not None:
             network.load_state_dict(self.best.state)
         return network.eval()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from pruning_core.graph.copies import copied
 from pruning_core.storage.memory import must_fit
 from pruning_core.training.config import FineTune
 
@@ -38,8 +38,8 @@ def looked_at(model: nn.Module, x: Tensor) -> Taken:
 
     An objective that runs the network several times takes as much each time; that is not counted.
     """
-    copied = copy.deepcopy(model).cpu()
-    known = {each.untyped_storage().data_ptr() for each in (*copied.parameters(), *copied.buffers())}
+    clone = copied(model).cpu()
+    known = {each.untyped_storage().data_ptr() for each in (*clone.parameters(), *clone.buffers())}
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -50,8 +50,8 @@ def looked_at(model: nn.Module, x: Tensor) -> Taken:
 
     watching = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), watching:
-        out = copied(x.cpu())  # held, so that no storage is freed and its place counted twice
-    parameters = sum(each.nbytes for each in copied.parameters())
+        out = clone(x.cpu())  # held, so that no storage is freed and its place counted twice
+    parameters = sum(each.nbytes for each in clone.parameters())
     del out
     return Taken(sum(kept.values()) / len(x), max(kept.values(), default=0) / len(x), parameters)
 

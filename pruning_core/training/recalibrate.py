@@ -6,7 +6,6 @@ statistics of their own, not with those of the unpruned network. 50 to 100 batch
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Generator, Iterable
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pruning_core.errors import UserError
+from pruning_core.graph.copies import copied
 from pruning_core.graph.modules import set_mode_if_able
 from pruning_core.work import finished
 
@@ -35,7 +35,7 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
 
 def recalibrating(model: nn.Module, batches: Iterable[Tensor]) -> Generator[int, None, nn.Module]:
     """As :func:`recalibrate`; yields the number of batches seen after each of them."""
-    clone = copy.deepcopy(model)
+    clone = copied(model)
     set_mode_if_able(clone, False)
     norms = keeping_statistics(clone)
     if not norms:
