@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.compare.measured import Row
-from pages.ui import cards, differences, plots, provenance, state
+from pages.ui import cards, differences, outbox, plots, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.language import _, said
 from pages.ui.literal import literal
@@ -31,10 +31,8 @@ def section(desk: Desk, one: Row, two: Row) -> None:
         )
     )
     left, right = st.columns([1, 2], gap="medium")
-    left.download_button(
-        _("List of test images"), lambda: listed(desk, one, two), "test-images.csv", "text/csv",
-        key="compare.groups.list", on_click="ignore", icon=":material/download:", wrap=True,
-    )  # fmt: skip
+    offered = outbox.stored(listed(desk, one, two).encode(), "test-images.csv", "text/csv")
+    outbox.button(offered, key="compare.groups.list", label=_("List of test images"), container=left)
     sent = right.file_uploader(
         _("The list with groups (CSV)"), type="csv", key="compare.groups.file", max_upload_size=LARGEST_MB
     )

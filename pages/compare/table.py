@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.compare.measured import Row, front
-from pages.ui import cards, measured, provenance, sizes
+from pages.ui import cards, measured, outbox, provenance, sizes
 from pages.ui.language import N_, _, said
 from pruning_core.export.table import Cell, csv_of, latex_of
 
@@ -93,8 +93,7 @@ def section(rows: Sequence[Row], key: str, data: str) -> None:
             ("CSV", csv_of(titles, plain), "networks.csv", "text/csv"),
             ("LaTeX", latex_of(titles, plain, caption), "networks.tex", "application/x-tex"),
         ):
-            st.download_button(what, written, name, media, key=f"compare.{what}", on_click="ignore",
-                               icon=":material/download:", wrap=True)  # fmt: skip
+            outbox.button(outbox.stored(written.encode(), name, media), key=f"compare.{what}", label=what)
 
 
 def _sources(rows: Sequence[Row]) -> None:

@@ -80,7 +80,7 @@ def _offer(desk: Desk, told: Sequence[str], words: DeltaGenerator, button: Delta
         st.session_state[KEPT] = kept
     digest, size, name = kept[1:]
     words.caption(f"{code(name)} · {numbers.size_bytes(size)}")
-    outbox.button(digest, name, "text/html", key="download.report", container=button)
+    outbox.button(outbox.of(digest, name, "text/html"), key="download.report", container=button)
 
 
 def _built(desk: Desk, told: Sequence[str]) -> Built | None:

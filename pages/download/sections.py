@@ -175,7 +175,7 @@ def _row(kind: str, title: str, text: str, ref: ModelRef, build: Callable[[], Bu
     kept = stored
     told = kept.checked.told() if kept.checked else ()
     words.caption(" · ".join((code(kept.name), numbers.size_bytes(kept.size), *map(literal, told))))
-    outbox.button(kept.digest, kept.name, kept.media, key=f"download.{kind}", container=button)
+    outbox.button(outbox.of(kept.digest, kept.name, kept.media), key=f"download.{kind}", container=button)
 
 
 def _plan_rows(ref: ModelRef, cut: Cut, figures: tuple[Figure, ...], made: str) -> None:
@@ -195,17 +195,8 @@ def _plan_rows(ref: ModelRef, cut: Cut, figures: tuple[Figure, ...], made: str) 
         for kind, title, built, text in rows:
             words, button = _frame(title, text)
             words.caption(f"{code(built.name)} · {numbers.size_bytes(len(built.data))}")
-            button.download_button(
-                _("Download"),
-                built.data,
-                built.name,
-                built.media,
-                key=f"download.{kind}",
-                on_click="ignore",
-                icon=":material/download:",
-                width="stretch",
-                wrap=True,
-            )
+            offered = outbox.stored(built.data, built.name, built.media)
+            outbox.button(offered, key=f"download.{kind}", container=button)
 
 
 def _frame(title: str, text: str) -> tuple[Any, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.search import frames
-from pages.ui import cards, changes, measured, provenance
+from pages.ui import cards, changes, measured, outbox, provenance
 from pages.ui.language import _
 from pages.ui.spreadsheet import csv_bytes
 from pruning_core.errors import clip
@@ -101,12 +101,9 @@ def table(view: JobView, spec: SearchRun, network: Network) -> None:
                 },
             },
         )
-    st.download_button(
-        _("Download the {n} trials (CSV)").format(n=len(frame)),
-        csv_bytes(frame),
-        file_name=f"search_{spec.model.name}_{spec.search.explorer.card.key}.csv",
-        mime="text/csv",
-        icon=":material/download:",
+    name = f"search_{spec.model.name}_{spec.search.explorer.card.key}.csv"
+    outbox.button(
+        outbox.stored(csv_bytes(frame), name, "text/csv"),
         key="search.csv",
-        wrap=True,
+        label=_("Download the {n} trials (CSV)").format(n=len(frame)),
     )

@@ -8,7 +8,7 @@ import streamlit as st
 import torch
 
 from pages.sensitivity import beside, charts, details, frames, gains, parts, settings
-from pages.ui import cards, jobs, measured, numbers, plots, provenance, started, state
+from pages.ui import cards, jobs, measured, numbers, outbox, plots, provenance, started, state
 from pages.ui.bench import Bench
 from pages.ui.language import N_, _, said
 from pages.ui.literal import literal, named
@@ -231,16 +231,13 @@ def _table(view: JobView, spec: SensitivityRun, network: Network) -> None:
                 "seconds": st.column_config.NumberColumn(_("Seconds"), format="%.3f"),
             },
         )
-    st.download_button(
-        _("Download the table ({count} of {count_2} cells, CSV)").format(
+    name = f"sensitivity_{spec.model.name}_{spec.criterion.card.key}.csv"
+    outbox.button(
+        outbox.stored(csv_bytes(frame), name, "text/csv"),
+        key="sensitivity.csv",
+        label=_("Download the table ({count} of {count_2} cells, CSV)").format(
             count=numbers.count(len(frame)), count_2=numbers.count(max(total, len(frame)))
         ),
-        csv_bytes(frame),
-        file_name=f"sensitivity_{spec.model.name}_{spec.criterion.card.key}.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        key="sensitivity.csv",
-        wrap=True,
     )
     _node_data(view, spec, network)
 
@@ -249,15 +246,23 @@ def _node_data(view: JobView, spec: SensitivityRun, network: Network) -> None:
     if household.far(spec.model, state.workspace()):
         return  # its program does not run in this process, so nobody here knows the names in the exported file
 
-    def data() -> bytes:
+    values = {key: drop_at(tuple(curve), HALF) for key, curve in drops(view).items()}
+
+    def written() -> str:
         loaded = state.loaded(spec.model)
         program = trace(loaded.model, torch.zeros(1, *loaded.input_size)).program
-        values = {key: drop_at(tuple(curve), HALF) for key, curve in drops(view).items()}
-        return node_data(program, network, values).encode()
+        return node_data(program, network, values)
 
-    st.download_button(
-        _("Download for Model Explorer (node data, JSON)"), data, file_name=f"sensitivity_{spec.model.name}.json",
-        mime="application/json", icon=":material/account_tree:", key="sensitivity.node_data", wrap=True,
-        help=_("What is lost where a group alone loses half of its channels, for every operator that makes them. "
-        "Open it in Google's Model Explorer beside the exported program (.pt2) of this very network, from Download."),
-    )  # fmt: skip
+    what, name = f"{view.id} {values}", f"sensitivity_{spec.model.name}.json"
+    outbox.button(
+        outbox.Written(what, name, "application/json", written),
+        key="sensitivity.node_data",
+        label=_("Download for Model Explorer (node data, JSON)"),
+    )
+    st.caption(
+        _(
+            "For Model Explorer: what is lost where a group alone loses half of its channels, for every operator that "
+            "makes them. Open it in Google's Model Explorer beside the exported program (.pt2) of this very network, "
+            "from Download."
+        )
+    )

@@ -2,7 +2,7 @@
 
 Streamlit's own button for a file that is read when somebody asks for it forgets the file whenever a page is drawn anew,
 also when that is another visitor's: a click in that moment brings nothing. Here a link leads to the file itself, which
-lies in the data directory and is never whole in memory.
+lies in the data directory and is never whole in memory, or is written when somebody takes it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ import hmac
 import html
 import secrets
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import streamlit as st
@@ -27,6 +30,7 @@ from pages.ui.language import _
 
 FOLDER = "take"  # in addresses: …/take/TOKEN/NAME
 MOST = 10_000  # that are remembered; the oldest go first
+HEADERS = {"cache-control": "private, no-store"}
 GONE = "This file is no longer here. Go back and have it prepared again."
 
 
@@ -39,16 +43,39 @@ class Offered:
     name: str
     media: str
 
+    def answer(self) -> Response:
+        """Raises UserError where it is no longer there."""
+        from pruning_core.storage.workspace import Workspace
+
+        path = Workspace(Path(self.root)).artifacts.path(self.digest)
+        return FileResponse(path, media_type=self.media, filename=self.name, headers=HEADERS)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A text that costs something to write, so that it is written when it is taken; ``what`` tells two apart that have
+    one ``name``."""
+
+    what: str
+    name: str
+    media: str
+    write: Callable[[], str] = field(repr=False, compare=False)
+
+    def answer(self) -> Response:
+        """Raises UserError where it cannot be written any more."""
+        there = f"attachment; filename*=utf-8''{quote(self.name)}"
+        return Response(self.write(), media_type=self.media, headers={**HEADERS, "content-disposition": there})
+
 
 class Offers:
     """What may be taken, by a name that nobody can guess; the same for the same file and visitor."""
 
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)
-        self._offered: dict[str, Offered] = {}
+        self._offered: dict[str, Offered | Written] = {}
         self._changing = threading.Lock()
 
-    def token(self, offered: Offered, owner: str) -> str:
+    def token(self, offered: Offered | Written, owner: str) -> str:
         said = repr((offered, owner)).encode()
         token = hmac.new(self._secret, said, hashlib.sha256).hexdigest()[:40]
         with self._changing:
@@ -57,7 +84,7 @@ class Offers:
                 del self._offered[next(iter(self._offered))]
         return token
 
-    def of(self, token: str) -> Offered | None:
+    def of(self, token: str) -> Offered | Written | None:
         return self._offered.get(token)
 
 
@@ -81,25 +108,32 @@ class Outbox:
 
 def _answer(token: str) -> Response:
     from pruning_core.errors import UserError
-    from pruning_core.storage.workspace import Workspace
 
     if offered := OFFERS.of(token):
-        try:
-            path = Workspace(Path(offered.root)).artifacts.path(offered.digest)
-            headers = {"cache-control": "private, no-store"}
-            return FileResponse(path, media_type=offered.media, filename=offered.name, headers=headers)
-        except UserError:
-            pass
+        with suppress(UserError):
+            return offered.answer()
     return PlainTextResponse(GONE, 404)
 
 
-def button(digest: str, name: str, media: str, *, key: str, container: DeltaGenerator) -> None:
-    """A link that looks like a button and brings the stored file ``digest`` under its ``name``."""
-    token = OFFERS.token(Offered(str(state.workspace().root), digest, name, media), state.owner())
+def stored(data: bytes, name: str, media: str) -> Offered:
+    """A file that is at hand: the same bytes lie in the data directory once."""
+    return of(state.workspace().artifacts.put(data), name, media)
+
+
+def of(digest: str, name: str, media: str) -> Offered:
+    """A file that lies in the data directory already."""
+    return Offered(str(state.workspace().root), digest, name, media)
+
+
+def button(offered: Offered | Written, *, key: str, label: str = "", container: DeltaGenerator | None = None) -> None:
+    """A link that looks like a button and brings the file: as wide as the ``container``, or as its words."""
+    token = OFFERS.token(offered, state.owner())
     # Relative, because the server may stand below another address; a page's own has no folder.
-    address = html.escape(f"{FOLDER}/{token}/{quote(name)}", quote=True)
-    with container.container(key=key):
-        st.html(f'{_STYLE}<a class="ps-take" href="{address}" download>{html.escape(_("Download"))}</a>')
+    address = html.escape(f"{FOLDER}/{token}/{quote(offered.name)}", quote=True)
+    width: Literal["stretch", "content"] = "content" if container is None else "stretch"
+    with (container or st).container(key=key, width=width):
+        words = html.escape(label or _("Download"))
+        st.html(f'{_STYLE}<a class="ps-take" href="{address}" download>{words}</a>', width=width)
 
 
 _STYLE = (

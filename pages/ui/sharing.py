@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import streamlit as st
 
-from pages.ui import state
+from pages.ui import outbox, state
 from pages.ui.language import N_, _, said
 from pages.ui.literal import literal, named
 from pages.ui.returning import DESK
@@ -138,12 +138,13 @@ def _link(desk: Desk) -> None:
 
 def _file(desk: Desk) -> None:
     st.markdown(_("**The plan as a file**, small, readable, and opened below on any server"))
-    st.download_button(
-        _("Plan as JSON"), lambda: _written(desk), f"{clip(_stem(desk), 60)}.plan.json", "application/json",
-        key="sharing.file", on_click="ignore", icon=":material/download:", disabled=not desk.plan, wrap=True,
-    )  # fmt: skip
     if not desk.plan:
         st.caption(_("Nothing is planned yet."))
+        return
+    what = f"{desk.model.to_json()} {desk.data.to_json()} {desk.plan.to_json()}"
+    name = f"{clip(_stem(desk), 60)}.plan.json"
+    written = outbox.Written(what, name, "application/json", lambda: _written(desk))
+    outbox.button(written, key="sharing.file", label=_("Plan as JSON"))
 
 
 def _stem(desk: Desk) -> str:

@@ -3,7 +3,8 @@
 from starlette.testclient import TestClient
 
 from pages.ui import outbox
-from pages.ui.outbox import Offered, Offers, Outbox
+from pages.ui.outbox import Offered, Offers, Outbox, Written
+from pruning_core.errors import UserError
 from pruning_core.storage.workspace import Workspace
 
 
@@ -31,6 +32,27 @@ def test_what_was_offered_comes_whole_and_nothing_else_does(tmp_path, monkeypatc
     store.path(digest).unlink()
     gone = asked.get(f"/take/{token}/x")
     assert gone.status_code == 404 and "prepared again" in gone.text
+
+
+def test_what_is_written_when_it_is_taken_comes_as_it_is_then(monkeypatch):
+    offers, now = Offers(), ["first"]
+    monkeypatch.setattr(outbox, "OFFERS", offers)
+
+    def write():
+        if not now:
+            raise UserError("it is gone")
+        return now[0]
+
+    tokens = [offers.token(Written("a plan", "计划.json", "application/json", each), "ann") for each in (write, write)]
+    other = offers.token(Written("another plan", "计划.json", "application/json", write), "ann")
+    assert tokens[0] == tokens[1] != other, "told apart by what they are"
+    asked = TestClient(Outbox(behind))
+    now[0] = "页"
+    answer = asked.get(f"/take/{tokens[0]}/x")
+    assert answer.text == "页" and answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-disposition"] == "attachment; filename*=utf-8''%E8%AE%A1%E5%88%92.json"
+    now.clear()
+    assert asked.get(f"/take/{other}/x").status_code == 404
 
 
 def test_an_address_stays_and_is_each_visitors_own(monkeypatch):

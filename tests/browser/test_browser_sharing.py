@@ -27,7 +27,7 @@ def test_a_link_opens_in_a_fresh_browser_with_the_same_plan(server, visitor, tmp
     address = page.get_by_test_id("stCode").get_by_text("desk=").inner_text()
     assert address.startswith(f"{server.url}/whatif?desk=")
     with page.expect_download() as downloading:
-        page.get_by_role("button", name="Plan as JSON").click()
+        page.get_by_role("link", name="Plan as JSON").click()
     file = tmp_path / downloading.value.suggested_filename
     downloading.value.save_as(file)
     content = json.loads(file.read_text())
