@@ -30,14 +30,19 @@ CORE = "pruning_core"
 PLACES = re.compile(r"\{(\w*)")
 PLACE = re.compile(r"\{\w*\}")
 KNOBS = {"Choice", "Range", "Toggle"}
-# What a run says on its way -> which argument is words.
-ADVANCES = {"Stage": 0, "Progress": 2, "staged_as": 1}
+# What a run says on its way, and how outputs were told -> which argument is words.
+ADVANCES = {"Stage": 0, "Progress": 2, "staged_as": 1, "Outputs": 2}
 # What a method is made of, called by its name.
 PHASES = {"Train", "Cut", "Apply", "Recover", "Mend", "Snapshot", "Rewind", "Mask", "Judge", "FindWidths", "Diversify"}
 PHASES |= {"Rebuild", "Reinitialise", "Absorb"}
 PARTS = {"named", "reason", "NO_RULE", "BY_DATA"}  # variables: the end of a phase's name; why a channel stays
 TITLES, WORDS = {"name", "title", "says"}, {"NAMES", "UNITS"}  # of classes; dictionaries of modules
-PHRASES = {"text", "told"}  # functions and properties whose few words stand inside sentences of pages
+PHRASES = {
+    "text",
+    "told",
+    "notes",
+    "__str__",
+}  # functions and properties whose few words stand inside sentences of pages
 OURS = {"ValueError", "TypeError", "RuntimeError", "AssertionError", "KeyError", "NotImplementedError"}
 # What these write is for a file in English, or for a process of our own.
 FILES = {"export/script.py", "export/standalone.py", "export/rebuild.py", "isolation/ended.py", "isolation/wire.py"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.choose import judging, layout, meaning, outputs, reading
-from pages.ui import notes, state
+from pages.ui import inputs, notes, state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.language import _, said
+from pages.ui.language import _, ngettext, said, together
 from pages.ui.literal import literal, named
 from pruning_core.datasets import Dataset
 from pruning_core.datasets.targets import Labels
@@ -89,9 +89,8 @@ def _with(data: Dataset) -> str:
             return _("boxes of {n:,} categories").format(n=len(data.categories))
         case Labels.PICTURES:
             return _("a target picture of {sides} pixels for each").format(sides=sides)
-    return _("{value} number{value_2} for each").format(
-        value=" × ".join(map(str, data.labels.shape[1:])) or "one", value_2="s" * (data.labels[0].numel() > 1)
-    )
+    value = " × ".join(map(str, data.labels.shape[1:])) or "1"
+    return ngettext("{value} number for each", "{value} numbers for each", data.labels[0].numel()).format(value=value)
 
 
 def _gives(model: LoadedModel) -> str:
@@ -124,15 +123,14 @@ def _changes(model: LoadedModel, data: Dataset) -> str:
                 input_size=model.input_size[1], input_size_2=model.input_size[2]
             )
         )
-    return _("The images are {join} on their way in.").format(join=" and ".join(steps))
+    return _("The images are {join} on their way in.").format(join=together(steps))
 
 
 def reads(model: LoadedModel) -> str:
     """What goes into it, by name where there are several."""
-    told = model.interface
-    if told is None or not told.packed:
+    if model.interface is None or not model.interface.packed:
         return _size(model.input_size)
-    return literal(str(told))
+    return inputs.told(model.interface)
 
 
 def _shape(data: Dataset) -> str:

@@ -7,7 +7,7 @@ import streamlit as st
 from pages.choose.restating import restate
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, said
 from pages.ui.literal import literal
 from pruning_core.zoo import LoadedModel
 from pruning_core.zoo.meaning import Meaning, said_of
@@ -32,7 +32,7 @@ def ask(desk: Desk, model: LoadedModel) -> None:
     words, choice = st.columns([3, 2], vertical_alignment="center")
     words.markdown(
         _(":small[:gray[Outputs]]  \nTaken for {found} ({evidence}).").format(
-            found=found, evidence=literal(found.evidence)
+            found=said(str(found)), evidence=literal(said(found.evidence))
         )
         + ("" if found.meaning.of_classes else _(" No accuracy is measured of them."))
     )

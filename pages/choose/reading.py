@@ -164,7 +164,7 @@ def _ways(ref: DataRef, test: Dataset) -> None:
                 after = chosen.of(ref, channels, order)
             else:
                 after = replace(
-                    ref, mean=numbers_of(mean, "mean"), std=numbers_of(std, "standard deviation"), order=order
+                    ref, mean=numbers_of(mean, _("mean")), std=numbers_of(std, _("standard deviation")), order=order
                 )
             if after == ref:
                 raise UserError(_("They are read so already. Choose another way."))

@@ -135,7 +135,7 @@ def _frame(columns: tuple[Column, ...]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             _("column"): [clip(each.name) for each in columns],
-            _("holds"): [each.kind for each in columns],
+            _("holds"): [_("texts") if each.texts else _("numbers") for each in columns],
             _("different values"): [each.different for each in columns],
             _("empty cells"): [each.missing for each in columns],
             _("first value"): [clip(each.first) for each in columns],

@@ -51,7 +51,8 @@ def figures_of(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
         return ()
     views = jobs.follow(ids, row, key="download.figures")
     found = [view.last(Accuracy) for view in views]
-    accuracy = files.accuracy_figure(found[0], found[1], f"{views[1].device.upper()}, seed 0")
+    called = state.splits(desk.data)[1].called
+    accuracy = files.accuracy_figure(found[0], found[1], f"{views[1].device.upper()}, seed 0", called)
     latency = files.latency_figure(*(_latency(ref) for ref in pair))
     return tuple(figure for figure in (accuracy, latency) if figure is not None)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pages.ui.language import _, said
+from pages.ui.nouns import spoken
 from pruning_core.allocation.budget import told as told_of
 from pruning_core.apart.far import Far
 from pruning_core.criteria import CRITERIA
@@ -215,12 +216,13 @@ def with_figures(content: Mapping[str, Any], figures: Sequence[Figure]) -> dict[
     return {**content, "figures": [encode(figure) for figure in figures]}
 
 
-def accuracy_figure(before: Accuracy | None, after: Accuracy | None, about: str) -> Figure | None:
-    """None while the pruned network has not been measured to the end."""
+def accuracy_figure(before: Accuracy | None, after: Accuracy | None, about: str, called: str) -> Figure | None:
+    """None while the pruned network has not been measured to the end; ``called``: what an example is."""
     if after is None or not after.complete:
         return None
     first = before.top1 if before is not None and before.complete else None
-    where = f"{after.dataset} (test), {after.images:,} images, {about}"
+    seen = spoken(f"{after.images:,} images", called)
+    where = f"{after.dataset}, {seen}, {about}"
     measure = named(after.measure)
     name, unit = measure.title.lower(), str(measure.unit) or "as it is"
     return Figure(name, unit, first, after.top1, "measured", where, (after.low, after.high))

@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from pages.model import charts, frames
-from pages.ui import cards, jobs, measured, numbers, plots, provenance, state
+from pages.ui import cards, inputs, jobs, measured, numbers, plots, provenance, state
 from pages.ui.desk import Desk
 from pages.ui.language import N_, _, ngettext, said
 from pages.ui.literal import code, literal, named
@@ -33,7 +33,7 @@ def introduction(model: LoadedModel) -> None:
     size = " × ".join(str(side) for side in model.input_size)
     plain = model.outputs.meaning is Meaning.SCORES
     if len(model.input_size) != 3:
-        reads = literal(str(model.interface)) if model.interface is not None else size
+        reads = inputs.told(model.interface) if model.interface is not None else size
         text = _("Reads {inputs} and gives {outputs}.").format(inputs=reads, outputs=said(str(model.outputs)))
     elif plain:
         text = _("Reads images of {size} and tells {n:,} classes apart.").format(size=size, n=model.num_classes)

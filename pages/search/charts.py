@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pages.ui import charts, measured, theme
-from pages.ui.language import _, said
+from pages.ui.language import _, said, together
 from pruning_core.measuring.measures import TOP1
 
 TRIALS = "trials"  # the trace that takes the clicks
@@ -121,7 +121,7 @@ def progress(frame: pd.DataFrame, *, names: Sequence[str], uniform: float | None
 
 def _alt(frame: pd.DataFrame, names: Sequence[str], measure: str) -> str:
     text = _("{name} against cost of {n} trials by {join}.").format(
-        name=said(measured.measure(measure).name), n=len(frame), join=" and ".join(names)
+        name=said(measured.measure(measure).name), n=len(frame), join=together(names)
     )
     inside = frame[frame["within"]]
     if len(inside):

@@ -109,5 +109,8 @@ class Demo:
         seen = self.measured(Plan()).accuracy
         title = engine.of(self.desk, self.network).title
         return provenance.measured(
-            _("{images}, the demo network").format(images=seen.dataset), images=seen.images, device=title, note=note
+            _("{images}, the demo network").format(images=provenance.part_of(seen.dataset)),
+            images=seen.images,
+            device=title,
+            note=note,
         )

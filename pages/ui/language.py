@@ -12,7 +12,7 @@ page whose visitor works on other data says so (`call_examples`), and the noun i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import streamlit as st
@@ -74,6 +74,12 @@ def N_(text: str) -> str:
 def said(text: str) -> str:
     """A text that the core has made: of a card, a refusal, a finding."""
     return _spoken(_translations().filled(text))
+
+
+def together(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *first, last = parts
+    return _("{first} and {last}").format(first=_(", ").join(first), last=last) if first else last
 
 
 def _spoken(text: str) -> str:

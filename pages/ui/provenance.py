@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from pages.ui.language import N_, _, ngettext, said
 from pruning_core.errors import clip
 
+# What a measurement calls the part of the data that it saw.
+PARTS = {
+    "train": N_("{name} (train)"),
+    "fit": N_("{name} (fit)"),
+    "held-out": N_("{name} (held-out)"),
+    "test": N_("{name} (test)"),
+}
+PART = re.compile(rf"(.*) \(({'|'.join(PARTS)})\)", re.DOTALL)
 ON = 160  # characters of what was measured on: the name of a data set is a stranger's
 
 
@@ -50,7 +59,7 @@ def measured(
     on: str, *, images: int | None = None, device: str = "CPU", seed: int | None = None, note: str = ""
 ) -> Provenance:
     """Run here and now (or by the command named in `note`) on real data: `on` names the data set and split."""
-    on = clip(on, ON)
+    on = part_of(clip(on, ON))
     facts = [on]
     if images is not None:
         facts.append(_images(images))
@@ -62,6 +71,12 @@ def measured(
     return Provenance(
         Mark.MEASURED, _("{text} {note}").format(text=text, note=note).rstrip(), _(", ").join((brief, device))
     )
+
+
+def part_of(data: str) -> str:
+    """`digits (test)`, as a measurement names what it saw, in the visitor's language."""
+    found = PART.fullmatch(data)
+    return _(PARTS[found[2]]).format(name=found[1]) if found else data
 
 
 def processor(device: str, threads: int) -> str:

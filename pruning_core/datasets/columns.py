@@ -39,10 +39,6 @@ class Column:
     task: str  # "classes" or "numbers": what to take it for as a target
     parts: bool = False
 
-    @property
-    def kind(self) -> str:
-        return "texts" if self.texts else "numbers"
-
 
 def read(source: Path | bytes, kind: str, name: str) -> pd.DataFrame:
     """The table in a file of the ``kind`` ".csv", ".tsv" or ".parquet"; ``name`` is what the visitor calls it.

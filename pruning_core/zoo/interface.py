@@ -72,8 +72,10 @@ class Input:
         size = " × ".join(map(str, self.shape))
         if not self.whole:
             return size or "one number"
-        kind = f"whole numbers from 0 to {self.known - 1:,}" if self.known else "whole numbers"
-        return f"{size} {kind}" if size else f"one of {kind}"
+        if not self.known:
+            return f"{size} whole numbers" if size else "one whole number"
+        last = f"{self.known - 1:,}"
+        return f"{size} whole numbers from 0 to {last}" if size else f"one whole number from 0 to {last}"
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,6 @@ class Interface:
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...] = ()
     measured: int = 0
-
-    def __str__(self) -> str:
-        """What goes in, by name where there are several."""
-        if len(self.inputs) == 1:
-            return str(self.inputs[0])
-        return " and ".join(f"{clip(each.name)} ({each})" for each in self.inputs)
 
     @property
     def packed(self) -> bool:

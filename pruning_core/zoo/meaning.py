@@ -33,17 +33,6 @@ class Meaning(StrEnum):
         return self not in (Meaning.EMBEDDING, Meaning.NUMBERS, Meaning.MAP)
 
 
-SAID = {
-    Meaning.SCORES: "the scores of {width:,} classes",
-    Meaning.LOG_PROBABILITIES: "the logarithms of the probabilities of {width:,} classes",
-    Meaning.PROBABILITIES: "the probabilities of {width:,} classes",
-    Meaning.YES_OR_NO: "{width:,} separate probabilities, one for each class",
-    Meaning.EMBEDDING: "an embedding of {width:,} numbers",
-    Meaning.NUMBERS: "{width:,} numbers that are no scores of classes",
-    Meaning.MAP: "a map of {width:,} numbers at each of {places} places",
-}
-
-
 @dataclass(frozen=True)
 class Outputs:
     """``width`` numbers for one image, or at each place of a map of it that is as large as ``places`` says.
@@ -59,22 +48,41 @@ class Outputs:
     layout: Layout | None = None
 
     def __str__(self) -> str:
-        if self.meaning is Meaning.NUMBERS and self.width == 1:
-            return "one number"
-        return SAID[self.meaning].format(width=self.width, places=" × ".join(map(str, self.places)))
+        width = f"{self.width:,}"
+        match self.meaning:
+            case Meaning.SCORES:
+                return f"the scores of {width} classes"
+            case Meaning.LOG_PROBABILITIES:
+                return f"the logarithms of the probabilities of {width} classes"
+            case Meaning.PROBABILITIES:
+                return f"the probabilities of {width} classes"
+            case Meaning.YES_OR_NO:
+                return f"{width} separate probabilities, one for each class"
+            case Meaning.EMBEDDING:
+                return f"an embedding of {width} numbers"
+            case Meaning.MAP:
+                return f"a map of {width} numbers at each of {' × '.join(map(str, self.places))} places"
+        return "one number" if self.width == 1 else f"{width} numbers that are no scores of classes"
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What to say of a network whose architecture is not known, right after it was brought."""
-        told = f"its outputs are taken for {self}: {self.evidence}"
         if self.meaning is Meaning.SCORES:
-            return (f"{told}; if they are coordinates or an embedding, an accuracy would mean nothing",)
+            return (
+                f"its outputs are taken for {self}: {self.evidence}; if they are coordinates or an embedding, an "
+                "accuracy would mean nothing",
+            )
         if self.meaning is Meaning.LOG_PROBABILITIES:
-            return (told,)
+            return (f"its outputs are taken for {self}: {self.evidence}",)
         if self.meaning.of_classes:
-            return (f"{told}; accuracy is that of the largest, but a training here would take them for scores",)
-        held = "they name no class, so they are held against targets that come with the data, or what they are now"
-        return (f"{told}; {held}",)
+            return (
+                f"its outputs are taken for {self}: {self.evidence}; accuracy is that of the largest, but a training "
+                "here would take them for scores",
+            )
+        return (
+            f"its outputs are taken for {self}: {self.evidence}; they name no class, so they are held against targets "
+            "that come with the data, or what they are now",
+        )
 
     @property
     def options(self) -> tuple[tuple[str, Any], ...]:

@@ -125,7 +125,7 @@ def figure_of(desk):
     from pruning_core.studies.measure import EvaluateRun
 
     pair = [state.jobs().find(EvaluateRun(ref, desk.data)).last(Accuracy) for ref in (desk.model.base, desk.model)]
-    return files.accuracy_figure(*pair, "CPU, seed 0")
+    return files.accuracy_figure(*pair, "CPU, seed 0", "image")
 
 
 def test_two_removals_are_told_as_one_plan_for_the_original(open_page):

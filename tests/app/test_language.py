@@ -1,5 +1,7 @@
 """The pages in two languages."""
 
+import re
+
 import pytest
 
 from pages.ui import catalogue
@@ -96,3 +98,19 @@ def test_a_text_that_one_of_two_files_translates_is_translated(small, tmp_path):
 def test_no_text_is_missing(locale):
     """After a new or changed text: python -m tools.messages."""
     assert not messages.missing(locale)
+
+
+def test_what_the_core_says_of_a_network_and_where_it_was_measured_is_chinese(monkeypatch):
+    from pages.ui import language, provenance
+    from pages.ui.inputs import told
+    from pruning_core.zoo.interface import Input, Interface
+    from pruning_core.zoo.meaning import Meaning, Outputs
+
+    monkeypatch.setattr(language, "current", lambda: "zh")
+    outputs = [Outputs(width, meaning, "as you said", (4, 4)) for meaning in Meaning for width in (1, 7)]
+    sides = [Input("浮", (3, 4)), Input("数", ()), Input("词", (12,), "int64", 50), Input("城", (), "int64")]
+    texts = [language.said(each) for one in outputs for each in (str(one), *one.notes)]
+    texts += [told(Interface(tuple(sides))), told(Interface((sides[2],)))]
+    texts += [provenance.part_of(f"数据 ({split})") for split in ("train", "fit", "held-out", "test")]
+    assert [each for each in texts if re.search("[a-z]", each)] == []
+    assert provenance.part_of("digits (mine)") == "digits (mine)"

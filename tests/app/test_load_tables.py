@@ -49,7 +49,7 @@ def test_another_target_is_numbers(page):
     page.multiselect(key="choose.table.1.out.length").set_value(["home", "kind"]).run()
     page.button(key="choose.table.1.read").click().run()
     train, _ = state.splits(page.session_state["desk"].data)
-    assert train.size == (1,) and train.classes == () and "one number for each" in text_of(page)
+    assert train.size == (1,) and train.classes == () and "1 number for each" in text_of(page)
 
 
 def test_a_column_says_the_part_and_several_are_targets(monkeypatch, tmp_path):

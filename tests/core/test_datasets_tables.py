@@ -107,7 +107,7 @@ def test_columns_are_described_before_anything_is_chosen(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(sent(frame(), ".csv").getvalue())
     told = {each.name: each for each in tables.look(path, "a.csv")}
-    assert [each.kind for each in told.values()] == ["numbers", "numbers", "texts", "texts"]
+    assert [each.texts for each in told.values()] == [False, False, True, True]
     assert told["home"].different == 3 and told["kind"].task == "classes" and told["length"].task == "numbers"
 
 

@@ -143,7 +143,7 @@ def test_arrays_go_to_the_inputs_of_their_names(tmp_path):
     assert whole.top1 > 1 - 1e-9, "each of them right, so each number where it belongs"
 
     far = import_data(archive(**(given | {"inputs/town": town.numpy() + 40})), "far.npz", root)
-    with pytest.raises(UserError, match="takes one of whole numbers from 0 to 39"):
+    with pytest.raises(UserError, match="takes one whole number from 0 to 39"):
         fitted(load_data(far, root), far, model)
     lost = import_data(archive(**{"inputs/numbers": numbers.numpy(), "inputs/x": town.numpy()}), "lost.npz", root)
     with pytest.raises(UserError, match="nothing called town, kind"):
