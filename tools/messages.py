@@ -35,7 +35,8 @@ ADVANCES = {"Stage": 0, "Progress": 2, "staged_as": 1, "Outputs": 2}
 # What a method is made of, called by its name.
 PHASES = {"Train", "Cut", "Apply", "Recover", "Mend", "Snapshot", "Rewind", "Mask", "Judge", "FindWidths", "Diversify"}
 PHASES |= {"Rebuild", "Reinitialise", "Absorb"}
-PARTS = {"named", "reason", "NO_RULE", "BY_DATA"}  # variables: the end of a phase's name; why a channel stays
+PARTS = {"named", "reason", "NO_RULE", "BY_DATA", "NOTE"}  # variables: the end of a phase's name; why a channel stays
+NOTES = {"note", "notes"}  # variables: what is said of a network right after it was brought
 TITLES, WORDS = {"name", "title", "says"}, {"NAMES", "UNITS"}  # of classes; dictionaries of modules
 PHRASES = {
     "text",
@@ -93,10 +94,10 @@ def of_the_core(path: Path) -> Iterator[str]:
             yield from _of_a_class(node)
         elif isinstance(node, ast.Call):
             yield from _of_a_call(node)
-        elif isinstance(node, ast.FunctionDef) and node.name in PHRASES:
+        elif isinstance(node, ast.FunctionDef) and (node.name in PHRASES or node.name.endswith(("note", "notes"))):
             yield from _returned(node, aside)
         elif isinstance(node, ast.stmt):
-            yield from _of_a_statement(node)
+            yield from _of_a_statement(node, aside)
         if id(node) not in aside and (text := form(node)) and is_sentence(text):
             yield text
 
@@ -104,8 +105,12 @@ def of_the_core(path: Path) -> Iterator[str]:
 def _returned(function: ast.FunctionDef, aside: set[int]) -> Iterator[str]:
     for node in ast.walk(function):
         if isinstance(node, ast.Return) and node.value is not None:
-            texts = [form(each) for each in ast.walk(node.value) if id(each) not in aside]
-            yield from (text for text in texts if re.search(r"[a-z]{2}", PLACE.sub("", text)))
+            yield from _within(node.value, aside)
+
+
+def _within(node: ast.AST, aside: set[int]) -> Iterator[str]:
+    texts = [form(each) for each in ast.walk(node) if id(each) not in aside]
+    yield from (text for text in texts if re.search(r"[a-z]{2}", PLACE.sub("", text)))
 
 
 def form(node: ast.AST) -> str:
@@ -153,6 +158,8 @@ def _of_a_call(node: ast.Call) -> Iterator[str]:
         options = [each for given in node.args if isinstance(given, ast.Tuple) for each in given.elts]
         said = [*node.args, *options, *(each.value for each in node.keywords)]
         yield from filter(_has_words, map(form, said))
+    elif name == "append" and getattr(getattr(node.func, "value", None), "id", "") == "notes":
+        yield from filter(_has_words, map(form, node.args))
     elif name == "pin" and len(node.args) > 1:  # why a channel stays
         yield from filter(_has_words, _either(node.args[1]))
     elif name == "Watch":
@@ -165,7 +172,7 @@ def _of_a_call(node: ast.Call) -> Iterator[str]:
         yield text
 
 
-def _of_a_statement(node: ast.stmt) -> Iterator[str]:
+def _of_a_statement(node: ast.stmt, aside: set[int]) -> Iterator[str]:
     """A title that a function makes; words for keys."""
     if isinstance(node, ast.FunctionDef) and node.name == "title":
         returned = (form(each.value) for each in ast.walk(node) if isinstance(each, ast.Return) and each.value)
@@ -174,6 +181,8 @@ def _of_a_statement(node: ast.stmt) -> Iterator[str]:
     value = getattr(node, "value", None)
     if value is not None and named & PARTS:
         yield from filter(_has_words, _either(value))
+    if value is not None and named & NOTES and not isinstance(node, ast.Expr):
+        yield from (text for text in _within(value, aside) if " " in text)
     if named & WORDS and isinstance(value, ast.Dict):
         yield from filter(_has_words, map(form, value.values))
 

@@ -10,7 +10,7 @@ from pages.choose import details, inbox, limits, table
 from pages.choose.progress import Bar
 from pages.ui import numbers, state
 from pages.ui.errors import plain_errors
-from pages.ui.language import N_, _, about
+from pages.ui.language import N_, _, about, said
 from pages.ui.literal import literal, named
 from pages.ui.nouns import IMAGE
 from pruning_core.datasets import CIFAR_SAMPLE, DIGITS, SETS, DataRef, import_data, load_splits
@@ -133,7 +133,7 @@ def _file() -> None:
     fault = st.session_state.get(FAULT)
     fault = fault if fault is not None and fault[0] == (sent, test) else None
     if fault is not None:
-        st.error(literal(fault[1]), icon=":material/error:")
+        st.error(literal(said(fault[1])), icon=":material/error:")
     if table.is_table(sent):
         with plain_errors():
             told = state.loaded(state.desk().model).interface

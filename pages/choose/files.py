@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.choose import inbox, limits
 from pages.ui import numbers, state
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, said
 from pages.ui.literal import literal, named
 from pruning_core.apart import household
 from pruning_core.errors import UserError
@@ -119,7 +119,7 @@ def _forget() -> None:
 
 
 def _said(fault: Fault) -> None:
-    st.error(literal(fault.sentence), icon=":material/error:")
+    st.error(literal(said(fault.sentence)), icon=":material/error:")
     if fault.snippet:
         st.caption(_("The code, filled in with what the file holds. Copy it with the button in its corner."))
         st.code(fault.snippet, language="python")

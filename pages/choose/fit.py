@@ -49,7 +49,7 @@ def standing(desk: Desk) -> None:
             )
             misfit = why_not(model, test, desk.data.measure)
             if misfit:
-                st.warning(literal(misfit), icon=":material/warning:")
+                st.warning(literal(said(misfit)), icon=":material/warning:")
             else:
                 st.markdown(f":green-badge[:material/check: {_('fits')}] " + _changes(model, test))
             outputs.ask(desk, model)

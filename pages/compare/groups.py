@@ -41,7 +41,7 @@ def section(desk: Desk, one: Row, two: Row) -> None:
     try:
         found = subgroups.read(sent.getvalue(), len(before))
     except UserError as error:
-        st.error(literal(str(error)))
+        st.error(literal(said(str(error))))
         return
     column = st.selectbox(_("Groups by"), list(found), len(found) - 1, key="compare.groups.column")
     groups = found[column if column in found else next(iter(found))]

@@ -23,7 +23,7 @@ from pages.ui import (
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
 from pages.ui.held_out import choose_images, held_out_size
-from pages.ui.language import _, ngettext, said
+from pages.ui.language import N_, _, ngettext, said, together
 from pages.ui.literal import literal
 from pages.ui.sweeps import judged_on
 from pruning_core.allocation.budget import Reach, reachable
@@ -40,6 +40,7 @@ from pruning_core.training.config import FineTune
 
 OFFERED = tuple(round(share / 100, 2) for share in range(95, 5, -5))
 JOB, LAYOUT = "criteria.job", "criteria"
+BARS = {True: N_("95 % Wilson intervals"), False: N_("95 % intervals, from bootstrap samples of these images")}
 
 
 def section(desk: Desk, network: Network, criteria: tuple[Criterion, ...]) -> None:
@@ -225,15 +226,19 @@ def _results(view: JobView, network: Network, run: CompareRun) -> None:
         device=view.device.upper(),
         seed=run.seed,
         note=_("{sentence} Bars: {how}. A band spans the worst and the best repeat of a random choice.").format(
-            sentence=measured.sentence(judged), how=measured.HOW[measured.measure(judged).decides]
+            sentence=measured.sentence(judged), how=_(BARS[measured.measure(judged).decides])
         )
         + (_(" The epoch that a training keeps was chosen on these images too.") if run.tune else ""),
     )
     cards.source_line(on)
     table.table(frame, run)
-    for told in view.all(OutOfReach)[:3]:
+    refused: dict[tuple[str, str], list[float]] = {}
+    for told in view.all(OutOfReach):
+        refused.setdefault((told.criterion, told.sentence), []).append(told.budget)
+    for (criterion, sentence), budgets in list(refused.items())[:3]:
         st.caption(
-            _(":orange-badge[left out] {criterion}, {budget:.0f} %: {sentence}").format(
-                criterion=said(told.criterion), budget=100 * told.budget, sentence=literal(said(told.sentence))
+            _(":orange-badge[left out] {criterion}, {budgets}: {sentence}").format(
+                criterion=said(criterion), sentence=literal(said(sentence)),
+                budgets=together([f"{100 * budget:.0f} %" for budget in dict.fromkeys(budgets)]),
             )
-        )
+        )  # fmt: skip

@@ -97,7 +97,8 @@ def norms(values: NDArray[np.float64], *, layer: str) -> go.Figure:
         x0=mean - spread, x1=mean + spread, fillcolor=theme.faded(theme.NEUTRAL, 0.18), line_width=0, layer="below"
     )  # fmt: skip
     figure.add_annotation(  # in the margin, where no bar stands
-        text=_("spread (mean ± deviation)"), x=mean, y=1, yref="paper", yanchor="bottom", showarrow=False,
+        text=_("spread (mean ± deviation)"), x=mean + spread, xanchor="right", y=1, yref="paper", yanchor="bottom",
+        showarrow=False,
         font={"color": theme.NEUTRAL, "size": 12},
     )  # fmt: skip
     figure.update_layout(margin_t=30)

@@ -46,7 +46,7 @@ def figures_of(desk: Desk, cut: Cut) -> tuple[Figure, ...]:
         judged = said(measured.of_desk(desk).title)
         ids = [state.jobs().submit(EvaluateRun(ref, desk.data), state.owner()) for ref in pair]
     except UserError as error:
-        st.caption(_("No accuracy goes with these files: {error}").format(error=literal(str(error))))
+        st.caption(_("No accuracy goes with these files: {error}").format(error=literal(said(str(error)))))
         row(())
         return ()
     views = jobs.follow(ids, row, key="download.figures")

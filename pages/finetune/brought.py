@@ -10,6 +10,7 @@ from pages.ui.language import N_, _, said
 from pruning_core.runs.view import JobView
 from pruning_core.studies.fine_tune import CONTROL, PRUNED, FineTuneRun
 
+NETWORK_PX = 130  # both names whole, also on a narrow screen
 CHOICE_HELP = N_("Weights are chosen on images held out of the training part, never on these test images.")
 
 
@@ -28,7 +29,7 @@ def table(results: tuple[frames.Brought, ...], view: JobView, spec: FineTuneRun)
         rows,
         hide_index=True,
         column_config={
-            "network": _("Network"),
+            "network": st.column_config.TextColumn(_("Network"), width=NETWORK_PX),
             "before": st.column_config.TextColumn(
                 _("Before (95 % interval)"),
                 help=_("{title} on the test images.").format(

@@ -8,6 +8,7 @@ from pages.finetune import courses, stairs
 from pages.ui import jobs, layouts, links, plots, recovery, shortcuts, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.held_out import looked_at, usual_batch
 from pages.ui.language import _, ngettext, said
 from pages.ui.literal import literal
 from pages.ui.ranking import choose_criterion
@@ -80,7 +81,8 @@ def _start(desk: Desk, model: ModelRef, whole: Plan, network: Network) -> None:
                     lr=knob_widget(FineTune, "lr", KEY),
                     optimizer=knob_widget(FineTune, "optimizer", KEY),
                     schedule=knob_widget(FineTune, "schedule", KEY),
-                    augment=knob_widget(FineTune, "augment", KEY),
+                    batch_size=usual_batch(desk.data),
+                    augment=knob_widget(FineTune, "augment", KEY) if trainable.moves(desk) else FineTune.augment,
                     seed=int(st.number_input(_("Seed"), 0, 2**31 - 1, 0, key=f"{KEY}.seed", persist_state="session")),
                 )
                 layouts.choose(KEY)
@@ -92,7 +94,7 @@ def _start(desk: Desk, model: ModelRef, whole: Plan, network: Network) -> None:
                     _(
                         "After every cut, before its training, in the control too: {idea} From {looks_at} images of "
                         "the training part."
-                    ).format(idea=said(after.card.idea), looks_at=after.looks_at)
+                    ).format(idea=said(after.card.idea), looks_at=looked_at(after, desk.data))
                 )
         with right:
             target = max(network.ratio(plan, key) for key in plan)

@@ -6,11 +6,13 @@ from typing import Any
 
 import streamlit as st
 
-from pages.ui import layouts
+from pages.ui import layouts, measured, trainable
 from pages.ui.desk import Desk
+from pages.ui.held_out import usual_batch
 from pages.ui.language import N_, _, said
 from pages.ui.widgets import knob_widget
 from pruning_core.knobs import Range, knobs_of
+from pruning_core.measuring.measures import TOP1
 from pruning_core.training.config import FineTune
 
 KEY = "finetune"
@@ -44,7 +46,7 @@ def choose(desk: Desk) -> FineTune:
     with places[3]:
         values["optimizer"] = knob_widget(FineTune, "optimizer", KEY)
     with places[4]:
-        values["batch_size"] = _number("batch_size")
+        values["batch_size"] = _batch(desk)
     with st.expander(_("More settings"), icon=":material/tune:"):
         values |= _more(values["optimizer"], desk)
     config = FineTune(**values)
@@ -56,17 +58,28 @@ def _more(optimizer: str, desk: Desk) -> dict[str, Any]:
     values: dict[str, Any] = {}
     first, second = st.columns([1, 1], gap="medium"), st.columns(5)
     for place, name in zip([*first, first[0]], ("schedule", "augment", "precision"), strict=True):
-        with place:
-            values[name] = knob_widget(FineTune, name, KEY)
+        if name != "augment" or trainable.moves(desk):
+            with place:
+                values[name] = knob_widget(FineTune, name, KEY)
     with first[1]:
         layouts.choose(KEY)
+    judged = measured.key_of(desk)
     for place, name in zip(second, ("warm_up", "momentum", "weight_decay", "label_smoothing", "seed"), strict=True):
         with place:
-            values[name] = _number(name, disabled=name == "momentum" and optimizer != "sgd")
+            idle = (name == "momentum" and optimizer != "sgd") or (name == "label_smoothing" and judged != TOP1)
+            values[name] = _number(name, disabled=idle)
     return values
 
 
-def _number(name: str, default: float | None = None, disabled: bool = False) -> Any:
+def _batch(desk: Desk) -> int:
+    usual = usual_batch(desk.data)
+    # Where it is another one for these data, it is another widget: what was typed for other data stays with those.
+    return int(
+        _number("batch_size", usual, key="batch_size" if usual == FineTune.batch_size else f"batch_size.{usual}")
+    )
+
+
+def _number(name: str, default: float | None = None, disabled: bool = False, key: str = "") -> Any:
     """A field to type a number in: these ranges are too wide for a slider."""
     knob = next(knob for knob in knobs_of(FineTune) if knob.name == name)
     span = knob.kind
@@ -80,7 +93,7 @@ def _number(name: str, default: float | None = None, disabled: bool = False) -> 
         number(knob.default if default is None else default),
         number(STEPS.get(name, 1)),
         format=None if number is int else "%g",
-        key=f"{KEY}.{name}",
+        key=f"{KEY}.{key or name}",
         help=said(span.help) if name not in (EPOCHS, MINUTES) and span.help else None,
         disabled=disabled,
         persist_state="session",

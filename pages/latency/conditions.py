@@ -11,7 +11,7 @@ import streamlit as st
 from pages.latency import charts, devices
 from pages.ui import cards, jobs, latencies, numbers, plots, provenance, started, state
 from pages.ui.desk import Desk
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, said
 from pages.ui.literal import literal
 from pruning_core.graph import Network
 from pruning_core.measuring.measures import Latency
@@ -100,7 +100,7 @@ def _result(view: JobView, left: float | None) -> None:
             st.caption(_("Open marks: passes lie too far apart to tell. Something else is at work on this machine."))
         st.dataframe(frame(timed), hide_index=True)
     for reason in dict.fromkeys(each.refused for each in found if each.refused):
-        st.warning(literal(reason), icon=":material/warning:")
+        st.warning(literal(said(reason)), icon=":material/warning:")
     flat = [each for each in timed if gain(each) in (SAME, SLOWER)]
     if flat and left is not None and left < 1:
         st.warning(

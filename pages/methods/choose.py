@@ -8,6 +8,7 @@ from pages.methods import beside_paper, frames, refused, several
 from pages.ui import layouts, numbers, shortcuts, started, state, trainable
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
+from pages.ui.held_out import usual_batch
 from pages.ui.language import N_, _, ngettext, said
 from pages.ui.literal import literal
 from pages.ui.widgets import knob_widget, knob_widgets
@@ -131,11 +132,12 @@ def _training(desk: Desk) -> FineTune:
         _("Epochs in all"), 1, 1000, 6, key=f"{KEY}.epochs", persist_state="session",
         help=_("Shared out among the trainings of the method, at least one each."),
     )  # fmt: skip
+    names = ("lr", "optimizer", "schedule", *(("augment",) if trainable.moves(desk) else ()))
     with right.popover(_("Training"), icon=":material/tune:", width="stretch", wrap=True):
-        values = {name: knob_widget(FineTune, name, KEY) for name in ("lr", "optimizer", "schedule", "augment")}
+        values = {name: knob_widget(FineTune, name, KEY) for name in names}
         seed = st.number_input(_("Seed"), 0, 2**31 - 1, 0, key=f"{KEY}.seed", persist_state="session")
         layouts.choose(KEY)
-    config = FineTune(epochs=int(epochs), seed=int(seed), **values)
+    config = FineTune(epochs=int(epochs), seed=int(seed), batch_size=usual_batch(desk.data), **values)
     layouts.caption(desk.model, desk.data, config)
     return config
 

@@ -114,7 +114,8 @@ def progress(frame: pd.DataFrame, *, names: Sequence[str], uniform: float | None
         )  # fmt: skip
     if uniform is not None:
         charts.add_baseline(figure, uniform, _("uniform"))
-    figure.update_yaxes(tickformat=measured.ticks(measure))
+    share = measured.measure(measure).unit == "share"  # of which there is no more than all, also where all stay alike
+    figure.update_yaxes(tickformat=measured.ticks(measure), autorangeoptions={"clipmax": 1.02} if share else None)
     figure.update_layout(showlegend=True)
     return figure
 

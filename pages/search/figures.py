@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.search import charts, chosen, frames
-from pages.ui import cards, measured, numbers, plots, provenance
+from pages.ui import cards, held_out, measured, numbers, plots, provenance
 from pages.ui.language import _, said
 from pages.ui.provenance import Provenance
 from pruning_core.graph import Network
@@ -70,7 +70,11 @@ def source(view: JobView, spec: SearchRun, images: int) -> Provenance:
         note=_(
             "Channels ranked by {label}; {name} on {looks_at} images of the fitted part. Bars on the "
             "front are 95 % intervals of one measurement; the best of many is partly luck."
-        ).format(label=said(spec.criterion.label), name=said(spec.recovery.card.name), looks_at=spec.recovery.looks_at),
+        ).format(
+            label=said(spec.criterion.label),
+            name=said(spec.recovery.card.name),
+            looks_at=held_out.looked_at(spec.recovery, spec.data),
+        ),
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from pages.sensitivity import beside, charts, details, frames, gains, parts, settings
 from pages.ui import cards, jobs, measured, numbers, outbox, plots, provenance, started, state
 from pages.ui.bench import Bench
+from pages.ui.held_out import looked_at
 from pages.ui.language import N_, _, said
 from pages.ui.literal import literal, named
 from pages.ui.spreadsheet import csv_bytes
@@ -180,7 +181,7 @@ def _fitted(spec: SensitivityRun) -> str:
         " Mended: each layer that reads the group refitted by itself, by least squares on {looks_at} "
         "images of the training part (at most {positions} positions each); the batch norm right "
         "behind moves along."
-    ).format(looks_at=after.looks_at, positions=after.positions)
+    ).format(looks_at=looked_at(after, spec.data), positions=after.positions)
 
 
 def _left_out(view: JobView) -> None:

@@ -6,11 +6,12 @@ import streamlit as st
 
 from pages.ui import measured, recovery
 from pages.ui.desk import Desk
-from pages.ui.held_out import choose_images
+from pages.ui.held_out import choose_images, looked_at
 from pages.ui.language import N_, _, ngettext
 from pages.ui.ranking import choose_criterion
 from pages.ui.sweeps import judged_on
 from pruning_core.analysis.sensitivity import Exact, Fast
+from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.methods.recoveries import JustCut, Mending, Recovery
@@ -42,7 +43,7 @@ def ask(desk: Desk, network: Network, available: int) -> SensitivityRun:
             persist_state="session",
         )
         approximate = _approximate(network)
-        after = _recovery(network)
+        after = _recovery(network, desk.data)
     if not ratios:
         raise UserError(_("No ratio is chosen, so there is nothing to measure. Choose at least one ratio."))
     return SensitivityRun(
@@ -57,14 +58,14 @@ def ask(desk: Desk, network: Network, available: int) -> SensitivityRun:
     )
 
 
-def _recovery(network: Network) -> Recovery:
+def _recovery(network: Network, data: DataRef) -> Recovery:
     chosen = recovery.choose("sensitivity.recovery", default=JustCut, among=SWEPT).sized(network.cost().macs)
     if isinstance(chosen, Mending):
         st.caption(
             _(
                 "In every cell each layer that reads the group is refitted by least squares, from what it "
                 "read and wrote in the unpruned network on {looks_at} images of the training part."
-            ).format(looks_at=chosen.looks_at)
+            ).format(looks_at=looked_at(chosen, data))
         )
     return chosen
 

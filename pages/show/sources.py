@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pages.ui import made, state
+from pages.ui import held_out, made, state
 from pages.ui.desk import Desk
 from pages.ui.language import _, said
 from pages.ui.sizes import Sizes
@@ -25,5 +25,9 @@ def measured(run: FrontRun, view: JobView) -> Sizes | None:
     how = _(
         "channels ranked by {criterion}, the same share of every layer, then {recovery} on {n} images of the "
         "training part"
-    ).format(criterion=said(run.criterion.label), recovery=said(run.recovery.card.name), n=run.recovery.looks_at)
+    ).format(
+        criterion=said(run.criterion.label),
+        recovery=said(run.recovery.card.name),
+        n=held_out.looked_at(run.recovery, run.data),
+    )
     return made.beside(run.model, found, view.device, how)

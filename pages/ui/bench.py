@@ -10,7 +10,7 @@ import streamlit as st
 from pages.ui import state
 from pages.ui.desk import Desk
 from pages.ui.errors import plain_errors
-from pages.ui.held_out import held_out_size
+from pages.ui.held_out import held_out_size, say_when_few
 from pages.ui.language import _
 from pruning_core.graph import Network
 from pruning_core.zoo import LoadedModel
@@ -36,6 +36,7 @@ def page(title: str, *, verb: str, pointless: str, introduction: Part, start: Pa
     st.title(title)
     bench = Bench(desk, model, network, held_out_size(desk.data))
     introduction(bench)
+    say_when_few(bench.available)
     if not model.trained:
         st.warning(
             _("This network is untrained: what it gives is chance, so {pointless}.").format(pointless=pointless),

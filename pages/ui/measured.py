@@ -131,8 +131,16 @@ def factor(key: str) -> float:
 
 def named_in(key: str) -> str:
     """Its name within a sentence: `accuracy`, `mean IoU`, but `PSNR`."""
-    name = said(measure(key).name)
-    return name if name[:2].isupper() or name == "R²" else name[0].lower() + name[1:]
+    return _within(said(measure(key).name))
+
+
+def lost_in(key: str) -> str:
+    """`lost` within a sentence."""
+    return _within(lost(key))
+
+
+def _within(name: str) -> str:
+    return name if name[:2].isupper() or name.startswith("R²") else name[0].lower() + name[1:]
 
 
 def axis_title(key: str) -> str:

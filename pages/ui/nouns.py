@@ -14,7 +14,7 @@ from functools import lru_cache
 IMAGE = "image"
 # Neither a place of a format, nor a part of a name, of a file's name or of what is quoted.
 ENGLISH = re.compile(r"(?<![\w{'\"“./-])(?:(?P<article>[Aa]n) )?(?P<noun>[Ii]mages?)(?![\w'\"”-]|\.\w)")
-COUNTED = re.compile(r"(?P<before>[\d}每一几多两逐单四各首此] ?)张(?P<noun>图像)?(?!量)")
+COUNTED = re.compile(r"(?P<before>[\d}每一几多两逐单四各首此](?:\*\*)? ?)张(?P<noun>图像)?(?!量)")
 CHINESE = "图像"
 
 

@@ -111,5 +111,5 @@ def _images(number: int) -> str:
 
 
 def _sentence(text: str, note: str = "") -> str:
-    text = text if text.endswith("。") else text.rstrip(".") + "."
+    text = text if text.endswith("。") else text.rstrip(".") + _(".")
     return f"{text} {note}" if note else text

@@ -19,7 +19,7 @@ from pages.ui import first_paint, logs, oidc
 from pages.ui.cookie import UserCookie
 from pages.ui.errors import LOG, report
 from pages.ui.guard import Guard, refusal
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pages.ui.literal import literal
 from pages.ui.outbox import Outbox
 from pages.ui.returning import Returning
@@ -159,5 +159,5 @@ def _close() -> None:
 
 def on_script_error(error: Exception) -> bool:
     """Called for what a page or callback did not handle; True: we have shown it ourselves."""
-    st.error(literal(str(error)) if isinstance(error, UserError) else report(error), icon=":material/error:")
+    st.error(literal(said(str(error))) if isinstance(error, UserError) else report(error), icon=":material/error:")
     return True

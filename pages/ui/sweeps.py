@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pages.ui import started
 from pages.ui.desk import Desk
+from pages.ui.held_out import looked_at
 from pages.ui.language import _, said
 from pruning_core.analysis.sensitivity import Fast
 from pruning_core.criteria import Criterion
@@ -75,7 +76,8 @@ def label(spec: SensitivityRun, available: int | None = None) -> str:
     mode = _("fast, ± {n:g} %").format(n=100 * spec.mode.tolerance) if isinstance(spec.mode, Fast) else _("exact")
     number = spec.images or available
     images = _("{n:,} images").format(n=number) if number else _("all images")
-    after = " · " + _("mended on {n} images").format(n=spec.recovery.looks_at) if mends(spec) else ""
+    seen = looked_at(spec.recovery, spec.data)
+    after = " · " + _("mended on {n} images").format(n=seen) if mends(spec) else ""
     return (
         _("{criterion} · {images} · {n} ratios · {mode}").format(
             criterion=said(spec.criterion.label), images=images, n=len(spec.ratios), mode=mode

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from pages.ui import state
+from pages.ui import measured, state
+from pages.ui.desk import Desk
+from pages.ui.language import said
 from pruning_core.datasets import DataRef
 from pruning_core.errors import UserError
 from pruning_core.studies.judging import judge
 from pruning_core.zoo import ModelRef
 
 
+def moves(desk: Desk) -> bool:
+    """Whether its images may be shifted and mirrored for a training: nothing but pictures, and what is told of them
+    whole."""
+    return measured.measure(measured.key_of(desk)).decides and state.splits(desk.data)[1].pictures
+
+
 def why_not(model: ModelRef, data: DataRef) -> str:
-    """The sentence that says what to do instead; "" when it may.
+    """The sentence that says what to do instead, in the visitor's language; "" when it may.
 
     Something must be able to judge it on them as well. Raises UserError when either cannot be loaded.
     """
@@ -19,5 +27,5 @@ def why_not(model: ModelRef, data: DataRef) -> str:
         judge(loaded, test, data.measure)
         train.check_trainable()
     except UserError as error:
-        return str(error)
+        return said(str(error))
     return ""

@@ -103,7 +103,7 @@ def _result(found: Pruned, view: JobView, desk: Desk) -> None:
 def _proof(found: Pruned) -> None:
     proofs.show(found.proof, _("test images"))
     for note in found.notes:
-        st.caption(literal(note))
+        st.caption(literal(said(note)))
 
 
 def _apart(outputs: tuple[Apart, ...]) -> None:
@@ -202,7 +202,7 @@ def _counts(found: Pruned) -> None:
             container=place,
         )
     first, second = found.before.thop_macs, found.after.thop_macs
-    if first is None or second is None:
+    if not first or not second:  # none, or of a program, which has no layers that it knows
         cards.pending(
             _("{unit} by thop").format(unit=unit),
             _("thop cannot count this network"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui import budgets, history, jobs, state
-from pages.ui.language import _
+from pages.ui.language import _, said
 from pages.ui.literal import literal
 from pages.ui.ranking import Ranking
 from pages.whatif import how
@@ -53,5 +53,5 @@ def section(
     if st.button(_("Put this on the sliders"), key="whatif.fit.use", type="primary", icon=":material/tune:", wrap=True):
         plan = Plan.from_json(found.plan)
         if history.change(plan, how=how.computed(desk, network, ranked, plan, allocation, limits, wanted)):
-            st.session_state["whatif.said"] = literal(" ".join(found.notes))
+            st.session_state["whatif.said"] = literal(" ".join(map(said, found.notes)))
         st.rerun()

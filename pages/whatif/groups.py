@@ -52,10 +52,10 @@ def _overview(found: list[Cut], network: Network, ranked: Ranking, many: bool) -
     sweep = usable(state.desk(), ranked.criterion)
     cells = state.jobs().snapshot(sweep[0].id).all(Cell) if sweep else ()
     frame = frames.overview(network, state.desk().plan, found, cells)
-    lost = measured.lost(cells[0].measure if cells else TOP1)
+    judged = cells[0].measure if cells else TOP1
     figure = charts.overview(
         frame, starts=frames.starts(found), selected=st.session_state[CHOSEN] if many else None,
-        lost_title=_("{lost} (half removed)").format(lost=lost),
+        lost_title=_("{lost} (half removed)").format(lost=measured.lost(judged)),
     )  # fmt: skip
     if not many:
         plots.show(figure, "whatif.overview")
@@ -72,7 +72,7 @@ def _overview(found: list[Cut], network: Network, ranked: Ranking, many: bool) -
         _(
             "Colour: {lower} when a group alone loses about half of its channels, measured for {known} "
             "of {n} groups ({label})."
-        ).format(lower=lost.lower(), known=known, n=len(frame), label=literal(label(sweep[1])))
+        ).format(lower=measured.lost_in(judged), known=known, n=len(frame), label=literal(label(sweep[1])))
         if sweep and known
         else _("What a group is worth is coloured in once a sweep on the Sensitivity page has measured it.")
     )

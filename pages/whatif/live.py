@@ -107,7 +107,7 @@ def follow(network: Network, desk: Desk, slot: DeltaGenerator, about: DeltaGener
         about.empty()
     except UserError as error:
         about.empty()
-        cards.pending(_label(desk), literal(str(error)), container=slot.container(height="stretch"))
+        cards.pending(_label(desk), literal(said(str(error))), container=slot.container(height="stretch"))
 
 
 def _label(desk: Desk) -> str:

@@ -27,7 +27,7 @@ def form(network: Network, ranked: Ranking) -> None:
     try:
         _form(network, ranked)
     except UserError as error:
-        st.warning(literal(str(error)), icon=":material/block:")
+        st.warning(literal(said(str(error))), icon=":material/block:")
 
 
 def _form(network: Network, ranked: Ranking) -> None:
@@ -90,7 +90,7 @@ def _form(network: Network, ranked: Ranking) -> None:
         found = allocate(complete, pool, *wanted)
         made = how.computed(state.desk(), network, ranked, found.plan, complete, limits, wanted)
         if history.change(found.plan, how=made):
-            st.session_state["whatif.said"] = literal(" ".join(found.notes))
+            st.session_state["whatif.said"] = literal(" ".join(map(said, found.notes)))
         st.rerun()
     _outcome(network, counted)
 

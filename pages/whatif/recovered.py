@@ -90,7 +90,7 @@ def follow(desk: Desk, network: Network, chosen: Recovery, slot: DeltaGenerator)
     try:
         found = finished(told(work, show))
     except UserError as error:
-        cards.pending(said(chosen.card.name), literal(str(error)), container=slot.container())
+        cards.pending(said(chosen.card.name), literal(said(str(error))), container=slot.container())
         return
     answers = _answers(str(state.workspace().root))
     answers[_key(desk, chosen)] = found

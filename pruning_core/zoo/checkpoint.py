@@ -61,7 +61,7 @@ def read_checkpoint(
     check_finite(tensors, name)
     wide, widened = _widened(tensors)
     sets = tuple(each.set for each in readings)
-    notes = reading.notes + _several(sets, reading.set) + widened
+    notes = reading.notes + _several_notes(sets, reading.set) + widened
     return Checkpoint(wide, notes, sets, reading.set, reading.found, snippet(reading, name, kind, held.names))
 
 
@@ -76,7 +76,7 @@ def check_kinds(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], nam
             )
 
 
-def _several(sets: tuple[WeightSet, ...], used: WeightSet) -> tuple[str, ...]:
+def _several_notes(sets: tuple[WeightSet, ...], used: WeightSet) -> tuple[str, ...]:
     if len(sets) < 2:
         return ()
     names = ", ".join(repr(each.name) + " (an average over training)" * each.average for each in sets)

@@ -62,8 +62,12 @@ def _note(restored: Restored) -> str:
     follow = " and ".join(what for count, what in layers if count)
     if not follow:
         return NOTE
-    said = f"an exported program: {follow} follow train and eval mode, all else is as it was when it was exported"
-    return said + (" (in training mode)" if restored.training else "")
+    if restored.training:
+        return (
+            f"an exported program: {follow} follow train and eval mode, all else is as it was when it was exported "
+            "(in training mode)"
+        )
+    return f"an exported program: {follow} follow train and eval mode, all else is as it was when it was exported"
 
 
 def _unguarded(model: fx.GraphModule) -> None:

@@ -95,6 +95,12 @@ class Interface:
     outputs: tuple[Output, ...] = ()
     measured: int = 0
 
+    def __str__(self) -> str:
+        """What goes in, by name where there are several."""
+        if len(self.inputs) == 1:
+            return str(self.inputs[0])
+        return " and ".join(f"{clip(each.name)} ({each})" for each in self.inputs)
+
     @property
     def packed(self) -> bool:
         """Whether one tensor of all numbers of an example stands for the inputs (see :mod:`.programs.packing`)."""

@@ -170,7 +170,7 @@ def _whole(ref: ModelRef, path: Path) -> LoadedModel:
     note = compared_note(known) if ref.architecture == "onnx" else program.note
     if way:
         ref = replace(ref, options=tuple((known | {"batch": way}).items()))
-    notes = (note, program.said(way)) if way else (note,)
+    notes = (note, program.told(way)) if way else (note,)
     told, size = program.interface, program.interface.size
     looks = told_by(ref.options, ref.num_classes or 0) or look(model, size)
     said = notes + looks.notes

@@ -229,7 +229,7 @@ def _parts(whole: _Part, fit: Fit, depth: int = 0) -> list[tuple[_Part, Recognis
         return [(part, found)]
     rest = {key: piece for key, piece in part.pieces.items() if not company(key.partition(".")[0])}
     if rest and len(rest) < len(part.pieces):
-        without = replace(part, pieces=rest, notes=(*part.notes, _ignored(part.pieces, rest)))
+        without = replace(part, pieces=rest, notes=(*part.notes, _ignored_note(part.pieces, rest)))
         found = fit(_tidied(without).shapes)
         if found is not None:
             return [(_tidied(without), found)]
@@ -253,7 +253,7 @@ def _inside(part: _Part, fit: Fit, depth: int) -> list[tuple[_Part, Recognised |
     networks = {each.under[len(part.under)] for each, _ in found}
     rest = {key: piece for key, piece in part.pieces.items() if key.partition(".")[0] in networks}
     if len(rest) < len(part.pieces):
-        ignored = _ignored(part.pieces, rest)
+        ignored = _ignored_note(part.pieces, rest)
         found = [(replace(each, notes=(*each.notes, ignored)), known) for each, known in found]
     return found
 
@@ -273,7 +273,7 @@ def _tidied(part: _Part) -> _Part:
     )
 
 
-def _ignored(all_of: Mapping[str, Piece], kept: Mapping[str, Piece]) -> str:
+def _ignored_note(all_of: Mapping[str, Piece], kept: Mapping[str, Piece]) -> str:
     names = [clip(key) for key in all_of if key not in kept]
     shown = ", ".join(map(repr, names[:4])) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
     return f"left out, as no part of the network: {shown}"

@@ -22,12 +22,21 @@ class Table(Finding):
 
     @property
     def sentence(self) -> str:
-        inputs = f"{len(self.columns):,} columns are inputs, in this order: {named(self.columns)}"
+        inputs = named(self.columns)
         if not self.target:
-            return f"A table of {self.rows:,} rows. {inputs}. No column is a target."
+            return (
+                f"A table of {self.rows:,} rows. {len(self.columns):,} columns are inputs, in this order: {inputs}. No "
+                "column is a target."
+            )
         if self.more:
-            return f"A table of {self.rows:,} rows. {inputs}. The targets are {named((self.target, *self.more))}."
-        return f"A table of {self.rows:,} rows. {inputs}. The target is {quoted(self.target)}, read as {self.task}."
+            return (
+                f"A table of {self.rows:,} rows. {len(self.columns):,} columns are inputs, in this order: {inputs}. "
+                f"The targets are {named((self.target, *self.more))}."
+            )
+        return (
+            f"A table of {self.rows:,} rows. {len(self.columns):,} columns are inputs, in this order: {inputs}. "
+            f"The target is {quoted(self.target)}, read as {self.task}."
+        )
 
 
 @dataclass(frozen=True)
@@ -183,5 +192,9 @@ class Sounds(Finding):
             )
             if count
         ]
-        told = f"A set of {self.total:,} recordings, {self.samples:,} samples each at {self.rate:,} a second"
-        return f"{told}: {', '.join(done)}." if done else f"{told}."
+        if not done:
+            return f"A set of {self.total:,} recordings, {self.samples:,} samples each at {self.rate:,} a second."
+        return (
+            f"A set of {self.total:,} recordings, {self.samples:,} samples each at {self.rate:,} a second: "
+            f"{', '.join(done)}."
+        )

@@ -20,7 +20,7 @@ def left_behind(cut: nn.Module, shapes: Mapping[str, tuple[int, ...]], kept: Kep
     found = [
         entry
         for name, module in modules_by_name(cut).items()
-        if not type(module).__module__.startswith("torch.nn.")
+        if not type(module).__module__.startswith(("torch.nn.", "torch.fx."))  # a graph has no code but what ran
         for entry in _of(module, f"{name}." if name else "", _old_widths(name, shapes, kept))
     ]
     if not found:

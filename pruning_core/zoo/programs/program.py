@@ -76,7 +76,7 @@ class Program:
                 return made, REWRITTEN
         return pieces.eval(), PIECES
 
-    def said(self, way: str) -> str:
+    def told(self, way: str) -> str:
         """The same in words."""
         if way == REWRITTEN:
             return (
