@@ -16,7 +16,7 @@ from pruning_core.datasets import DataRef
 from pruning_core.errors import clip
 from pruning_core.export.as_brought import as_brought
 from pruning_core.export.builders import builder_of
-from pruning_core.export.document import Base, Figure, How, plan_document, to_json
+from pruning_core.export.document import Base, Figure, How, beside, plan_document, to_json
 from pruning_core.export.keras_file import export_keras
 from pruning_core.export.lineage import Cut
 from pruning_core.export.onnx_file import export_onnx
@@ -140,7 +140,7 @@ def document(cut: Cut, safetensors: bytes, how_made: str = "", far: Far | None =
     ``how_made``: what made it, as the desk keeps it; ``far`` as in ``program``.
     """
     if far:
-        return far.document(how_to_build(cut.base.ref), how_made)
+        return {**far.document(how_to_build(cut.base.ref), how_made), "weights": beside(safetensors)}
     how = made(how_made)
     base = Base(cut.base.title, cut.base.ref.to_json(), how_to_build(cut.base.ref), cut.base.model.state_dict())
     return plan_document(base, cut.network, cut.plan, cut.removal, how=how, weights=safetensors)

@@ -26,7 +26,6 @@ from pruning_core.export.onnx_file import export_onnx
 from pruning_core.export.program import Exported, export_pt2
 from pruning_core.export.recipe import how_from
 from pruning_core.export.script import write_script
-from pruning_core.export.weights import weights_bytes
 from pruning_core.graph import Cost, Group, Network, Plan, Proof, Removal, capture
 from pruning_core.isolation.talk import Talk
 from pruning_core.runs.errand import OUTBOX
@@ -147,8 +146,8 @@ def documenting(talk: Talk, given: Given, folder: Path) -> Any:
     """The plan's document, as text: what could not be proven is not a number there."""
     cut = _cut(given, folder)
     base = Base(cut.base.title, cut.base.ref.to_json(), given["build"], cut.base.model.state_dict())
-    how, weights = how_from(given["made"], (DataRef, *CRITERIA)), weights_bytes(cut.small.model)
-    return json.dumps(plan_document(base, cut.network, cut.plan, cut.removal, how=how, weights=weights))
+    how = how_from(given["made"], (DataRef, *CRITERIA))
+    return json.dumps(plan_document(base, cut.network, cut.plan, cut.removal, how=how))
 
 
 def scoring_far(talk: Talk, given: Given, folder: Path) -> Any:
@@ -232,7 +231,7 @@ class Far:
         return str(self._asked(SCRIPT, _text, file=file, weights=weights))
 
     def document(self, build: str, made: str) -> dict[str, Any]:
-        """As ``plan_document``; ``made``: what made the plan, as JSON text."""
+        """As ``plan_document``, without weights: their file is written here; ``made``: what made the plan, as JSON."""
 
         def read(result: Any, child: Child) -> Any:
             content = json.loads(_text(result, child))

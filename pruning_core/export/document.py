@@ -113,8 +113,13 @@ def plan_document(
             "about": "closed form, one image",
         },
         "figures": [encode(figure) for figure in figures],
-        "weights": {"sha256": sha256(weights), "bytes": len(weights)} if weights else None,
+        "weights": beside(weights) if weights else None,
     }
+
+
+def beside(weights: bytes) -> dict[str, Any]:
+    """What ties a document to the safetensors file beside it."""
+    return {"sha256": sha256(weights), "bytes": len(weights)}
 
 
 def kept_ranges(network: Network, plan: Plan, aliases: Mapping[str, str]) -> dict[str, dict[str, str]]:

@@ -1,7 +1,9 @@
 """The download page: every file, loaded by a fresh process, computes what the network on the desk computes."""
 
+import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -211,3 +213,11 @@ def test_a_network_of_the_same_shape_has_no_plan_to_take_home(open_page):
     page.button(key="download.weights.make").click().run()
     healthy(page)
     assert "as before" in words(page)
+
+
+def test_a_plan_of_a_program_elsewhere_belongs_to_the_weights_that_lie_beside_it():
+    """Its document is made in another process, the file of its weights in this one."""
+    far = SimpleNamespace(document=lambda build, made: {"plan": {}, "weights": None})
+    base = SimpleNamespace(ref=ModelRef("upload", "a.pt2", "0" * 64, "exported"))
+    found = files.document(SimpleNamespace(base=base), b"numbers", far=far)
+    assert found["weights"] == {"sha256": hashlib.sha256(b"numbers").hexdigest(), "bytes": 7}

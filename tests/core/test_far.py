@@ -29,7 +29,6 @@ from pruning_core.export.lineage import cut_of
 from pruning_core.export.onnx_file import Names, export_onnx
 from pruning_core.export.program import export_pt2
 from pruning_core.export.script import write_script
-from pruning_core.export.weights import weights_bytes
 from pruning_core.graph import Network, Plan, capture
 from pruning_core.isolation.children import Children
 from pruning_core.storage.workspace import Workspace
@@ -112,9 +111,7 @@ def test_what_is_taken_home(house: Children, root: Workspace, ref: ModelRef, her
     )  # fmt: skip
     assert far.script("a.py", "w.safetensors") == text
     base = Base(expected.base.title, ref.to_json(), "by hand", expected.base.model.state_dict())
-    document = plan_document(
-        base, expected.network, expected.plan, expected.removal, weights=weights_bytes(expected.small.model)
-    )
+    document = plan_document(base, expected.network, expected.plan, expected.removal)
     assert far.document("by hand", "") == document
 
 
