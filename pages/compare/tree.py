@@ -86,7 +86,8 @@ def _fronts() -> Iterator[Made]:
 def _tunings() -> Iterator[Made]:
     for view, spec in started.mine(FineTuneRun, lambda spec: spec.model.base is not None):
         for kept in state.jobs().snapshot(view.id).all(Artifact):
-            if kept.name == f"{PRUNED} weights":
+            # The weights from before may be the best ones: then nothing was made.
+            if kept.name == f"{PRUNED} weights" and kept.digest != spec.model.weights:
                 yield Made(replace(spec.model, weights=kept.digest), spec.model, _("tuned"))
 
 

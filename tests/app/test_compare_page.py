@@ -1,6 +1,7 @@
 """Every network that was made, as a tree; and two of them image by image."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from pruning_core.analysis.differing import LayerDifference
 from pruning_core.export.table import csv_of
 from pruning_core.graph import Plan
 from pruning_core.measuring.answers import flips
+from pruning_core.runs.events import Artifact
 from pruning_core.runs.view import State
 from pruning_core.studies.differences import DifferencesRun
+from pruning_core.studies.fine_tune import PRUNED, FineTuneRun
 from pruning_core.studies.front import FrontRun
 from pruning_core.studies.prune import PruneRun
 from tests.app.page_under_test import opened, text_of
@@ -153,3 +156,16 @@ def test_a_table_of_groups_says_what_each_of_them_loses(desk, monkeypatch):
     assert page.selectbox(key="compare.groups.column").value == "half"
     page.file_uploader(key="compare.groups.file").set_value(("mine.csv", b"half\nodd\n", "text/csv")).run()
     assert "1 rows for 450 test images" in page.error[0].value
+
+
+def test_a_training_that_kept_the_weights_from_before_made_no_network(desk, monkeypatch):
+    """Else the network would have been made from itself, and be in no tree."""
+    (nodes,) = tree.families(desk).values()
+    renewed = next(node for node in nodes if node.operation == "new statistics").model
+    kept, run = [Artifact(f"{PRUNED} weights", renewed.weights, "")], FineTuneRun(renewed, desk.data)
+    monkeypatch.setattr(tree.started, "mine", lambda kind, wanted: [(SimpleNamespace(id=""), run)])
+    seen = SimpleNamespace(all=lambda kind: kept)
+    monkeypatch.setattr(state, "jobs", lambda: SimpleNamespace(snapshot=lambda name: seen))
+    assert renewed.weights and list(tree._tunings()) == []
+    kept[0] = Artifact(f"{PRUNED} weights", "1" * 64, "")
+    assert [each.parent for each in tree._tunings()] == [renewed]
