@@ -49,9 +49,10 @@ def _result(run: DifferencesRun, found: Sequence[LayerDifference], device: str) 
     silent = [each.layer for each in found if each.weights is None and each.activations is None]
     if silent:
         st.caption(_("Layers that cannot be held together: {n}.").format(n=len(silent)))
+    tested = len(state.splits(run.data)[1])
     cards.source_line(
         provenance.derived(_("weights, channels matched by the plans")),
-        provenance.measured(run.data.name, images=run.images, device=device.upper(), seed=run.seed),
+        provenance.measured(run.data.name, images=min(run.images, tested), device=device.upper(), seed=run.seed),
     )
 
 

@@ -149,6 +149,8 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str], who: str) -> go
         y=names,
         text=counts if printed else None,
         texttemplate="%{text}" if printed else None,
+        zmin=0,
+        zmax=max(1.0, float(np.nan_to_num(mistakes).max(initial=0.0))),  # no mistake has no colour of one
         showscale=False,
         hovertemplate=_("%{y}, said %{x}: %{z} images") + "<extra></extra>",
         xgap=1,

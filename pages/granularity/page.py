@@ -18,4 +18,9 @@ if weights:
     with plain_errors():
         sections.show(desk, weights)
 else:
-    st.info(_("This network has no convolution or linear layer that could be cut here. Load another one."))
+    st.info(
+        _(
+            "This page looks at linear layers and convolutions of two dimensions that stand as modules of their own; "
+            "this network has none with channels that can be cut."
+        )
+    )

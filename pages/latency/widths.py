@@ -24,7 +24,12 @@ ALONE, WHOLE = N_("The layer alone"), N_("The whole network, really smaller")
 def section(desk: Desk, network: Network) -> None:
     layers = _layers(desk, network)
     if not layers:
-        st.info(_("No convolution or linear layer of this network has channels that can be cut."))
+        st.info(
+            _(
+                "Layers alone are timed where they are linear, or convolutions of two dimensions, and stand as modules "
+                "of their own; this network has none with channels that can be cut."
+            )
+        )
         return
     run = _choose(desk, network, layers)
     started.button(run, _("measurement"), key="latency.widths.start", shown=SHOWN, forget="latency.widths.none")

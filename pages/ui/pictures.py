@@ -16,6 +16,7 @@ from pages.ui.language import _
 from pruning_core.datasets import Dataset
 from pruning_core.errors import clip
 
+CURVE = 48  # stretches of a curve
 WIDEST = 96  # pixels: what is larger is made smaller, so that a page of pictures stays small
 
 
@@ -28,8 +29,17 @@ class Caption:
 
 
 def uri(image: torch.Tensor) -> str:
-    """(C, H, W) uint8, grey or colour -> a PNG as a data URI; numbers (C, …) become stripes, the smallest black."""
+    """(C, H, W) uint8, grey or colour -> a picture as a data URI.
+
+    Of numbers, samples (C, N) become a curve of their first channel, a volume (C, D, H, W) its middle slice, anything
+    else stripes, the smallest black.
+    """
     shown = image.cpu()
+    if shown.dtype != torch.uint8 and shown.ndim == 2:
+        return _curve(shown[0])
+    if shown.dtype != torch.uint8 and shown.ndim == 4:
+        middle = shown[:1, shown.shape[1] // 2]
+        shown = (255 * (middle - middle.min()) / (middle.max() - middle.min()).clamp_min(1e-12)).byte()
     if shown.dtype != torch.uint8:
         flat = shown.flatten()
         grey = 255 * (flat - flat.min()) / (flat.max() - flat.min()).clamp_min(1e-12)
@@ -40,6 +50,21 @@ def uri(image: torch.Tensor) -> str:
     out = io.BytesIO()
     picture.save(out, "PNG")
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def _curve(samples: torch.Tensor) -> str:
+    """Least and most of each stretch of samples (N,), so that fast sounds keep their height."""
+    step = max(1, len(samples) // CURVE)
+    stretches = [samples[at : at + step] for at in range(0, len(samples), step)]
+    ends = torch.tensor([[float(each.min()), float(each.max())] for each in stretches]).flatten()
+    height = (ends - ends.min()) / (ends.max() - ends.min()).clamp_min(1e-12)
+    high = (2 + (1 - height) * (WIDEST - 4)).tolist()
+    places = " ".join(f"{at * WIDEST / len(high):.1f},{y:.1f}" for at, y in enumerate(high))
+    drawn = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDEST} {WIDEST}">'
+        f'<polyline points="{places}" fill="none" stroke="{theme.ACCENT}" stroke-width="1.5"/></svg>'
+    )
+    return "data:image/svg+xml;base64," + base64.b64encode(drawn.encode()).decode()
 
 
 def class_name(data: Dataset, number: int) -> str:

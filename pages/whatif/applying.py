@@ -202,7 +202,7 @@ def _counts(found: Pruned) -> None:
             container=place,
         )
     first, second = found.before.thop_macs, found.after.thop_macs
-    if not first or not second:  # none, or of a program, which has no layers that it knows
+    if not second or not first or first < before.macs / 2:  # a program has few layers that it knows, or none
         cards.pending(
             _("{unit} by thop").format(unit=unit),
             _("thop cannot count this network"),
