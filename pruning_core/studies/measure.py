@@ -36,7 +36,7 @@ class EvaluateRun(RunSpec):
 
     @property
     def title(self) -> str:
-        return f"Accuracy of {called(self.model)} on {self.data.name}"
+        return f"How good {called(self.model)} is on {self.data.name}"
 
     def queue(self) -> str:
         return choose_device(self.device)

@@ -211,7 +211,7 @@ def test_a_pruned_network_is_cut_again_from_its_plan(tmp_path):
     assert {load_model(each, tmp_path).title for each in (once, twice)} == {"ResNet on digits (pruned)"}
     for each in (ref, once, twice, *(item.ref for item in available_demos()[:2])):
         assert called(each) == load_model(each, tmp_path).title, "runs call it what the page calls it"
-    assert EvaluateRun(once, DEMOS[0].data).title == "Accuracy of ResNet on digits (pruned) on digits"
+    assert EvaluateRun(once, DEMOS[0].data).title == "How good ResNet on digits (pruned) is on digits"
 
 
 class Gives(torch.nn.Module):
