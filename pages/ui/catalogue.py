@@ -76,7 +76,7 @@ def translations(locale: str) -> Translations:
 def form_of(text: str, translation: str) -> Form:
     """What finds a filled-in ``text`` with places {0}, {1} ... again. Each place is there once, in order."""
     parts = PLACE.split(text)[::2]
-    # A network may be called after its data: of "Sensitivity of ResNet on digits on digits" the last "on" is the form's.
+    # A network may be called after its data: of "Sensitivity of ResNet on digits on digits" the last "on" counts.
     places = ("(.*)" if part == " on " else "(.*?)" for part in parts[1:])
     pattern = re.compile(
         re.escape(parts[0]) + "".join(place + re.escape(part) for place, part in zip(places, parts[1:])), re.DOTALL
