@@ -10,7 +10,7 @@ from torch import nn
 
 from pruning_core.datasets import DataRef, Dataset, load_splits
 from pruning_core.measuring.device import bfloat16_is_fast
-from pruning_core.storage.workspace import default_root
+from pruning_core.storage.place import default_root
 from pruning_core.training.config import FineTune
 from pruning_core.training.loop import fine_tune
 

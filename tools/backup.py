@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pruning_core.errors import UserError
 from pruning_core.storage.draft import PART
-from pruning_core.storage.workspace import default_root
+from pruning_core.storage.place import default_root
 
 DATABASE = "prunescope.sqlite"
 OF_LIVING = ("servers", "children", "cache")  # folders that mean nothing without their process, or are made again

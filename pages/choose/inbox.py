@@ -40,8 +40,12 @@ def receive(label: str, slot: str, *, help: str) -> Sent | None:
         try:
             state.jobs().rules.admit_file(file.size, state.jobs().ledger.used(state.owner()))
             path = _folder() / slot
-            with path.open("wb") as out:
-                shutil.copyfileobj(file, out, CHUNK)
+            try:
+                with path.open("wb") as out:
+                    shutil.copyfileobj(file, out, CHUNK)
+            except OSError:  # on a full disk the half of a file is in the way
+                path.unlink(missing_ok=True)
+                raise
             # The turn tells two files of one name and size apart: what was said of the first is not said of the second.
             st.session_state[f"inbox.{slot}"] = Sent(path, file.name, path.stat().st_size, st.session_state[turn])
         except UserError as error:

@@ -72,7 +72,7 @@ def _offer(desk: Desk, told: Sequence[str], words: DeltaGenerator, button: Delta
     """Written once, then kept as a file: it holds a drawing library of some megabytes."""
     place = f"{desk.model.key} {desk.data.key} {current()}"
     kept: tuple[str, str, int, str] | None = st.session_state.get(KEPT)
-    if kept is None or kept[0] != place:
+    if kept is None or kept[0] != place or not state.workspace().artifacts.has(kept[1]):
         built = _built(desk, told)
         if built is None:
             return

@@ -164,7 +164,7 @@ def _row(kind: str, title: str, text: str, ref: ModelRef, build: Callable[[], Bu
     """The file, made when its button is pressed and offered with its size from then on."""
     shelf, place = _shelf(str(state.workspace().root)), (kind, ref.key)
     words, button = _frame(title, text)
-    stored = shelf.get(place)
+    stored = _there_yet(shelf, place)
     if stored is None and button.button(_("Prepare"), key=f"download.{kind}.make", width="stretch", wrap=True):
         with words, plain_errors(), st.spinner(_("Writing and checking the file …"), show_time=True):
             shelf[place] = stored = _store(build())
@@ -204,6 +204,12 @@ def _frame(title: str, text: str) -> tuple[Any, Any]:
         words, button = st.columns([5, 1], vertical_alignment="center")
         words.markdown(f"**{title}**  \n{text}")
     return words, button
+
+
+def _there_yet(shelf: dict[tuple[str, str], Stored], place: tuple[str, str]) -> Stored | None:
+    """What was prepared before, unless its file has been cleaned away."""
+    stored = shelf.get(place)
+    return stored if stored is not None and state.workspace().artifacts.has(stored.digest) else None
 
 
 def _store(built: Built) -> Stored:

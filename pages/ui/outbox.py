@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import hmac
 import html
+import logging
 import secrets
 import threading
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from pages.ui.language import _
 
 FOLDER = "take"  # in addresses: …/take/TOKEN/NAME
 MOST = 10_000  # that are remembered; the oldest go first
+LOG = logging.getLogger("prunescope")
 HEADERS = {"cache-control": "private, no-store"}
 GONE = "This file is no longer here. Go back and have it prepared again."
 
@@ -44,10 +46,17 @@ class Offered:
     media: str
 
     def answer(self) -> Response:
-        """Raises UserError where it is no longer there."""
-        from pruning_core.storage.workspace import Workspace
+        """Raises UserError where it is no longer there. Reads alone: also where nothing can be written any more."""
+        from pruning_core.storage.artifacts import DamagedError
+        from pruning_core.storage.uploads import artifacts
 
-        path = Workspace(Path(self.root)).artifacts.path(self.digest)
+        store = artifacts(Path(self.root))
+        try:
+            path = store.path(self.digest)
+        except DamagedError:
+            with suppress(OSError):
+                store.drop(self.digest)  # so that the page offers to prepare it
+            raise
         return FileResponse(path, media_type=self.media, filename=self.name, headers=HEADERS)
 
 
@@ -108,10 +117,16 @@ class Outbox:
 
 def _answer(token: str) -> Response:
     from pruning_core.errors import UserError
+    from pruning_core.storage.trouble import BROKEN, sentence_of
 
     if offered := OFFERS.of(token):
-        with suppress(UserError):
+        try:
             return offered.answer()
+        except UserError:
+            pass
+        except OSError as error:
+            LOG.error("the data directory", exc_info=error)
+            return PlainTextResponse(sentence_of(error) or BROKEN, 503)
     return PlainTextResponse(GONE, 404)
 
 

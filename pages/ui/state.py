@@ -187,14 +187,14 @@ _jobs: Once[Jobs] = Once(_make_jobs)
 
 def workspace() -> Workspace:
     """The data directory; one object per directory and process."""
-    from pruning_core.storage.workspace import default_root
+    from pruning_core.storage.place import default_root
 
     return _workspace(str(default_root()))
 
 
 def jobs() -> Jobs:
     """The background runs of this server."""
-    from pruning_core.storage.workspace import default_root
+    from pruning_core.storage.place import default_root
 
     return _jobs(str(default_root()))
 

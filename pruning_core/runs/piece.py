@@ -16,7 +16,8 @@ from pruning_core.runs.catalogue import Catalogue
 from pruning_core.runs.events import Event, Progress
 from pruning_core.storage.artifacts import Artifacts
 from pruning_core.storage.codec import dump
-from pruning_core.storage.workspace import Borrowed, default_root
+from pruning_core.storage.place import default_root
+from pruning_core.storage.workspace import Borrowed
 from pruning_core.work import told
 
 ONE = threading.RLock()  # a worker of several threads does one piece at a time: torch has one generator for all

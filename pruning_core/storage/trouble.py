@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import re
 import sqlite3
+from pathlib import Path
+
+from pruning_core.storage.place import default_root
 
 FULL = (
     "The disk of the data directory is full. Nothing that was stored before is lost. Free some space, then do this "
@@ -36,9 +39,16 @@ def sentence_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return FULL
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return READ_ONLY if _is_ours(error.filename) else ""
         return {errno.EROFS: READ_ONLY, errno.EIO: BROKEN}.get(error.errno, "")
     # Libraries in other languages hand on the system's number only in their text.
     return FULL if type(error).__name__ == "SafetensorError" and NO_ROOM.search(str(error)) else ""
+
+
+def _is_ours(name: object) -> bool:
+    """Whether the system has spoken of something in the data directory."""
+    return isinstance(name, str | Path) and Path(name).is_relative_to(default_root().resolve())
 
 
 def _of_database(error: sqlite3.Error) -> str:

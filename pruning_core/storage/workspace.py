@@ -9,14 +9,7 @@ from pathlib import Path
 from pruning_core.errors import UserError
 from pruning_core.storage.artifacts import Artifacts
 from pruning_core.storage.database import Database
-
-
-def default_root() -> Path:
-    """``$PRUNESCOPE_DATA``, else ``$XDG_DATA_HOME/prunescope``, else ``~/.local/share/prunescope``."""
-    if chosen := os.environ.get("PRUNESCOPE_DATA"):
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(base).expanduser() / "prunescope"
+from pruning_core.storage.place import default_root
 
 
 class Workspace:

@@ -24,7 +24,8 @@ from pruning_core.runs.events import OWN
 from pruning_core.storage.artifacts import Artifacts, replacing
 from pruning_core.storage.codec import Codec, UnknownClass, digest, dump
 from pruning_core.storage.database import MIGRATIONS, Database
-from pruning_core.storage.workspace import Workspace, default_root
+from pruning_core.storage.place import default_root
+from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.specs import EVENTS, PRODUCT, VALUES
 from pruning_core.zoo import ModelRef
 

@@ -169,6 +169,17 @@ def test_a_full_disk_leaves_no_draft_and_what_was_there(
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [kept]
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+def test_who_may_not_write_is_said_of_the_data_directory_alone(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRUNESCOPE_DATA", str(tmp_path / "data"))
+    ours, elsewhere = (str(tmp_path / name / "artifacts" / "ab") for name in ("data", "other"))
+    assert trouble.sentence_of(PermissionError(number, "not permitted", ours)) == trouble.READ_ONLY
+    assert trouble.sentence_of(PermissionError(number, "not permitted", elsewhere)) == "", "a bug, or somebody else's"
+    assert trouble.sentence_of(PermissionError(number, "not permitted")) == ""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux")
 def test_the_system_itself_says_that_a_disk_is_full() -> None:
     with pytest.raises(OSError, match="No space") as caught, Path("/dev/full").open("wb", buffering=0) as file:
