@@ -89,7 +89,7 @@ GOOD = json.loads(zlib.decompress(base64.urlsafe_b64decode(token(Shared(DEMO, DI
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", "<b>", "é", "A" * 100_000, packed([]), packed({}), packed({**GOOD, "v": 2}),
+    ["", "x", "<b>", "é", "A" * 100_000, packed([]), packed({}), packed({**GOOD, "v": "2"}), packed({**GOOD, "v": 0}),
      packed({**GOOD, "plan": {"conv1": "0-99999999999"}}), packed({**GOOD, "plan": {"conv1": "3-1"}}),
      packed({**GOOD, "plan": [1]}), packed({**GOOD, "model": {"$": "DataRef"}}), packed({**GOOD, "model": None}),
      packed({**GOOD, "model": {**GOOD["model"], "num_classes": "9"}}),
