@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import random
@@ -28,7 +29,8 @@ from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 from benchmarks.fuzz_mutate import mutate
-from benchmarks.fuzz_targets import ROOT, TARGETS, Target
+from benchmarks.fuzz_seeds import ROOT
+from benchmarks.fuzz_targets import TARGETS
 
 MEMORY = 5 << 30  # bytes of addresses of a door's process: torch takes most of them
 GROWN = 600 << 20  # bytes by which one file may raise the peak
@@ -77,6 +79,9 @@ def run(name: str, seconds: float, seed: int, found: Path, guided: bool) -> None
         if what.startswith("finding") and what not in seen:
             state["findings"] += 1
             _keep(found, name, data, f"{what}\n\n{trace}")
+        seen.add(what)
+        if state["files"] % 50 == 0:
+            report()
         return what
 
     def report() -> None:
@@ -84,29 +89,27 @@ def run(name: str, seconds: float, seed: int, found: Path, guided: bool) -> None
         (found / f"{name}.{seed}.json").write_text(json.dumps(line))
 
     for data in seeds:
-        seen.add(one(data))
+        one(data)
     report()
     if guided:
-        _guided(one, seeds, dice, began + seconds, seen, report)
+        _guided(one, seeds, dice, began + seconds, report)
         return
     corpus = list(seeds)
     while time.monotonic() < began + seconds:
         data = mutate(dice.choice(corpus), dice, seeds)
-        what = one(data)
-        if what not in seen:  # another way to be refused: worth changing further
-            seen.add(what)
+        known = len(seen)
+        one(data)
+        if len(seen) > known:  # another way to be refused: worth changing further
             corpus = [*corpus, data][-KEPT:] if len(corpus) >= KEPT else [*corpus, data]
-        if state["files"] % 50 == 0:
-            report()
     report()
 
 
-def _guided(one: Any, seeds: list[bytes], dice: random.Random, until: float, seen: set[str], report: Any) -> None:
+def _guided(one: Any, seeds: list[bytes], dice: random.Random, until: float, report: Any) -> None:
     """libFuzzer chooses what is changed further, by what the project's own code has covered."""
     import atheris
 
     def test(data: bytes) -> None:
-        seen.add(one(data))
+        one(data)
         if time.monotonic() > until:
             report()
             os._exit(0)
@@ -183,8 +186,9 @@ def main() -> None:
         if chosen.guided:
             import atheris
 
-            with atheris.instrument_imports(include=["pruning_core"], enable_loader_override=False):
-                _imported(TARGETS[chosen.door])
+            code = TARGETS[chosen.door].code
+            with atheris.instrument_imports(include=[code], enable_loader_override=False):
+                importlib.import_module(code)
         run(chosen.door, chosen.seconds, chosen.seed, chosen.found, chosen.guided)
         return
     found = chosen.found or Path(mkdtemp(prefix="prunescope-fuzz-"))
@@ -195,13 +199,6 @@ def main() -> None:
     for each in sorted(found.glob("*.json")):
         print(each.read_text())
     print(f"findings, if any, lie in {found}")
-
-
-def _imported(target: Target) -> None:
-    """Whatever a door imports, while imports are instrumented."""
-    from pruning_core import datasets, export, zoo  # noqa: F401
-
-    next(iter(target.seeds()))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,12 @@ def _once(data: bytes, dice: random.Random, others: Sequence[bytes]) -> bytes:
             return struct.pack("<Q", length) + head + parts[1]
         if data[:6] == b"\x93NUMPY":
             return _npy(data, dice)
+        if data[:4] == b"RIFF":
+            return _field(data, dice, min(len(data), 60))
+        if data[:4] == b"PAR1":
+            return _parquet(data, dice)
+        if (rows := _rows(data)) is not None:
+            return _cell(rows, dice)
     return _bytes(data, dice, others)
 
 
@@ -77,10 +83,10 @@ def _zip(data: bytes, dice: random.Random, others: Sequence[bytes]) -> bytes:
             members[at] = (name, _once(body, dice, others))
     out = io.BytesIO()
     how = dice.choice((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
-    with zipfile.ZipFile(out, "w", how) as archive:
+    with zipfile.ZipFile(out, "w") as archive:
         for name, body in members:
             try:
-                archive.writestr(name.replace("\x00", "_"), body)
+                archive.writestr(zipfile.ZipInfo(name.replace("\x00", "_")), body, how)  # of no time: the same again
             except (ValueError, UnicodeError):
                 continue
     return out.getvalue()
@@ -108,6 +114,55 @@ def _npy(data: bytes, dice: random.Random) -> bytes:
     words = [b"(", b")", b"'<f4'", b"'|O'", b"'<U9999999'", b"True", b"-1", b"99999999999", b",", b"'<M8[s]'", b"{"]
     at = dice.randrange(10, max(11, len(head)))
     return head[:at] + dice.choice(words) + head[at + dice.randrange(3) :] + b"\n" + rest
+
+
+def _field(data: bytes, dice: random.Random, end: int, start: int = 0) -> bytes:
+    """Another number where a heading has one."""
+    at, size = dice.randrange(start, max(start + 1, end)), dice.choice((1, 2, 4))
+    number = struct.pack("<Q", int(dice.choice(NUMBERS)) & (2**64 - 1))[:size]
+    return data[:at] + number + data[at + size :]
+
+
+def _parquet(data: bytes, dice: random.Random) -> bytes:
+    """Changed within what describes the columns, which lies at the end behind its length."""
+    (length,) = struct.unpack("<I", data[-8:-4].rjust(4, b"\x00"))
+    return _field(data, dice, len(data), max(0, len(data) - 8 - min(length, len(data))))
+
+
+def _rows(data: bytes) -> list[list[bytes]] | None:
+    """The cells of a text whose first line has several."""
+    first, _, rest = data.partition(b"\n")
+    if (
+        not rest
+        or b"\x00" in data[:1000]
+        or not (between := next((each for each in (b",", b"\t", b";") if each in first), b""))
+    ):
+        return None
+    return [[each + between for each in line.split(between)] for line in data.split(b"\n")[:MOST_NODES]]
+
+
+def _cell(rows: list[list[bytes]], dice: random.Random) -> bytes:
+    """One cell is replaced, removed, doubled or moved, in one row or, rarely, in all."""
+    between, row = rows[0][0][-1:], dice.choice(rows)
+    at = dice.randrange(len(row))
+    leaf = str(dice.choice((*TEXTS, *NUMBERS, "nan", "-inf", '"', "1,5", "2020-01-01", "true"))).encode()
+    match dice.randrange(8):
+        case 0:
+            rows.remove(row)
+        case 1:
+            rows.extend([list(row)] * dice.choice((1, 3, 300)))
+        case 2:
+            del row[at]
+        case 3:
+            row[at:at] = [leaf + between] * dice.choice((1, 2, 300))
+        case 4:
+            for each in rows[1:]:
+                each[at : at + 1] = [leaf + between]
+        case 5:
+            row[at] = dice.choice(dice.choice(rows) or [leaf])
+        case _:
+            row[at] = leaf + between
+    return b"\n".join(b"".join(each)[: -len(between)] for each in rows)
 
 
 def _node(tree: Any, dice: random.Random) -> Any:

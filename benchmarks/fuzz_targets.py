@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import io
-import json
-import sys
+import random
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "core"))  # where the hostile files are made
+from benchmarks import fuzz_seeds as seeds
+from benchmarks.fuzz_seeds import small
 
 
 @dataclass(frozen=True)
 class Target:
-    """``take(data, folder)`` reads what a stranger sends; ``seeds`` are files to begin with."""
+    """``take(data, folder)`` reads what a stranger sends; ``seeds`` are files to begin with.
+
+    ``code``: the package whose covered lines lead, where that is asked for.
+    """
 
     take: Callable[[bytes, Path], object]
     seeds: Callable[[], Iterator[bytes]]
+    code: str = "pruning_core.datasets"
 
 
 def network(name: str) -> Callable[[bytes, Path], object]:
@@ -32,13 +36,90 @@ def network(name: str) -> Callable[[bytes, Path], object]:
     return take
 
 
-def images(name: str) -> Callable[[bytes, Path], object]:
+def images(name: str, **chosen: Any) -> Callable[[bytes, Path], object]:
     def take(data: bytes, folder: Path) -> object:
         from pruning_core.datasets import import_data
 
-        return import_data(io.BytesIO(data), name, folder)
+        return import_data(io.BytesIO(data), name, folder, **chosen)
 
     return take
+
+
+def read_as(name: str) -> Callable[[bytes, Path], object]:
+    """Pictures whose labels are read as one of the things that may be asked for, always the same of one file."""
+
+    def take(data: bytes, folder: Path) -> object:
+        task = _dice(data).choice(("", "", "classes", "numbers", "labels", "masks", "boxes"))
+        return images(name, task=task)(data, folder)
+
+    return take
+
+
+def columns(name: str) -> Callable[[bytes, Path], object]:
+    """A table is looked at, then read with a choice of its columns, always the same of one file."""
+
+    def take(data: bytes, folder: Path) -> object:
+        from pruning_core.datasets import tables
+
+        place, dice = folder / "looked-at", _dice(data)
+        place.write_bytes(data)
+        told = [each.name for each in tables.look(place, name)]
+        chosen: dict[str, Any] = {dice.choice(("one_hot", "coded")): True, "task": dice.choice(("", "", "numbers"))}
+        if told and dice.random() < 0.5:
+            chosen |= {"target": dice.choice((*told, None)), "part": "part" if "part" in told else ""}
+            chosen |= {"left_out": tuple(each for each in told[:9] if dice.random() < 0.1)}
+        return images(name, **chosen)(data, folder)
+
+    return take
+
+
+def stored(data: bytes, folder: Path) -> object:
+    """A result that a child left: whichever reader takes it, what is read is what the pages count on."""
+    from pruning_core.errors import UserError
+    from pruning_core.storage.workspace import Borrowed
+
+    workspace = Borrowed(folder, folder / "outbox")
+    digest = workspace.artifacts.put(data)
+    refused = UserError("no reader takes it")
+    taken = False
+    for reads in _readers(workspace):
+        try:
+            reads(digest)
+            taken = True
+        except UserError as error:
+            refused = error
+    if not taken:
+        raise refused
+    return digest
+
+
+def _readers(workspace: Any) -> Iterator[Callable[[str], None]]:
+    import torch
+
+    from pruning_core.measuring.answers import compared, damage
+    from pruning_core.studies.answers import read_answers
+    from pruning_core.studies.pictures import read_pictures
+    from pruning_core.studies.scores import read_scores
+
+    def answers(digest: str) -> None:
+        found = read_answers(workspace, digest, 2)
+        compared(found, found)
+        damage(found, found, "ab")
+        assert [f"{each:.2%}" for each in found.confidence]
+
+    def scores(digest: str) -> None:
+        for each in read_scores(workspace, digest).values():
+            torch.from_numpy(each).double().argsort(descending=True).tolist()
+
+    def pictures(digest: str) -> None:
+        found = read_pictures(workspace, digest)
+        assert [f"{number:,} {far:.3g}" for number, far in zip(found.numbers, found.apart, strict=True)]
+
+    return iter((answers, scores, pictures))
+
+
+def _dice(data: bytes) -> random.Random:
+    return random.Random(zlib.crc32(data))
 
 
 def plan(data: bytes, folder: Path) -> object:
@@ -76,128 +157,23 @@ def table(data: bytes, folder: Path) -> object:
     return read_table(data.decode("utf-8", "replace"), small()[1], 0.9)
 
 
-@cache
-def small() -> tuple[Any, Any]:
-    import torch
-
-    from pruning_core.graph import capture
-
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(
-        torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 5, 3), torch.nn.Flatten(), torch.nn.Linear(80, 3)
-    ).eval()
-    return model, capture(model, torch.zeros(1, 1, 8, 8))
-
-
-def _shared() -> Any:
-    from pruning_core.datasets import DIGITS
-    from pruning_core.export.link import Shared
-    from pruning_core.graph import Plan
-    from pruning_core.zoo import DEMOS
-
-    return Shared(DEMOS[0].ref, DIGITS, Plan({"conv1": (0, 2)}))
-
-
-def links() -> Iterator[bytes]:
-    from pruning_core.export.link import token
-
-    yield token(_shared()).encode()
-    yield b"p1."
-
-
-def documents() -> Iterator[bytes]:
-    """Plans as files, with and without how they were made."""
-    from pruning_core.datasets import DIGITS
-    from pruning_core.export.document import Base, plan_document, to_json
-    from pruning_core.export.plan_file import intended
-    from pruning_core.graph import Plan
-    from pruning_core.zoo import DEMOS, load_model
-
-    model, found = small()
-    cut = Plan({found.groups[0].key: (0, 2)})
-    base = Base("small", DEMOS[0].ref.to_json(), "", model.state_dict())
-    yield to_json(intended(base, found, cut, DIGITS)).encode()
-    yield json.dumps({"plan": {"0": [0]}}).encode()
-    del plan_document, load_model
-
-
-def recipes() -> Iterator[bytes]:
-    from pruning_core.export.recipe import recipe_of, to_yaml
-
-    for each in documents():
-        try:
-            yield to_yaml(recipe_of(json.loads(each))).encode()
-        except Exception:  # not every document is a recipe
-            continue
-    yield b"prunescope: 1\nplan: {a: [0, 1]}\n"
-
-
-def tables() -> Iterator[bytes]:
-    rows = [f'0.weight,0,{at},"{0.9 - at / 3}"' for at in (0.1, 0.5, 0.9)]
-    yield "\n".join(["parameter,sparsity,top1,top5", *rows]).encode()
-    yield b"layername,0.25,0.5\n0,0.8,0.4\n2,0.7,0.1\n"
-    yield json.dumps({"0": {"0.25": 0.8, "0.5": 0.4}, "2": {"0.5": 0.1}}).encode()
-
-
-def hostile(kind: str) -> Iterator[bytes]:
-    """The corpus of the tests."""
-    import hostile_data
-    import hostile_onnx
-    import hostile_programs
-
-    match kind:
-        case "onnx":
-            makes = list(hostile_onnx.FILES.values())
-        case "pt2":
-            makes = [hostile_programs.honest, *hostile_programs.SHAPED.values()]
-        case "zip":
-            makes = [make for make, _ in (*hostile_data.ARCHIVES.values(), *hostile_data.PICTURES.values())]
-        case _:
-            makes = [make for make, _ in hostile_data.ARRAYS.values()]
-    for make in makes:
-        data = make()
-        if len(data) < 1 << 20:
-            yield data
-
-
-def honest_images() -> Iterator[bytes]:
-    import hostile_data
-
-    yield hostile_data.zipped(hostile_data.honest())
-    yield hostile_data.npz()
-    yield from hostile("zip")
-
-
-def checkpoints() -> Iterator[bytes]:
-    import hostile_pickles as p
-    import torch
-    import upload_files
-
-    state = upload_files.network().state_dict()
-    yield upload_files.saved(state).getvalue()
-    yield upload_files.saved(state, _use_new_zipfile_serialization=False).getvalue()
-    yield upload_files.saved({"model": state, "epoch": 3, "optimizer": {"lr": 0.1}}).getvalue()
-    yield upload_files.checkpoint_of_pickle(p.program({"a": p.tensor((2, 2), (2, 1))})).getvalue()
-    yield torch.nn.Linear(2, 2).weight.detach().numpy().tobytes()
-
-
-def tensors() -> Iterator[bytes]:
-    import torch
-    from safetensors.torch import save
-
-    yield (ROOT / "assets" / "digits_vgg.safetensors").read_bytes()
-    yield save({"a.weight": torch.ones(3, 2), "b": torch.zeros(1)}, metadata={"note": "x"})
-
-
+NETWORKS, STORED, TAKEN, SHARED = (f"pruning_core.{each}" for each in ("zoo", "storage", "export", "allocation"))
 TARGETS: dict[str, Target] = {
-    "pt": Target(network("w.pt"), checkpoints),
-    "safetensors": Target(network("w.safetensors"), tensors),
-    "onnx": Target(network("n.onnx"), lambda: hostile("onnx")),
-    "pt2": Target(network("n.pt2"), lambda: hostile("pt2")),
-    "zip": Target(images("i.zip"), honest_images),
-    "npz": Target(images("i.npz"), lambda: hostile("npz")),
-    "plan": Target(plan, documents),
-    "recipe": Target(recipe, recipes),
-    "link": Target(link, links),
-    "table": Target(table, tables),
+    "pt": Target(network("w.pt"), seeds.checkpoints, NETWORKS),
+    "safetensors": Target(network("w.safetensors"), seeds.tensors, NETWORKS),
+    "onnx": Target(network("n.onnx"), partial(seeds.hostile, "onnx"), NETWORKS),
+    "pt2": Target(network("n.pt2"), partial(seeds.hostile, "pt2"), NETWORKS),
+    "keras": Target(network("n.keras"), seeds.keras_files, NETWORKS),
+    "zip": Target(images("i.zip"), seeds.honest_images),
+    "labelled": Target(read_as("i.zip"), seeds.annotated),
+    "npz": Target(images("i.npz"), partial(seeds.hostile, "npz")),
+    "inputs": Target(images("i.npz"), seeds.several_inputs),
+    "wav": Target(images("i.zip", rate=8000, samples=200), seeds.recordings),
+    "csv": Target(columns("t.csv"), partial(seeds.frames, ".csv")),
+    "parquet": Target(columns("t.parquet"), partial(seeds.frames, ".parquet")),
+    "stored": Target(stored, seeds.stored_files, STORED),
+    "plan": Target(plan, seeds.documents, TAKEN),
+    "recipe": Target(recipe, seeds.recipes, TAKEN),
+    "link": Target(link, seeds.links, TAKEN),
+    "table": Target(table, seeds.tables, SHARED),
 }

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,19 +14,9 @@ from numpy.typing import NDArray
 
 from pruning_core.errors import UserError
 from pruning_core.storage.artifacts import Artifacts
+from pruning_core.storage.memory import must_fit
 
 NAMES = ":names"  # the member with the names, as JSON in their order
-# What NumPy and its zip raise for a file that is none of theirs, encrypted, or packed in a way they do not know.
-MALFORMED = (
-    ValueError,
-    KeyError,
-    OSError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def put_arrays(artifacts: Artifacts, arrays: Mapping[str, NDArray[Any]]) -> str:
@@ -51,17 +39,28 @@ def stored_arrays(artifacts: Artifacts, digest: str, otherwise: str) -> Iterator
     """
     data = artifacts.read(digest)
     try:
-        yield _named(np.load(io.BytesIO(data), allow_pickle=False))
-    except MALFORMED as error:
+        found = _named(np.load(io.BytesIO(data), allow_pickle=False))
+    except UserError:
+        raise
+    except Exception as error:  # headers are text for a parser, members are packed: each raises what it likes
+        raise UserError(otherwise) from error
+    try:
+        yield found
+    except (ValueError, KeyError) as error:
         raise UserError(otherwise) from error
 
 
 def _named(file: NpzFile | NDArray[Any]) -> dict[str, NDArray[Any]]:
     if not isinstance(file, NpzFile):
         return {"": file}
+    packed = sum(each.file_size for each in file.zip.infolist())
+    must_fit(packed, "A stored result", "Free some memory, or compute it again with fewer images.")
     members = {member: file[member] for member in file.files}
     if not all(isinstance(each, np.ndarray) for each in members.values()):
         raise ValueError("a member that is no array")
     if NAMES not in members:
         return members
-    return {name: members[str(at)] for at, name in enumerate(json.loads(members[NAMES].tobytes()))}
+    names = json.loads(members[NAMES].tobytes())
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("no names")
+    return {name: members[str(at)] for at, name in enumerate(names)}

@@ -94,6 +94,8 @@ def read_answers(workspace: Workspace, digest: str, classes: int) -> Answers:
         for numbers in (predicted, labels):
             if numbers.dtype != np.int32 or numbers.ndim != 1 or numbers.min() < 0 or numbers.max() >= classes:
                 raise ValueError("no class numbers")
+        if confidence.dtype != np.float32 or confidence.ndim != 1:
+            raise ValueError("no shares")
         return Answers(predicted, confidence, labels)
 
 

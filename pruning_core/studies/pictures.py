@@ -126,6 +126,12 @@ def read_pictures(workspace: Workspace, digest: str) -> Pictures:
     with stored_arrays(workspace.artifacts, digest, otherwise) as file:
         found = Pictures(*(file[name] for name in ("numbers", "apart", "inputs", "before", "after")))
         drawings = (found.inputs, found.before, found.after)
+        if (
+            found.numbers.dtype != np.int64
+            or found.apart.dtype != np.float64
+            or (found.numbers.ndim, found.apart.ndim) != (1, 1)
+        ):
+            raise ValueError("no distances of images")
         if any(each.ndim != 4 or each.dtype != np.uint8 or each.shape[1] not in (1, 3) for each in drawings):
             raise ValueError("no pictures")
         if len({len(each) for each in vars(found).values()}) != 1 or len(found.numbers) > KEPT:

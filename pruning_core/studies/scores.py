@@ -126,9 +126,11 @@ def write_scores(workspace: Workspace, values: dict[str, NDArray[np.float64]]) -
 
 
 def read_scores(workspace: Workspace, digest: str) -> dict[str, NDArray[np.float64]]:
-    """(C,) per group, higher = keep. Raises UserError when the file is gone."""
+    """(C,) per group, higher = keep. Raises UserError when the file is gone or damaged: a child wrote it."""
     otherwise = "The stored scores cannot be read. Compute them again."
     with stored_arrays(workspace.artifacts, digest, otherwise) as file:
+        if any(each.dtype != np.float64 or each.ndim != 1 for each in file.values()):
+            raise ValueError("no number for each channel")
         return file
 
 

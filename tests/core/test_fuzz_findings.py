@@ -6,9 +6,11 @@ import contextlib
 import io
 import random
 import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
-from hostile_data import picture, zipped
+from hostile_data import npy, picture, saved, zipped
 
 from benchmarks.fuzz_mutate import mutate
 from pruning_core.allocation.tables import read_table
@@ -16,6 +18,8 @@ from pruning_core.datasets import DIGITS
 from pruning_core.errors import UserError
 from pruning_core.export.document import FORMAT
 from pruning_core.export.plan_file import read_plan_file
+from pruning_core.storage.arrays import stored_arrays
+from pruning_core.storage.artifacts import Artifacts
 from tests.core.allocation_nets import residual_network
 
 
@@ -47,6 +51,28 @@ def test_a_plan_whose_heading_is_of_other_types(version: str, data: str, said: s
     with pytest.raises(UserError, match=said) as caught:
         read_plan_file(text, DIGITS)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["{'descr': ('<f8', 'shape': (2,)}", "{'descr': [\n['<f8'", "{'descr': '<f8', 'shape': " + "(" * 300, "  {\n {\n}"],
+    ids=["a bracket too many", "a line that goes on", "brackets without end", "lines of unlike depth"],
+)
+def test_a_stored_result_whose_heading_is_no_sentence_of_pythons(tmp_path: Path, header: str) -> None:
+    """NumPy reads headings with Python's own tokenizer, which has errors of its own."""
+    artifacts = Artifacts(tmp_path)
+    names = np.frombuffer(b'["conv1"]', np.uint8)
+    digest = artifacts.put(zipped({"0.npy": npy(header, bytes(16)), ":names.npy": saved(x=names)["x.npy"]}))
+    with pytest.raises(UserError, match="Measure them again"), stored_arrays(artifacts, digest, "Measure them again"):
+        pass
+
+
+@pytest.mark.parametrize("names", [b'{"conv1": 0}', b"7", b"[[1]]", b"[null]"])
+def test_a_stored_result_whose_names_are_none(tmp_path: Path, names: bytes) -> None:
+    artifacts, content = Artifacts(tmp_path), saved(x=np.ones(2), y=np.frombuffer(names, np.uint8))
+    digest = artifacts.put(zipped({"0.npy": content["x.npy"], ":names.npy": content["y.npy"]}))
+    with pytest.raises(UserError, match="Measure them again"), stored_arrays(artifacts, digest, "Measure them again"):
+        pass
 
 
 def test_a_plan_that_is_nested_without_end() -> None:

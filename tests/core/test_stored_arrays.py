@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from pruning_core.errors import UserError
 from pruning_core.storage.arrays import put_arrays, stored_arrays
 from pruning_core.storage.artifacts import Artifacts
+from pruning_core.storage.trouble import FULL, sentence_of
 
 SENTENCE = "The stored numbers cannot be read. Measure them again."
 
@@ -84,6 +87,22 @@ def test_a_file_of_something_else_is_one_sentence(tmp_path: Path, data: bytes) -
     artifacts = Artifacts(tmp_path)
     with pytest.raises(UserError, match=SENTENCE), stored_arrays(artifacts, artifacts.put(data), SENTENCE) as found:
         [each.sum() for each in found.values()]
+
+
+def test_a_full_disk_leaves_what_was_stored_and_no_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifacts = Artifacts(tmp_path)
+    before = put_arrays(artifacts, {"a": np.arange(3)})
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="no room") as caught:
+        patched.setattr(os, "fsync", full)
+        put_arrays(artifacts, {"a": np.arange(4)})
+    assert sentence_of(caught.value) == FULL
+    assert [each.name for each in tmp_path.rglob("*") if each.is_file()] == [before]
+    with stored_arrays(artifacts, put_arrays(artifacts, {"a": np.arange(4)}), SENTENCE) as found:
+        assert found["a"].tolist() == [0, 1, 2, 3]
 
 
 def test_what_the_reader_does_not_expect_is_the_same_sentence(tmp_path: Path) -> None:
