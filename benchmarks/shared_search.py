@@ -1,6 +1,6 @@
 """One search by several processes with its trials in one database, whatever SQLAlchemy reaches: are they all there?
 
-    pip install "psycopg[binary]"       # PostgreSQL's driver, which is no requirement of ours; pymysql for MySQL and MariaDB
+    pip install "psycopg[binary]"       # PostgreSQL's driver, no requirement of ours; PyMySQL for MySQL and MariaDB
     python -m benchmarks.shared_search postgresql+psycopg://user:password@host/database [--processes 2] [--trials 12]
 
 Each process has a data directory of its own and runs the same small search; it says how many trials it made and which
