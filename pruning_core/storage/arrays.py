@@ -53,6 +53,7 @@ def stored_arrays(artifacts: Artifacts, digest: str, otherwise: str) -> Iterator
 def _named(file: NpzFile | NDArray[Any]) -> dict[str, NDArray[Any]]:
     if not isinstance(file, NpzFile):
         return {"": file}
+    assert file.zip is not None  # until it is closed
     packed = sum(each.file_size for each in file.zip.infolist())
     must_fit(packed, "A stored result", "Free some memory, or compute it again with fewer images.")
     members = {member: file[member] for member in file.files}
