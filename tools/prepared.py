@@ -90,7 +90,7 @@ def timed(networks: Sequence[LoadedModel], batch: int) -> list[Latency]:
 
 
 def _point(point: FrontPoint, classes: int, workspace: Workspace) -> dict[str, Any]:
-    answers = read_answers(workspace, point.answered.digest, classes)
+    answers = read_answers(workspace, point.answered.digest, classes) if point.answered.of_classes else None
     return {
         "share": point.share,
         "plan": json.loads(point.plan),
@@ -98,8 +98,8 @@ def _point(point: FrontPoint, classes: int, workspace: Workspace) -> dict[str, A
         "accuracy": _plain(point.answered.accuracy),
         "latency": _plain(point.latency),
         "drop": _plain(point.drop),
-        "predicted": " ".join(str(each) for each in answers.predicted.tolist()),
-        "confidence": " ".join(f"{each:.3f}" for each in answers.confidence.tolist()),
+        "predicted": " ".join(str(each) for each in answers.predicted.tolist()) if answers else "",
+        "confidence": " ".join(f"{each:.3f}" for each in answers.confidence.tolist()) if answers else "",
     }
 
 

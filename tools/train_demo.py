@@ -1,6 +1,7 @@
 """Train a demo network and write its weights and provenance.
 
     python -m tools.train_demo digits_resnet
+    python -m tools.train_demo text_gpt
     python -m tools.train_demo cifar_resnet56 --data FOLDER
 
 FOLDER holds cifar10_train.zip and cifar10_test.zip, image folders by class; without it torchvision's copy is fetched.
@@ -26,8 +27,11 @@ from safetensors.torch import save
 from torch import nn
 
 from pruning_core.datasets import DataRef, Dataset, hold_out, import_data, load_splits
+from pruning_core.datasets.text_sample import characters
 from pruning_core.errors import UserError
 from pruning_core.measuring.device import bfloat16_is_fast, choose_device, device_title
+from pruning_core.measuring.evaluate import evaluate
+from pruning_core.measuring.sequences import Perplexity, PositionsRight
 from pruning_core.training.config import FineTune
 from pruning_core.training.events import Epoch
 from pruning_core.training.loop import fine_tune
@@ -38,11 +42,15 @@ ON_DIGITS = FineTune(
     epochs=60, batch_size=64, lr=0.1, warm_up=0.05, label_smoothing=0.1, augment="shift", precision="float32"
 )
 ON_CIFAR = FineTune(epochs=200, batch_size=128, lr=0.1, warm_up=0.05, label_smoothing=0.1, augment="shift and flip")
+ON_TEXT = FineTune(
+    epochs=12, batch_size=32, lr=0.004, optimizer="adamw", weight_decay=0.05, warm_up=0.05, precision="float32"
+)
 RECIPES = {
     "digits_resnet": ON_DIGITS,
     "digits_vgg": ON_DIGITS,
     "cifar_resnet56": ON_CIFAR,
     "cifar_resnet20": ON_CIFAR,
+    "text_gpt": ON_TEXT,
 }
 
 
@@ -90,10 +98,13 @@ def train_demo(
     ref = _data(chosen, folder, scratch)
     training, test = load_splits(ref, scratch, lambda what, done, total: print(f"{what}: {done:,} of {total:,}"))
     fit, held_out = hold_out(training, ref)
+    classes = fit.classes or characters()
+    if not fit.classes:
+        fit, held_out, test = (dataclasses.replace(each, measure=PositionsRight.key) for each in (fit, held_out, test))
     fit = fit if images is None else fit.subset(images, chosen.seed)
     torch.backends.cudnn.benchmark = True  # one batch size all along, so trying the kernels once pays
     torch.manual_seed(chosen.seed)
-    model = architecture(chosen.architecture).build(len(fit.classes), fit.size[0])
+    model = architecture(chosen.architecture).build(len(classes), fit.size[0])
     course = fine_tune(model, fit, test, recipe, held_out=held_out, keep="last")
     for event in course:
         if isinstance(event, Epoch) and event.train_loss is not None:
@@ -107,7 +118,7 @@ def train_demo(
         "architecture": chosen.architecture,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        "classes": fit.classes,
+        "classes": classes,
         "mean": fit.mean,
         "std": fit.std,
         "accuracy": {
@@ -115,6 +126,7 @@ def train_demo(
             "test_images": len(test),
             "held_out": last.chosen_by,
             "held_out_images": len(held_out),
+            **({} if fit.classes else _of_text(model, test)),
         },
         "data": _described(ref, fit, images),
         "recipe": dataclasses.asdict(recipe),
@@ -134,8 +146,14 @@ def train_demo(
     return provenance
 
 
+def _of_text(model: nn.Module, test: Dataset) -> dict[str, Any]:
+    """What is said beside a share of characters."""
+    found = evaluate(model, dataclasses.replace(test, measure=Perplexity.key))
+    return {"measure": test.measure, "perplexity": found.top1}
+
+
 def _data(chosen: Demo, folder: Path | None, scratch: Path) -> DataRef:
-    if folder is None or chosen.trained_on.source == "digits":
+    if folder is None or chosen.trained_on.source != "torchvision":
         return chosen.trained_on
     zips = [folder / f"cifar10_{part}.zip" for part in ("train", "test")]
     for path in zips:
@@ -169,7 +187,7 @@ def _bytes(model: nn.Module) -> bytes:
 
 def _command(chosen: Demo, recipe: FineTune, folder: Path | None, images: int | None) -> str:
     words = ["python", "-m", "tools.train_demo", chosen.name]
-    if folder is not None and chosen.trained_on.source != "digits":
+    if folder is not None and chosen.trained_on.source == "torchvision":
         words += ["--data", "FOLDER"]  # never a path of the machine it ran on
     usual = demo(chosen.name)
     if recipe.epochs != RECIPES[chosen.name].epochs:

@@ -13,10 +13,12 @@ from pages.ui.errors import plain_errors
 from pages.ui.language import N_, _, about, said
 from pages.ui.literal import literal, named
 from pages.ui.nouns import IMAGE
-from pruning_core.datasets import CIFAR_SAMPLE, DIGITS, SETS, DataRef, import_data, load_splits
+from pruning_core.datasets import CIFAR_SAMPLE, DIGITS, SETS, TEXT_SAMPLE, DataRef, import_data, load_splits
 from pruning_core.errors import UserError
 
-BUNDLED, SAMPLE, CLASSIC, FILE = N_("Digits"), N_("CIFAR-10 sample"), N_("Classic sets"), N_("A file of yours")
+BUNDLED, SAMPLE, TEXT, CLASSIC, FILE = (
+    N_("Digits"), N_("CIFAR-10 sample"), N_("Python's help"), N_("Classic sets"), N_("A file of yours")
+)  # fmt: skip
 SLOT, TEST_SLOT = "data", "test data"
 FAULT = "choose.data.fault"
 HELP = N_("""
@@ -42,7 +44,7 @@ def draw() -> None:
 def _sources() -> None:
     source = st.segmented_control(
         _("Where from"),
-        (BUNDLED, SAMPLE, CLASSIC, FILE),
+        (BUNDLED, SAMPLE, TEXT, CLASSIC, FILE),
         format_func=_,
         default=BUNDLED,
         required=True,
@@ -68,6 +70,15 @@ def _sources() -> None:
                     "choose by, half to report on. To train, take CIFAR10 under Classic sets. No download."
                 ),
                 "choose.sample",
+            )
+        case "Python's help":
+            _here(
+                TEXT_SAMPLE,
+                _(
+                    "The help texts that come with Python, in windows of 64 characters; each is labelled with the "
+                    "character that follows. 5,391 windows to train on, 441 of other topics to report on. No download."
+                ),
+                "choose.text",
             )
         case "Classic sets":
             _classic()

@@ -10,8 +10,10 @@ from pages.choose import files
 from pages.choose.progress import Bar
 from pages.ui import cards, numbers, provenance, state
 from pages.ui.errors import plain_errors
-from pages.ui.language import N_, _
+from pages.ui.language import N_, _, about
+from pages.ui.nouns import IMAGE
 from pruning_core.datasets import DataRef
+from pruning_core.datasets.called import Called
 from pruning_core.zoo import (
     Demo,
     ModelRef,
@@ -72,14 +74,25 @@ def _worth(demo: Demo) -> str:
     """What its training wrote down beside it."""
     facts = json.loads(demo.provenance_path.read_text(encoding="utf-8"))
     accuracy = facts["accuracy"]
-    source = provenance.measured(facts["data"]["name"], images=accuracy["test_images"], device=facts["device"])
-    return _(":gray[{count} parameters, right on {percent} of {accuracy:,} test images of {facts}] {badge}").format(
-        count=numbers.count(facts["parameters"]),
-        percent=numbers.percent(accuracy["test"]),
-        accuracy=accuracy["test_images"],
-        facts=facts["data"]["name"],
-        badge=cards.badge(source),
-    )
+    of_text = "perplexity" in accuracy
+    with about(Called.SEQUENCE if of_text else IMAGE):  # whatever lies on the desk now
+        source = provenance.measured(facts["data"]["name"], images=accuracy["test_images"], device=facts["device"])
+        text = (
+            _(
+                ":gray[{count} parameters, right about {percent} of the characters that follow in {accuracy:,} test "
+                "windows of {facts}, perplexity {perplexity:.2f}] {badge}"
+            )
+            if of_text
+            else _(":gray[{count} parameters, right on {percent} of {accuracy:,} test images of {facts}] {badge}")
+        )
+        return text.format(
+            count=numbers.count(facts["parameters"]),
+            percent=numbers.percent(accuracy["test"]),
+            accuracy=accuracy["test_images"],
+            facts=facts["data"]["name"],
+            perplexity=accuracy.get("perplexity", 0.0),
+            badge=cards.badge(source),
+        )
 
 
 # -- torchvision -------------------------------------------------------------------------------------------------------

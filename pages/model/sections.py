@@ -66,11 +66,16 @@ def _training(facts: Mapping[str, Any]) -> None:
             date=facts["date"],
         )
     )
-    st.markdown(
-        _("It was right on {share} of {n:,} test images that it had never seen. The command that repeats it:").format(
-            share=numbers.percent(accuracy["test"]), n=accuracy["test_images"]
-        )
-    )
+    if "perplexity" in accuracy:
+        text = _(
+            "It was right about {share} of the characters that follow in {n:,} test windows that it had never seen, at "
+            "a perplexity of {perplexity:.2f}. The command that repeats it:"
+        ).format(share=numbers.percent(accuracy["test"]), n=accuracy["test_images"], perplexity=accuracy["perplexity"])
+    else:
+        text = _(
+            "It was right on {share} of {n:,} test images that it had never seen. The command that repeats it:"
+        ).format(share=numbers.percent(accuracy["test"]), n=accuracy["test_images"])
+    st.markdown(text)
     st.code(facts["command"], language="bash")
 
 

@@ -5,6 +5,7 @@ from pruning_core.datasets.load import hold_out, load_data, load_splits
 from pruning_core.datasets.raw import Progress
 from pruning_core.datasets.ref import DIGITS, DataRef
 from pruning_core.datasets.sample import CIFAR_SAMPLE
+from pruning_core.datasets.text_sample import TEXT_SAMPLE
 from pruning_core.datasets.torchvision_sets import SETS
 from pruning_core.datasets.uploads import import_data
 
@@ -12,6 +13,7 @@ __all__ = [
     "CIFAR_SAMPLE",
     "DIGITS",
     "SETS",
+    "TEXT_SAMPLE",
     "DataRef",
     "Dataset",
     "Progress",

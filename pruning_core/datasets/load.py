@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pruning_core.datasets import decoded, digits, npz, odd, sample, tables, torchvision_sets, zips
+from pruning_core.datasets import decoded, digits, npz, odd, sample, tables, text_sample, torchvision_sets, zips
 from pruning_core.datasets.dataset import Dataset, channel_statistics
 from pruning_core.datasets.raw import Progress, Raw, quiet
 from pruning_core.datasets.ref import DataRef, Source
 from pruning_core.datasets.targets import Labels
-from pruning_core.errors import UserError
+from pruning_core.errors import UserError, quoted
 from pruning_core.storage.uploads import Root, directory
 
 Reader = Callable[[DataRef, Root | None, Progress], Raw]
@@ -40,9 +40,21 @@ class Upload:
         return raw
 
 
+SAMPLES: dict[str, Reader] = {
+    sample.CIFAR_SAMPLE.name: sample.read,
+    text_sample.TEXT_SAMPLE.name: text_sample.read,
+}
+
+
+def _sample(ref: DataRef, root: Root | None, progress: Progress) -> Raw:
+    if ref.name not in SAMPLES:
+        raise UserError(f"There is no sample called {quoted(ref.name)}. Choose one of {', '.join(SAMPLES)}.")
+    return SAMPLES[ref.name](ref, root, progress)
+
+
 READERS: dict[Source, Reader] = {
     "digits": digits.read,
-    "sample": sample.read,
+    "sample": _sample,
     "npz": Upload(npz.read, sized=False),
     "folder": Upload(zips.read, sized=True),
     "table": Upload(tables.read, sized=False),

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pruning_core.export.onnx_file import NAMES, Names
 from pruning_core.zoo import LoadedModel
+from pruning_core.zoo.gpt import Gpt
 from pruning_core.zoo.interface import Input
 from pruning_core.zoo.programs.packing import FEW, around, restored, unpacked
 
@@ -18,7 +19,8 @@ def as_brought(loaded: LoadedModel) -> tuple[nn.Module, tuple[Tensor, ...], Name
     if told is None:
         return loaded.model, (torch.zeros(1, *loaded.input_size),), NAMES
     model = restored(loaded.model)
-    if model is loaded.model and (told.packed or told.measured):  # what was put into it is gone
+    as_it_is = isinstance(model, Gpt) or not (told.packed or told.measured)  # that one reads both floats and tokens
+    if model is loaded.model and not as_it_is:  # what was put into it is gone
         bare = unpacked(model, told.inputs) if told.packed else model
         model = around(bare, told.inputs, told.measured, told.packed and bare is model)
     named = loaded.ref.origin.architecture in ("onnx", "keras")

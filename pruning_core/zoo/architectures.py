@@ -12,6 +12,8 @@ from torch import nn
 
 from pruning_core.errors import UserError
 from pruning_core.zoo import torchvision_models
+from pruning_core.zoo.gpt import Gpt
+from pruning_core.zoo.interface import Input, Interface, Output
 from pruning_core.zoo.resnet import CifarResNet
 from pruning_core.zoo.vgg import POOL, VGG11, VGG16, VGG19, VggBn
 
@@ -20,15 +22,17 @@ from pruning_core.zoo.vgg import POOL, VGG11, VGG16, VGG19, VggBn
 class NetworkFamily:
     """A kind of network that can be told from the shapes of its parameters.
 
-    ``unclear`` is a sentence where shapes do not tell everything that the network computes, else "".
+    ``unclear`` is a sentence where shapes do not tell everything that the network computes, else ""; ``interface`` is
+    what it reads and gives, where that is no image and no row of scores.
     """
 
     name: str
     build: Callable[..., nn.Module]
     infer: Callable[[Mapping[str, tuple[int, ...]]], dict[str, Any] | None]
     describe: Callable[[Mapping[str, Any]], str]
-    input_size: tuple[int, int, int]
+    input_size: tuple[int, ...]
     unclear: Callable[[Mapping[str, Any]], str] = lambda options: ""
+    interface: Callable[[Mapping[str, Any]], Interface | None] = lambda options: None
 
     @property
     def usual(self) -> dict[str, Any]:
@@ -40,7 +44,15 @@ CIFAR_RESNET = NetworkFamily(
     "cifar_resnet", CifarResNet, CifarResNet.infer, CifarResNet.describe, (3, 32, 32), CifarResNet.unclear
 )
 VGG_BN = NetworkFamily("vgg_bn", VggBn, VggBn.infer, VggBn.describe, (3, 32, 32))
-FAMILIES: tuple[NetworkFamily, ...] = (CIFAR_RESNET, VGG_BN)
+
+
+def _of_tokens(options: Mapping[str, Any]) -> Interface:
+    tokens, places = options["num_classes"], options["in_channels"]
+    return Interface((Input("tokens", (places,), "int64", tokens),), (Output("scores", (tokens, places)),))
+
+
+GPT = NetworkFamily("gpt", Gpt, Gpt.infer, Gpt.describe, (64,), interface=_of_tokens)
+FAMILIES: tuple[NetworkFamily, ...] = (CIFAR_RESNET, VGG_BN, GPT)
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,7 @@ class Architecture:
     title: str
     family: NetworkFamily
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    input_size: tuple[int, int, int] = (3, 32, 32)
+    input_size: tuple[int, ...] = (3, 32, 32)
 
     def build(self, num_classes: int = 10, in_channels: int | None = None) -> nn.Module:
         """A new network with fresh random weights, in train mode."""
@@ -88,6 +100,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     _vgg("cifar_vgg16_bn", "VGG-16 with batch norm", *VGG16),
     _vgg("cifar_vgg19_bn", "VGG-19 with batch norm", *VGG19),
     _vgg("digits_vgg", "Small VGG for digits", *DIGITS_PLAN, input_size=(1, 8, 8)),
+    Architecture("text_gpt", "Small GPT for text", GPT, input_size=(64,)),
 )
 
 
@@ -116,6 +129,14 @@ def title_of(name: str, options: Mapping[str, Any]) -> str:
             item = named(family, options)
             return item.title if item else family.describe({**family.usual, **options})
     return name
+
+
+def interface_of(name: str, options: Mapping[str, Any]) -> Interface | None:
+    """What the network that ``build(name, options)`` gives reads and gives; None for an image and a row of scores."""
+    for family in FAMILIES:
+        if family.name == name:
+            return family.interface({**family.usual, **options})
+    return None
 
 
 def build(name: str, options: Mapping[str, Any]) -> nn.Module:

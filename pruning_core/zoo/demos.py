@@ -11,7 +11,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import nn
 
-from pruning_core.datasets import CIFAR_SAMPLE, DIGITS, DataRef
+from pruning_core.datasets import CIFAR_SAMPLE, DIGITS, TEXT_SAMPLE, DataRef
 from pruning_core.datasets.sample import ASSETS
 from pruning_core.errors import UserError
 from pruning_core.zoo.architectures import architecture
@@ -52,6 +52,7 @@ DEMOS: tuple[Demo, ...] = (
     Demo("digits_vgg", "VGG on digits", "digits_vgg", DIGITS, DIGITS),
     Demo("cifar_resnet56", "ResNet-56 on CIFAR-10", "cifar_resnet56", CIFAR_SAMPLE, CIFAR10),
     Demo("cifar_resnet20", "ResNet-20 on CIFAR-10", "cifar_resnet20", CIFAR_SAMPLE, CIFAR10),
+    Demo("text_gpt", "GPT on Python's help", "text_gpt", TEXT_SAMPLE, TEXT_SAMPLE),
 )
 
 

@@ -20,14 +20,14 @@ from pruning_core.graph.edits import edited
 from pruning_core.storage.uploads import Root, artifacts
 from pruning_core.storage.weights import stored_weights
 from pruning_core.zoo import torchvision_models
-from pruning_core.zoo.architectures import architecture, build, title_of
+from pruning_core.zoo.architectures import architecture, build, interface_of, title_of
 from pruning_core.zoo.demos import demo, load_demo
 from pruning_core.zoo.exported import read_exported
 from pruning_core.zoo.factory import factory_model
 from pruning_core.zoo.finite import check_finite
 from pruning_core.zoo.interface import Interface, Wanted
 from pruning_core.zoo.keras_files.reading import read_keras
-from pruning_core.zoo.meaning import Outputs, told_by
+from pruning_core.zoo.meaning import Meaning, Outputs, told_by
 from pruning_core.zoo.onnx_files import compared_note, read_onnx
 from pruning_core.zoo.origin import Changed, Cut, Made, Origin, cuts_of, recut, scores_of
 from pruning_core.zoo.output import look
@@ -104,8 +104,20 @@ def load_model(ref: ModelRef, root: Root | None = None, progress: Progress = qui
 def _demo(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
     chosen = demo(ref.name)
     model, provenance = load_demo(chosen)
-    size = (len(provenance["mean"]), *architecture(chosen.architecture).input_size[1:])
-    return LoadedModel(model, ref, chosen.title, True, size, len(provenance["classes"]), MappingProxyType(provenance))
+    made, classes, channels = architecture(chosen.architecture), len(provenance["classes"]), len(provenance["mean"])
+    told = made.family.interface({"num_classes": classes, "in_channels": channels})
+    return LoadedModel(
+        model, ref, chosen.title, True, (channels, *made.input_size[1:]), classes, MappingProxyType(provenance),
+        looks=_looks(told), interface=told,
+    )  # fmt: skip
+
+
+def _looks(told: Interface | None) -> Outputs | None:
+    """What outputs of an architecture of ours are, where it is no row of scores of classes."""
+    if told is None:
+        return None
+    width, *places = told.outputs[told.measured].shape
+    return Outputs(width, Meaning.MAP, places=tuple(places))
 
 
 def _torchvision(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel:
@@ -133,7 +145,10 @@ def _upload(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel
     model.load_state_dict(tensors)
     since = "" if not cuts else REBUILT if isinstance(cuts[-1], Changed) else PRUNED
     title = f"{title_of(ref.architecture, dict(ref.options))}{since} from {ref.name}"
-    return LoadedModel(model, ref, title, True, size, classes, notes=notes, cuts=cuts)
+    told = interface_of(ref.architecture, dict(ref.options))
+    return LoadedModel(
+        model, ref, title, True, size, classes, notes=notes, cuts=cuts, looks=_looks(told), interface=told
+    )
 
 
 def origin_of(loaded: LoadedModel) -> Origin | None:

@@ -64,7 +64,8 @@ Made = Cut | Changed
 
 @dataclass(frozen=True)
 class Origin:
-    """``build(architecture, options)`` makes the network before the ``cuts``, for images (C, H, W) of ``input_size``.
+    """``build(architecture, options)`` makes the network before the ``cuts``. ``input_size`` is that of one example,
+    (C, H, W) of images.
 
     Changes of the build stand among the cuts, in the order in which they were made.
 
@@ -100,11 +101,10 @@ class Origin:
                 raise UserError(
                     f"{quoted(name)} was written by a later version of PruneScope. Update PruneScope to read it."
                 )
-            c, h, w = (int(n) for n in said["input_size"])
             found = Origin(
                 str(said["architecture"]),
                 tuple((key, _frozen(value)) for key, value in said["options"].items()),
-                (c, h, w),
+                tuple(int(n) for n in said["input_size"]),
                 cuts_of(said["cuts"]),
                 tuple(float(score) for score in said["scores"][:SCORES]),
             )
@@ -205,8 +205,10 @@ def _check(origin: Origin, name: str) -> None:
     numbers = [n for _, value in origin.options for n in (value if isinstance(value, tuple) else (value,))]
     plain = all(isinstance(n, str | bool) or (isinstance(n, int) and -1 <= n <= WIDEST) for n in numbers)
     usual = (family is not None or origin.architecture in names()) and {key for key, _ in origin.options} <= known
-    deep = sum(sum(value) for key, value in origin.options if key == "blocks" and isinstance(value, tuple) and plain)
-    if not usual or not plain or len(numbers) > MOST_LAYERS or deep > MOST_LAYERS or max(origin.input_size) > WIDEST:
+    deep = sum(_layers(key, value) for key, value in origin.options) if plain else 0
+    sides = len(family.input_size) if family else 3
+    sized = len(origin.input_size) == sides and max(origin.input_size) <= WIDEST
+    if not usual or not plain or len(numbers) > MOST_LAYERS or deep > MOST_LAYERS or not sized:
         raise UserError(f"{quoted(name)} names a network that PruneScope does not build. {_AGAIN}")
     try:
         shapes = shapes_of(lambda: build(origin.architecture, dict(origin.options)))
@@ -214,6 +216,13 @@ def _check(origin: Origin, name: str) -> None:
         raise UserError(f"{quoted(name)} names a network that cannot be built. {_AGAIN}") from error
     if sum(torch.Size(shape).numel() for shape in shapes.values()) > MOST_WEIGHTS:
         raise UserError(f"{quoted(name)} names a network with more weights than are built here. {_AGAIN}")
+
+
+def _layers(key: str, value: Any) -> int:
+    """How many an option asks for."""
+    if key == "blocks" and isinstance(value, tuple):
+        return sum(value)
+    return value if key == "layers" and isinstance(value, int) else 0
 
 
 # -- in files ----------------------------------------------------------------------------------------------------------

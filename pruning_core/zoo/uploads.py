@@ -7,18 +7,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
+
+from torch import nn
 
 from pruning_core.errors import UserError, clip, quoted
 from pruning_core.storage.uploads import Root, directory, keeping
 from pruning_core.storage.weights import store_weights
-from pruning_core.zoo.architectures import build
+from pruning_core.zoo.architectures import build, interface_of
 from pruning_core.zoo.checkpoint import Checkpoint, check_kinds, read_checkpoint
 from pruning_core.zoo.kinds import Kind, kind_of
 from pruning_core.zoo.load import LoadedModel, load_model
 from pruning_core.zoo.onnx_files import compared, compared_note
 from pruning_core.zoo.origin import Changed, Origin, check_structure, cuts_to_json, origin_in, said_in
-from pruning_core.zoo.output import check_output
+from pruning_core.zoo.output import check_output, look
 from pruning_core.zoo.recognise import Recognised, Shapes, as_chosen, compare, find, recognise
 from pruning_core.zoo.ref import ModelRef
 from pruning_core.zoo.snippet import FACTORY, MODULE
@@ -108,7 +110,7 @@ def _weights(
     # counters that old checkpoints lack keep their initial value
     model.load_state_dict(wanted | checkpoint.tensors)
     size = size or found.input_size
-    classes = check_output(model, size)
+    classes = _width(model, found.architecture, found.options, size)
     digest = store_weights(model.state_dict(), root, checkpoint.notes)
     loaded = load_model(ModelRef("upload", name, digest, found.architecture, found.options, classes, size), root)
     return replace(loaded, sets=checkpoint.sets, used=checkpoint.used)
@@ -130,12 +132,19 @@ def _rebuilt(path: Path, name: str, kind: Kind, root: Root, origin: Origin) -> L
         )
     check_kinds(tensors, wanted, name)
     model.load_state_dict(wanted | tensors)
-    classes = check_output(model, origin.input_size)
+    classes = _width(model, origin.architecture, origin.options, origin.input_size)
     gap = origin.check(model, name)
     note = f"built again from what the file says of it{_done(origin)}; its scores are those in the file to {gap:.0e}"
     digest = store_weights(model.state_dict(), root, (note, *checkpoint.notes))
     ref = ModelRef("upload", name, digest, origin.architecture, origin.options, classes, origin.input_size)
     return load_model(replace(ref, plan=cuts_to_json(origin.cuts) if origin.cuts else ""), root)
+
+
+def _width(model: nn.Module, architecture: str, options: tuple[tuple[str, Any], ...], size: tuple[int, ...]) -> int:
+    """How many numbers it gives for an image, or at each place: a classifier, but where the architecture is none."""
+    if interface_of(architecture, dict(options)) is not None:
+        return look(model, size).width
+    return check_output(model, size)
 
 
 def _done(origin: Origin) -> str:

@@ -125,6 +125,7 @@ def spotter(root: Path) -> LoadedModel:
 BASES: dict[str, Callable[[Path], LoadedModel]] = {
     "digits_resnet": demo("digits_resnet"),
     "digits_vgg": demo("digits_vgg"),
+    "text_gpt": demo("text_gpt"),
     "padded": padded,
     "projected": projected,
     "resnet18": torchvision("resnet18"),
@@ -138,7 +139,7 @@ BASES: dict[str, Callable[[Path], LoadedModel]] = {
 # A few seconds each, because each file is written, read and run; more of the same is slow.
 OUTCOMES = [
     ("digits_resnet", 1, True), ("padded", 2, True), ("tokens.pt2", 1, True),
-    ("projected", 1, True), ("net.keras", 1, True),
+    ("projected", 1, True), ("net.keras", 1, True), ("text_gpt", 1, True),
     *(
         pytest.param(*each, marks=pytest.mark.slow)
         for each in (

@@ -54,8 +54,18 @@ NETWORKS: dict[str, Made] = {
 }
 
 
-@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
-@pytest.mark.parametrize("name", NETWORKS)
+# A few seconds each, because each file is written, read and run twice; more of the same is slow.
+QUICK = (("text", True), ("text_gpt", False), ("text_gpt", True), ("small_vit", True))
+
+
+@pytest.mark.parametrize(
+    ("name", "cut"),
+    [
+        pytest.param(name, cut, marks=() if (name, cut) in QUICK else pytest.mark.slow)
+        for name in NETWORKS
+        for cut in (False, True)
+    ],
+)
 def test_an_onnx_file_comes_back_as_the_network_that_it_was_written_from(name, cut, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's

@@ -22,6 +22,7 @@ from pruning_core.zoo import (
     torchvision_models,
     torchvision_names,
 )
+from pruning_core.zoo.output import look
 from pruning_core.zoo.resnet import PadShortcut
 from pruning_core.zoo.titles import called
 from tools.train_demo import RECIPES
@@ -41,7 +42,8 @@ PARAMETERS = {  # K. He et al., table 6, in millions; the projection adds 0.01
 def test_every_architecture_builds_for_grey_and_colour_and_any_classes(item):
     for channels, classes in ((1, 7), (3, 2)):
         model = item.build(classes, channels).eval()
-        assert check_output(model, (channels, *item.input_size[1:])) == classes
+        found = look(model, (channels, *item.input_size[1:]))
+        assert (found.width, found.meaning.of_classes) == (classes, item.name != "text_gpt")
     assert not any(other is not item and other.name == item.name for other in ARCHITECTURES)
 
 
@@ -91,7 +93,7 @@ def test_a_demo_is_what_its_provenance_says(item):
     loaded = load_model(item.ref)
     told = loaded.provenance
     assert loaded.trained and not loaded.model.training and loaded.num_classes == len(told["classes"])
-    assert check_output(loaded.model, loaded.input_size) == loaded.num_classes
+    assert look(loaded.model, loaded.input_size).width == loaded.num_classes
     assert sum(p.numel() for p in loaded.model.parameters()) == told["parameters"]
     assert told["command"].startswith(f"python -m tools.train_demo {item.name}")
     assert {"accuracy", "seed", "recipe", "data", "date", "torch", "device"} <= told.keys()
