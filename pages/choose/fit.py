@@ -111,6 +111,8 @@ def _changes(model: LoadedModel, data: Dataset) -> str:
             return _(
                 "Each column goes in with mean 0 and deviation 1, but whole numbers that are looked up as they are."
             )
+        if len(data.size) > 1:
+            return _("Each channel goes in with mean 0 and deviation 1.")
         return _("Each column goes in with mean 0 and deviation 1.")
     if data.size == model.input_size:
         return _("The images go in as they are.")

@@ -13,6 +13,7 @@ from pruning_core.datasets.ref import MOST_SAMPLES
 
 RATES = (8_000, 16_000, 22_050, 44_100, 48_000)
 AS_THEY_ARE, STANDARDISED = N_("as they are"), N_("mean 0 and deviation 1 in each column")
+OF_CHANNELS = N_("mean 0 and deviation 1 in each channel")
 
 
 def ask(ref: DataRef, train: Dataset) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def _scaled(ref: DataRef, train: Dataset) -> dict[str, Any]:
         (AS_THEY_ARE, STANDARDISED),
         default=now,
         required=True,
-        format_func=_,
+        format_func=lambda each: _(OF_CHANNELS if each == STANDARDISED and len(train.size) > 1 else each),
         key=f"choose.details.{ref.key[:12]}.scaling",
         help=_("As the network was trained with them. Mean and deviation are counted over the training part."),
         wrap=True,

@@ -173,6 +173,7 @@ def layers(network: Network) -> None:
         _("Only layers with parameters"), True, key="model.only_weights", persist_state="session", wrap=True
     )
     shown = frame[frame["parameters"] > 0] if only_weights else frame
+    maps = bool((frame["input"].str.count("×") == 2).any())  # of pictures, whatever else comes behind
     st.dataframe(
         shown,
         hide_index=True,
@@ -180,8 +181,8 @@ def layers(network: Network) -> None:
         column_config={
             "layer": st.column_config.TextColumn(_("Layer"), pinned=True, width="medium"),
             "kind": st.column_config.TextColumn(_("Kind")),
-            "input": st.column_config.TextColumn(_("Input (C × H × W)")),
-            "output": st.column_config.TextColumn(_("Output (C × H × W)")),
+            "input": st.column_config.TextColumn(_("Input (C × H × W)") if maps else _("Input")),
+            "output": st.column_config.TextColumn(_("Output (C × H × W)") if maps else _("Output")),
             "parameters": st.column_config.NumberColumn(_("Parameters"), format="localized"),
             "macs": st.column_config.NumberColumn(_("MACs"), format="localized", help=_("For one image.")),
             "share_of_parameters": _bar(_("Parameters, share"), shown["share_of_parameters"].max()),

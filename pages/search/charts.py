@@ -114,8 +114,10 @@ def progress(frame: pd.DataFrame, *, names: Sequence[str], uniform: float | None
         )  # fmt: skip
     if uniform is not None:
         charts.add_baseline(figure, uniform, _("uniform"))
-    share = measured.measure(measure).unit == "share"  # of which there is no more than all, also where all stay alike
-    figure.update_yaxes(tickformat=measured.ticks(measure), autorangeoptions={"clipmax": 1.02} if share else None)
+    if measured.measure(measure).unit == "share":  # of which there is no more than all, also where all stay alike
+        least = 0.0 if frame["best"].min() >= 0 else None
+        figure.update_yaxes(autorangeoptions={"clipmax": 1.02, "clipmin": least})
+    figure.update_yaxes(tickformat=measured.ticks(measure))
     figure.update_layout(showlegend=True)
     return figure
 

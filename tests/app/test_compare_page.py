@@ -163,9 +163,10 @@ def test_a_training_that_kept_the_weights_from_before_made_no_network(desk, monk
     (nodes,) = tree.families(desk).values()
     renewed = next(node for node in nodes if node.operation == "new statistics").model
     kept, run = [Artifact(f"{PRUNED} weights", renewed.weights, "")], FineTuneRun(renewed, desk.data)
-    monkeypatch.setattr(tree.started, "mine", lambda kind, wanted: [(SimpleNamespace(id=""), run)])
     seen = SimpleNamespace(all=lambda kind: kept)
-    monkeypatch.setattr(state, "jobs", lambda: SimpleNamespace(snapshot=lambda name: seen))
-    assert renewed.weights and list(tree._tunings()) == []
-    kept[0] = Artifact(f"{PRUNED} weights", "1" * 64, "")
-    assert [each.parent for each in tree._tunings()] == [renewed]
+    with monkeypatch.context() as patched:
+        patched.setattr(tree.started, "mine", lambda kind, wanted: [(SimpleNamespace(id=""), run)])
+        patched.setattr(state, "jobs", lambda: SimpleNamespace(snapshot=lambda name: seen))
+        assert renewed.weights and list(tree._tunings()) == []
+        kept[0] = Artifact(f"{PRUNED} weights", "1" * 64, "")
+        assert [each.parent for each in tree._tunings()] == [renewed]
