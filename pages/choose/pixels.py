@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pages.choose.colours import COLOURS
+from pages.ui.colours import COLOURS
 from pruning_core.datasets.targets import NOBODY
 
 SEEN = 0.5  # how much of an image shows through its mask

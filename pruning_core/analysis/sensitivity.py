@@ -118,7 +118,7 @@ def sweep(
     measure, rough = measure_of(chosen), isinstance(mode, Fast)
     scorer = make_scorer(
         model, network, example, tuple(scores), where,
-        rough=rough, refit=refits or as_it_is, decides=measure.decides, joins=measure.joins,
+        rough=rough, refit=refits or as_it_is, decides=measure.decides, takes=measure.takes,
     )  # fmt: skip
     refusals = {key: scorer.refusal(key) if only is None or key in only else "" for key in scores}
     yield from (LeftOut(key, why) for key, why in refusals.items() if why)

@@ -99,7 +99,7 @@ class Slider:
         """(one to be trusted, a fast one); the same where nothing is faster."""
         given = (self.given, self.network, example)
         try:
-            recorded = record_steps(*given, joins=self.measure.joins)
+            recorded = record_steps(*given, takes=self.measure.takes)
             full = PlannedReplay.trusted(*given, device=self.device, recorded=recorded)
             if not self.measure.decides:  # the numbers themselves matter, not which of them is the largest
                 return full, full
@@ -213,7 +213,7 @@ class Slider:
 
     def _outputs(self, network: nn.Module, batch: int) -> Tensor:
         x = self._images(batch).to(self.device)
-        return outputs_for(network, x, joins=self.measure.joins).float().cpu()
+        return outputs_for(network, x, self.measure.takes).float().cpu()
 
     def _smaller(self, plan: Plan) -> nn.Module:
         if self.removed is None or self.removed[0] != plan:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pruning_core.datasets import Dataset
-from pruning_core.measuring.forward import joined, main_output
+from pruning_core.measuring.forward import taken
 from pruning_core.measuring.measure import Against, Measure
 from pruning_core.measuring.registry import named
 from pruning_core.probe.objectives import CLASSES, Task
@@ -25,7 +25,7 @@ class Towards:
     measure: Measure
 
     def loss(self, output: Any, targets: Tensor, temperature: float) -> Tensor:
-        found = joined(output) if self.measure.joins else main_output(output)
+        found = taken(output, self.measure.takes)
         return self.measure.loss(found if found.dtype == torch.float64 else found.float(), targets)
 
 

@@ -13,6 +13,7 @@ from torchvision.ops import generalized_box_iou, generalized_box_iou_loss
 from pruning_core.measuring.measure import Against, Measure
 from pruning_core.numeric import average_precision
 from pruning_core.numeric.detections import Decoder
+from pruning_core.numeric.outputs import Takes
 
 TAKEN = 4  # candidates that a box is given to
 SHARP = 6  # power of the overlap among them, as TOOD has it
@@ -42,6 +43,10 @@ class AveragePrecision(Measure):
 
     def read_by(self, decoder: Decoder | None) -> Measure:
         return replace(self, decoder=decoder)
+
+    @property
+    def takes(self) -> Takes:
+        return Takes.ALL if self.decoder is not None and self.decoder.layout.apart else Takes.MAIN
 
     def rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return average_precision.rows(self._decoder.detections(outputs), targets)

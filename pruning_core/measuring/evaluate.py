@@ -62,7 +62,7 @@ def predicting(
         scores = None
         try:
             x = chosen.normalised(chosen.images[indices.to(chosen.images.device)].to(where), dtype)
-            scores = outputs_for(network, x, joins=measure.joins).float().cpu()
+            scores = outputs_for(network, x, measure.takes).float().cpu()
             if measure.decides:
                 check_scores(scores, len(dataset.classes))
         except (RuntimeError, MemoryError) as error:

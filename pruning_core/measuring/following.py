@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pruning_core.measuring.measure import Against, Averaged, Decided, Summed, Unscaled, flat, ratio
+from pruning_core.numeric.outputs import Takes
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,10 @@ class OutputError(Summed):
     says: ClassVar = "distance of the outputs from those of the unpruned network, as a share of their size"
     rises: ClassVar = False
     against: ClassVar = Against.NETWORK
-    joins: ClassVar = True
+
+    @property
+    def takes(self) -> Takes:
+        return Takes.NUMBERS
 
     @property
     def title(self) -> str:
@@ -85,7 +89,10 @@ class Cosine(Unscaled):
     name: ClassVar = "Cosine similarity"
     says: ClassVar = "mean cosine between the outputs of both networks for an image: 1 is the same direction"
     against: ClassVar = Against.NETWORK
-    joins: ClassVar = True
+
+    @property
+    def takes(self) -> Takes:
+        return Takes.NUMBERS
 
     def rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return F.cosine_similarity(flat(outputs), flat(targets))[:, None]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from pruning_core.errors import UserError
 from pruning_core.graph.copies import copied
 from pruning_core.graph.modules import set_mode_if_able
 from pruning_core.numeric.detections import as_rows
+from pruning_core.numeric.outputs import Takes, behind_one_another, every
 from pruning_core.storage.memory import out_of_memory
 
 BOXES = ("boxes", "scores", "labels")  # what torchvision's detectors say of each image
@@ -61,24 +61,13 @@ def _of_boxes(output: Any) -> bool:
     return isinstance(output, Mapping) and all(isinstance(output.get(name), Tensor) for name in BOXES)
 
 
-def joined(output: Any) -> Tensor:
-    """Every output with a row for each image, behind one another: (n, all their numbers); a single one as it is.
+def taken(output: Any, takes: Takes) -> Tensor:
+    """The main output, or those that ``takes`` says, behind one another: (n, all their numbers); one as it is.
 
     Raises UserError when there is no tensor to be found.
     """
-    found = every(output)
+    found = every(output, takes)
     return behind_one_another(found) if len(found) > 1 else main_output(output)
-
-
-def every(output: Any) -> list[Tensor]:
-    """The tensors of numbers among what a network returned that have a row for each image, in their order."""
-    found = [each for each in tree_leaves(output) if isinstance(each, Tensor) and each.is_floating_point()]
-    return [each for each in found if each.ndim and found[0].ndim and len(each) == len(found[0])]
-
-
-def behind_one_another(tensors: Sequence[Tensor]) -> Tensor:
-    """(n, …) each -> (n, all their numbers)."""
-    return torch.cat([each.reshape(len(each), -1) for each in tensors], 1)
 
 
 def class_scores(model: nn.Module, x: Tensor, classes: int | None) -> Tensor:
@@ -107,15 +96,15 @@ def check_scores(scores: Tensor, classes: int | None) -> None:
 
 
 @torch.no_grad()
-def outputs_for(model: nn.Module, x: Tensor, *, joins: bool = False) -> Tensor:
-    """The main output (n, …) for the images ``x`` (n, C, H, W); with ``joins`` all of them, as ``joined`` gives them.
+def outputs_for(model: nn.Module, x: Tensor, takes: Takes = Takes.MAIN) -> Tensor:
+    """The main output (n, …) for the images ``x`` (n, C, H, W), or those that ``takes`` says, as ``taken`` gives them.
 
     Raises UserError when the network cannot read the images, returns no row for each of them, or returns NaN or
     infinity; an exhausted memory is passed on as it is.
     """
     try:
         output = model(x)
-        found = joined(output) if joins else main_output(output)
+        found = taken(output, takes)
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
         if out_of_memory(error):
             raise

@@ -21,6 +21,7 @@ from pruning_core.measuring.bootstrap import bounds, paired
 from pruning_core.measuring.intervals import paired_drop, wilson
 from pruning_core.measuring.measures import Drop
 from pruning_core.numeric.detections import Decoder
+from pruning_core.numeric.outputs import Takes
 
 FEW = 256  # images that tell how far targets are apart
 
@@ -50,8 +51,8 @@ class Measure(ABC):
     ``key``: as it is stored. ``name``: as a page calls it; ``says``: what it means, a half sentence. ``rises``: whether
     a higher value is better. ``scale``: the difference that counts as a whole, where it is the same for all images.
     ``decides``: the largest output is a decision that is right or wrong, so that a value is a share of images.
-    ``joins``: all outputs of a network are compared, behind one another; else the main one alone. ``stands_in``: the
-    sentence that says so where ``loss`` cannot be what the network was trained with.
+    ``takes``: which of a network's outputs it looks at; several lie behind one another. ``stands_in``: the sentence
+    that says so where ``loss`` cannot be what the network was trained with.
     """
 
     key: ClassVar[str]
@@ -62,8 +63,11 @@ class Measure(ABC):
     scale: ClassVar[float] = 1.0
     against: ClassVar[Against]
     decides: ClassVar[bool] = False
-    joins: ClassVar[bool] = False
     stands_in: ClassVar[str] = ""
+
+    @property
+    def takes(self) -> Takes:
+        return Takes.MAIN
 
     def reads(self, width: int, places: tuple[int, ...], of_classes: bool) -> bool:
         """Whether outputs of ``width`` numbers, at each of ``places`` where there are any, can be judged by it.

@@ -1,4 +1,4 @@
-"""Boxes with scores: how a detector lays out its numbers, and what they say of an image after suppression.
+"""Boxes with scores: what a detector's outputs, read as a layout says, tell of an image after suppression.
 
 Boxes are corners (x1, y1, x2, y2) as shares of an image's width and height, so that nothing hangs on its size: the
 overlap of two boxes stays the same when an axis is stretched.
@@ -7,83 +7,20 @@ overlap of two boxes stays the same when an axis is stretched.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from math import prod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import batched_nms, box_convert
 
+from pruning_core.numeric.box_layout import BOX, FINISHED, Form, Layout, Nothing, Says, Shape
+
 MOST = 100  # detections of one image that count, as COCO has it
-BOX = 4  # numbers of a box
-FINISHED = 6  # numbers of a box with its score and class
 FLOOR = 0.001  # scores below it are nobody's detection
 CANDIDATES = 1000  # of one image, by score, that are looked at for overlaps
 OVERLAP = 0.65  # of two boxes of one class from which the weaker one goes
-NEAR = 1e-3
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How the numbers of a batch are read.
-
-    finished: rows (n, boxes, 6) of a box, its score and the number of its class, as a network gives them that leaves
-    out doubles itself; else candidates: a box, perhaps the chance that anything is there, and a score for each class.
-    columns: (n, numbers, candidates), else (n, candidates, numbers). corners: x1, y1, x2, y2, else the centre, width
-    and height. pixels: of the network's input, else shares of its sides. logits: scores want a sigmoid.
-    """
-
-    columns: bool = False
-    corners: bool = False
-    pixels: bool = True
-    logits: bool = False
-    finished: bool = False
-
-    @property
-    def told(self) -> tuple[tuple[str, bool], ...]:
-        """As options of a reference, from which :meth:`of` reads it."""
-        return tuple(asdict(self).items())
-
-    @staticmethod
-    def of(told: Any) -> Layout | None:
-        """What ``told`` says; None where it says nothing of the kind."""
-        try:
-            found = dict(told)
-        except (TypeError, ValueError):
-            return None
-        known = Layout().told
-        if found.keys() != dict(known).keys() or any(not isinstance(each, bool) for each in found.values()):
-            return None
-        return Layout(**found)
-
-    def classes(self, width: int, places: tuple[int, ...], named: int) -> tuple[int, bool]:
-        """(how many classes are told apart, whether a chance that anything is there comes before them).
-
-        ``width``, ``places``: of the outputs; ``named``: how many categories the images have, which decides between
-        the two. A finished row tells any number apart.
-        """
-        if self.finished:
-            return named, False
-        numbers = width if self.columns else places[0]
-        there = numbers - BOX - 1 == named
-        return numbers - BOX - there, there
-
-
-def proposed(outputs: Tensor) -> Layout | None:
-    """What ``outputs`` (n, a, b) for ordinary images look like, to be confirmed by somebody; None for other shapes."""
-    if outputs.ndim != 3 or min(outputs.shape[1:]) <= BOX:
-        return None
-    columns = outputs.shape[1] < outputs.shape[2]
-    rows = (outputs.transpose(1, 2) if columns else outputs).double()
-    boxes, scores = rows[..., :BOX], rows[..., BOX:]
-    ordered = bool((boxes[..., 2:] >= boxes[..., :2] - NEAR).double().mean() > 0.99)
-    pixels = float(boxes.abs().max()) > 2
-    kinds = rows[..., -1]
-    finished = rows.shape[2] == FINISHED and bool((kinds == kinds.round()).all()) and bool((kinds >= 0).all())
-    judged = scores[..., :1] if finished else scores
-    logits = float(judged.min()) < -NEAR or float(judged.max()) > 1 + NEAR
-    return Layout(columns and not finished, ordered, pixels, logits, finished)
 
 
 @dataclass(frozen=True)
@@ -100,31 +37,73 @@ class Detections:
 class Decoder:
     """Reads outputs laid out as ``layout``, for an input of (H, W) ``sides``, as boxes of ``classes`` classes.
 
-    likely: whether the chance that anything is there stands before the scores of classes.
+    likely: whether the chance that anything is there stands before the scores of classes. shapes: of each output,
+    without the images; outputs that are read apart come behind one another.
     """
 
     layout: Layout
     sides: tuple[int, int]
     classes: int
     likely: bool = False
+    shapes: tuple[Shape, ...] = ()
 
     def candidates(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         """(n, …) -> boxes (n, A, 4) and the probability of each class (n, A, classes), both with their gradients."""
-        layout = self.layout
-        rows = outputs.transpose(1, 2) if layout.columns else outputs
-        boxes, scores = rows[..., :BOX], rows[..., BOX:]
-        if not layout.corners:
-            boxes = box_convert(boxes, "cxcywh", "xyxy")
-        if layout.pixels:
+        boxes, scores, kinds = self._numbers(outputs)
+        return self._corners(boxes), self._probabilities(scores, kinds)
+
+    def _numbers(self, outputs: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """(n, …) -> boxes (n, A, 4), scores (n, A, K), and the number of the class (n, A) where there is one."""
+        layout, parts = self.layout, [outputs]
+        if layout.apart:
+            pieces = outputs.split([prod(shape) for shape in self.shapes], 1)
+            parts = [piece.reshape(-1, *shape) for piece, shape in zip(pieces, self.shapes)]
+        if layout.scores == layout.boxes:
+            rows = self._rows(parts[layout.boxes])
+            boxes, scores = rows[..., :BOX], rows[..., BOX:]
+        else:
+            boxes = self._rows(parts[layout.boxes], BOX)
+            scores = self._rows(parts[layout.scores], parts[layout.scores][0].numel() // boxes.shape[1])
+        if layout.kinds is None:
+            return boxes, scores, None
+        kinds = scores[..., 1] if layout.kinds == layout.scores else parts[layout.kinds].reshape(boxes.shape[:2])
+        return boxes, scores[..., :1], kinds
+
+    def _rows(self, output: Tensor, numbers: int = 0) -> Tensor:
+        """(n, candidates, numbers), with sides of one left out where ``numbers`` are known."""
+        columns = self.layout.columns
+        if numbers:
+            output = output.reshape(len(output), *((numbers, -1) if columns else (-1, numbers)))
+        return output.transpose(1, 2) if columns else output
+
+    def _corners(self, boxes: Tensor) -> Tensor:
+        """As shares of the sides."""
+        match self.layout.form:
+            case Form.CENTRE:
+                boxes = box_convert(boxes, "cxcywh", "xyxy")
+            case Form.CORNER:
+                boxes = box_convert(boxes, "xywh", "xyxy")
+            case Form.DOWN_FIRST:
+                boxes = boxes[..., [1, 0, 3, 2]]
+        if self.layout.pixels:
             height, width = self.sides
             boxes = boxes / torch.tensor([width, height, width, height], dtype=boxes.dtype, device=boxes.device)
-        if layout.finished:
-            scores, kinds = scores[..., :1], scores[..., 1].round().long()
-            known = (kinds >= 0) & (kinds < self.classes)
-            chosen = F.one_hot(kinds.clamp(0, self.classes - 1), self.classes) * known[..., None]
-            return boxes, (scores.sigmoid() if layout.logits else scores) * chosen.to(scores.dtype)
-        scores = scores.sigmoid() if layout.logits else scores
-        return boxes, scores[..., 1:] * scores[..., :1] if self.likely else scores
+        return boxes
+
+    def _probabilities(self, scores: Tensor, kinds: Tensor | None) -> Tensor:
+        layout = self.layout
+        if layout.says is Says.SIGMOID:
+            scores = scores.sigmoid()
+        elif layout.says is Says.SOFTMAX:
+            scores = scores.softmax(-1)
+        if kinds is not None:
+            number = kinds.round().long() - int(layout.nothing is Nothing.FIRST)
+            known = (number >= 0) & (number < self.classes)
+            chosen = F.one_hot(number.clamp(0, self.classes - 1), self.classes) * known[..., None]
+            return scores * chosen.to(scores.dtype)
+        if layout.nothing is not Nothing.NOWHERE:
+            return scores[..., 1:] if layout.nothing is Nothing.FIRST else scores[..., :-1]
+        return scores[..., 1:] * scores[..., :1] if self.likely else scores
 
     @torch.no_grad()
     def detections(self, outputs: Tensor) -> Detections:
@@ -140,7 +119,7 @@ class Decoder:
         for image in range(len(outputs)):
             some = int((best[image] > 0).sum())
             kept = torch.arange(some)
-            if not self.layout.finished:
+            if self.layout.doubles:
                 kept = batched_nms(boxes[image, :some], best[image, :some], kinds[image, :some], OVERLAP)
             kept = kept[:MOST]
             put(found, image, boxes[image, kept], best[image, kept], kinds[image, kept])

@@ -16,6 +16,7 @@ from pruning_core.graph import Network, Plan, remove, silence, silenced_tensors
 from pruning_core.graph.removing.silent import holding, reaches_back
 from pruning_core.measuring.evaluate import default_batch_size
 from pruning_core.measuring.forward import outputs_for, ready
+from pruning_core.numeric.outputs import Takes
 from pruning_core.replay.recheck import error_of, rechecked
 from pruning_core.replay.replay import PACKED_BYTES, NotReplayable, Replay, Variant
 from pruning_core.replay.steps import record_steps
@@ -55,10 +56,10 @@ class WholeScorer:
     """Silences (in exact groups) or really removes, and runs the whole network. Works for every network."""
 
     def __init__(
-        self, model: nn.Module, network: Network, device: str, refit: Refit = as_it_is, *, joins: bool = False
+        self, model: nn.Module, network: Network, device: str, refit: Refit = as_it_is, *, takes: Takes = Takes.MAIN
     ) -> None:
         self.model, self.network, self.device = ready(model, device), network, device
-        self._given, self.refit, self.joins = model, refit, joins
+        self._given, self.refit, self.takes = model, refit, takes
         self.x: Tensor = torch.empty(0)
         (shape,) = network.example_shapes[:1]
         self.at_once = min(256, default_batch_size(tuple(shape[1:]), device))
@@ -76,7 +77,7 @@ class WholeScorer:
 
     def begin(self, x: Tensor) -> Tensor:
         self.x = x.to(self.device)
-        return outputs_for(self.model, self.x, joins=self.joins).float().cpu()
+        return outputs_for(self.model, self.x, self.takes).float().cpu()
 
     def scores(self, removal: Removal) -> Tensor:
         key, units = removal
@@ -86,7 +87,7 @@ class WholeScorer:
             pruned = self._silent(plan, anew)
         else:
             pruned = remove(self._given, self.network, plan).model.eval().to(self.device)
-        return outputs_for(pruned, self.x, joins=self.joins).float().cpu()
+        return outputs_for(pruned, self.x, self.takes).float().cpu()
 
     def _silent(self, plan: Plan, anew: Mapping[str, Tensor]) -> nn.Module:
         """A copy, because networks may keep what they make of their weights."""
@@ -223,19 +224,19 @@ def make_scorer(
     rough: bool,
     refit: Refit = as_it_is,
     decides: bool = True,
-    joins: bool = False,
+    takes: Takes = Takes.MAIN,
 ) -> Scorer:
     """The fastest scorer that this network and device allow; ``rough`` accepts quick arithmetic without rechecking.
 
     ``decides``: only which of the outputs (n, K) is the largest matters. Where the numbers themselves do, nothing
-    quicker than what can be trusted is taken. ``joins``: all outputs are wanted, behind one another. ``refit`` says
+    quicker than what can be trusted is taken. ``takes``: which outputs are wanted. ``refit`` says
     what a removal from an exact group changes beside what it takes away.
     """
-    whole = WholeScorer(model, network, device, refit, joins=joins)
+    whole = WholeScorer(model, network, device, refit, takes=takes)
     if not any(network.group(key).exact for key in groups):
         return whole
     try:
-        recorded = record_steps(model, network, example, joins=joins)
+        recorded = record_steps(model, network, example, takes=takes)
         quick = Replay.quick(model, network, example, device=device, recorded=recorded) if decides else None
         fast = None if quick is None else ReplayScorer(quick, groups, whole)
         if rough and fast is not None:

@@ -25,7 +25,7 @@ from pruning_core.graph.copies import copied
 from pruning_core.graph.labelling.labels import Labelled, cover
 from pruning_core.graph.labelling.rules import Call
 from pruning_core.graph.modules import named_tensors, switch
-from pruning_core.measuring.forward import behind_one_another, every
+from pruning_core.numeric.outputs import Takes, behind_one_another, every
 
 # operators whose numbers are rewritten from the sizes of their results
 REWRITTEN = frozenset(
@@ -111,10 +111,10 @@ class Operations:
         return replace(self, steps=tuple(steps))
 
 
-def record_steps(model: nn.Module, network: Network, example: Tensor, *, joins: bool = False) -> Operations:
+def record_steps(model: nn.Module, network: Network, example: Tensor, *, takes: Takes = Takes.MAIN) -> Operations:
     """Run a copy of the model at two batch sizes and write down what happened.
 
-    The result is the main output; with ``joins`` a last step puts all of them behind one another.
+    The result is the main output; where ``takes`` says several, a last step puts them behind one another.
 
     They run on the CPU, whose operators are the ones that labels and steps know; elsewhere see :meth:`Operations.on`.
     Of the second run only the shapes are looked at, so its products are not computed.
@@ -132,7 +132,7 @@ def record_steps(model: nn.Module, network: Network, example: Tensor, *, joins: 
         two, _ = _take(clone, outside, torch.cat([example[:1]] * 3), hollow=False)
     if len(one.calls) != len(two.calls):
         raise NotReplayable("another path is taken at another batch size")
-    return _Writer(network, one, two, clone, out).write(joins)
+    return _Writer(network, one, two, clone, out).write(takes)
 
 
 def _take(model: nn.Module, outside: dict[int, str], x: Tensor, *, hollow: bool) -> tuple[Recording, Any]:
@@ -170,7 +170,7 @@ class _Writer:
             component[units.of[labels]] = unit
         self.unit_of_label = component[units.of]
 
-    def write(self, joins: bool) -> Operations:
+    def write(self, takes: Takes) -> Operations:
         image = self.one.input  # type: ignore[attr-defined]
         first = self._new(image)
         steps = []
@@ -185,7 +185,7 @@ class _Writer:
         ]
         if not outs or id(outs[0]) not in self.registers:
             raise NotReplayable("the output does not come from the input")
-        if joins and len(several := every(self.out)) > 1:
+        if len(several := every(self.out, takes)) > 1:
             steps.append(self._join(several))
             return Operations(tuple(steps), (first,), steps[-1].outs[0], self.tensors, self.network.layout.units)
         return Operations(tuple(steps), (first,), self.registers[id(outs[0])], self.tensors, self.network.layout.units)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from pruning_core.datasets import Dataset
 from pruning_core.measuring.device import choose_device
-from pruning_core.measuring.forward import every, precision, ready
+from pruning_core.measuring.forward import precision, ready
+from pruning_core.numeric.outputs import every
 from pruning_core.studies.pruned import Apart
 from pruning_core.zoo import LoadedModel
 

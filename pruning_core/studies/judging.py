@@ -17,6 +17,7 @@ from pruning_core.measuring.evaluate import default_batch_size
 from pruning_core.measuring.forward import outputs_for, precision, ready
 from pruning_core.measuring.measure import Against, Measure
 from pruning_core.measuring.registry import MEASURES, named
+from pruning_core.numeric.box_layout import Form
 from pruning_core.numeric.detections import Decoder
 from pruning_core.storage.memory import must_fit
 from pruning_core.zoo import LoadedModel
@@ -70,22 +71,30 @@ def _no_places(loaded: LoadedModel, data: Dataset) -> str:
 
 def _no_boxes(loaded: LoadedModel, data: Dataset) -> str:
     outputs = loaded.outputs
+    layout = outputs.layout
     if data.kind is not Labels.BOXES:
         return f"{data.name!r} names no boxes around what is in the images."
-    if outputs.layout is None:
+    if layout is None:
         return (
             f"Average precision needs boxes with scores, and the network gives {outputs}. Export it so that one output "
             "holds all boxes decoded: (images, candidates, 4 + classes), or with the last two the other way round, or "
-            "rows of a box, its score and its class."
+            "rows of a box, its score and its class; or so that boxes and scores have an output each."
+        )
+    if layout.form is Form.OFFSETS:
+        return (
+            "Average precision needs boxes, and four numbers of each candidate look like offsets from anchors, which "
+            "no file tells. Export the network with its boxes decoded, or say on the Load page what the four numbers "
+            "are; how far all outputs are from those of the unpruned network is measured without it."
         )
     named = len(data.categories)
-    told, _ = outputs.layout.classes(outputs.width, outputs.places, named)
+    told, _ = layout.classes(outputs.shapes, named)
     if told == named:
         return ""
     return (
         f"The images name {named:,} categories, and the network's outputs have room for {told:,} scores beside a box; "
-        f"{named:,} are expected, or {named + 1:,} with the chance that anything is there before them. Bring data and "
-        "a network of the same categories, or say on the Load page how its outputs are laid out."
+        f"{named:,} are expected, or {named + 1:,} with one for what is nothing, or with the chance that anything is "
+        "there before them. Bring data and a network of the same categories, or say on the Load page how its outputs "
+        "are read."
     )
 
 
@@ -147,7 +156,7 @@ def aimed(data: Dataset, measure: Measure, loaded: LoadedModel) -> Dataset:
     its outputs would fill the memory.
     """
     if measure.against is Against.BOXES:
-        return replace(data, measure=measure.key, decoder=_decoder(loaded, data))
+        return replace(data, measure=measure.key, decoder=decoder_of(loaded, data))
     if measure.against is not Against.NETWORK:
         return replace(as_answers(data) if measure.against is Against.TARGETS else data, measure=measure.key)
     first = loaded if loaded.whole is None else loaded.whole()
@@ -159,11 +168,12 @@ def aimed(data: Dataset, measure: Measure, loaded: LoadedModel) -> Dataset:
     return replace(data, labels=targets, classes=classes, measure=measure.key)
 
 
-def _decoder(loaded: LoadedModel, data: Dataset) -> Decoder:
+def decoder_of(loaded: LoadedModel, data: Dataset) -> Decoder:
+    """How boxes are read from its outputs, where average precision is not refused."""
     outputs, (_, height, width) = loaded.outputs, loaded.input_size
     assert outputs.layout is not None  # else this measure is refused
-    classes, likely = outputs.layout.classes(outputs.width, outputs.places, len(data.categories))
-    return Decoder(outputs.layout, (height, width), classes, likely)
+    classes, likely = outputs.layout.classes(outputs.shapes, len(data.categories))
+    return Decoder(outputs.layout, (height, width), classes, likely, outputs.shapes)
 
 
 def _targets(model: nn.Module, data: Dataset, measure: Measure) -> Tensor:
@@ -173,7 +183,7 @@ def _targets(model: nn.Module, data: Dataset, measure: Measure) -> Tensor:
     found = list[Tensor]()
     for start in range(0, len(data), size):
         x = data.normalised(data.images[start : start + size].to(where), dtype)
-        found.append(measure.target(outputs_for(network, x, joins=measure.joins).float()).cpu())
+        found.append(measure.target(outputs_for(network, x, measure.takes).float()).cpu())
         if start == 0:
             must_fit(
                 BYTES * found[0][0].numel() * len(data),

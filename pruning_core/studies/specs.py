@@ -23,6 +23,7 @@ from pruning_core.sparsity.weights import Sparsity
 from pruning_core.studies.answers import Answered, AnswersRun
 from pruning_core.studies.compare import CompareRun
 from pruning_core.studies.conditions import Condition, ConditionsRun
+from pruning_core.studies.detections import Detected, DetectionsRun
 from pruning_core.studies.differences import DifferencesRun
 from pruning_core.studies.embed import EmbedRun
 from pruning_core.studies.fine_tune import FineTuneRun
@@ -67,6 +68,7 @@ RUNS: tuple[type, ...] = (
     ConditionsRun,
     DifferencesRun,
     PicturesRun,
+    DetectionsRun,
 )
 VALUES: tuple[type, ...] = (
     ModelRef,
@@ -127,6 +129,7 @@ EVENTS: tuple[type, ...] = (
     RowsDone,
     LayerDifference,
     Pictured,
+    Detected,
 )
 
 PRODUCT = Catalogue(RUNS, VALUES, EVENTS)

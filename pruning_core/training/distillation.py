@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from pruning_core.graph.modules import set_mode_if_able
 from pruning_core.knobs import Range
-from pruning_core.measuring.forward import joined, main_output
+from pruning_core.measuring.forward import taken
 from pruning_core.measuring.measure import Against, Measure
+from pruning_core.numeric.outputs import Takes
 from pruning_core.training.loss import Forward, Objective, ObjectiveSpec, training_loss
 
 ORIGIN = "origin"  # the name under which a program offers the network that it began with
@@ -75,12 +76,12 @@ class _Following(Objective):
         spec = self.spec
         shared = _layers(self.teacher).keys() & _layers(self.model).keys() if spec.features else set[str]()
         decided = not y.is_floating_point()  # for one of the classes, of each image or each of its places
-        followed = main_output if decided or spec.measure is not None else joined
+        takes = Takes.MAIN if decided else Takes.NUMBERS if spec.measure is None else spec.measure.takes
         with torch.no_grad(), _noting(self.teacher, shared) as aims:
-            wanted = followed(self.teacher(x)).float()
+            wanted = taken(self.teacher(x), takes).float()
         with _noting(self.model, shared) as made:
             output = forward(x)
-        scores = followed(output).float()
+        scores = taken(output, takes).float()
         apart = None if spec.measure is None else spec.measure.apart(scores, wanted)
         if apart is None:
             apart = divergence(scores, wanted, spec.temperature) if decided else relative_error(scores, wanted)

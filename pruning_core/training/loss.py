@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pruning_core.errors import UserError
 from pruning_core.graph import Network
 from pruning_core.knobs import Knobbed
-from pruning_core.measuring.forward import joined, main_output
+from pruning_core.measuring.forward import main_output, taken
 from pruning_core.measuring.measure import Measure
 
 AUXILIARY = 0.3  # weight of an auxiliary classifier (Szegedy et al., Going deeper with convolutions, 2015)
@@ -92,7 +92,7 @@ class Towards(ObjectiveSpec, Objective):
 
     def loss(self, forward: Forward, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         measure, output = self.measure, forward(x)
-        loss = measure.loss((joined(output) if measure.joins else main_output(output)).float(), y)
+        loss = measure.loss(taken(output, measure.takes).float(), y)
         return loss, loss
 
 

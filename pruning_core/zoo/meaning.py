@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from pruning_core.numeric.detections import Layout
+from pruning_core.numeric.box_layout import Layout
 from pruning_core.zoo.ref import ModelRef
 
-FOUND = ("outputs", "evidence", "places", "layout")  # what a reference's options tell of the judged output
+FOUND = ("outputs", "evidence", "places", "beside", "layout")  # what a reference's options tell of the judged output
 NEAR = 1e-3  # of 1: sums, lengths and bounds are told to float16's rounding
 
 
@@ -37,8 +37,9 @@ class Meaning(StrEnum):
 class Outputs:
     """``width`` numbers for one image, or at each place of a map of it that is as large as ``places`` says.
 
-    evidence: how their meaning was told, "" where the architecture says it. layout: how a map is boxes with scores,
-    should it be that; None where it cannot be, or nobody looked.
+    evidence: how their meaning was told, "" where the architecture says it. layout: how outputs are boxes with scores,
+    should they be that; None where they cannot be, or nobody looked. beside: the shapes of other outputs, without the
+    images.
     """
 
     width: int
@@ -46,6 +47,12 @@ class Outputs:
     evidence: str = ""
     places: tuple[int, ...] = ()
     layout: Layout | None = None
+    beside: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of every output, without the images; the one that is judged comes first."""
+        return (self.width, *self.places), *self.beside
 
     def __str__(self) -> str:
         width = f"{self.width:,}"
@@ -89,7 +96,9 @@ class Outputs:
         """As options of a reference, from which ``told_by`` reads them."""
         told = (("outputs", self.meaning.value), ("evidence", self.evidence))
         places = (("places", self.places),) if self.places else ()
-        return (*told, *places) if self.layout is None else (*told, *places, ("layout", self.layout.told))
+        beside = (("beside", self.beside),) if self.beside else ()
+        layout = () if self.layout is None else (("layout", self.layout.told),)
+        return (*told, *places, *beside, *layout)
 
 
 def said_to_be(options: Sequence[tuple[str, Any]], meaning: Meaning) -> tuple[tuple[str, Any], ...]:
@@ -125,8 +134,9 @@ def told_by(options: Sequence[tuple[str, Any]], width: int) -> Outputs | None:
     if found.get("outputs") not in [meaning.value for meaning in Meaning]:
         return None
     places = tuple(int(side) for side in found.get("places", ()))
+    beside = tuple(tuple(int(side) for side in shape) for shape in found.get("beside", ()))
     layout = Layout.of(found.get("layout"))
-    return Outputs(width, Meaning(found["outputs"]), str(found.get("evidence", "")), places, layout)
+    return Outputs(width, Meaning(found["outputs"]), str(found.get("evidence", "")), places, layout, beside)
 
 
 def look_like(rows: Tensor) -> Outputs:

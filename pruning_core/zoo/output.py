@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from pruning_core.errors import UserError, clip
-from pruning_core.numeric.detections import proposed
+from pruning_core.numeric.box_layout import proposed
+from pruning_core.numeric.outputs import Takes, every
 from pruning_core.zoo.meaning import Outputs, look_like
 
 LOUD = (10, 100)  # times the usual brightness
@@ -62,7 +63,10 @@ def _outputs(model: nn.Module, input_size: tuple[int, ...]) -> Outputs:
             loud = [_loud(model, factor * (images - 0.5)) for factor in LOUD]
         found = look_like(torch.cat([rows, *(each for each in loud if each is not None)]))
         more = len([leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]) - 1
-        found = replace(found, layout=proposed(rows))
+        several = every(output, Takes.ALL)
+        several = several if several and several[0] is rows else [rows]  # what is judged is read first
+        beside = tuple(tuple(each.shape[1:]) for each in several[1:])
+        found = replace(found, layout=proposed(several, max(input_size[1:], default=0)), beside=beside)
         return replace(found, evidence=f"{found.evidence}; {more} more with it") if more else found
     shape = " x ".join(map(str, input_size))
     reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__

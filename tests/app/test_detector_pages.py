@@ -10,6 +10,7 @@ from pages.ui import standing, state
 from pages.ui.desk import Desk
 from pruning_core.datasets import import_data
 from pruning_core.graph import Plan
+from pruning_core.numeric.box_layout import Form
 from pruning_core.runs.view import State
 from pruning_core.zoo import import_model, load_model
 from tests.app.page_under_test import opened, text_of
@@ -32,10 +33,12 @@ def test_how_outputs_are_boxes_is_proposed_and_changed(monkeypatch):
     assert "boxes of 3 categories" in said and "Read as below" in said and "**Average precision**" in said
     assert "were read as boxes" in said
     (box,) = [each for each in page.selectbox if each.label == "A box is"]
-    assert box.options == ["two corners", "centre and size"] and box.value is False
-    box.set_value(True).run()
+    assert box.value is Form.CENTRE and "offsets from anchors" in box.options
+    asked = [each.label for each in page.selectbox if each.key and each.key.startswith("choose.layout.")]
+    assert asked[0] == "Classes are told by" and "Boxes are in" not in asked, "there is one output"
+    box.set_value(Form.CORNERS).run()
     now = page.session_state["desk"]
-    assert load_model(now.model, state.workspace()).outputs.layout == replace(DECODED, corners=True)
+    assert load_model(now.model, state.workspace()).outputs.layout == replace(DECODED, form=Form.CORNERS)
     assert now.plan == desk.plan, "the plan stays with its network"
 
 

@@ -12,12 +12,13 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from pruning_core.measuring.registry import BY_KEY
-from pruning_core.numeric.detections import Decoder, Layout
+from pruning_core.numeric.box_layout import Form, Layout
+from pruning_core.numeric.detections import Decoder
 from tests.core.test_datasets_uploads import zipped
 
 SIDE, KINDS, STRIDES = 48, ("square", "disc", "cross"), (4, 8, 16)
 COLOURS = ((220, 60, 50), (60, 200, 80), (70, 90, 230))
-DECODED = Layout(columns=True, corners=False, pixels=True)
+DECODED = Layout(columns=True, form=Form.CENTRE, pixels=True)
 
 
 def scenes(count: int, seed: int = 0) -> tuple[np.ndarray, list[list[tuple[int, float, float, float, float]]]]:

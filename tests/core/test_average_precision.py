@@ -15,9 +15,11 @@ from pycocotools.cocoeval import COCOeval
 from pruning_core.measuring.bootstrap import counts
 from pruning_core.measuring.registry import BY_KEY
 from pruning_core.numeric import average_precision
-from pruning_core.numeric.detections import Decoder, Layout, as_rows, proposed
+from pruning_core.numeric.box_layout import Form, Layout, Says, proposed
+from pruning_core.numeric.detections import Decoder, as_rows
 
-FINISHED = Layout(corners=True, pixels=False, finished=True)
+CORNERS = Layout(form=Form.CORNERS, pixels=False)
+FINISHED = replace(CORNERS, kinds=0, doubles=False)
 SIDE = 100
 
 
@@ -138,7 +140,7 @@ def test_every_layout_says_the_same_and_is_proposed():
     low = 0.6 * torch.rand(4, 40, 2, generator=generator)
     boxes = torch.cat([low, low + 0.05 + 0.3 * torch.rand(4, 40, 2, generator=generator)], 2)
     scores = torch.rand(4, 40, 3, generator=generator)
-    decoder = Decoder(Layout(corners=True, pixels=False), (50, 80), 3)
+    decoder = Decoder(CORNERS, (50, 80), 3)
     first = decoder.detections(raw(boxes, scores))
     assert bool((first.classes >= 0).any(1).all()) and bool((first.scores.diff(dim=1) <= 0).all())
     pixels = torch.tensor([80.0, 50.0, 80.0, 50.0])
@@ -149,8 +151,11 @@ def test_every_layout_says_the_same_and_is_proposed():
                     sides = boxes if corners else torch.cat([(boxes[..., :2] + boxes[..., 2:]) / 2,
                                                              boxes[..., 2:] - boxes[..., :2]], 2)  # fmt: skip
                     given = raw(sides * pixels if in_pixels else sides, scores.logit() if logits else scores, columns)
-                    layout = Layout(columns, corners, in_pixels, logits)
-                    assert proposed(given) == layout
+                    layout = Layout(
+                        columns=columns, form=Form.CORNERS if corners else Form.CENTRE, pixels=in_pixels,
+                        says=Says.SIGMOID if logits else Says.PROBABILITIES,
+                    )  # fmt: skip
+                    assert proposed([given]) == layout
                     found = replace(decoder, layout=layout).detections(given)
                     assert torch.equal(found.classes, first.classes)
                     assert torch.allclose(found.boxes, first.boxes, atol=1e-5)
@@ -158,15 +163,15 @@ def test_every_layout_says_the_same_and_is_proposed():
     likely = replace(decoder, likely=True).detections(raw(boxes, torch.cat([there, scores / there], 2)))
     assert torch.allclose(likely.scores, first.scores, atol=1e-6), "a chance that anything is there is a factor"
     rows = torch.cat([boxes, scores[..., :1], torch.randint(0, 3, (4, 40, 1), generator=generator).float()], 2)
-    assert proposed(rows) == FINISHED and Layout.of(FINISHED.told) == FINISHED
-    assert proposed(torch.zeros(2, 3, 16, 16)) is None and proposed(torch.zeros(2, 3, 4)) is None
+    assert proposed([rows]) == FINISHED and Layout.of(FINISHED.told) == FINISHED
+    assert proposed([torch.zeros(2, 3, 16, 16)]) is None and proposed([torch.zeros(2, 3, 4)]) is None
     assert Layout.of(None) is None and Layout.of((("columns", 1),)) is None and Layout.of("xyxy") is None
 
 
 def test_doubles_of_one_class_are_left_out_and_those_of_another_stay():
     boxes = torch.tensor([[box(0.1, 0.1, 0.3), box(0.12, 0.1, 0.3), box(0.1, 0.12, 0.3), box(0.6, 0.6, 0.3)]])
     scores = torch.tensor([[[0.9, 0.0], [0.8, 0.0], [0.1, 0.7], [0.0005, 0.0]]])
-    found = Decoder(Layout(corners=True, pixels=False), (10, 10), 2).detections(raw(boxes, scores))
+    found = Decoder(CORNERS, (10, 10), 2).detections(raw(boxes, scores))
     assert found.scores[0, :3].tolist() == pytest.approx([0.9, 0.7, 0]) and found.classes[0, :3].tolist() == [0, 1, -1]
 
 
@@ -188,7 +193,7 @@ def test_a_training_towards_it_pulls_boxes_to_what_is_there():
     generator = torch.Generator().manual_seed(0)
     low = 0.6 * torch.rand(2, 20, 2, generator=generator)
     given = torch.cat([low, low + 0.25, torch.randn(2, 20, 2, generator=generator)], 2).double().requires_grad_()
-    measure = BY_KEY["ap"].read_by(Decoder(Layout(corners=True, pixels=False, logits=True), (10, 10), 2))
+    measure = BY_KEY["ap"].read_by(Decoder(replace(CORNERS, says=Says.SIGMOID), (10, 10), 2))
     optimizer = torch.optim.Adam([given], lr=0.05)
     before = measure.loss(given, wanted).item()
     for _ in range(200):
@@ -204,7 +209,7 @@ def test_a_training_towards_it_pulls_boxes_to_what_is_there():
 def test_a_distillation_compares_boxes_where_something_is_and_in_no_unit():
     boxes = torch.tensor([[box(10.0, 10.0, 20.0), box(0.0, 0.0, 50.0)]])
     scores = torch.tensor([[[0.8, 0.0], [0.0, 0.0]]])
-    measure = BY_KEY["ap"].read_by(Decoder(Layout(corners=True), (100, 100), 2))
+    measure = BY_KEY["ap"].read_by(Decoder(Layout(form=Form.CORNERS), (100, 100), 2))
     wanted = raw(boxes, scores)
     assert measure.apart(wanted, wanted) == 0
     elsewhere, unsure = boxes.clone(), scores.clone()

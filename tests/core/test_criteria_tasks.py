@@ -11,8 +11,9 @@ from pruning_core.criteria import CRITERIA, score
 from pruning_core.criteria.tasks import sloped, task_of
 from pruning_core.datasets import Dataset
 from pruning_core.graph import Plan, capture, remove
-from pruning_core.measuring.forward import joined, main_output
+from pruning_core.measuring.forward import taken
 from pruning_core.measuring.registry import BY_KEY
+from pruning_core.numeric.outputs import Takes
 
 KINDS = {"psnr": Enlarger, "miou": Painter, "nme": Landmarks, "mae": Landmarks, "output_error": Scales,
          "place_agreement": Painter, "divergence": Painter, "cosine": Landmarks}  # fmt: skip
@@ -24,7 +25,7 @@ def case(key: str, images: int = 16, seed: int = 0):
     seen = torch.from_numpy(pictures(images, seed=seed)).permute(0, 3, 1, 2)
     with torch.no_grad():
         raw = model(seen / 255)
-    outputs = joined(raw) if measure.joins else main_output(raw)
+    outputs = taken(raw, measure.takes)
     generator = torch.Generator().manual_seed(seed + 1)
     match measure.against.name:
         case "NETWORK":
@@ -69,10 +70,10 @@ def test_without_labels_gradients_rank_by_how_far_the_outputs_move():
     really = []
     for channel in range(network.group(key).size):
         with torch.no_grad():
-            outputs = joined(remove(model, network, Plan({key: (channel,)})).model(data.images / 255))
+            outputs = taken(remove(model, network, Plan({key: (channel,)})).model(data.images / 255), Takes.NUMBERS)
         really.append(BY_KEY["output_error"].of(BY_KEY["output_error"].rows(outputs, data.labels))[0])
     assert spearman(found, torch.tensor(really).double()) > 0.6
-    still = joined(model(data.images / 255))
+    still = taken(model(data.images / 255), Takes.NUMBERS)
     loss = task_of(data).loss(model(data.images / 255), data.labels, 1.0)
     gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
     assert still.requires_grad and all(float(each.abs().max()) == 0 for each in gradients if each is not None)

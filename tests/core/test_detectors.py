@@ -26,6 +26,7 @@ from pruning_core.measuring.evaluate import evaluate
 from pruning_core.measuring.measures import Accuracy, Cell
 from pruning_core.measuring.registry import BY_KEY
 from pruning_core.methods.recoveries import Distilling, JustCut, Mending
+from pruning_core.numeric.box_layout import Form
 from pruning_core.storage.workspace import Workspace
 from pruning_core.studies.fine_tune import FineTuneRun
 from pruning_core.studies.inputs import fitted
@@ -181,8 +182,8 @@ def test_what_a_person_says_of_the_layout_counts_and_other_categories_are_refuse
     root = Workspace(tmp_path)
     model, data = brought(spotter, root, 40)
     (*_, right) = [e for e in EvaluateRun(model, data).run(root) if isinstance(e, Accuracy)]
-    wrong = laid_out(model, replace(DECODED, corners=True))
-    assert load_model(wrong, root).outputs.layout.corners
+    wrong = laid_out(model, replace(DECODED, form=Form.CORNERS))
+    assert load_model(wrong, root).outputs.layout.form is Form.CORNERS
     (*_, misread) = [e for e in EvaluateRun(wrong, data).run(root) if isinstance(e, Accuracy)]
     assert misread.top1 < 0.2 * right.top1, "boxes that are read wrongly find nothing"
     pruned = ModelRef("pruned", "s", base=model, plan="{}")

@@ -18,7 +18,8 @@ from pruning_core.measuring.bootstrap import counts
 from pruning_core.measuring.measure import Against
 from pruning_core.measuring.measures import Drop
 from pruning_core.measuring.registry import BY_KEY, MEASURES
-from pruning_core.numeric.detections import Decoder, Layout
+from pruning_core.numeric.box_layout import Form, Layout, Says
+from pruning_core.numeric.detections import Decoder
 
 
 def outputs(measure, images=200, seed=0):
@@ -54,7 +55,7 @@ def detections(generator, images):
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda each: each.key)
 def test_every_measure_keeps_its_promises(measure):
     assert measure.name and measure.says and BY_KEY[measure.key] is measure
-    measure = measure.read_by(Decoder(Layout(corners=True, pixels=False, logits=True), (10, 10), 8))
+    measure = measure.read_by(Decoder(Layout(form=Form.CORNERS, pixels=False, says=Says.SIGMOID), (10, 10), 8))
     assert (measure is BY_KEY[measure.key]) == (measure.against is not Against.BOXES)
     given, targets = outputs(measure)
     rows = measure.rows(given, targets)

@@ -33,7 +33,8 @@ SHARE = 4  # of the free memory, for the activations of two images
 MOST_BYTES = 8 << 30
 # Multiplications, and numbers read or written: seconds on one core. A network with more weights may do more.
 WORK, WORK_PER_WEIGHT, MOST_WORK = 2e10, 2e5, 4e12
-RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")  # they look where everything lies before anybody can say otherwise
+# They look where everything lies before anybody can say otherwise.
+LOOKING = ("lstm", "gru", "rnn_tanh", "rnn_relu", "scaled_dot_product_attention")
 POOLS = ("max_pool", "avg_pool", "lp_pool")
 
 
@@ -154,14 +155,14 @@ class Watch(TorchDispatchMode):
 
 
 class _NumbersAreReal(TorchFunctionMode):
-    """Numbers that the network's code writes down are kept, wherever it wants them to lie; recurrent layers get all
-    that they read without numbers."""
+    """Numbers that the network's code writes down are kept, wherever it wants them to lie; recurrent layers and
+    attention get all that they read without numbers."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if func in (torch.tensor, torch.as_tensor, torch.scalar_tensor):
             kwargs.pop("device", None)
-        if getattr(func, "__name__", "").partition(".")[0] in RECURRENT:
+        if getattr(func, "__name__", "").partition(".")[0] in LOOKING:
             args, kwargs = tree_map(_without_numbers, (args, kwargs))
         return func(*args, **kwargs)
 
