@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 import streamlit as st
 
-from pages.ui import boxed, colours, state
-from pages.ui.language import _, ngettext
-from pages.ui.literal import named
+from pages.ui import boxed, state
+from pages.ui.language import ngettext
 from pruning_core.datasets import DataRef, Dataset, zips
 from pruning_core.datasets.coco import Thing
 from pruning_core.datasets.findings.places import Annotations
@@ -27,14 +24,8 @@ def draw(ref: DataRef, data: Dataset) -> None:
             said = ngettext("{n} annotation", "{n} annotations", len(things)).format(n=len(things))
             drawn = [_drawn(each, picture.size) for each in things if each.box is not None]
             st.image(boxed.picture(picture, drawn, SIDE), caption=said, width=SIDE)
-    legend((each.category for _, things in found for each in things), told.categories)
-
-
-def legend(numbers: Iterable[int], names: Sequence[str]) -> None:
-    """Which colour stands for which category."""
-    there = sorted(set(numbers))[: len(colours.COLOURS)]
-    marks = " ".join(f":small[{colours.square(number + 1)} {named(names[number])}]" for number in there)
-    st.markdown(_("Boxes of these categories: {marks}").format(marks=marks), unsafe_allow_html=True)
+    there = (each.category for _pixels, things in found for each in things)
+    st.markdown(boxed.legend(there, told.categories), unsafe_allow_html=True)
 
 
 def _drawn(thing: Thing, size: tuple[int, int]) -> boxed.Drawn:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 import torch
-from torch import Tensor
 
 from pages.choose import series
 from pages.choose.pixels import enlarged, overlaid
+from pages.ui import pictures
 from pages.ui.colours import COLOURS, square
 from pages.ui.language import _
 from pages.ui.literal import named
@@ -44,7 +44,7 @@ def _plain(data: Dataset, order: str) -> None:
     ] or [(_numbers(data, at), at) for at in range(min(SHOWN, len(data)))]
     with st.container(horizontal=True, gap="small"):
         for name, at in found:
-            st.image(enlarged(as_seen(data, at, order), THUMB_PX), caption=named(name), width=THUMB_PX)
+            st.image(enlarged(pictures.as_seen(data, at, order), THUMB_PX), caption=named(name), width=THUMB_PX)
 
 
 def _masked(data: Dataset, order: str) -> None:
@@ -53,7 +53,7 @@ def _masked(data: Dataset, order: str) -> None:
     with st.container(horizontal=True, gap="small"):
         for at in range(shown):
             st.image(
-                enlarged(overlaid(as_seen(data, at, order), data.labels[at]), PAIR_PX),
+                enlarged(overlaid(pictures.as_seen(data, at, order), data.labels[at]), PAIR_PX),
                 caption=_("image {n}").format(n=at), width=PAIR_PX,
             )  # fmt: skip
     marks = " ".join(f":small[{square(number)} {number}]" for number in there[: len(COLOURS)])
@@ -64,7 +64,7 @@ def _beside(data: Dataset, order: str) -> None:
     with st.container(horizontal=True, gap="medium"):
         for at in range(min(PAIRS // 2, len(data))):
             target = (255 * data.labels[at]).round().clamp(0, 255).byte()
-            for pixels, what in ((as_seen(data, at, order), _("image {n}")), (target, _("target {n}"))):
+            for pixels, what in ((pictures.as_seen(data, at, order), _("image {n}")), (target, _("target {n}"))):
                 sides = " × ".join(map(str, pixels.shape[1:]))
                 st.image(enlarged(pixels, PAIR_PX), caption=f"{what.format(n=at)}, {sides}", width=PAIR_PX)
 
@@ -75,8 +75,3 @@ def _numbers(data: Dataset, at: int) -> str:
         return _("image {n}").format(n=at)
     first = [f"{value:.3g}" for value in data.labels[at].flatten()[:3].tolist()]
     return ", ".join(first) + (" …" if data.labels[at].numel() > 3 else "")
-
-
-def as_seen(data: Dataset, at: int, order: str) -> Tensor:
-    """(C, H, W) uint8, red first."""
-    return data.images[at].flip(0) if order == "BGR" and data.size[0] == 3 else data.images[at]

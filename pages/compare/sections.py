@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from pages.compare import apart, charts, details, examples, groups, judging, measured, opening, parallel, table
+from pages.compare import apart, boxes, charts, details, examples, groups, judging, measured, opening, parallel, table
 from pages.compare.measured import SAME, Row
 from pages.compare.tree import MOST, Node
 from pages.ui import jobs, plots, state
@@ -69,7 +69,7 @@ def everything(desk: Desk, nodes: tuple[Node, ...]) -> None:
             details.layers(one, two)
             apart.section(data, one, two)
         with parts:
-            details.classes(desk, one, two)
+            boxes.classes(desk, one, two) if boxes.judged(one) else details.classes(desk, one, two)
             groups.section(desk, one, two)
         with images:
             if judged == TOP1:
@@ -77,7 +77,7 @@ def everything(desk: Desk, nodes: tuple[Node, ...]) -> None:
             elif pinned == other:
                 st.caption(_(SAME))
             else:
-                examples.section(desk, one, two)
+                boxes.section(desk, one, two) if boxes.judged(one) else examples.section(desk, one, two)
 
 
 def _choices(desk: Desk, nodes: Sequence[Node]) -> tuple[ModelRef, ModelRef]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from pages.ui.colours import COLOURS
+from pages.ui.colours import COLOURS, square
+from pages.ui.language import _
+from pages.ui.literal import named
 
 WIDTH, DASH = 2, 6  # pixels
 AROUND = 1  # times the sides that a box may reach out of its picture
@@ -36,6 +38,13 @@ def picture(image: Image.Image, boxes: Iterable[Drawn], side: int) -> Image.Imag
         else:
             pen.rectangle(corners, outline=colour, width=WIDTH)
     return shown
+
+
+def legend(categories: Iterable[int], names: Sequence[str]) -> str:
+    """Markdown with HTML: which colour stands for which of the ``categories``."""
+    there = sorted(set(categories))[: len(COLOURS)]
+    marks = " ".join(f":small[{square(number + 1)} {named(names[number])}]" for number in there)
+    return _("Boxes of these categories: {marks}").format(marks=marks)
 
 
 def of_pixels(pixels: Tensor) -> Image.Image:

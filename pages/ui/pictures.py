@@ -67,6 +67,11 @@ def _curve(samples: torch.Tensor) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(drawn.encode()).decode()
 
 
+def as_seen(data: Dataset, number: int, order: str) -> torch.Tensor:
+    """(C, H, W) uint8: whichever ``order`` the network reads, a person sees red as red."""
+    return data.images[number].flip(0) if order == "BGR" and data.size[0] == 3 else data.images[number]
+
+
 def class_name(data: Dataset, number: int) -> str:
     return clip(data.classes[number], 24)
 

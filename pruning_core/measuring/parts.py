@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pruning_core.measuring.marks import Marks
 from pruning_core.measuring.measure import Measure
 from pruning_core.measuring.measures import Drop
+from pruning_core.numeric.average_precision import of_class, to_find
 
 FEWEST = 8  # images: bootstrap samples of fewer give an interval too narrow to be believed
 
@@ -48,6 +49,21 @@ def losses_in(before: Marks, after: Marks, groups: Sequence[str]) -> tuple[PartL
     large = ((name, mine) for name, mine in parts if mine.sum() >= fewest(before.measure))
     told = ((name, mine) for name, mine in large if _told(before, mine) and _told(after, mine))
     return tuple(loss_in(name, mine, before, after) for name, mine in told)
+
+
+def losses_by_category(before: Marks, after: Marks, categories: Sequence[str]) -> tuple[PartLoss, ...]:
+    """Of each category of boxes as if there were no others, in their order, by a measure of boxes.
+
+    Left out are those of which fewer images hold something than have an interval.
+    """
+    told = []
+    for kind, name in enumerate(categories):
+        first, second = (Marks(each.measure, of_class(each.rows, kind)) for each in (before, after))
+        if int((to_find(first.rows) > 0).sum()) >= FEWEST:
+            even = torch.ones(1, len(first.rows), dtype=torch.float64)
+            worth, left = (float(each.measure.value(each.rows, even)) for each in (first, second))
+            told.append(PartLoss(name, worth, left, first.drop(second)))
+    return tuple(told)
 
 
 def _told(marks: Marks, mine: NDArray[np.bool_]) -> bool:

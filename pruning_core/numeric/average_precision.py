@@ -121,3 +121,22 @@ def _read(right: Tensor, seen: Tensor, many: Tensor) -> Tensor:
     recalls = right / many.clamp_min(1)[:, None]
     places = torch.searchsorted(recalls, RECALLS.expand(len(recalls), -1).contiguous())
     return torch.cat([falling, torch.zeros(len(falling), 1, dtype=torch.float64)], 1).gather(1, places).mean(1)
+
+
+def of_class(rows: Tensor, kind: int) -> Tensor:
+    """Rows (N, 200 + M) as if there were things of the class ``kind`` alone."""
+    codes, wanted = rows[:, MOST : 2 * MOST].long(), rows[:, 2 * MOST :]
+    codes = torch.where((codes >> SHIFT) - 1 == kind, codes, 0)
+    return torch.cat([rows[:, :MOST], codes.double(), torch.where(wanted == kind, wanted, -1.0)], 1)
+
+
+def found_in(rows: Tensor, least: float) -> Tensor:
+    """Rows (N, 200 + M) -> (N,): around how many things of each image lies a box of their class, with an overlap of
+    half at least and a score of ``least`` at least."""
+    codes = rows[:, MOST : 2 * MOST].long()
+    return ((rows[:, :MOST] >= least) & ((codes & 1) > 0)).sum(1)
+
+
+def to_find(rows: Tensor) -> Tensor:
+    """Rows (N, 200 + M) -> (N,): how many things there are in each image."""
+    return (rows[:, 2 * MOST :] >= 0).sum(1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 
 from pruning_core.datasets import DataRef, Dataset
+from pruning_core.errors import UserError
 from pruning_core.measuring.detecting import AveragePrecision
 from pruning_core.measuring.device import choose_device
 from pruning_core.measuring.forward import outputs_for, precision, ready
@@ -27,7 +28,8 @@ KEPT = 30  # of one image, by score
 
 @dataclass(frozen=True)
 class Detected:
-    """In image ``image`` of the split, by falling score: corners as shares of the sides, scores in [0, 1], categories.
+    """In the image numbered ``image`` of the split, by falling score: corners as shares of the sides, scores in [0, 1],
+    and categories.
 
     Overlapping boxes of one category are left out, where the network gives any.
     """
@@ -40,13 +42,13 @@ class Detected:
 
 @dataclass(frozen=True)
 class DetectionsRun(RunSpec):
-    """What ``model`` finds in the first ``images`` images of the split that ``data`` names: one ``Detected`` each."""
+    """What ``model`` finds in the images of these numbers, of the split that ``data`` names: one ``Detected`` each."""
 
     kind: ClassVar[str] = "detections"
     unasked: ClassVar[bool] = True
     model: ModelRef
     data: DataRef
-    images: int = 4
+    images: tuple[int, ...] = (0, 1, 2, 3)
     device: str = "auto"
 
     @property
@@ -59,28 +61,29 @@ class DetectionsRun(RunSpec):
     def run(self, workspace: Workspace, past: tuple[Event, ...] = ()) -> Iterator[Event]:
         loaded = yield from the_model(self.model, workspace)
         judged = dataclasses.replace(self.data, measure=AveragePrecision.key)
-        split = first(self.images, (yield from the_split(judged, workspace)))
-        data, where = fitted(split, judged, loaded), choose_device(self.device)
+        split = yield from the_split(judged, workspace)
+        numbers = [each for each in self.images if 0 <= each < len(split)]
+        if not numbers:
+            raise UserError(f"{split.name!r} has no images of these numbers. Look at it again.")
+        data, where = fitted(taken_out(split, numbers), judged, loaded), choose_device(self.device)
         measure = measure_of(data)
         assert isinstance(measure, AveragePrecision) and measure.decoder is not None
         yield Stage("what it finds in the images")
         network = ready(loaded.model, where)
         x = data.normalised(data.images.to(where), precision(network))
         found = measure.decoder.detections(outputs_for(network, x, measure.takes).float().cpu())
-        yield from (_of(found, at) for at in range(len(data)))
+        yield from (_of(found, at, number) for at, number in enumerate(numbers))
 
     def keep(self, workspace: Workspace, past: tuple[Event, ...]) -> tuple[Event, ...]:
         return ()  # a second of work: simpler to begin again
 
 
-def first(images: int, data: Dataset) -> Dataset:
-    """A copy of the first ``images`` images of ``data``, or of all."""
-    return dataclasses.replace(data, images=data.images[:images].clone(), labels=data.labels[:images].clone())
+def taken_out(data: Dataset, numbers: Sequence[int]) -> Dataset:
+    """A copy of the images with these ``numbers``."""
+    return dataclasses.replace(data, images=data.images[list(numbers)], labels=data.labels[list(numbers)])
 
 
-def _of(found: Detections, image: int) -> Detected:
-    some = min(KEPT, int(torch.count_nonzero(found.classes[image] >= 0)))
-    boxes = tuple(tuple(each) for each in found.boxes[image, :some].tolist())
-    return Detected(
-        image, boxes, tuple(found.scores[image, :some].tolist()), tuple(found.classes[image, :some].tolist())
-    )
+def _of(found: Detections, at: int, number: int) -> Detected:
+    some = min(KEPT, int(torch.count_nonzero(found.classes[at] >= 0)))
+    boxes = tuple(tuple(each) for each in found.boxes[at, :some].tolist())
+    return Detected(number, boxes, tuple(found.scores[at, :some].tolist()), tuple(found.classes[at, :some].tolist()))

@@ -86,6 +86,18 @@ class Queries(nn.Module):
         return {"pred_logits": self.classes(found), "pred_boxes": (self.boxes(found) + self.around).sigmoid()}
 
 
+class Split(nn.Module):
+    """The boxes and scores of a network that gives both in one output, (N, numbers, candidates)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        rows = self.network(x).transpose(1, 2)
+        return {"boxes": rows[..., :4], "scores": rows[..., 4:]}
+
+
 class Final(nn.Module):
     """The best twenty of another one, each with the number of its class: no score for the others is left."""
 
@@ -146,7 +158,7 @@ def found_by(network: nn.Module, pictures: np.ndarray, layout: Layout) -> list[l
         boxes = box_convert(boxes, "cxcywh", "xyxy")
     boxes = boxes if layout.pixels else boxes * SIDE
     scores = scores.softmax(2) if layout.says is Says.SOFTMAX else scores
-    scores = scores[..., 1:] if layout.nothing is Nothing.FIRST else scores[..., :-1]
+    scores = {Nothing.FIRST: scores[..., 1:], Nothing.LAST: scores[..., :-1]}.get(layout.nothing, scores)
     best = scores.max(1).indices  # (N, classes)
     return [[(kind, boxes[at, each[kind]].tolist()) for kind in range(len(KINDS))] for at, each in enumerate(best)]
 

@@ -221,3 +221,26 @@ def test_a_distillation_compares_boxes_where_something_is_and_in_no_unit():
     assert measure.apart(raw(elsewhere, scores), wanted) == pytest.approx(0.8 * 0.01 / size)
     assert measure.apart(raw(boxes, unsure), wanted) == pytest.approx(0.09 / size)
     assert BY_KEY["mse"].apart(wanted, wanted) is None, "the plain distance says it"
+
+
+def test_a_class_alone_is_what_coco_says_of_it_and_classes_make_the_mean():
+    given, wanted = scene(40, seed=2)
+    rows = average_precision.rows(Decoder(FINISHED, (SIDE, SIDE), 3).detections(given), wanted)
+    even = torch.ones(1, 40, dtype=torch.float64)
+    each = [float(average_precision.value(average_precision.of_class(rows, kind), even)) for kind in range(3)]
+    assert sum(each) / 3 == pytest.approx(float(average_precision.value(rows, even)))
+    for kind, found in enumerate(each):
+        one = wanted.clone()
+        one[..., 4] = torch.where(one[..., 4] == kind, one[..., 4], -1.0)
+        mine = given.clone()
+        mine[..., 4] = torch.where(mine[..., 5] == kind, mine[..., 4], 0.0)
+        assert found == pytest.approx(as_coco_says(mine, one)[0], abs=1e-6)
+
+
+def test_things_that_are_found_are_counted():
+    wanted = torch.tensor([[box(0.0, 0.0, 0.2, 0, 0), box(0.5, 0.5, 0.2, 1, 0)], [box(0.0, 0.0, 0.2, -1, 0)] * 2])
+    given = torch.tensor([[box(0.0, 0.0, 0.2, 0.9, 0), box(0.5, 0.5, 0.2, 0.2, 1)], [box(0.0, 0.0, 0.2, 0.9, 0)] * 2])
+    rows = average_precision.rows(Decoder(FINISHED, (SIDE, SIDE), 3).detections(given), wanted)
+    assert average_precision.to_find(rows).tolist() == [2, 0]
+    assert average_precision.found_in(rows, 0.1).tolist() == [2, 0]
+    assert average_precision.found_in(rows, 0.3).tolist() == [1, 0]
