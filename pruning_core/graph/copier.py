@@ -277,15 +277,11 @@ class Copier:
         return value if new is owner else getattr(new, value.__name__)
 
     def _partial(self, value: functools.partial[Any]) -> Any:
-        old = (value.func, value.args, value.keywords)
-        self._held.append(old)
-        new = tuple(self._copy(v) for v in old)
-        if not value.keywords:
-            new = (*new[:2], {})
-        if new[0] is old[0] and new[1] is old[1] and not value.keywords:
+        function, given = self._copy(value.func), self._copy(value.args)
+        if function is value.func and given is value.args and not value.keywords:
             return value
-        made = functools.partial.__new__(type(value), *(new[0], *new[1]))
-        self._open.append((lambda a, b: b.update(a), new[2], made.keywords))
+        made = functools.partial.__new__(type(value), function, *given)
+        self._open.append((self._fill_dict, value.keywords, made.keywords))
         return made
 
     def _cached_function(self, value: Any) -> Any:

@@ -191,6 +191,18 @@ def test_functions_get_what_they_close_over() -> None:
     assert not seen
 
 
+def test_what_is_given_in_advance_by_name_stays_given() -> None:
+    """As in an activation of transformers: its settings decide what it computes."""
+    net = host()
+    net.act = functools.partial(nn.functional.gelu, approximate="tanh")
+    net.deep = functools.partial(net.act, input=X)
+    net.own = functools.partial(nn.functional.linear, weight=net.a.weight)
+    new = copied(net)
+    assert torch.equal(new.act(X), net.act(X)) and not torch.equal(new.act(X), nn.functional.gelu(X))
+    assert torch.equal(new.deep(), net.deep()) and new.own.keywords["weight"] is new.a.weight
+    assert net.own.keywords["weight"] is net.a.weight
+
+
 def test_weak_references_follow() -> None:
     net = host()
     stranger = Holder()
