@@ -117,7 +117,9 @@ def index(c: Call) -> Labelled:
     if any(indices[d].dtype == torch.bool for d in used):
         return unknown_one(c)
     by_data = any(c.follows_data(indices[d]) for d in used)
-    constant = not by_data and all(not c.look(indices[d]).planes for d in used)
+    constant = not by_data and all(c.look(indices[d]).origin is Origin.CONSTANT for d in used)
+    if constant:  # a table of positions that the network's code computes stays as long as it is
+        c.universe.pin([p for d in used for p in c.look(indices[d]).planes], "its positions are looked up in a table")
     if len(used) == 1 and constant and indices[used[0]].dim() == 1:
         return _taken(c, used[0], indices[used[0]])
     if (by_data or constant) and used and used == list(range(used[0], used[-1] + 1)):
