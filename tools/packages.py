@@ -25,6 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 RUN, CLUSTER, DEVELOP = Path("requirements.txt"), Path("requirements-cluster.txt"), Path("requirements-dev.txt")
+HUGGING_FACE = Path("requirements-huggingface.txt")
 OLDEST = "3.11"
 LISTER = "cyclonedx-bom==7.5.0"  # OWASP's own; fetched when asked for, it is no part of what we install
 STAMP = "# Digest of the lists: "
@@ -184,7 +185,7 @@ def lock(upgrade: bool = False, run: Runner | None = None) -> None:
         raise SystemExit("The lock is made by uv, which cannot be had here.")
     pip = pip_settings(_output(sys.executable, "-m", "pip", "config", "list"))
     main = {name: value for name, value in pip.items() if name not in {"extra-index-url", "find-links"}}
-    for listed in (RUN, CLUSTER, DEVELOP):
+    for listed in (RUN, CLUSTER, HUGGING_FACE, DEVELOP):
         target = lock_of(listed)
         command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
         command += ["--python-version", OLDEST, "--no-header", "--no-annotate", "-o", str(target), str(listed)]

@@ -13,7 +13,19 @@ from pathlib import Path
 import pytest
 
 from tools import packages
-from tools.packages import CLUSTER, DEVELOP, RUN, entries, install, lock_of, pins, pip_settings, stale, uv_environment
+from tools.packages import (
+    CLUSTER,
+    DEVELOP,
+    HUGGING_FACE,
+    RUN,
+    entries,
+    install,
+    lock_of,
+    pins,
+    pip_settings,
+    stale,
+    uv_environment,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 Call = tuple[Sequence[str], Mapping[str, str]]
@@ -22,7 +34,7 @@ Call = tuple[Sequence[str], Mapping[str, str]]
 @pytest.fixture
 def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The lists and locks of the repository, to be changed at will, in the current directory."""
-    for listed in (RUN, CLUSTER, DEVELOP):
+    for listed in (RUN, CLUSTER, HUGGING_FACE, DEVELOP):
         for path in (listed, lock_of(listed)):
             (tmp_path / path).write_text((ROOT / path).read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -35,16 +47,17 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-@pytest.mark.parametrize("listed", [RUN, CLUSTER, DEVELOP], ids=str)
+@pytest.mark.parametrize("listed", [RUN, CLUSTER, HUGGING_FACE, DEVELOP], ids=str)
 def test_the_locks_are_of_the_lists(listed: Path) -> None:
     assert stale(ROOT / listed) == [], "run `make lock`"
 
 
 def test_who_tests_has_what_who_runs_has() -> None:
-    lists = (RUN, CLUSTER, DEVELOP)
-    run, cluster, develop = (pins((ROOT / lock_of(listed)).read_text(encoding="utf-8")) for listed in lists)
-    assert {name: cluster.get(name) for name in run} == run
-    assert {name: develop.get(name) for name in cluster} == cluster
+    lists = (RUN, CLUSTER, HUGGING_FACE, DEVELOP)
+    run, *more, develop = (pins((ROOT / lock_of(listed)).read_text(encoding="utf-8")) for listed in lists)
+    for extra in more:
+        assert {name: extra.get(name) for name in run} == run
+        assert {name: develop.get(name) for name in extra} == extra
 
 
 def test_the_lock_is_for_other_platforms_too() -> None:
