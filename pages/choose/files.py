@@ -61,14 +61,18 @@ def draw(take: Callable[[ModelRef], None]) -> None:
         _("A network as a file: ") + ", ".join(SUFFIXES),
         SLOT,
         help=_(
-            "State dicts, also inside a checkpoint; exported programs; ONNX; Keras 3. Nothing in the file is ever run."
+            "State dicts, also inside a checkpoint; exported programs; ONNX; Keras 3; an image classifier of Hugging "
+            "Face: its config.json, model.safetensors and preprocessor_config.json, in a .zip or all at once. Nothing "
+            "in the files is ever run."
         ),
+        together=True,
     )
     if sent is None:
         st.caption(
             _(
                 "The architecture is recognised from the names and shapes of the weights where it is "
-                "torchvision's or one of ours. A .pt2, .onnx or .keras brings its own. {of_networks}"
+                "torchvision's or one of ours. A .pt2, .onnx or .keras brings its own, and so do the files of a "
+                "Hugging Face image classifier, sent together or as .zip. {of_networks}"
             ).format(of_networks=limits.of_networks())
         )
         return

@@ -5,10 +5,14 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from pages.ui import state
 from pages.ui.language import said
@@ -29,31 +33,52 @@ class Sent:
     turn: int = 0
 
 
-def receive(label: str, slot: str, *, help: str) -> Sent | None:
-    """The file chooser of `slot`, and what it last brought; the file is kept until `drop`."""
+def receive(label: str, slot: str, *, help: str, together: bool = False) -> Sent | None:
+    """The file chooser of `slot`, and what it last brought; the file is kept until `drop`.
+
+    ``together``: several files that belong to each other may be sent; they are kept as one zip.
+    """
     turn, refused = f"inbox.{slot}.turn", f"inbox.{slot}.refused"
-    file = st.file_uploader(label, key=f"inbox.{slot}.{st.session_state.get(turn, 0)}", help=help)
-    if file is not None:
+    key = f"inbox.{slot}.{st.session_state.get(turn, 0)}"
+    given = st.file_uploader(label, key=key, help=help, accept_multiple_files=together)
+    files: list[UploadedFile] = given if isinstance(given, list) else [given] if given is not None else []
+    if files:
         drop(slot)
         # Another key is another widget: the old one and the bytes it holds are dropped with this run.
         st.session_state[turn] = st.session_state.get(turn, 0) + 1
         try:
-            state.jobs().rules.admit_file(file.size, state.jobs().ledger.used(state.owner()))
+            size = sum(file.size for file in files)
+            state.jobs().rules.admit_file(size, state.jobs().ledger.used(state.owner()))
             path = _folder() / slot
             try:
                 with path.open("wb") as out:
-                    shutil.copyfileobj(file, out, CHUNK)
+                    _copy(files, out)
             except OSError:  # on a full disk the half of a file is in the way
                 path.unlink(missing_ok=True)
                 raise
             # The turn tells two files of one name and size apart: what was said of the first is not said of the second.
-            st.session_state[f"inbox.{slot}"] = Sent(path, file.name, path.stat().st_size, st.session_state[turn])
+            st.session_state[f"inbox.{slot}"] = Sent(path, _called(files), path.stat().st_size, st.session_state[turn])
         except UserError as error:
             st.session_state[refused] = str(error)
         st.rerun()
     if sentence := st.session_state.pop(refused, ""):
         st.error(literal(said(sentence)), icon=":material/error:")
     return waiting(slot)
+
+
+def _copy(files: Sequence[UploadedFile], out: BinaryIO) -> None:
+    """One as it is, several into a zip."""
+    if len(files) == 1:
+        shutil.copyfileobj(files[0], out, CHUNK)
+        return
+    with zipfile.ZipFile(out, "w") as archive:
+        for file in files:
+            with archive.open(zipfile.ZipInfo(file.name), "w", force_zip64=True) as inside:
+                shutil.copyfileobj(file, inside, CHUNK)
+
+
+def _called(files: Sequence[UploadedFile]) -> str:
+    return files[0].name if len(files) == 1 else f"{len(files)} files.zip"
 
 
 def keep(sent: Sent, *digests: str) -> None:

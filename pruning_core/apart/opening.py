@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from pruning_core.storage.opening import noted
 from pruning_core.storage.plain import Forged
 from pruning_core.storage.workspace import Borrowed, Workspace
 from pruning_core.zoo import LoadedModel, ModelRef, import_model, load_model
+from pruning_core.zoo.huggingface_files.building import TRANSFORMERS, check_fits
 from pruning_core.zoo.interface import OpenSizes
 from pruning_core.zoo.ref import PROGRAMS
 
@@ -128,6 +130,8 @@ def _check_options(ref: ModelRef, path: Path) -> None:
     except (SafetensorError, OSError) as error:
         raise Forged("the stored weights are none") from error
     most = max([len(shapes), *(size for shape in shapes for size in shape)])
+    if ref.architecture == TRANSFORMERS:
+        check_fits(dict(ref.options)["repository"], None if ref.plan else sum(map(prod, shapes)))
     most += len(ref.plan)  # what was cut off stands in its plan, each unit with a digit at least
     if any(number > most for _, value in ref.options for number in _numbers(value)):
         raise Forged("no network of these weights is so large")

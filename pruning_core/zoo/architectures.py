@@ -13,6 +13,8 @@ from torch import nn
 from pruning_core.errors import UserError
 from pruning_core.zoo import torchvision_models
 from pruning_core.zoo.gpt import Gpt
+from pruning_core.zoo.huggingface_files.building import TRANSFORMERS, build_described
+from pruning_core.zoo.huggingface_files.described import from_json
 from pruning_core.zoo.interface import Input, Interface, Output
 from pruning_core.zoo.resnet import CifarResNet
 from pruning_core.zoo.vgg import POOL, VGG11, VGG16, VGG19, VggBn
@@ -128,7 +130,7 @@ def title_of(name: str, options: Mapping[str, Any]) -> str:
         if family.name == name:
             item = named(family, options)
             return item.title if item else family.describe({**family.usual, **options})
-    return name
+    return from_json(options["repository"]).name if name == TRANSFORMERS else name
 
 
 def interface_of(name: str, options: Mapping[str, Any]) -> Interface | None:
@@ -140,7 +142,9 @@ def interface_of(name: str, options: Mapping[str, Any]) -> Interface | None:
 
 
 def build(name: str, options: Mapping[str, Any]) -> nn.Module:
-    """A network of a family or a torchvision builder, by the arguments that were inferred for it."""
+    """A network of a family, of transformers or a torchvision builder, by the arguments that were inferred for it."""
+    if name == TRANSFORMERS:
+        return build_described(**options)
     for family in FAMILIES:
         if family.name == name:
             return family.build(**options)

@@ -11,6 +11,7 @@ from pruning_core.errors import UserError
 from pruning_core.zoo.advice import EXPORT, WEIGHTS
 
 MAX_FILE_BYTES = 4 << 30
+CONFIG = "config.json"
 WAY_OUT = f"Save the weights with {WEIGHTS}, or the whole network with {EXPORT}."
 
 
@@ -23,6 +24,7 @@ class Kind(Enum):
     EXPORTED = "exported program"
     ONNX = "ONNX"
     KERAS = "Keras"
+    HUGGING_FACE = "repository of Hugging Face"
 
 
 def kind_of(path: Path, name: str) -> Kind:
@@ -68,14 +70,16 @@ def _zip_kind(path: Path, name: str) -> Kind:
                 f"{WAY_OUT}"
             )
         return Kind.TORCH
-    if "config.json" in inside and "metadata.json" in inside:
-        return Kind.KERAS
+    if CONFIG in inside:
+        return Kind.KERAS if "metadata.json" in inside else Kind.HUGGING_FACE
     if "archive_format" in inside:
         return Kind.EXPORTED
     if "serialized_exported_program.json" in archive.namelist():
         raise UserError(
             f"{name!r} was exported with a torch older than 2.8. Export it again with the present one: {EXPORT}."
         )
+    if any(member.endswith(".safetensors") for member in inside):
+        raise UserError(f"{name!r} holds weights but no {CONFIG}, which says what they are of. Send both together.")
     raise UserError(f"{name!r} is a zip file without a network in it. {WAY_OUT}")
 
 

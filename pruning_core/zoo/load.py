@@ -25,6 +25,8 @@ from pruning_core.zoo.demos import demo, load_demo
 from pruning_core.zoo.exported import read_exported
 from pruning_core.zoo.factory import factory_model
 from pruning_core.zoo.finite import check_finite
+from pruning_core.zoo.huggingface_files.building import TRANSFORMERS
+from pruning_core.zoo.huggingface_files.described import known_of
 from pruning_core.zoo.interface import Interface, Wanted
 from pruning_core.zoo.keras_files.reading import read_keras
 from pruning_core.zoo.meaning import Meaning, Outputs, told_by
@@ -145,9 +147,10 @@ def _upload(ref: ModelRef, root: Root | None, progress: Progress) -> LoadedModel
     model.load_state_dict(tensors)
     since = "" if not cuts else REBUILT if isinstance(cuts[-1], Changed) else PRUNED
     title = f"{title_of(ref.architecture, dict(ref.options))}{since} from {ref.name}"
+    known = MappingProxyType(known_of(ref.options) if ref.architecture == TRANSFORMERS else {})
     told = interface_of(ref.architecture, dict(ref.options))
     return LoadedModel(
-        model, ref, title, True, size, classes, notes=notes, cuts=cuts, looks=_looks(told), interface=told
+        model, ref, title, True, size, classes, known, notes, cuts=cuts, looks=_looks(told), interface=told
     )
 
 

@@ -27,6 +27,7 @@ from pruning_core.graph.edits import Edit, edited
 from pruning_core.graph.modules import modules_by_name
 from pruning_core.graph.removing.repeat import repeated
 from pruning_core.zoo.architectures import FAMILIES, build
+from pruning_core.zoo.huggingface_files.building import TRANSFORMERS, check_fits
 from pruning_core.zoo.kinds import Kind
 from pruning_core.zoo.rebuilt import edits_of, told
 from pruning_core.zoo.recognise import shapes_of
@@ -202,6 +203,9 @@ def _check(origin: Origin, name: str) -> None:
     known = (
         set(inspect.signature(family.build).parameters) if family else {"num_classes", "aux_logits", "transform_input"}
     )
+    if origin.architecture == TRANSFORMERS:
+        _check_described(origin, name)
+        return
     numbers = [n for _, value in origin.options for n in (value if isinstance(value, tuple) else (value,))]
     plain = all(isinstance(n, str | bool) or (isinstance(n, int) and -1 <= n <= WIDEST) for n in numbers)
     usual = (family is not None or origin.architecture in names()) and {key for key, _ in origin.options} <= known
@@ -223,6 +227,14 @@ def _layers(key: str, value: Any) -> int:
     if key == "blocks" and isinstance(value, tuple):
         return sum(value)
     return value if key == "layers" and isinstance(value, int) else 0
+
+
+def _check_described(origin: Origin, name: str) -> None:
+    options = dict(origin.options)
+    text = options.get("repository")
+    if set(options) != {"repository"} or not isinstance(text, str) or max(origin.input_size) > WIDEST:
+        raise UserError(f"{quoted(name)} names a network that PruneScope does not build. {_AGAIN}")
+    check_fits(text)
 
 
 # -- in files ----------------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from pruning_core.storage.uploads import Root, directory, keeping
 from pruning_core.storage.weights import store_weights
 from pruning_core.zoo.architectures import build, interface_of
 from pruning_core.zoo.checkpoint import Checkpoint, check_kinds, read_checkpoint
+from pruning_core.zoo.huggingface_files.building import TRANSFORMERS
+from pruning_core.zoo.huggingface_files.reading import read_repository
 from pruning_core.zoo.kinds import Kind, kind_of
 from pruning_core.zoo.load import LoadedModel, load_model
 from pruning_core.zoo.onnx_files import compared, compared_note
@@ -25,7 +27,7 @@ from pruning_core.zoo.recognise import Recognised, Shapes, as_chosen, compare, f
 from pruning_core.zoo.ref import ModelRef
 from pruning_core.zoo.snippet import FACTORY, MODULE
 
-SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".th", ".tar", ".safetensors", ".pt2", ".onnx", ".keras")
+SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".th", ".tar", ".safetensors", ".pt2", ".onnx", ".keras", ".zip")
 """What a file chooser should offer; what a file is, is told from its bytes."""
 WHOLE = {Kind.EXPORTED: "exported", Kind.ONNX: "onnx", Kind.KERAS: "keras"}  # files that hold the network itself
 
@@ -66,6 +68,8 @@ def _judged(
     kind = kind_of(path, name)
     if kind in WHOLE:
         return _whole(path, name, kind, root, size, sizes or {})
+    if kind is Kind.HUGGING_FACE:
+        return _repository(path, name, root, size)
     return _weights(path, name, kind, root, architecture, size, weights)
 
 
@@ -84,6 +88,18 @@ def _whole(
             notes = (compared_note(options), *loaded.notes[1:])
             loaded = replace(loaded, ref=replace(loaded.ref, options=tuple(options.items())), notes=notes)
     return replace(loaded, ref=settled(loaded))
+
+
+def _repository(path: Path, name: str, root: Root, size: tuple[int, ...] | None) -> LoadedModel:
+    """Weights with a description of the class of transformers that they belong to."""
+    found = read_repository(path, name)
+    options: dict[str, Any] = {"repository": found.described.to_json()}
+    model = build(TRANSFORMERS, options)
+    model.load_state_dict(found.tensors)
+    size = size or found.size
+    classes = check_output(model, size)
+    digest = store_weights(found.tensors, root, found.notes)
+    return load_model(ModelRef("upload", name, digest, TRANSFORMERS, tuple(options.items()), classes, size), root)
 
 
 def settled(loaded: LoadedModel) -> ModelRef:

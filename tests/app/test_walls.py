@@ -51,7 +51,10 @@ def test_files_stay_small(path):
 
 
 def listed() -> set[str]:
-    texts = [(ROOT / name).read_text() for name in ("requirements.txt", "requirements-cluster.txt")]
+    texts = [
+        (ROOT / name).read_text()
+        for name in ("requirements.txt", "requirements-cluster.txt", "requirements-huggingface.txt")
+    ]
     lines = [line for text in texts for line in text.splitlines()]
     return {line.split("==")[0].lower() for line in lines if line and not line.startswith(("#", "-r "))}
 

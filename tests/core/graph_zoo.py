@@ -104,9 +104,17 @@ def build(name: str, side: int) -> nn.Module:
 
 
 def examine(
-    name: str, model: nn.Module, side: int, *, channels: int = 3, share: float = 0.5, single: bool = False
+    name: str,
+    model: nn.Module,
+    side: int,
+    *,
+    channels: int = 3,
+    share: float = 0.5,
+    single: bool = False,
+    idle: int = 0,
 ) -> Row:
     """Every exact group loses a random half; removed and silenced are compared at other inputs and batch sizes.
+    ``idle``: how many of its parameters nothing reads.
 
     Raises AssertionError when anything disagrees; a refusal is written into the row.
     """
@@ -129,7 +137,7 @@ def examine(
     if done is not None:
         worst = _compare(model, network, plan, done.model, example, 1e-4 if single else 1e-10)
         assert_cost(network, plan, done.model, example)
-        _train(model, done.model, example)
+        _train(model, done.model, example, idle)
     return Row(
         name,
         side,
@@ -175,7 +183,7 @@ def _compare(
     return worst
 
 
-def _train(model: nn.Module, removed: nn.Module, example: tuple[Tensor, ...]) -> None:
+def _train(model: nn.Module, removed: nn.Module, example: tuple[Tensor, ...], idle: int) -> None:
     """Forward and backward in training mode; one image only where the original takes one (batch norm of one value)."""
     for batch in (1, 2):
         x = images(example, batch, seed=5)
@@ -189,7 +197,8 @@ def _train(model: nn.Module, removed: nn.Module, example: tuple[Tensor, ...]) ->
             assert [t.shape for t in tensors_of(removed.train()(*x))] == shapes
         if example[0].dtype == torch.float64:
             grads = gradients(removed, x)
-            assert len(grads) == len(list(removed.parameters())) and all(g.isfinite().all() for g in grads.values())
+            assert len(grads) == len(list(removed.parameters())) - idle
+            assert all(g.isfinite().all() for g in grads.values())
 
 
 def heads(network: Network) -> int:
