@@ -7,7 +7,8 @@
 ARG PYTHON_VERSION=3.12
 FROM python:${PYTHON_VERSION}-slim
 
-# requirements-cluster.txt for compose.yaml: the same with workers on other machines.
+# requirements-cluster.txt for compose.yaml: the same with workers on other machines; requirements-huggingface.txt: with
+# transformers, for networks from Hugging Face.
 ARG REQUIREMENTS=requirements.txt
 # An index beside the default one; its builds win where they carry a local version such as +cpu.
 ARG WHEEL_INDEX=""

@@ -17,8 +17,8 @@ from tests.core.huggingface_nets import CLASSES, NETS, classifier, files_of, zip
 pytestmark = pytest.mark.usefixtures("one_thread")
 # parameters that nothing reads: the token of what is masked in their training, and heads that give no scores
 IDLE = {"dinov2": 1, "dinov2 with registers": 1, "clip": 2, "siglip": 11}
-HEADS = {"vit", "deit", "beit", "dinov2", "clip", "swin", "segformer"}  # whole heads go
-QUICK = HEADS | {"resnet", "regnet y", "convnext", "poolformer", "efficientnet"}
+HEADS = {"vit", "deit", "beit", "swin"}  # whole heads go
+QUICK = HEADS | {"dinov2", "segformer", "resnet", "regnet y", "convnext", "poolformer", "efficientnet"}
 SLOW = pytest.mark.slow
 ONLY_APPROXIMATE = {"convnext v2", "bit"}  # a norm of all channels stands behind every one of them
 
