@@ -45,7 +45,12 @@ class Described:
 
     def to_json(self) -> str:
         """What :func:`from_json` reads, in one form."""
-        said = {"model_type": self.kind, "class": self.name, "settings": self.settings, "labels": self.labels}
+        said: dict[str, Any] = {
+            "model_type": self.kind,
+            "class": self.name,
+            "settings": self.settings,
+            "labels": self.labels,
+        }
         said |= {"mean": self.mean, "std": self.std}
         return json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
