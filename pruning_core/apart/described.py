@@ -139,6 +139,8 @@ def _check_interface(told: Interface, size: tuple[int, ...]) -> None:
     sides = [side for each in told.inputs for side in each.shape]
     if not all(0 < side <= MOST_SIDE for side in sides) or any(each.known < 0 for each in told.inputs):
         raise Forged("no network has such inputs")
+    if told.pixels not in (0, 1, 255):
+        raise Forged("no pixels go so far")
     types = {each.type for each in told.inputs} <= {*NUMBERS, *WHOLE}
     if not types or told.size != size or not 0 <= told.measured < max(1, len(told.outputs)):
         raise Forged("no network has such inputs")

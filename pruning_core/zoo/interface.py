@@ -89,11 +89,13 @@ class Output:
 
 @dataclass(frozen=True)
 class Interface:
-    """Inputs and outputs in the order of the file; ``measured`` is the place of the output that is judged."""
+    """Inputs and outputs in the order of the file; ``measured`` is the place of the output that is judged; ``pixels``:
+    up to which number pixels go in, 255 or 1, where the network scales them itself; 0 where nobody says."""
 
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...] = ()
     measured: int = 0
+    pixels: int = 0
 
     def __str__(self) -> str:
         """What goes in, by name where there are several."""

@@ -29,6 +29,7 @@ from pruning_core.zoo.huggingface_files.building import TRANSFORMERS
 from pruning_core.zoo.huggingface_files.described import known_of
 from pruning_core.zoo.interface import Interface, Wanted
 from pruning_core.zoo.keras_files.reading import read_keras
+from pruning_core.zoo.keras_files.scaled import own_scale
 from pruning_core.zoo.meaning import Meaning, Outputs, told_by
 from pruning_core.zoo.onnx_files import compared_note, read_onnx
 from pruning_core.zoo.origin import Changed, Cut, Made, Origin, cuts_of, recut, scores_of
@@ -47,7 +48,7 @@ class LoadedModel:
     trained: False where the weights are random; title says so too. input_size: (C, H, W), or what else one example is.
     num_classes: its outputs. interface: of a program, what the file calls its inputs and outputs.
     provenance: what the source says (classes, mean, std, accuracy …), {} where it says nothing. mean, std: what its
-    inputs were normalised by in training, per channel, None where unknown. sets: right after an import, every set of
+    inputs are to be normalised by, per channel, None where unknown. sets: right after an import, every set of
     weights that the file holds, the likeliest first, and used: the one that was loaded. looks: of networks of unknown
     architecture, what their outputs look like. cuts: every removal and change since what :func:`origin_of` builds.
     whole: of what was cut or rebuilt, loads the network that it was made from first.
@@ -85,10 +86,14 @@ class LoadedModel:
 
     @property
     def mean(self) -> tuple[float, ...] | None:
+        if self.interface is not None and self.interface.pixels:
+            return (0.0,) * self.input_size[0]
         return tuple(self.provenance["mean"]) if "mean" in self.provenance else None
 
     @property
     def std(self) -> tuple[float, ...] | None:
+        if self.interface is not None and self.interface.pixels:
+            return (1 / self.interface.pixels,) * self.input_size[0]
         return tuple(self.provenance["std"]) if "std" in self.provenance else None
 
 
@@ -191,7 +196,9 @@ def _whole(ref: ModelRef, path: Path) -> LoadedModel:
     notes = (note, program.told(way)) if way else (note,)
     told, size = program.interface, program.interface.size
     looks = told_by(ref.options, ref.num_classes or 0) or look(model, size)
-    said = notes + looks.notes
+    told = replace(told, pixels=own_scale(program.model) if len(size) == 3 and not told.packed else 0)
+    scaled = (f"Its first layer scales pixels itself, so they go in as numbers from 0 to {told.pixels}.",)
+    said = notes + looks.notes + (scaled if told.pixels else ())
     return LoadedModel(model, ref, ref.name, True, size, looks.width, notes=said, looks=looks, interface=told)
 
 

@@ -15,7 +15,6 @@ from pruning_core.zoo.keras_files.archive import AGAIN
 KINDS = ("float16", "float32", "float64", "int32", "int64")
 STATES = (*KINDS, "uint32", "uint8", "bool")  # beside weights: what a dropout draws from
 MOST_VARIABLES = 16  # of one layer
-MOST_PARTS = 100_000  # groups and arrays of a file
 
 
 class Weights:
@@ -52,15 +51,18 @@ class Weights:
 
     def every(self, place: str = "layers") -> Iterator[tuple[str, np.ndarray]]:
         """(where it lies, numbers) of every array below ``place``, one at a time."""
-        found, seen = [place], 0
+        places, seen = [place], set()
         try:
-            while found and (seen := seen + 1):
-                group = self._group(place := found.pop())
-                if seen + len(found) + len(group or ()) > MOST_PARTS:  # a group may lie in itself
+            while places:
+                group = self._group(place := places.pop())
+                if group is None:
+                    continue
+                if (address := self._h5.h5o.get_info(group.id).addr) in seen:  # it may lie in itself
                     raise self._damaged()
-                for part in group or ():
+                seen.add(address)
+                for part in group:
                     if isinstance(self._linked(group, part), self._h5.Group):
-                        found.append(f"{place}/{part}")
+                        places.append(f"{place}/{part}")
                     else:
                         yield f"{place}/{part}", np.asarray(self._array(group, part, place, STATES)[()])
         except UserError:
