@@ -136,6 +136,13 @@ def test_half_of_every_group_leaves_an_application_exactly(name: str, keras: Any
     assert sum(p.numel() for p in removal.model.parameters()) < network.cost().parameters / 2
 
 
+@pytest.mark.parametrize("momentum, here", [(0.99, 0.1), (0.8, 0.2)])
+def test_statistics_follow_a_short_training(momentum: float, here: float, keras: Any, tmp_path: Path) -> None:
+    model = one(lambda lib, x: lib.BatchNormalization(momentum=momentum, name="norm")(lib.Conv2D(4, 3)(x)))(keras)
+    program = read_keras(saved(model, tmp_path), "m.keras")
+    assert program.model.get_submodule("norm").momentum == pytest.approx(here)
+
+
 def test_layers_keep_their_names_and_no_turn_surrounds_a_convolution(keras: Any, tmp_path: Path) -> None:
     block = keras.Sequential([keras.layers.Conv2D(4, 3, name="inside")], name="block")
     model = one(lambda lib, x: lib.Dense(3, name="scores")(lib.Flatten()(block(lib.Conv2D(4, 3, name="a-b")(x)))))(

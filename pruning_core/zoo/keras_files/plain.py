@@ -17,6 +17,9 @@ from pruning_core.zoo.programs.sized import Reshape
 
 Rule = Callable[..., Value]
 NORMS: dict[int, Any] = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+# How much of a step's statistics goes into what is kept, at least: torch's usual. Keras's usual is 0.01, for trainings
+# of tens of thousands of steps; after one of hundreds a network would be judged by statistics of other weights.
+FOLLOWS = 0.1
 SMALL = 1e-7  # below which Keras takes no spread for one
 
 
@@ -60,13 +63,15 @@ def batch_norm(b: Builder, layer: Layer, x: Value) -> Value:
     x = b.first(x) if axis % x.rank == x.rank - 1 else b.last(x)
     found = iter(b.variables(layer, 2 + scaled + moved))
 
+    follows = max(1 - said.number("momentum", 0.99), FOLLOWS)
+
     def make() -> nn.Module:
         tensors = {
             "weight": next(found) if scaled else None, "bias": next(found) if moved else None,
             "running_mean": next(found), "running_var": next(found),
         }  # fmt: skip
         width = len(tensors["running_mean"]) if tensors["running_mean"] is not None else 0
-        return filled(NORMS[x.rank], width, said.number("epsilon", 1e-3), 1 - said.number("momentum", 0.99),
+        return filled(NORMS[x.rank], width, said.number("epsilon", 1e-3), follows,
                       tensors=tensors)  # fmt: skip
 
     return Value(b.run(layer, "", make, x.node), x.rank, x.first)
