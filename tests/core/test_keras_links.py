@@ -69,13 +69,9 @@ def _bomb(made: h5py.File, second: Path, raw: Path) -> None:
             array.id.write_direct_chunk((row * side, column * side), chunk)
 
 
-def _reference(kind: Any) -> Write:
-    def write(made: h5py.File, second: Path, raw: Path) -> None:
-        data = made.create_dataset("data", data=np.ones((3, 2), np.float32))
-        refers = data.ref if kind == h5py.ref_dtype else data.regionref[0:1]
-        made.create_dataset(KERNEL, (3, 2), kind)[0, 0] = refers
-
-    return write
+def _references(made: h5py.File, second: Path, raw: Path) -> None:
+    data = made.create_dataset("data", data=np.ones((3, 2), np.float32))
+    made.create_dataset(KERNEL, (3, 2), h5py.ref_dtype)[:] = data.ref
 
 
 ELSEWHERE: dict[str, Write] = {
@@ -99,8 +95,7 @@ ELSEWHERE: dict[str, Write] = {
     "a view of another file": lambda made, second, raw: _virtual(made, h5py.VirtualSource(second, KERNEL, (3, 2))),
     "a view of this file": _within,
     "a bomb": _bomb,
-    "references": _reference(h5py.ref_dtype),
-    "references to parts": _reference(h5py.regionref_dtype),
+    "references": _references,
 }  # fmt: skip
 
 
