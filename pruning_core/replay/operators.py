@@ -100,7 +100,21 @@ RUNS: dict[str, Run] = {
 
 # their numbers count along a dimension: right only while no unit of that dimension goes
 POSITIONAL = frozenset(
-    {"slice", "select", "constant_pad_nd", "index", "index_select", "roll", "repeat", "pixel_shuffle"}
+    {
+        "slice",
+        "select",
+        "unbind",
+        "constant_pad_nd",
+        "index",
+        "index_select",
+        "roll",
+        "repeat",
+        "pixel_shuffle",
+        "channel_shuffle",
+        "native_channel_shuffle",
+        "unfold",
+        "as_strided",
+    }
 )
 
 

@@ -26,6 +26,21 @@ def test_flatten_after_convolution() -> None:
     assert member.index[1].tolist() == list(range(64, 128))
 
 
+def test_channels_shuffled_by_the_operator_leave_one_by_one() -> None:
+    """What is left of the groups is no rectangle, so that the operator cannot be told a number of groups any more."""
+    layers = nn.Conv2d(3, 8, 3), nn.ReLU(), nn.ChannelShuffle(4), nn.Conv2d(8, 6, 3, groups=1), head(6)
+    network = check_exact(nn.Sequential(*layers), image())
+    assert owners(network)["0"] == (8, True)
+
+
+def test_channels_under_a_constant_mask_are_as_good_as_listed() -> None:
+    """Nothing is decided by the data: the mask is the same for all of them."""
+    mask = torch.tensor([True, False, True, True, False, True, True, True])
+    net = Net(lambda m, x: m.h(m.c(m.a(x)[:, mask])), a=nn.Conv2d(3, 8, 3), c=nn.Conv2d(6, 6, 3), h=head(6))
+    network = check_exact(net, image())
+    assert not network.notes and {size for size, exact in owners(network).values() if exact} == {2, 6}
+
+
 @pytest.mark.parametrize("groups", [2, 3])
 def test_channel_shuffle_by_reshape(groups: int) -> None:
     def body(m: Net, x: Tensor) -> Tensor:

@@ -133,7 +133,8 @@ def silenced(name: str, network: Network, plan: Plan, images: Tensor) -> Tensor:
     with torch.no_grad():
         for key, units in plan.items():
             for member in network.group(key).consumers:
-                net.get_parameter(member.parameter).index_fill_(member.dim, torch.tensor(units), 0)
+                gone = torch.as_tensor(member.index[list(units)].reshape(-1))
+                net.get_parameter(member.parameter).index_fill_(member.dim, gone, 0)
     return answers(net, images.double())
 
 

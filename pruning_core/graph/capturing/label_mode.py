@@ -101,7 +101,7 @@ class LabelMode(TorchDispatchMode):
         if name == "empty" and self.hollow and not self.keep_calls:  # batch norms make one each, and it says nothing
             return func(*args, **kwargs)
         data = name not in SHAPED and self.carried.any_follows_data((*args, *kwargs.values()) if kwargs else args)
-        if data and reads_values(name, args):
+        if data and reads_values(name, args) and (name != "index" or self.carried.any_follows_data(args[1])):
             self._reads(name)
         if facts.written and self.guarded and is_overwritten(facts.written, args, kwargs, self.guarded):
             self._stop(Overwrites(name))

@@ -100,7 +100,8 @@ def index(e: Emitter, a: Call, b: Call) -> Any:
     used = [d for d, i in enumerate(a.args[1]) if i is not None]
     x = a.look(a.args[0])
     if len(used) == 1 and x.over(used[0]) and not e.one.live(x, used[0]).all():
-        return _select_places(e, a, used[0], a.args[1][used[0]])
+        places = a.args[1][used[0]]
+        return _select_places(e, a, used[0], places.nonzero() if places.dtype == torch.bool else places)
     return e.plain(a, b)
 
 
@@ -118,11 +119,12 @@ def _select_places(e: Emitter, a: Call, dim: int, places: Tensor) -> Any:
 
 
 def channel_shuffle(e: Emitter, a: Call, b: Call) -> Any:
-    """What is left of the groups, or fewer of them."""
+    """What is left of the groups, or fewer of them; as positions, where groups lost other channels than each other."""
     x, groups = a.look(a.args[0]), int(a.args[1])
     live = e.one.live(x, 1).reshape(groups, -1)
-    left = int(live.any(1).sum())
-    return e.call(a.op, e.node(a.args[0]), left)
+    if (live == np.outer(live.any(1), live.any(0))).all():
+        return e.call(a.op, e.node(a.args[0]), int(live.any(1).sum()))
+    return _select_places(e, a, 1, torch.arange(live.size).reshape(groups, -1).t())
 
 
 # -- layers -----------------------------------------------------------------------------------------------------------

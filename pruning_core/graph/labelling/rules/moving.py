@@ -114,9 +114,12 @@ def index(c: Call) -> Labelled:
     """Advanced indexing: by one list of constants labels move; else what is indexed stays, and the rest passes."""
     x, indices = c.x, c.args[1]
     used = [d for d, i in enumerate(indices) if i is not None]
-    if any(indices[d].dtype == torch.bool for d in used):
-        return unknown_one(c)
     by_data = any(c.follows_data(indices[d]) for d in used)
+    if any(indices[d].dtype == torch.bool for d in used):
+        (mask, *more) = (indices[d] for d in used)
+        if by_data or more or mask.dim() > 1 or c.look(mask).planes:
+            return unknown_one(c)
+        return _taken(c, used[0], mask.nonzero())
     constant = not by_data and all(c.look(indices[d]).origin is Origin.CONSTANT for d in used)
     if constant:  # a table of positions that the network's code computes stays as long as it is
         c.universe.pin([p for d in used for p in c.look(indices[d]).planes], "its positions are looked up in a table")
