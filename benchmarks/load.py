@@ -36,13 +36,13 @@ MORE_S = 300.0  # for sweeps that wait after the last click
 
 
 @contextlib.contextmanager
-def server(folder: Path) -> Iterator[tuple[str, int]]:
-    """(address, process number) of a server of its own."""
+def server(folder: Path, *options: str, app: str = "app.py") -> Iterator[tuple[str, int]]:
+    """(address, process number) of a server of its own, of ``app`` in this project; ``options``: of streamlit."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {**os.environ, "PRUNESCOPE_DATA": str(folder / "data")}
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}", "--server.headless=true"]
+    command = [sys.executable, "-m", "streamlit", "run", app, f"--server.port={port}", *options]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     address, deadline = f"http://localhost:{port}", time.monotonic() + START_S

@@ -15,7 +15,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
-from pages.ui import first_paint, logs, oidc
+from pages.ui import first_paint, leaving, logs, oidc
 from pages.ui.cookie import UserCookie
 from pages.ui.errors import LOG, report
 from pages.ui.guard import Guard, refusal
@@ -135,9 +135,11 @@ async def lifespan(_: Any) -> AsyncIterator[None]:
     PagesManager.uses_pages_directory = False
     WARM_UP.start()
     LOG.info("started")
+    ending = asyncio.create_task(leaving.let_go())
     try:
         yield
     finally:
+        ending.cancel()
         LOG.info("ending: running work writes down where it stands")
         # Here and not at the interpreter's exit, to which a process that ends by SIGTERM (a container, a service
         # manager) never comes.
