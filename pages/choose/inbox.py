@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import time
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 import streamlit as st
@@ -21,6 +21,7 @@ from pruning_core.errors import UserError, clip
 
 CHUNK = 1 << 20  # bytes
 FORGOTTEN_S = 24 * 3600  # a file that nobody came back for
+FOLDER = "inbox.folder"
 
 
 @dataclass(frozen=True)
@@ -100,12 +101,13 @@ def drop(slot: str) -> None:
 
 
 def _folder() -> Path:
-    """One per session; those of sessions that are long gone are removed."""
+    """One per session, which takes it along when it ends; those that a killed server left are removed after a day."""
     root = state.workspace().root / "inbox"
     root.mkdir(exist_ok=True)
     for old in root.iterdir():
         if time.time() - old.stat().st_mtime > FORGOTTEN_S:
             shutil.rmtree(old, ignore_errors=True)
-    folder = root / str(st.session_state.setdefault("inbox.folder", secrets.token_hex(8)))
-    folder.mkdir(exist_ok=True)
-    return folder
+    folder = st.session_state.get(FOLDER)
+    if not isinstance(folder, TemporaryDirectory) or not Path(folder.name).is_dir():
+        folder = st.session_state[FOLDER] = TemporaryDirectory(dir=root, ignore_cleanup_errors=True)
+    return Path(folder.name)

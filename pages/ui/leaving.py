@@ -36,6 +36,7 @@ def end_sessions() -> int:
     ended = [info.session for _, info in storage._cache.expire()]
     for each in ended:
         each.shutdown()
+        each.session_state.clear()  # the runtime's loop holds the last session that it served until it serves another
     return len(ended)
 
 

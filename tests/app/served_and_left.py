@@ -1,18 +1,19 @@
-"""A server of one page, to see what a closed tab leaves; its log says which sessions have ended."""
+"""A server of one page that keeps a folder in the session, to see what a closed tab leaves."""
 
 import asyncio
-import logging
+import os
 from contextlib import asynccontextmanager
+from tempfile import TemporaryDirectory
 
 import streamlit as st
 
 from pages.ui import leaving
 
 if __name__ == "__main__":
-    st.session_state["runs"] = st.session_state.get("runs", 0) + 1
-    st.text(f"run {st.session_state['runs']}")
+    if "folder" not in st.session_state:
+        st.session_state["folder"] = TemporaryDirectory(dir=os.environ["PRUNESCOPE_DATA"])
+    st.text("here")
 else:
-    logging.basicConfig(level=logging.INFO)
 
     @asynccontextmanager
     async def lifespan(_):
