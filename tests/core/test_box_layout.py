@@ -91,6 +91,8 @@ def test_a_class_by_its_number_is_a_score_of_that_class(first):
     best, kinds = chances.max(2)
     together = torch.cat([boxes, best[..., None], kinds[..., None].double()], 2)
     _, wanted = read(replace(TOGETHER, kinds=0, doubles=False), [together])
+    there, ranked = wanted.classes >= 0, kinds.gather(1, best.argsort(1, descending=True))
+    assert torch.equal(wanted.classes[there], ranked[there[:, :COUNT]])
     nothing = Nothing.FIRST if first else Nothing.NOWHERE
     layout = replace(TOGETHER, boxes=1, scores=2, kinds=0, nothing=nothing, doubles=False)
     _, found = read(layout, [kinds + first, boxes, best])
