@@ -93,7 +93,7 @@ def test_a_checkpoint_is_recognised_and_dropped_from_memory(app):
     send(app, "model", "run.pth", saved({"state_dict": network(classes=10).state_dict(), "epoch": 3}).getvalue())
     assert desk().model.name == "run.pth" and desk().model.num_classes == 10
     assert not list((state.workspace().root / "inbox").rglob("run*"))
-    assert all(each.value is None for each in app.file_uploader)
+    assert not any(each.value for each in app.file_uploader)
 
 
 def test_weights_of_an_unknown_kind_can_be_named(app):

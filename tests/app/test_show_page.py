@@ -32,7 +32,7 @@ def galleries(page):
 
     def walk(node):
         proto = getattr(node, "proto", None)
-        if proto is not None and proto.DESCRIPTOR.name == "Html":
+        if proto is not None and proto.DESCRIPTOR.name == "Html" and "<figure" in proto.body:  # not a link to a file
             found.append(proto.body)
         for child in getattr(node, "children", {}).values():
             walk(child)
