@@ -17,6 +17,7 @@ PARTS = {
     "test": N_("{name} (test)"),
 }
 PART = re.compile(rf"(.*) \(({'|'.join(PARTS)})\)", re.DOTALL)
+CHINESE = re.compile("[\u4e00-\u9fff]")
 ON = 160  # characters of what was measured on: the name of a data set is a stranger's
 
 
@@ -111,5 +112,7 @@ def _images(number: int) -> str:
 
 
 def _sentence(text: str, note: str = "") -> str:
-    text = text if text.endswith("。") else text.rstrip(".") + _(".")
+    # What is made while a page is imported is English still, and translated when it is drawn, for whoever that is.
+    end = _(".") if CHINESE.search(text) else "."
+    text = text if text.endswith("。") else text.rstrip(".") + end
     return f"{text} {note}" if note else text

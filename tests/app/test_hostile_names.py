@@ -41,8 +41,10 @@ WORST = "a`b![x](http://evil/x)<img src=//evil/x>$x$:red[y]"
 LAYERS = (WORST.replace(".", ""), "2`![x](//evil/x)", "long" + "z" * 100_000)
 RAW = re.compile(r"!\[x\]|(?<!\\)<img|(?<!\\)\$x\$|:red\[|(?<!\\)`b|(?<!\\)`!")
 TAG = re.compile(r"<img|<a |\$x\$")
-# A picture of ours, whose text holds no sign that could end it.
-OWN = re.compile(r'<img src="data:image/png;base64,[A-Za-z0-9+/=]*" alt="[^"<>]*">')
+# A picture of ours, whose text holds no sign that could end it, and a link of ours to a file.
+OWN = re.compile(
+    r'<img src="data:image/png;base64,[A-Za-z0-9+/=]*" alt="[^"<>]*">|<a class="ps-take" href="[^"<>]*" download>'
+)
 SPAN = re.compile(r"(?<![\\`])(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.S)
 LONGEST = 3000  # characters of one text, of which an explanation may need a few hundred
 # Fields that the browser shows as they are, or not at all.
