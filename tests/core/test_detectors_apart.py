@@ -26,7 +26,7 @@ from pruning_core.studies.judging import possible, refusal
 from pruning_core.studies.measure import EvaluateRun
 from pruning_core.zoo import import_model, load_model
 from pruning_core.zoo.meaning import laid_out
-from tests.core.apart_detector_nets import DETR, SSD, Final, Headed, Queries, SingleShot, as_zip, made
+from tests.core.apart_detector_nets import SSD, Final, Headed, SingleShot, as_zip, made
 from tests.core.detector_nets import SIDE, as_program
 from tests.core.test_average_precision import as_coco_says
 
